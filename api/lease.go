@@ -1,0 +1,193 @@
+package api
+
+import "time"
+
+// Bounds of a lease's time to live.
+const (
+	MinTTL = time.Second
+	MaxTTL = 24 * time.Hour
+)
+
+// The constants of the hand-back rule: when a cell does not confirm, a resource may be
+// given again TTL + drift + delivery bound + teardown bound after the grant.
+const (
+	// DriftPPM is how far, in parts per million of the TTL, two clocks may run apart.
+	DriftPPM = 200
+	// DeliveryBound is how old the cell's stamp in a grant may be when the cell takes it.
+	DeliveryBound = 10 * time.Second
+	// TeardownBound is how long a cell may take from a lease's end to its teardown.
+	TeardownBound = time.Second
+	// BindBound is how long a cell may take from a grant's commit to its binding.
+	BindBound = 5 * time.Second
+	// MaxTokenLife bounds a capability token, whatever its lease.
+	MaxTokenLife = 300 * time.Second
+)
+
+// HoldDown returns how long after expiry a cell that cannot be asked may still hold the
+// resource: drift of the TTL, delivery bound and teardown bound.
+func HoldDown(ttl time.Duration) time.Duration {
+	return ttl*DriftPPM/1_000_000 + DeliveryBound + TeardownBound
+}
+
+// Use says how a mem lease is used.
+type Use string
+
+// The uses of a mem lease: a tasklet's linear memory limit, or a region of its own.
+const (
+	UseLinear Use = "linear"
+	UseRegion Use = "region"
+)
+
+// Lease is one resource, for one tenant, until one deadline. It is the stored record and
+// has no field for a secret.
+type Lease struct {
+	ID       LeaseID    `json:"lease_id"`
+	RunID    RunID      `json:"run_id,omitempty"`
+	Tenant   TenantID   `json:"tenant"`
+	Provider ProviderID `json:"provider"`
+	CellID   CellID     `json:"cell_id"`
+	Kind     LeaseKind  `json:"kind"`
+	Use      Use        `json:"use,omitempty"`
+	Amount   int64      `json:"amount"`
+	State    LeaseState `json:"state"`
+	// Generation is bumped by every renewal, and voids the tokens of the one before.
+	Generation uint64 `json:"generation"`
+	// Epoch is the fencing number: one step per grant, never reused.
+	Epoch    uint64   `json:"epoch"`
+	Priority Priority `json:"priority"`
+	TTLMs    int64    `json:"ttl_ms"`
+	// GrantedAt, ExpiresAt, BoundAt and EndedAt are for display; Expires decides.
+	GrantedAt time.Time `json:"granted_at"`
+	ExpiresAt time.Time `json:"expires_at"`
+	BoundAt   time.Time `json:"bound_at,omitzero"`
+	EndedAt   time.Time `json:"ended_at,omitzero"`
+	// BoundGeneration is the newest generation that the cell has confirmed; 0 is none.
+	BoundGeneration uint64 `json:"bound_generation,omitempty"`
+	Coordinate      string `json:"coordinate,omitempty"`
+	// Reason says why the lease ended or is ending: released, expired, revoked, bind_timeout, ...
+	Reason string `json:"reason,omitempty"`
+
+	// Granted, Expires and Ended are cluster time.
+	Granted Tick `json:"granted_tick"`
+	Expires Tick `json:"expires_tick"`
+	Ended   Tick `json:"ended_tick,omitempty"`
+	// Stamp is the cell's newest heartbeat when the grant or renewal was decided.
+	Stamp Stamp `json:"stamp"`
+	// Modified is the index of the entry that last changed the lease.
+	Modified uint64 `json:"modified_index"`
+}
+
+// TTL returns the lease's time to live from its grant or last renewal.
+func (l Lease) TTL() time.Duration { return time.Duration(l.TTLMs) * time.Millisecond }
+
+// StoppedBy returns the cluster time by which the cell has stopped on its own, whatever
+// it heard: expiry, drift, delivery bound and teardown bound.
+func (l Lease) StoppedBy() Tick { return l.Expires + Tick(HoldDown(l.TTL())) }
+
+// Grant is the answer to a grant or renewal: a lease and its capability token. The token
+// exists on the cell and in this answer only.
+type Grant struct {
+	Lease
+	Token string `json:"token,omitempty"`
+}
+
+// LeaseRequest asks for one lease for every resource that is not zero, all on one cell,
+// all or none.
+type LeaseRequest struct {
+	Provider  ProviderID `json:"provider"`
+	Resources Resources  `json:"resources"`
+	TTLMs     int64      `json:"ttl_ms"`
+	Tenant    TenantID   `json:"tenant,omitempty"`
+	Priority  Priority   `json:"priority,omitempty"`
+}
+
+// Check refuses what can be refused without looking at the cluster.
+func (r LeaseRequest) Check() error {
+	if err := CheckName("provider", string(r.Provider)); err != nil {
+		return err
+	}
+	if err := CheckTTL(r.TTLMs); err != nil {
+		return err
+	}
+	if r.Priority != "" && !r.Priority.Valid() {
+		return Refuse(InvalidArgument, "priority %q is not one of guaranteed, standard, scavenger", clip(string(r.Priority), 40))
+	}
+	return r.Resources.CheckAsk()
+}
+
+// CheckTTL refuses a time to live outside 1 s to 24 h.
+func CheckTTL(ms int64) error {
+	if ms < MinTTL.Milliseconds() || ms > MaxTTL.Milliseconds() {
+		return Refuse(InvalidArgument, "ttl is %d ms: it must be from 1 s to 24 h", ms)
+	}
+	return nil
+}
+
+// GrantSet is the answer to a lease request.
+type GrantSet struct {
+	Index  uint64  `json:"index"`
+	CellID CellID  `json:"cell_id"`
+	Leases []Grant `json:"leases"`
+}
+
+// LeaseList answers lease list.
+type LeaseList struct {
+	Index  uint64  `json:"index"`
+	Leases []Lease `json:"leases"`
+	// NextPage continues the list where it is not empty.
+	NextPage string `json:"next_page_token,omitempty"`
+}
+
+// LeaseAnswer answers lease show, renew, free, revoke and token.
+type LeaseAnswer struct {
+	Index uint64 `json:"index"`
+	Lease Grant  `json:"lease"`
+}
+
+// RenewRequest extends a lease's deadline from now.
+type RenewRequest struct {
+	TTLMs int64 `json:"ttl_ms"`
+}
+
+// RevokeRequest ends a lease against its holder's will.
+type RevokeRequest struct {
+	GraceMs int64 `json:"grace_ms,omitempty"`
+}
+
+// LeaseFilter narrows a list; empty fields do not. Ended leases are left out unless All.
+type LeaseFilter struct {
+	Tenant   TenantID
+	Provider ProviderID
+	Cell     CellID
+	Run      RunID
+	State    LeaseState
+	All      bool
+	Limit    int
+	Page     string
+}
+
+// MaxBatch bounds the requests of one batch.
+const MaxBatch = 256
+
+// BatchRequest is up to MaxBatch lease requests, each decided and answered on its own.
+type BatchRequest struct {
+	Requests []BatchItem `json:"requests"`
+}
+
+// BatchItem is one request of a batch with an idempotency key of its own.
+type BatchItem struct {
+	LeaseRequest
+	IdempotencyKey string `json:"idempotency_key,omitempty"`
+}
+
+// BatchAnswer has an item per request, in their order.
+type BatchAnswer struct {
+	Index   uint64        `json:"index"`
+	Answers []BatchResult `json:"answers"`
+}
+
+// BatchResult is a grant or a problem.
+type BatchResult struct {
+	Grant   *GrantSet `json:"grant,omitempty"`
+	Problem *Error    `json:"problem,omitempty"`
+}
