@@ -1,0 +1,174 @@
+package api
+
+import (
+	"context"
+	"io"
+	"iter"
+	"time"
+)
+
+// Consistency says how fresh a read must be.
+type Consistency string
+
+// The two: linearizable sees every write that was acknowledged before it began, on every
+// scheduler; stale answers at once from the local state.
+const (
+	Linearizable Consistency = "linearizable"
+	Stale        Consistency = "stale"
+)
+
+// ReadOptions apply to every read. The zero value is a linearizable read that does not wait.
+type ReadOptions struct {
+	Consistency Consistency
+	// AfterIndex and Wait block the read until the state is past AfterIndex, at most Wait.
+	AfterIndex uint64
+	Wait       time.Duration
+}
+
+// MaxWait bounds a blocking read.
+const MaxWait = 5 * time.Minute
+
+// WriteOptions apply to every write.
+type WriteOptions struct {
+	// IdempotencyKey makes repeating the write harmless: it belongs to its tenant and is
+	// kept for 24 h. A client that gives none gets one made.
+	IdempotencyKey string
+	Reason         string
+	DryRun         bool
+}
+
+// MaxKeyLen bounds an idempotency key.
+const MaxKeyLen = 128
+
+// The services below are implemented twice: by the scheduler over its replicated state, and
+// by the client over HTTP. Errors are *Error throughout. The caller's identity travels in the
+// context (WithCaller) on the scheduler, and in the certificate or token from the client.
+
+// Providers reads and switches providers, and takes their cells out for good.
+type Providers interface {
+	ListProviders(ctx context.Context, o ReadOptions) (*ProviderList, error)
+	// ProviderStatus refuses an unknown provider with not_found.
+	ProviderStatus(ctx context.Context, p ProviderID, o ReadOptions) (*ProviderStatus, error)
+	// EnableProvider switches new admissions on or off; running work goes on.
+	EnableProvider(ctx context.Context, p ProviderID, on bool, o WriteOptions) (*ProviderStatus, error)
+	// RevokeCell begins a revocation and returns when that is committed; the cell's state
+	// and its leases tell how it goes on.
+	RevokeCell(ctx context.Context, p ProviderID, c CellID, r RevokeCellRequest, o WriteOptions) (*ProviderStatus, error)
+}
+
+// Cells reads the fleet.
+type Cells interface {
+	ListCells(ctx context.Context, p ProviderID, o ReadOptions) (*CellList, error)
+}
+
+// CellAgent is what a cell calls.
+type CellAgent interface {
+	// Bootstrap is the only call that needs no certificate: the token is its proof.
+	Bootstrap(ctx context.Context, r BootstrapRequest) (*BootstrapAnswer, error)
+	Register(ctx context.Context, r RegisterRequest) (*RegisterAnswer, error)
+	// Watch opens a session and yields its messages until it ends; the last one may carry
+	// an error instead.
+	Watch(ctx context.Context, p ProviderID, c CellID, r WatchRequest) iter.Seq2[Desired, error]
+	// Report returns when everything in the report is committed.
+	Report(ctx context.Context, p ProviderID, c CellID, r Report) (*ReportAnswer, error)
+}
+
+// Leases grants and reads leases.
+type Leases interface {
+	// RequestLeases grants all or none, on one cell, and answers when the cell has bound
+	// them: with one of the four refusals, or bind_timeout.
+	RequestLeases(ctx context.Context, r LeaseRequest, o WriteOptions) (*GrantSet, error)
+	RequestBatch(ctx context.Context, r BatchRequest, o WriteOptions) (*BatchAnswer, error)
+	ListLeases(ctx context.Context, f LeaseFilter, o ReadOptions) (*LeaseList, error)
+	ShowLease(ctx context.Context, id LeaseID, o ReadOptions) (*LeaseAnswer, error)
+	// RenewLease extends the deadline from now and answers when the cell has applied it.
+	RenewLease(ctx context.Context, id LeaseID, r RenewRequest, o WriteOptions) (*LeaseAnswer, error)
+	// LeaseToken asks the cell for a fresh capability token.
+	LeaseToken(ctx context.Context, id LeaseID, o WriteOptions) (*LeaseAnswer, error)
+}
+
+// LeaseEnds ends leases. Both answer when the end is committed; the cell's teardown follows.
+type LeaseEnds interface {
+	FreeLease(ctx context.Context, id LeaseID, o WriteOptions) (*LeaseAnswer, error)
+	RevokeLease(ctx context.Context, id LeaseID, r RevokeRequest, o WriteOptions) (*LeaseAnswer, error)
+}
+
+// Runs plans, starts and reads runs.
+type Runs interface {
+	// Plan changes nothing; a refusal is in the plan, not an error.
+	Plan(ctx context.Context, r PlanRequest, o ReadOptions) (*Plan, error)
+	// StartRun admits and places; it answers when the run's record is committed.
+	StartRun(ctx context.Context, r RunRequest, o WriteOptions) (*RunAnswer, error)
+	ListRuns(ctx context.Context, f RunFilter, o ReadOptions) (*RunList, error)
+	ShowRun(ctx context.Context, id RunID, o ReadOptions) (*RunAnswer, error)
+	// RunArtifact opens one artifact; the caller closes it.
+	RunArtifact(ctx context.Context, id RunID, name string) (io.ReadCloser, Artifact, error)
+}
+
+// Blobs keeps content-addressed bytes: modules, inputs, artifacts.
+type Blobs interface {
+	// PutBlob stores size bytes under their digest and returns when a quorum of schedulers
+	// has them on disk. Other bytes are refused with digest_mismatch.
+	PutBlob(ctx context.Context, d Digest, size int64, r io.Reader) error
+	// GetBlob opens a blob; the caller closes it. It refuses what no scheduler has with not_found.
+	GetBlob(ctx context.Context, d Digest) (io.ReadCloser, int64, error)
+	// HasBlob reports whether a quorum has it.
+	HasBlob(ctx context.Context, d Digest) (bool, error)
+}
+
+// Tenants keeps tenants and their quotas.
+type Tenants interface {
+	CreateTenant(ctx context.Context, t TenantID, o WriteOptions) (*TenantAnswer, error)
+	ListTenants(ctx context.Context, o ReadOptions) (*TenantList, error)
+	SetQuota(ctx context.Context, t TenantID, q Quota, o WriteOptions) (*TenantAnswer, error)
+	// DeleteTenant refuses a tenant with live leases with tenant_has_leases.
+	DeleteTenant(ctx context.Context, t TenantID, o WriteOptions) (*TenantAnswer, error)
+}
+
+// Audit reads the audit chain.
+type Audit interface {
+	AuditRecords(ctx context.Context, f AuditFilter, o ReadOptions) (*AuditPage, error)
+}
+
+// Events streams changes of the state.
+type Events interface {
+	// Events yields events until ctx ends; the last one may carry an error instead.
+	Events(ctx context.Context, f EventFilter) iter.Seq2[Event, error]
+}
+
+// Operator looks at the schedulers themselves.
+type Operator interface {
+	NodeState(ctx context.Context) (*NodeState, error)
+	Schedulers(ctx context.Context) (*SchedulerList, error)
+}
+
+// Peers is what one scheduler asks another; only the scheduler role may.
+type Peers interface {
+	ReadIndex(ctx context.Context) (*ReadIndex, error)
+	Sightings(ctx context.Context) (*SightingTable, error)
+	// TakeReport commits the effects of a report that another scheduler took; leader only.
+	TakeReport(ctx context.Context, p ProviderID, c CellID, r Report) (*ReportAnswer, error)
+	// AskCell hands an ask to the session of a cell, where this node holds it: not_found otherwise.
+	AskCell(ctx context.Context, c CellID, a Ask) error
+	PutReplica(ctx context.Context, d Digest, size int64, r io.Reader) error
+	GetReplica(ctx context.Context, d Digest) (io.ReadCloser, int64, error)
+}
+
+// Services is everything that a user's client can ask a scheduler.
+type Services interface {
+	Providers
+	Cells
+	Leases
+	LeaseEnds
+	Runs
+	UserServices
+}
+
+// UserServices is the rest of Services.
+type UserServices interface {
+	Blobs
+	Tenants
+	Audit
+	Events
+	Operator
+}

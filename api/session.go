@@ -1,0 +1,246 @@
+package api
+
+import "time"
+
+// A cell holds one outbound session to a scheduler: a watch stream of Desired documents
+// downward, Reports upward. Both directions are level-triggered: nothing depends on every
+// message having been seen.
+
+// Desired is one message of the watch stream, one JSON object a line.
+type Desired struct {
+	// Index is the applied index of the state that the message was made from.
+	Index uint64 `json:"index"`
+	// Full says that Leases and Runs are the whole desired set: what the cell holds beyond
+	// it is to be torn down. The first message of a session is full, later ones are changes.
+	Full   bool    `json:"full,omitempty"`
+	Leases []Lease `json:"leases,omitempty"`
+	Runs   []Run   `json:"runs,omitempty"`
+	// Asks are questions to the CapBroker, answered in a report.
+	Asks []Ask `json:"asks,omitempty"`
+	// Schedulers are the API addresses of the live schedulers, for the warm second session.
+	Schedulers []string `json:"schedulers,omitempty"`
+	// Closing says why the scheduler ends the session after this message; "" is no end.
+	Closing string `json:"closing,omitempty"`
+}
+
+// Ask asks a cell for a fresh capability token of a lease.
+type Ask struct {
+	ID         string  `json:"ask_id"`
+	LeaseID    LeaseID `json:"lease_id"`
+	Generation uint64  `json:"generation"`
+}
+
+// Heartbeat is a cell's sign of life.
+type Heartbeat struct {
+	Seq   uint64 `json:"seq"`
+	Stamp Stamp  `json:"stamp"`
+	// Stuck says what of the cell does not move although it should; "" is nothing.
+	Stuck string `json:"stuck,omitempty"`
+}
+
+// Report is what a cell says upward. What is neither confirmed nor refused is sent again,
+// on every new session and to every new leader.
+type Report struct {
+	// Epoch is the cell epoch of the agent that speaks; another epoch's report is refused.
+	Epoch     uint64           `json:"cell_epoch"`
+	Heartbeat *Heartbeat       `json:"heartbeat,omitempty"`
+	Inventory *InventoryReport `json:"inventory,omitempty"`
+	Bound     []BoundReport    `json:"bound,omitempty"`
+	Ended     []EndedReport    `json:"ended,omitempty"`
+	Runs      []RunReport      `json:"runs,omitempty"`
+	Minted    []Minted         `json:"minted,omitempty"`
+}
+
+// Effects reports whether the report says anything that must be committed or answered.
+func (r Report) Effects() bool {
+	return r.Inventory != nil || len(r.Bound) > 0 || len(r.Ended) > 0 || len(r.Runs) > 0 || len(r.Minted) > 0
+}
+
+// MaxReportItems bounds the items of each list in one report.
+const MaxReportItems = 256
+
+// InventoryReport says what the cell can host and what of that may be leased.
+type InventoryReport struct {
+	Inventory Inventory `json:"inventory"`
+	Capacity  Resources `json:"capacity"`
+}
+
+// BoundReport says that the binding of a lease is open in this generation. The token goes
+// to the waiting client and nowhere else.
+type BoundReport struct {
+	LeaseID    LeaseID `json:"lease_id"`
+	Generation uint64  `json:"generation"`
+	Epoch      uint64  `json:"epoch"`
+	Coordinate string  `json:"coordinate,omitempty"`
+	Token      string  `json:"token,omitempty"`
+}
+
+// EndedReport says how a lease ended on the cell: torndown, or fenced with a message.
+type EndedReport struct {
+	LeaseID LeaseID    `json:"lease_id"`
+	Epoch   uint64     `json:"epoch"`
+	State   LeaseState `json:"state"`
+	Reason  string     `json:"reason,omitempty"`
+}
+
+// RunReport says that a run began, or what became of it.
+type RunReport struct {
+	RunID      RunID      `json:"run_id"`
+	Attempt    int        `json:"attempt"`
+	State      RunState   `json:"state"`
+	ExitCode   int        `json:"exit_code"`
+	FuelUsed   int64      `json:"fuel_used"`
+	DurationMs int64      `json:"duration_ms"`
+	Artifacts  []Artifact `json:"artifacts,omitempty"`
+	Failure    Failure    `json:"failure,omitzero"`
+}
+
+// Minted answers an Ask; Problem says why there is no token.
+type Minted struct {
+	AskID   string  `json:"ask_id"`
+	LeaseID LeaseID `json:"lease_id"`
+	Token   string  `json:"token,omitempty"`
+	Problem *Error  `json:"problem,omitempty"`
+}
+
+// ReportAnswer confirms a report: all of it is committed at Index. Refused lists the leases
+// and runs of the report that the state machine did not take and never will.
+type ReportAnswer struct {
+	Index   uint64          `json:"index"`
+	Refused []ReportRefusal `json:"refused,omitempty"`
+}
+
+// ReportRefusal says what was refused and why.
+type ReportRefusal struct {
+	LeaseID LeaseID `json:"lease_id,omitempty"`
+	RunID   RunID   `json:"run_id,omitempty"`
+	Kind    Kind    `json:"kind"`
+	Detail  string  `json:"detail"`
+}
+
+// WatchRequest opens a session.
+type WatchRequest struct {
+	Epoch uint64 // the cell epoch of the agent
+	// After is the highest index that the cell has seen; no older set is sent.
+	After uint64
+	// Standby opens the warm second session: it says nothing but that it lives.
+	Standby bool
+}
+
+// RegisterRequest registers an agent under its certificate.
+type RegisterRequest struct {
+	Provider  ProviderID `json:"provider"`
+	CellID    CellID     `json:"cell_id"`
+	Agent     string     `json:"agent"`      // a random name of this agent process
+	BrokerKey string     `json:"broker_key"` // hex Ed25519 public key of its CapBroker
+	DataURL   string     `json:"data_url,omitempty"`
+	Version   string     `json:"version"`
+	Stamp     Stamp      `json:"stamp"`
+}
+
+// RegisterAnswer tells the agent its epoch and the timers of this cluster.
+type RegisterAnswer struct {
+	Index       uint64   `json:"index"`
+	ClusterID   string   `json:"cluster_id"`
+	Epoch       uint64   `json:"cell_epoch"`
+	HeartbeatMs int64    `json:"heartbeat_ms"`
+	LimitMs     int64    `json:"limit_ms"`
+	WarmupMs    int64    `json:"warmup_ms"`
+	Schedulers  []string `json:"schedulers"`
+}
+
+// BootstrapRequest trades a bootstrap token and a CSR for a cell certificate.
+type BootstrapRequest struct {
+	Token    string     `json:"token"`
+	Provider ProviderID `json:"provider"`
+	CellID   CellID     `json:"cell_id"`
+	CSR      string     `json:"csr"` // PEM
+}
+
+// BootstrapAnswer carries the certificate and what it chains to.
+type BootstrapAnswer struct {
+	ClusterID   string   `json:"cluster_id"`
+	Certificate string   `json:"certificate"` // PEM, leaf first
+	CA          string   `json:"ca"`          // PEM
+	Schedulers  []string `json:"schedulers"`
+}
+
+// Sighting is what one scheduler knows of a cell's life, as it tells the others.
+type Sighting struct {
+	CellID  CellID `json:"cell_id"`
+	Epoch   uint64 `json:"cell_epoch"`
+	Seq     uint64 `json:"seq"`
+	Stamp   Stamp  `json:"stamp"`
+	AgeMs   int64  `json:"age_ms"`
+	Session bool   `json:"session"`
+	// SessionAgeMs is how long ago the scheduler held a live session of the cell; 0 with Session.
+	SessionAgeMs int64 `json:"session_age_ms,omitempty"`
+	// SteadyMs is for how long heartbeats have come without a break over the limit.
+	SteadyMs int64  `json:"steady_ms"`
+	Stuck    string `json:"stuck,omitempty"`
+}
+
+// SightingTable is a numbered digest of everything one scheduler saw.
+type SightingTable struct {
+	Node      NodeID     `json:"node_id"`
+	Digest    uint64     `json:"digest"`
+	Sightings []Sighting `json:"sightings"`
+}
+
+// ReadIndex answers a follower that wants to serve a verified read: every write that was
+// acknowledged before the question is at or below Index.
+type ReadIndex struct {
+	Index uint64 `json:"index"`
+	Term  uint64 `json:"term"`
+}
+
+// NodeState is what a scheduler says of itself.
+type NodeState struct {
+	Node          NodeID    `json:"node_id"`
+	ClusterID     string    `json:"cluster_id"`
+	Role          string    `json:"role"` // leader, follower, candidate, shutdown
+	Leader        NodeID    `json:"leader"`
+	LeaderURL     string    `json:"leader_url"`
+	URL           string    `json:"url"`
+	RaftAddr      string    `json:"raft_addr"`
+	Term          uint64    `json:"term"`
+	AppliedIndex  uint64    `json:"applied_index"`
+	CommitIndex   uint64    `json:"commit_index"`
+	LastIndex     uint64    `json:"last_index"`
+	Fingerprint   string    `json:"fingerprint"` // of the state at AppliedIndex
+	LastContactMs int64     `json:"last_contact_ms"`
+	StartedAt     time.Time `json:"started_at"`
+	Version       string    `json:"version"`
+	Ready         bool      `json:"ready"`
+	NotReady      string    `json:"not_ready,omitempty"`
+	Peers         []Peer    `json:"peers"`
+	// Sessions counts the cell sessions that this node holds.
+	Sessions int `json:"sessions"`
+	// Fingerprints are the newest ones, by index, to compare with another node's.
+	Fingerprints []Fingerprint `json:"fingerprints,omitempty"`
+	// Broken lists the invariants that do not hold in this node's state. It is empty.
+	Broken []string `json:"broken,omitempty"`
+}
+
+// Fingerprint is the rolling hash of the state at an index.
+type Fingerprint struct {
+	Index uint64 `json:"index"`
+	Hash  string `json:"hash"`
+}
+
+// Peer is a scheduler as another one sees it.
+type Peer struct {
+	Node     NodeID `json:"node_id"`
+	URL      string `json:"url"`
+	RaftAddr string `json:"raft_addr"`
+	Voter    bool   `json:"voter"`
+	Alive    bool   `json:"alive"`
+}
+
+// SchedulerList answers operator schedulers.
+type SchedulerList struct {
+	Index      uint64 `json:"index"`
+	Leader     NodeID `json:"leader"`
+	Term       uint64 `json:"term"`
+	Schedulers []Peer `json:"schedulers"`
+}
