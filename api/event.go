@@ -19,7 +19,9 @@ type Cursor struct {
 func (c Cursor) String() string { return fmt.Sprintf("%d.%d", c.Index, c.Sub) }
 
 // Before reports whether c comes before d.
-func (c Cursor) Before(d Cursor) bool { return c.Index < d.Index || c.Index == d.Index && c.Sub < d.Sub }
+func (c Cursor) Before(d Cursor) bool {
+	return c.Index < d.Index || c.Index == d.Index && c.Sub < d.Sub
+}
 
 // ParseCursor reads "index.sub" or "index", which means after all of that entry.
 func ParseCursor(s string) (Cursor, error) {

@@ -71,6 +71,8 @@ type Lease struct {
 	Granted Tick `json:"granted_tick"`
 	Expires Tick `json:"expires_tick"`
 	Ended   Tick `json:"ended_tick,omitempty"`
+	// ForceAt is when a lease whose end was announced is forced down; 0 is not announced.
+	ForceAt Tick `json:"force_at_tick,omitempty"`
 	// Stamp is the cell's newest heartbeat when the grant or renewal was decided.
 	Stamp Stamp `json:"stamp"`
 	// Modified is the index of the entry that last changed the lease.

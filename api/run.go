@@ -69,14 +69,15 @@ func (r RunRequest) Check() error {
 	if len(r.Tasklet) > MaxNameLen || strings.ContainsAny(r.Tasklet, "\x00\n") {
 		return Refuse(InvalidArgument, "tasklet name %q is not a line of at most %d bytes", clip(r.Tasklet, 80), MaxNameLen)
 	}
-	for _, d := range []Digest{r.Module, r.Input, r.Invocation} {
-		if d == "" && d != r.Module {
+	if err := CheckDigest(r.Module); err != nil {
+		return err
+	}
+	for _, d := range []Digest{r.Input, r.Invocation} {
+		if d == "" {
 			continue
 		}
-		if d != "" || r.Module == "" {
-			if err := CheckDigest(d); err != nil {
-				return err
-			}
+		if err := CheckDigest(d); err != nil {
+			return err
 		}
 	}
 	return nil
