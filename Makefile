@@ -1,0 +1,71 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -euc
+MAKEFLAGS += --warn-undefined-variables
+.DEFAULT_GOAL := help
+
+golangci_lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+deadcode := golang.org/x/tools/cmd/deadcode@v0.52.0
+
+ROUNDS ?= 25
+FUZZTIME ?= 10s
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+# The packages with goroutines of their own run under the race detector in make test.
+RACE := ./api/... ./capbroker/... ./cellagent ./cellagent/binding ./cluster/... ./fsm/... ./placement/...
+
+.PHONY: help
+help: ## Print this list.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/grafos and its second name, bin/grafos-cell-agent.
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o bin/grafos ./cmd/grafos
+	ln -sf grafos bin/grafos-cell-agent
+
+.PHONY: demo
+demo: build ## A cluster, a real program, a killed leader: the whole story in two minutes.
+	./bin/grafos version
+	go run ./integration/demo -grafos bin/grafos
+
+.PHONY: test
+test: build ## Every test; the race detector where it matters; 25 leader kills.
+	go vet ./...
+	@if command -v gcc >/dev/null; then go test -race -timeout 10m $(RACE); \
+	else echo "gcc is missing: the race detector is skipped (install gcc to run it)"; go test -timeout 10m $(RACE); fi
+	go test -timeout 10m $$(go list ./... | grep -v -F -x -f <(go list $(RACE)))
+
+.PHONY: race
+race: ## Every package but the process tests under the race detector.
+	go test -race -timeout 20m $$(go list ./... | grep -v /integration)
+
+.PHONY: lint
+lint: ## The lint set, the modernisers, unreachable functions.
+	go run $(golangci_lint) run ./...
+	@diff=$$(go fix -diff ./... 2>&1 || true); if [ -n "$$diff" ]; then echo "$$diff"; echo "go fix has something to say: run go fix ./..."; exit 1; fi
+	@out=$$(go run $(deadcode) -test ./...); if [ -n "$$out" ]; then echo "$$out"; exit 1; fi
+
+.PHONY: fmt
+fmt: ## Format the code as the lint set wants it.
+	go run $(golangci_lint) fmt ./...
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME each.
+	@for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' $$pkg/*_test.go | awk '{print $$2}'); do \
+	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+
+.PHONY: bench
+bench: build ## The numbers: fail-over, start, admissions, warm runs, memory.
+	go run ./integration/bench -grafos bin/grafos
+
+.PHONY: chaos
+chaos: build ## Kill the leader ROUNDS times under load and check every promise.
+	GRAFOS_CHAOS_ROUNDS=$(ROUNDS) go test -count=1 -timeout 120m -run 'TestChaos' -v ./integration
+
+.PHONY: console
+console: ## Rebuild the console bundle (needs Node 20).
+	cd api/console/web && npm ci --no-audit --no-fund && npm run build
+
+.PHONY: clean
+clean: ## Remove what the build made.
+	rm -rf bin

@@ -1,0 +1,165 @@
+package integration
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/grafos/grafos"
+
+// floors is the dependency policy: a package imports only packages on lines above its own,
+// never a neighbour. A new package is added here first; no line moves to make a build pass.
+func floors() [][]string {
+	return [][]string{
+		{"api"},           // standard library only, nothing of ours
+		{"capbroker/pki"}, // the client verifies schedulers with it
+		{
+			"fsm", "placement", "capbroker", "api/client", "api/console",
+			"cellagent/binding", "cellagent/tasklet", "cluster/store", "cluster/gossip",
+		},
+		{"cluster", "cluster/leader", "cluster/control", "cluster/blob", "cellagent", "api/server"},
+		{"cmd/grafos/internal/ui"},
+		{"cmd/grafos/cli", "cmd/grafos/node"},
+		{"cmd/grafos"},                   // the door of floor 3: main ties cli and node
+		{"integration/internal/harness"}, // starts real clusters, for tests, the demo and the benchmarks
+		{"integration", "integration/demo", "integration/bench"},
+	}
+}
+
+// sees narrows the floors: such a package imports these of ours and no others.
+func sees() map[string][]string {
+	return map[string][]string{
+		// A cell does; it neither remembers (fsm) nor decides (placement). Commands are a client like any other.
+		"cellagent":                    {"api", "api/client", "capbroker", "capbroker/pki", "cellagent/binding", "cellagent/tasklet"},
+		"cmd/grafos/cli":               {"api", "api/client", "cmd/grafos/internal/ui"},
+		"integration/internal/harness": {"api", "api/client", "capbroker/pki"},
+		"integration/demo":             {"api", "api/client", "integration/internal/harness"},
+		"integration/bench":            {"api", "api/client", "integration/internal/harness"},
+	}
+}
+
+// only names the packages that may see a library.
+func only() map[string][]string {
+	return map[string][]string{
+		"github.com/hashicorp/raft":           {"cluster", "cluster/store", "fsm"},
+		"github.com/hashicorp/raft-boltdb/v2": {"cluster/store"},
+		"go.etcd.io/bbolt":                    {"cluster/store"},
+		"github.com/hashicorp/memberlist":     {"cluster/gossip"},
+		"github.com/tetratelabs/wazero":       {"cellagent/tasklet"},
+	}
+}
+
+func TestFloors(t *testing.T) {
+	level := map[string]int{}
+	for i, line := range floors() {
+		for _, p := range line {
+			level[p] = i
+		}
+	}
+	walk(t, func(pkg, file string, imports []string, _ string) {
+		mine, ok := level[pkg]
+		if !ok {
+			t.Errorf("%s: package %s stands on no floor: add it to floors()", file, pkg)
+			return
+		}
+		for _, imp := range imports {
+			checkLibrary(t, pkg, file, imp)
+			rest, ours := strings.CutPrefix(imp, module+"/")
+			if !ours {
+				continue
+			}
+			if theirs, known := level[rest]; !known || theirs >= mine {
+				t.Errorf("%s: %s imports %s, which is not on a lower floor", file, pkg, rest)
+			}
+			if allowed, narrow := sees()[pkg]; narrow && !slices.Contains(allowed, rest) {
+				t.Errorf("%s: %s may not see %s", file, pkg, rest)
+			}
+		}
+	})
+}
+
+func checkLibrary(t *testing.T, pkg, file, imp string) {
+	t.Helper()
+	for lib, allowed := range only() {
+		if (imp == lib || strings.HasPrefix(imp, lib+"/")) && !slices.Contains(allowed, pkg) {
+			t.Errorf("%s: %s may not see %s", file, pkg, lib)
+		}
+	}
+}
+
+// TestDocs demands a package comment everywhere.
+func TestDocs(t *testing.T) {
+	documented := map[string]bool{}
+	walk(t, func(pkg, _ string, _ []string, doc string) {
+		documented[pkg] = documented[pkg] || doc != ""
+	})
+	for pkg, ok := range documented {
+		if !ok {
+			t.Errorf("package %s has no package comment", pkg)
+		}
+	}
+}
+
+// walk calls visit for every Go file of the module that is not a test.
+func walk(t *testing.T, visit func(pkg, file string, imports []string, doc string)) {
+	t.Helper()
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if skip(root, name, d.Name()) {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		var imports []string
+		for _, spec := range f.Imports {
+			imp, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			imports = append(imports, imp)
+		}
+		visit(path.Dir(filepath.ToSlash(rel)), rel, imports, f.Doc.Text())
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// skip leaves out what is not a package of this module.
+func skip(root, name, base string) bool {
+	if name == root {
+		return false
+	}
+	if base == "testdata" || base == "node_modules" || strings.HasPrefix(base, ".") {
+		return true
+	}
+	_, err := os.Stat(filepath.Join(name, "go.mod"))
+	return err == nil
+}
