@@ -1,0 +1,2 @@
+// Package fsm is what grafOS remembers: the replicated state machine.
+package fsm
