@@ -1,0 +1,199 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/grafos/grafos/api"
+)
+
+const (
+	backoffBase = 25 * time.Millisecond
+	backoffCap  = time.Second
+	// attemptShare is the part of a call's time that one scheduler may use up.
+	attemptShare = 2
+)
+
+// verdict is what to do after a try that failed.
+type verdict int
+
+const (
+	final verdict = iota // it is the answer
+	other                // another scheduler may do better
+	later                // the same one may, after a while
+)
+
+// judge says whether a call that failed with err is tried again, and after how long at
+// least.
+func judge(err error) (verdict, time.Duration) {
+	if _, ok := errors.AsType[*brokenError](err); ok {
+		return other, 0
+	}
+	p, ok := api.AsError(err)
+	if !ok {
+		return final, 0
+	}
+	wait := time.Duration(p.RetryAfterMs) * time.Millisecond
+	switch p.Kind { //nolint:exhaustive // every other kind is an answer
+	case api.NoLeader, api.OutcomeUnknown:
+		return other, wait
+	case api.Overloaded:
+		return later, wait
+	}
+	return final, 0
+}
+
+// backoff returns a random wait below base doubled round times, at most backoffCap.
+func backoff(round int) time.Duration {
+	top := min(backoffCap, backoffBase<<min(round, 10))
+	return rand.N(top) + time.Millisecond
+}
+
+// do sends a call until it has an answer, and reads that into out.
+func (c *Client) do(ctx context.Context, k call, out any) error {
+	return c.each(ctx, k, func(resp *http.Response) error { return decode(resp, out) })
+}
+
+// each sends a call until take has accepted an answer. take closes the answer's body, or,
+// of a stream, keeps it open.
+func (c *Client) each(ctx context.Context, k call, take func(*http.Response) error) error {
+	p, err := k.prepare()
+	if err != nil {
+		return err
+	}
+	bounded, cancel := context.WithTimeout(ctx, c.config.Timeout+k.extra)
+	defer cancel()
+
+	run := pursuit{client: c, call: p}
+	for {
+		base := c.URL()
+		err := run.once(ctx, bounded, base, take)
+		if err == nil {
+			return nil
+		}
+		run.failures++
+		if !run.again(bounded, base, err) {
+			return run.end(ctx, bounded, err)
+		}
+	}
+}
+
+// pursuit is a call under way.
+type pursuit struct {
+	client   *Client
+	call     prepared
+	failures int
+	// sent says that some scheduler may have seen the call.
+	sent bool
+	// distrusted counts the tries in a row that TLS ended.
+	distrusted int
+}
+
+// once makes one try within its share of the call's time, which bounded holds. What take
+// keeps of a stream lives on, as long as ctx does.
+func (r *pursuit) once(ctx, bounded context.Context, base string, take func(*http.Response) error) error {
+	try, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(bounded, cancel)
+	timer := time.AfterFunc(r.share(), cancel)
+	resp, sent, err := r.client.try(try, base, r.call)
+	r.sent = r.sent || sent
+	if err == nil && r.call.stream {
+		timer.Stop()
+		stop()
+		resp.Body = &liveBody{ReadCloser: resp.Body, cancel: cancel}
+		return take(resp)
+	}
+	defer cancel()
+	defer stop()
+	defer timer.Stop()
+	if err != nil {
+		return err
+	}
+	return take(resp)
+}
+
+// share returns how long one try may take: all the time where there is nobody else to ask.
+func (r *pursuit) share() time.Duration {
+	all := r.client.config.Timeout + r.call.extra
+	if len(r.client.urls) == 1 || r.call.open != nil {
+		return all
+	}
+	return r.call.extra + r.client.config.Timeout/attemptShare
+}
+
+// liveBody is a stream's body, which holds its request's context.
+type liveBody struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+// Close ends the request.
+func (b *liveBody) Close() error {
+	b.cancel()
+	return b.ReadCloser.Close()
+}
+
+// again decides whether there is another try after err, and waits for its time.
+func (r *pursuit) again(ctx context.Context, base string, err error) bool {
+	what, wait := judge(err)
+	n := len(r.client.urls)
+	if what == final && api.KindOf(err) == api.Unauthenticated && !r.sent && r.distrusted+1 < n {
+		r.distrusted++ // this scheduler's TLS fails; the others' may not
+		what = other
+	}
+	if what == final || ctx.Err() != nil || r.client.attempts > 0 && r.failures >= r.client.attempts {
+		return false
+	}
+	if what == other {
+		r.client.next(base)
+	}
+	if what == later || wait > 0 || r.failures%n == 0 {
+		wait = max(wait, 0) + backoff(r.failures/n)
+	}
+	r.client.config.Log.Debug("call again", "method", r.call.method, "path", r.call.path,
+		"scheduler", base, "failures", r.failures, "wait", wait, "error", err)
+	return pause(ctx, wait)
+}
+
+// end returns the error that the call ends with, err being that of its last try.
+func (r *pursuit) end(ctx, bounded context.Context, err error) error {
+	if _, broken := errors.AsType[*brokenError](err); !broken {
+		return err // a refusal says more than that the time is up
+	}
+	cause := err
+	if bounded.Err() != nil {
+		cause = errors.Join(bounded.Err(), err)
+	}
+	what := r.call.method + " " + r.call.path
+	switch {
+	case r.call.write && r.sent:
+		p := api.Refuse(api.OutcomeUnknown, "%s was sent, and its outcome was not learned: %v", what, err).
+			WithHint("repeat it with the same idempotency key: %s", r.call.key)
+		return &endedError{problem: p, cause: cause}
+	case errors.Is(ctx.Err(), context.Canceled):
+		return &endedError{problem: api.Refuse(api.OutcomeUnknown, "%s was given up by its caller", what), cause: cause}
+	}
+	p := api.Refuse(api.NoLeader, "no scheduler of %s answered: %v", strings.Join(r.client.urls, ", "), err).
+		WithHint("check the addresses, and that a scheduler is running")
+	return &endedError{problem: p, cause: cause}
+}
+
+// pause waits for d, and reports whether ctx lasted that long.
+func pause(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
