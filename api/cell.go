@@ -160,9 +160,13 @@ type CellRecord struct {
 	Inventory Inventory `json:"inventory"`
 	Capacity  Resources `json:"capacity"`
 	Reported  bool      `json:"inventory_reported"`
-	// ReportedAt and CreatedAt are for display.
-	ReportedAt time.Time `json:"reported_at,omitzero"`
-	CreatedAt  time.Time `json:"created_at"`
+	// Held is what leases of an earlier, larger inventory still take beyond Capacity, in the
+	// dimensions where they do. It only ever shrinks, and no grant counts on it (L1).
+	Held Resources `json:"held,omitzero"`
+	// ReportedAt, RegisteredAt and CreatedAt are for display.
+	ReportedAt   time.Time `json:"reported_at,omitzero"`
+	RegisteredAt time.Time `json:"registered_at,omitzero"`
+	CreatedAt    time.Time `json:"created_at"`
 
 	IdentityBound Condition `json:"identity_bound"`
 	Healthy       Condition `json:"healthy_cell"`

@@ -1,5 +1,7 @@
 package api
 
+import "time"
+
 // Ownership says who owns a provider's hosts.
 type Ownership string
 
@@ -15,7 +17,9 @@ type Provider struct {
 	Enabled    bool       `json:"enabled"`
 	Ownership  Ownership  `json:"ownership"`
 	Production bool       `json:"production,omitempty"`
-	Modified   uint64     `json:"modified_index"`
+	// Since is when Enabled last changed; for display.
+	Since    time.Time `json:"since,omitzero"`
+	Modified uint64    `json:"modified_index"`
 }
 
 // ProviderSummary is one line of the provider list.

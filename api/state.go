@@ -106,15 +106,15 @@ func (s RunState) Terminal() bool {
 }
 
 // CanBecome reports whether a run may go from s to next: forward only, and a result
-// never changes (L8).
+// never changes (L8). The one way back is a lost attempt that is tried again: admitted.
 func (s RunState) CanBecome(next RunState) bool {
 	switch s {
 	case RunAdmitted:
 		return next != RunAdmitted
 	case RunPlaced:
-		return next == RunRunning || next.Terminal()
+		return next == RunRunning || next == RunAdmitted || next.Terminal()
 	case RunRunning:
-		return next.Terminal()
+		return next == RunAdmitted || next.Terminal()
 	case RunSucceeded, RunFailed, RunExpired, RunRevoked, RunLost:
 		return false
 	}

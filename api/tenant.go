@@ -68,8 +68,11 @@ func (q Quota) Check() error {
 
 // Tenant is who pays and who is limited. It is the stored record.
 type Tenant struct {
-	ID        TenantID  `json:"tenant"`
-	Quota     Quota     `json:"quota"`
+	ID    TenantID `json:"tenant"`
+	Quota Quota    `json:"quota"`
+	// Held is what the tenant already held of what its quota was lowered below, in those
+	// dimensions. It only ever shrinks, and no grant counts on it (L2).
+	Held      Quota     `json:"held,omitzero"`
 	CreatedAt time.Time `json:"created_at"`
 	Modified  uint64    `json:"modified_index"`
 }

@@ -1,0 +1,191 @@
+import { batch, signal } from '@preact/signals';
+import { coalesce, type Coalesced, type Timers } from '../model/coalesce';
+import type { Link, Stream } from '../model/livechip';
+import type { NodeState, Problem, SchedulerList, Snapshot } from '../model/types';
+import { ApiError, readFleet, readNode, readSchedulers } from './http';
+import { openStream, type Source } from './stream';
+
+export interface Deps extends Timers {
+  fetch: typeof fetch;
+  source(url: string): Source;
+}
+
+/** Milliseconds: how often lists are re-read at most, at least, and how often the scheduler is asked whether it lives. */
+const gap = 300;
+const poll = 5000;
+const pulse = 2000;
+const retryFirst = 500;
+const retryMost = 8000;
+
+/**
+ * Live keeps what the page shows in step with the scheduler that serves it: one event
+ * stream says that something changed, the lists say what. A slow poll finds what the
+ * stream missed, and a small pulse notices within two seconds that the scheduler died or
+ * lost its leader. All of it rests while the tab is hidden.
+ */
+export class Live {
+  readonly snapshot = signal<Snapshot | null>(null);
+  readonly schedulers = signal<SchedulerList | null>(null);
+  readonly node = signal<NodeState | null>(null);
+  readonly link = signal<Link>('connecting');
+  readonly stream = signal<Stream>('closed');
+  readonly downSince = signal<number | undefined>(undefined);
+  readonly leaderlessSince = signal<number | undefined>(undefined);
+  readonly roundTrip = signal(0);
+  /** The scheduler's clock less this one's, ms. */
+  readonly skew = signal(0);
+  /** The last refusal that was not a log-in, for the page to show. */
+  readonly problem = signal<Problem | undefined>(undefined);
+
+  private running = false;
+  private readonly lists: Coalesced;
+  private readonly beat: Coalesced;
+  private cancelled: (() => void)[] = [];
+  private closeStream: (() => void) | undefined;
+  private retry = retryFirst;
+
+  constructor(private readonly deps: Deps) {
+    this.lists = coalesce(() => this.refresh(), gap, deps);
+    this.beat = coalesce(() => this.ping(), gap, deps);
+  }
+
+  start(): void {
+    if (this.running) return;
+    this.running = true;
+    this.every(poll, () => this.lists.ask());
+    this.every(pulse, () => this.beat.ask());
+    this.beat.ask();
+    this.lists.ask();
+    this.connect();
+  }
+
+  stop(): void {
+    this.running = false;
+    this.lists.stop();
+    this.beat.stop();
+    this.cancelled.forEach((cancel) => cancel());
+    this.cancelled = [];
+    this.disconnect('closed');
+  }
+
+  private every(ms: number, run: () => void): void {
+    const again = (): void => {
+      this.cancelled = this.cancelled.filter((c) => c !== cancel);
+      if (!this.running) return;
+      run();
+      cancel = this.deps.after(ms, again);
+      this.cancelled.push(cancel);
+    };
+    let cancel = this.deps.after(ms, again);
+    this.cancelled.push(cancel);
+  }
+
+  private connect(): void {
+    if (!this.running || this.closeStream) return;
+    this.stream.value = this.stream.value === 'lost' ? 'lost' : 'opening';
+    this.closeStream = openStream((url) => this.deps.source(url), {
+      opened: () => {
+        this.retry = retryFirst;
+        this.stream.value = 'open';
+        this.lists.ask();
+      },
+      changed: () => this.lists.ask(),
+      broke: () => {
+        this.disconnect('lost');
+        this.beat.ask();
+        const wait = this.retry;
+        this.retry = Math.min(retryMost, this.retry * 2);
+        this.cancelled.push(this.deps.after(wait, () => this.connect()));
+      },
+    });
+  }
+
+  private disconnect(now: Stream): void {
+    this.closeStream?.();
+    this.closeStream = undefined;
+    this.stream.value = now;
+  }
+
+  /** Asks the scheduler about itself: cheap, local, and never waits for a leader. */
+  private async ping(): Promise<void> {
+    const asked = this.deps.now();
+    try {
+      const node = await readNode(this.deps.fetch);
+      if (!this.running) return;
+      const before = this.node.peek();
+      batch(() => {
+        this.reached();
+        this.node.value = node;
+        this.roundTrip.value = this.deps.now() - asked;
+        this.noteLeader(node);
+      });
+      if (before && (before.leader !== node.leader || before.term !== node.term)) this.lists.ask();
+    } catch (e) {
+      this.failed(e, asked);
+    }
+  }
+
+  private async refresh(): Promise<void> {
+    const asked = this.deps.now();
+    try {
+      const [fleet, schedulers] = await Promise.all([
+        readFleet(this.deps.fetch, this.leaderlessSince.peek() === undefined),
+        readSchedulers(this.deps.fetch),
+      ]);
+      if (!this.running) return;
+      batch(() => {
+        this.reached();
+        this.problem.value = undefined;
+        this.skew.value = fleet.skew;
+        this.schedulers.value = schedulers;
+        this.snapshot.value = {
+          index: fleet.cells.index,
+          providers: fleet.providers.providers,
+          cells: fleet.cells.cells,
+          at: this.deps.now(),
+          stale: fleet.stale,
+        };
+      });
+      if (fleet.stale) this.beat.ask();
+    } catch (e) {
+      this.failed(e, asked);
+    }
+  }
+
+  private reached(): void {
+    this.link.value = 'up';
+    this.downSince.value = undefined;
+  }
+
+  private noteLeader(node: NodeState): void {
+    if (node.leader !== '') {
+      this.leaderlessSince.value = undefined;
+    } else if (this.leaderlessSince.peek() === undefined) {
+      this.leaderlessSince.value = this.deps.now() - Math.max(0, node.last_contact_ms);
+    }
+  }
+
+  private failed(e: unknown, asked: number): void {
+    if (!this.running) return;
+    const error = e instanceof ApiError ? e : new ApiError('refused', { kind: 'internal', detail: String(e) });
+    batch(() => {
+      switch (error.failure) {
+        case 'unreachable':
+          this.link.value = 'down';
+          this.downSince.value ??= asked;
+          break;
+        case 'logged_out':
+          this.link.value = 'logged_out';
+          this.downSince.value = undefined;
+          break;
+        case 'forbidden':
+          this.link.value = 'forbidden';
+          this.downSince.value = undefined;
+          this.problem.value = error.problem;
+          break;
+        case 'refused':
+          this.problem.value = error.problem;
+      }
+    });
+  }
+}
