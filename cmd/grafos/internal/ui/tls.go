@@ -1,0 +1,76 @@
+package ui
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker/pki"
+)
+
+const maxCAFile = 1 << 20
+
+// TLS returns the configuration for a server of a role, api.RoleScheduler or api.RoleCell:
+// it trusts the connection's CA alone and presents the caller's certificate, where there
+// is one, read anew at every handshake so that a renewed one is used. Files that cannot be
+// used are refused with their path.
+func (c Connection) TLS(server api.Role) (*tls.Config, error) {
+	if c.CAFile == "" {
+		return nil, api.Refuse(api.InvalidArgument, "%s: the cluster's CA certificate is not known", c.Origin).
+			WithHint("give --ca FILE or GRAFOS_CA")
+	}
+	text, err := ReadBounded(c.CAFile, maxCAFile)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, api.Refuse(api.InvalidArgument, "%s has no certificate in PEM", c.CAFile)
+	}
+	o := pki.ClientOptions{Roots: roots, ClusterID: c.ClusterID, Server: server}
+	if c.CertFile != "" {
+		// Looked at once here, so that a wrong path fails with its name and not as a handshake.
+		if _, err := c.certificate(); err != nil {
+			return nil, err
+		}
+		o.Cert = c.certificate
+	}
+	return pki.ClientTLS(o), nil
+}
+
+func (c Connection) certificate() (*tls.Certificate, error) {
+	for _, path := range []string{c.CertFile, c.KeyFile} {
+		if _, err := ReadBounded(path, maxCAFile); err != nil {
+			return nil, err
+		}
+	}
+	credential, err := pki.LoadCredential(c.CertFile, c.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	pair, err := credential.TLS()
+	if err != nil {
+		return nil, err
+	}
+	return &pair, nil
+}
+
+// How long a cell may take to answer before a data-plane operation is given up.
+const dataPlaneWait = 30 * time.Second
+
+// DataPlane returns an HTTP client for the data planes of the cluster's cells.
+func (c Connection) DataPlane() (*http.Client, error) {
+	config, err := c.TLS(api.RoleCell)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Client{Transport: &http.Transport{
+		TLSClientConfig:       config,
+		ForceAttemptHTTP2:     true,
+		TLSHandshakeTimeout:   dataPlaneWait,
+		ResponseHeaderTimeout: dataPlaneWait,
+		MaxIdleConnsPerHost:   1,
+	}}, nil
+}

@@ -1,0 +1,158 @@
+package ui
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/grafos/grafos/api"
+)
+
+// How a watch waits. A terminal is drawn again at least every refresh, so that ages stay
+// true; a busy cluster is read at most once a pace.
+const (
+	watchWait    = 20 * time.Second
+	watchRefresh = 2 * time.Second
+	watchPace    = 100 * time.Millisecond
+)
+
+// Watched is one answer of a watch.
+type Watched struct {
+	Doc   any
+	Index uint64
+	View  func(*Page)
+	// Done ends the watch: nothing more will change.
+	Done bool
+}
+
+// Show prints what read answers, once; with follow it goes on with every change until ctx
+// ends, which is then no failure. A terminal is redrawn in place, a pipe gets the rows
+// that changed, a program one document a change.
+func (u *UI) Show(ctx context.Context, follow bool, read func(context.Context, api.ReadOptions) (Watched, error)) error {
+	o := u.Read()
+	now, err := read(ctx, o)
+	if err != nil {
+		return err
+	}
+	if !follow {
+		return u.Print(now.Doc, now.View)
+	}
+	w := watch{ui: u, rows: map[string]bool{}}
+	for {
+		if err := w.show(now); err != nil || now.Done {
+			return err
+		}
+		if !Sleep(ctx, watchPace) {
+			return nil
+		}
+		o.AfterIndex, o.Wait = now.Index, w.wait()
+		now, err = read(ctx, o)
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// watch remembers what was shown last.
+type watch struct {
+	ui   *UI
+	last []byte
+	rows map[string]bool
+}
+
+func (w *watch) redraws() bool { return w.ui.OutTerminal && !w.ui.Output.Machine() }
+
+func (w *watch) wait() time.Duration {
+	if w.redraws() {
+		return watchRefresh
+	}
+	return watchWait
+}
+
+func (w *watch) show(now Watched) error {
+	switch {
+	case w.redraws():
+		return w.redraw(now)
+	case !w.ui.Output.Machine():
+		return w.changedRows(now)
+	}
+	doc, err := fingerprint(now.Doc)
+	if err != nil || bytes.Equal(doc, w.last) {
+		return err
+	}
+	w.last = doc
+	return w.ui.Emit(now.Doc, now.View)
+}
+
+// redraw writes the page over the one before in one go, so that nothing flickers.
+func (w *watch) redraw(now Watched) error {
+	page := w.ui.page()
+	now.View(page)
+	page.Gap()
+	page.Line(Span{"live · index " + strconv.FormatUint(now.Index, 10) + " · Ctrl-C to stop", Dim})
+	_, err := io.WriteString(w.ui.Out, "\x1b[H\x1b[2J"+page.render(w.ui.Color))
+	return err
+}
+
+// changedRows writes the rows that the answer before did not have.
+func (w *watch) changedRows(now Watched) error {
+	page := w.ui.page()
+	now.View(page)
+	text := page.render(false)
+	if w.ui.Output.Format == FormatName {
+		text = namesText(page.names)
+	}
+	rows := map[string]bool{}
+	var fresh bytes.Buffer
+	for _, row := range bytes.SplitAfter([]byte(text), []byte("\n")) {
+		if len(row) == 0 {
+			continue
+		}
+		rows[string(row)] = true
+		if !w.rows[string(row)] {
+			fresh.Write(row)
+		}
+	}
+	w.rows = rows
+	_, err := w.ui.Out.Write(fresh.Bytes())
+	return err
+}
+
+// fingerprint is the document without its index, which moves when nothing else does.
+func fingerprint(doc any) ([]byte, error) {
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return nil, api.Refuse(api.Internal, "encode the answer: %v", err)
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(text, &members); err != nil {
+		return text, nil
+	}
+	delete(members, "index")
+	return json.Marshal(members)
+}
+
+// Sleep waits for d and reports whether ctx still goes on.
+func Sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// Ended reports whether err is only the end of ctx: Ctrl-C, or the --timeout.
+func Ended(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		api.KindOf(err) == api.OutcomeUnknown || api.KindOf(err) == api.NoLeader)
+}
