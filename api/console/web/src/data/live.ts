@@ -42,6 +42,7 @@ export class Live {
   private readonly beat: Coalesced;
   private cancelled: (() => void)[] = [];
   private closeStream: (() => void) | undefined;
+  private cancelRetry: (() => void) | undefined;
   private retry = retryFirst;
 
   constructor(private readonly deps: Deps) {
@@ -65,6 +66,7 @@ export class Live {
     this.beat.stop();
     this.cancelled.forEach((cancel) => cancel());
     this.cancelled = [];
+    this.cancelRetry?.();
     this.disconnect('closed');
   }
 
@@ -95,7 +97,7 @@ export class Live {
         this.beat.ask();
         const wait = this.retry;
         this.retry = Math.min(retryMost, this.retry * 2);
-        this.cancelled.push(this.deps.after(wait, () => this.connect()));
+        this.cancelRetry = this.deps.after(wait, () => this.connect());
       },
     });
   }
@@ -121,6 +123,8 @@ export class Live {
       });
       if (before && (before.leader !== node.leader || before.term !== node.term)) this.lists.ask();
     } catch (e) {
+      // What this session may see is for the lists to say.
+      if (e instanceof ApiError && e.failure !== 'unreachable') return;
       this.failed(e, asked);
     }
   }
@@ -130,14 +134,14 @@ export class Live {
     try {
       const [fleet, schedulers] = await Promise.all([
         readFleet(this.deps.fetch, this.leaderlessSince.peek() === undefined),
-        readSchedulers(this.deps.fetch),
+        readSchedulers(this.deps.fetch).catch(() => null),
       ]);
       if (!this.running) return;
       batch(() => {
         this.reached();
         this.problem.value = undefined;
         this.skew.value = fleet.skew;
-        this.schedulers.value = schedulers;
+        if (schedulers) this.schedulers.value = schedulers;
         this.snapshot.value = {
           index: fleet.cells.index,
           providers: fleet.providers.providers,

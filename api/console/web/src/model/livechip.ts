@@ -41,7 +41,7 @@ export function liveChip(c: ChipInput): LiveChip {
       old: true,
     };
   }
-  if (!c.snapshot || !c.node) return { tone: 'off', text: 'connecting…', title: 'Asking the scheduler.', old: false };
+  if (!c.snapshot) return { tone: 'off', text: 'connecting…', title: 'Asking the scheduler.', old: false };
   if (c.leaderlessSince !== undefined) {
     return {
       tone: 'bad',
@@ -50,12 +50,13 @@ export function liveChip(c: ChipInput): LiveChip {
       old: true,
     };
   }
-  const age = c.now - c.snapshot.at;
+  const age = Math.max(0, c.now - c.snapshot.at);
+  const behind = c.node?.last_contact_ms ?? 0;
   if (age > maxAge) return { tone: 'warn', text: `stale ${duration(age)} · index ${c.snapshot.index}`, title: 'No answer in that time.', old: true };
   if (c.snapshot.stale) {
     return {
       tone: 'warn',
-      text: `stale ${lag(c.node.last_contact_ms + age)} · index ${c.snapshot.index}`,
+      text: `stale ${lag(behind + age)} · index ${c.snapshot.index}`,
       title: `Answered by ${name} from its own state: a verified read did not succeed.`,
       old: false,
     };
@@ -65,7 +66,7 @@ export function liveChip(c: ChipInput): LiveChip {
   }
   return {
     tone: 'ok',
-    text: `live · index ${c.snapshot.index} · ${lag(c.node.last_contact_ms + c.roundTrip)}`,
+    text: `live · index ${c.snapshot.index} · ${lag(behind + c.roundTrip)}`,
     title: 'Changes appear as they are committed; the last figure is how far behind this page was when it last asked.',
     old: false,
   };
