@@ -1,0 +1,83 @@
+package capbroker
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"aidanwoods.dev/go-paseto"
+
+	"github.com/grafos/grafos/api"
+)
+
+// Config says whose tokens a Broker mints.
+type Config struct {
+	// ClusterID and Cell are what tokens are bound to; both are needed.
+	ClusterID string
+	Cell      api.CellID
+	// Now is the clock that tokens are dated and judged by. It should not be set back while
+	// the agent lives: nil is the time of New plus the monotonic time since.
+	Now func() time.Time
+}
+
+// Broker mints and verifies the tokens of one cell. It is immutable and safe for
+// concurrent use; printed, it shows no key.
+type Broker struct {
+	cell     api.CellID
+	now      func() time.Time
+	secret   paseto.V4AsymmetricSecretKey
+	public   paseto.V4AsymmetricPublicKey
+	implicit []byte
+	footer   []byte
+	kid      string
+}
+
+// New makes a Broker with a new key.
+func New(c Config) (*Broker, error) {
+	if err := api.CheckName("cluster id", c.ClusterID); err != nil {
+		return nil, err
+	}
+	if err := api.CheckName("cell id", string(c.Cell)); err != nil {
+		return nil, err
+	}
+	if c.Now == nil {
+		c.Now = monotonic(time.Now())
+	}
+	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make broker key: %w", err)
+	}
+	secret, err := paseto.NewV4AsymmetricSecretKeyFromEd25519(priv)
+	if err != nil {
+		return nil, fmt.Errorf("take broker key: %w", err)
+	}
+	sum := sha256.Sum256(pub)
+	b := &Broker{
+		cell: c.Cell, now: c.Now, secret: secret, public: secret.Public(),
+		// Names have no '/', so no two pairs give the same bytes.
+		implicit: []byte(c.ClusterID + "/" + string(c.Cell)),
+		kid:      hex.EncodeToString(sum[:8]),
+	}
+	if b.footer, err = json.Marshal(footer{KeyID: b.kid}); err != nil {
+		return nil, fmt.Errorf("encode footer: %w", err)
+	}
+	return b, nil
+}
+
+// monotonic is a clock that a step of the wall clock does not move.
+func monotonic(start time.Time) func() time.Time {
+	return func() time.Time { return start.Add(time.Since(start)) }
+}
+
+// PublicKey returns the hex Ed25519 key that the broker's tokens verify with.
+func (b *Broker) PublicKey() string { return b.public.ExportHex() }
+
+// String names the broker without its key.
+func (b *Broker) String() string { return "broker of cell " + string(b.cell) + ", key " + b.kid }
+
+// GoString is String, so that no way of printing shows the key.
+func (b *Broker) GoString() string { return b.String() }
