@@ -150,8 +150,17 @@ type Peers interface {
 	TakeReport(ctx context.Context, p ProviderID, c CellID, r Report) (*ReportAnswer, error)
 	// AskCell hands an ask to the session of a cell, where this node holds it: not_found otherwise.
 	AskCell(ctx context.Context, c CellID, a Ask) error
+	Replicas
+}
+
+// Replicas is what the schedulers keep for each other; only the scheduler role may.
+type Replicas interface {
 	PutReplica(ctx context.Context, d Digest, size int64, r io.Reader) error
 	GetReplica(ctx context.Context, d Digest) (io.ReadCloser, int64, error)
+	// ReferBlob commits that a tenant put a blob which a quorum has; leader only.
+	ReferBlob(ctx context.Context, t TenantID, d Digest, size int64) error
+	// AuditReplica reads this node's own copy of the audit chain, for one that misses a part.
+	AuditReplica(ctx context.Context, f AuditFilter) (*AuditPage, error)
 }
 
 // Services is everything that a user's client can ask a scheduler.
