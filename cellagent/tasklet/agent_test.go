@@ -1,0 +1,3 @@
+package tasklet
+
+func testAgent([]string) int { return 0 }

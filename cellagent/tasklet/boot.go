@@ -1,0 +1,30 @@
+package tasklet
+
+import (
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// BootTime returns CLOCK_BOOTTIME in nanoseconds: time since the host started, sleep
+// included. Nobody can set it, so a deadline in it never moves.
+func BootTime() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		// The clock exists on every kernel that Go runs on; a deadline in a clock
+		// that cannot be read is one that has passed.
+		return int64(^uint64(0) >> 1)
+	}
+	return ts.Nano()
+}
+
+// BootID returns the host's boot id, and "" where the kernel does not tell: two
+// readings of BootTime compare only under one boot id.
+func BootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}
