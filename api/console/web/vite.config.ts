@@ -1,5 +1,5 @@
 import { defineConfig } from 'vitest/config';
-import { fixtures } from './dev/plugin';
+import { fixtures } from './dev/plugin.ts';
 
 // The bundle is committed beside the Go file that embeds it. Nothing in it may depend on
 // when, where or by whom it was built: two builds give the same bytes.

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Connect, Plugin } from 'vite';
-import { world, type Scenario } from './world';
+import { world, type Scenario } from './world.ts';
 
 // Answers /api/v1 with a made-up cluster while developing: `npm run dev` or `npm run
 // preview`, then open /admin/stats?scenario=one-down. The scenario is kept in a cookie.

@@ -1,5 +1,5 @@
-import type { Cell, CellState, NodeState, Provider, Reason, Requirement, Resources, SchedulerList } from '../src/model/types';
-import { requirements } from '../src/model/types';
+import type { Cell, CellState, NodeState, Provider, Reason, Requirement, Resources, SchedulerList } from '../src/model/types.ts';
+import { requirements } from '../src/model/types.ts';
 
 // Made-up clusters for developing the page without one. Nothing here is in the bundle.
 

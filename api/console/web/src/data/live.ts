@@ -67,6 +67,7 @@ export class Live {
     this.cancelled.forEach((cancel) => cancel());
     this.cancelled = [];
     this.cancelRetry?.();
+    this.cancelRetry = undefined;
     this.disconnect('closed');
   }
 
@@ -83,7 +84,7 @@ export class Live {
   }
 
   private connect(): void {
-    if (!this.running || this.closeStream) return;
+    if (!this.running || this.closeStream || this.cancelRetry || !this.allowed()) return;
     this.stream.value = this.stream.value === 'lost' ? 'lost' : 'opening';
     this.closeStream = openStream((url) => this.deps.source(url), {
       opened: () => {
@@ -97,7 +98,10 @@ export class Live {
         this.beat.ask();
         const wait = this.retry;
         this.retry = Math.min(retryMost, this.retry * 2);
-        this.cancelRetry = this.deps.after(wait, () => this.connect());
+        this.cancelRetry = this.deps.after(wait, () => {
+          this.cancelRetry = undefined;
+          this.connect();
+        });
       },
     });
   }
@@ -108,9 +112,17 @@ export class Live {
     this.stream.value = now;
   }
 
+  /** Without a session only the lists are asked for, until they are given. */
+  private allowed(): boolean {
+    const link = this.link.peek();
+    return link !== 'logged_out' && link !== 'forbidden';
+  }
+
   /** Asks the scheduler about itself: cheap, local, and never waits for a leader. */
   private async ping(): Promise<void> {
+    if (!this.allowed()) return;
     const asked = this.deps.now();
+    const wasDown = this.downSince.peek() !== undefined;
     try {
       const node = await readNode(this.deps.fetch);
       if (!this.running) return;
@@ -121,7 +133,7 @@ export class Live {
         this.roundTrip.value = this.deps.now() - asked;
         this.noteLeader(node);
       });
-      if (before && (before.leader !== node.leader || before.term !== node.term)) this.lists.ask();
+      if (wasDown || (before && (before.leader !== node.leader || before.term !== node.term))) this.lists.ask();
     } catch (e) {
       // What this session may see is for the lists to say.
       if (e instanceof ApiError && e.failure !== 'unreachable') return;
@@ -150,7 +162,8 @@ export class Live {
           stale: fleet.stale,
         };
       });
-      if (fleet.stale) this.beat.ask();
+      if (fleet.stale || !this.node.peek()) this.beat.ask();
+      this.connect();
     } catch (e) {
       this.failed(e, asked);
     }
@@ -169,6 +182,15 @@ export class Live {
     }
   }
 
+  /** What was seen in a session that ended is not shown to who comes after it. */
+  private forget(): void {
+    this.snapshot.value = null;
+    this.schedulers.value = null;
+    this.node.value = null;
+    this.downSince.value = undefined;
+    this.leaderlessSince.value = undefined;
+  }
+
   private failed(e: unknown, asked: number): void {
     if (!this.running) return;
     const error = e instanceof ApiError ? e : new ApiError('refused', { kind: 'internal', detail: String(e) });
@@ -180,11 +202,11 @@ export class Live {
           break;
         case 'logged_out':
           this.link.value = 'logged_out';
-          this.downSince.value = undefined;
+          this.forget();
           break;
         case 'forbidden':
           this.link.value = 'forbidden';
-          this.downSince.value = undefined;
+          this.forget();
           this.problem.value = error.problem;
           break;
         case 'refused':

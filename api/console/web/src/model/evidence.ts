@@ -1,4 +1,4 @@
-import { duration, parseTime } from './format';
+import { duration, parseTime, spokenDuration } from './format';
 import type { Cell, Reason } from './types';
 
 /**
@@ -32,7 +32,7 @@ export function evidence(c: Cell, r: Reason, now: number): Piece[] {
 /** The reason as what one says of the cell: "has sent no heartbeat for 4 s". */
 export function complaint(c: Cell, r: Reason, now: number): Piece[] {
   const began = parseTime(r.since);
-  const lasted: Piece[] = began === undefined ? [] : [{ text: ' for ' }, { text: duration(now - began), tick: true }];
+  const lasted: Piece[] = began === undefined ? [] : [{ text: ' for ' }, { text: spokenDuration(now - began), tick: true }];
   switch (r.requirement) {
     case 'code_enabled':
       return [{ text: 'belongs to a provider that is disabled' }];
@@ -57,5 +57,5 @@ function health(c: Cell, r: Reason, now: number, lasted: Piece[]): Piece[] {
   if (r.code.startsWith('never')) return [{ text: 'has never sent a heartbeat' }];
   if (r.code !== 'heartbeat_overdue') return [{ text: `is unhealthy (${r.code})` }, ...lasted];
   if (seen === undefined) return [{ text: 'has sent no heartbeat' }, ...lasted];
-  return [{ text: 'has sent no heartbeat for ' }, { text: duration(now - seen), tick: true }];
+  return [{ text: 'has sent no heartbeat for ' }, { text: spokenDuration(now - seen), tick: true }];
 }

@@ -27,6 +27,15 @@ export function shortDuration(ms: number): string {
   return `${Math.floor(t / day)} d`;
 }
 
+/** A duration as one says it, one unit: "47 s", "2 min", "3 h", "6 days". */
+export function spokenDuration(ms: number): string {
+  const t = Math.max(0, ms);
+  if (t < minute) return `${Math.floor(t / second)} s`;
+  if (t < hour) return `${Math.floor(t / minute)} min`;
+  if (t < 2 * day) return `${Math.floor(t / hour)} h`;
+  return `${Math.floor(t / day)} days`;
+}
+
 /** How far behind, with tenths below ten seconds: "0.2 s", "4.2 s", "12 s". */
 export function lag(ms: number): string {
   const t = Math.max(0, ms);
@@ -109,7 +118,19 @@ export function count(n: number, noun: string): string {
   return `${n} ${noun}${n === 1 ? '' : 's'}`;
 }
 
-/** What of a hint belongs on the clipboard: the command in backticks, else all of it. */
+/** A hint cut at its backticks: what stood between two is a command. */
+export function hintParts(hint: string): { text: string; command: boolean }[] {
+  return hint
+    .split('`')
+    .map((text, i) => ({ text, command: i % 2 === 1 }))
+    .filter((p) => p.text !== '');
+}
+
+/**
+ * What of a hint belongs on the clipboard: its first command, else all of it, and nothing
+ * where nothing is to be done.
+ */
 export function commandOf(hint: string): string {
-  return /`([^`]+)`/.exec(hint)?.[1] ?? hint;
+  if (/^(nothing|wait)\b/i.test(hint)) return '';
+  return hintParts(hint).find((p) => p.command)?.text ?? hint;
 }

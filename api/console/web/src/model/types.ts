@@ -12,7 +12,7 @@ export const requirements = [
 
 export type Requirement = (typeof requirements)[number];
 
-/** One word for each requirement, and the letter over its column of marks. */
+/** One word for each requirement. */
 export const shortName: Record<Requirement, string> = {
   code_enabled: 'enabled',
   durable_provider_cell_record: 'record',
@@ -20,6 +20,16 @@ export const shortName: Record<Requirement, string> = {
   healthy_cell: 'healthy',
   inventory_reported: 'inventory',
   outbound_registered: 'outbound',
+};
+
+/** The letter over its column of marks: V for inventory, which shares its first with identity. */
+export const letter: Record<Requirement, string> = {
+  code_enabled: 'E',
+  durable_provider_cell_record: 'R',
+  identity_bound: 'I',
+  healthy_cell: 'H',
+  inventory_reported: 'V',
+  outbound_registered: 'O',
 };
 
 export type Readiness = Record<Requirement, boolean>;

@@ -1,6 +1,6 @@
 import { counts, notReady, notReadyCells, reasonsOf, stateTone, takesWork, type Tone } from './cells';
 import { complaint, type Piece } from './evidence';
-import { count, duration } from './format';
+import { count, spokenDuration } from './format';
 import { quorum } from './quorum';
 import type { Cell, Provider, SchedulerList, Snapshot } from './types';
 
@@ -35,7 +35,7 @@ function unreachable(v: VerdictInput, since: number): Piece[] {
   return [
     head,
     { text: ' When last heard, ' },
-    { text: duration(v.now - Math.min(since, v.snapshot.at)), tick: true },
+    { text: spokenDuration(v.now - Math.min(since, v.snapshot.at)), tick: true },
     { text: ` ago, ${lower(headline(v.snapshot.cells))}` },
   ];
 }
@@ -45,7 +45,7 @@ function leaderless(v: VerdictInput, since: number): Piece[] {
   const lost = q.tolerates < 0 && q.voters > 0 ? `: ${q.voters - q.alive} of ${q.voters} schedulers are lost` : '';
   return [
     { text: `No leader for `, tone: 'bad' },
-    { text: duration(v.now - since), tone: 'bad', tick: true },
+    { text: spokenDuration(v.now - since), tone: 'bad', tick: true },
     { text: `${lost}.`, tone: 'bad' },
     { text: ' Nothing new is admitted; running work goes on until its leases end.' },
   ];
@@ -86,15 +86,17 @@ function inFull(p: Provider, cells: Cell[], now: number): Piece[] {
   const reason = spoken(worst);
   const said: Piece[] = [{ text: ` ${p.provider} is ${word(p)}: ${worst.cell_id} ` }, ...(reason ? complaint(worst, reason, now) : [])];
   if (rest.length > 0) {
-    said.push({ text: `, and ${count(rest.length, 'other cell')} ${rest.length === 1 ? 'is' : 'are'} not ready` });
+    said.push({ text: `, and ${areNotReady(rest.length, 'other cell')}` });
   }
   said.push({ text: '.' });
   return said.map((piece) => ({ ...piece, tone }));
 }
 
 function inShort(p: Provider, cells: Cell[]): Piece[] {
-  return [{ text: ` ${p.provider} is ${word(p)}: ${count(cells.length, 'cell')}.`, tone: rank(p) === 0 ? 'bad' : 'warn' }];
+  return [{ text: ` ${p.provider} is ${word(p)}: ${areNotReady(cells.length, 'cell')}.`, tone: rank(p) === 0 ? 'bad' : 'warn' }];
 }
+
+const areNotReady = (n: number, noun: string): string => `${count(n, noun)} ${n === 1 ? 'is' : 'are'} not ready`;
 
 /** What is out of work on purpose, where nothing is wrong. */
 function resting(cells: Cell[]): Piece[] {

@@ -1,9 +1,9 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import type { Live } from '../data/live';
-import { byId, chips, counts, matches, noFilter, stateTone, type Filter } from '../model/cells';
+import { byId, chips, counts, matches, noFilter, stateTone, takesWork, type Filter } from '../model/cells';
 import { bytes, cores, parseTime, shortDuration } from '../model/format';
-import { requirements, shortName, type Cell, type Snapshot } from '../model/types';
+import { letter, requirements, type Cell, type Snapshot } from '../model/types';
 import { now } from './clock';
 import { useChanges } from './flash';
 import { Glyph, Mark } from './glyph';
@@ -129,7 +129,7 @@ function Head() {
         <th role="columnheader" scope="col" class="marks">
           {requirements.map((r) => (
             <abbr key={r} title={r}>
-              {shortName[r].charAt(0).toUpperCase()}
+              {letter[r]}
             </abbr>
           ))}
         </th>
@@ -159,7 +159,7 @@ function Row({ of: c, at, live, several }: { of: Cell; at: number; live: Live; s
       tabIndex={-1}
       data-testid={`cell-row-${c.cell_id}`}
       data-state={c.state}
-      class={changes === 0 ? undefined : changes % 2 ? 'flash-a' : 'flash-b'}
+      class={[!takesWork(c) && 'resting', changes > 0 && (changes % 2 ? 'flash-a' : 'flash-b')].filter(Boolean).join(' ') || undefined}
     >
       <td role="cell" class="cell mono">
         {several && <span class="of">{c.provider}/</span>}
@@ -182,7 +182,10 @@ function Row({ of: c, at, live, several }: { of: Cell; at: number; live: Live; s
       <td role="cell" class="num cpu">{free(c.free.cpu, cores)}</td>
       <td role="cell" class="num mem">{free(c.free.mem, bytes)}</td>
       <td role="cell" class="num block">{free(c.free.block, bytes)}</td>
-      <td role="cell" class="num leases">{c.leases}</td>
+      <td role="cell" class="num leases">
+        {c.leases}
+        <span class="unit"> {c.leases === 1 ? 'lease' : 'leases'}</span>
+      </td>
       <td role="cell" class={skewed ? 'version warn' : 'version'} title={skewed ? `the scheduler runs ${live.node.value?.version}` : undefined}>
         {c.version ?? '–'}
       </td>
@@ -203,7 +206,7 @@ function Row({ of: c, at, live, several }: { of: Cell; at: number; live: Live; s
 function Seen({ of: c, at, skew }: { of: Cell; at: number; skew: number }) {
   const t = parseTime(c.last_seen);
   if (t === undefined) return <span class="quiet">{counts(c) ? 'never' : '–'}</span>;
-  const ill = !c.readiness.healthy_cell && counts(c);
+  const ill = c.state === 'unhealthy';
   return <span class={ill ? 'bad tick' : 'tick'}>{shortDuration((ill ? now.value : at) + skew - t)}</span>;
 }
 

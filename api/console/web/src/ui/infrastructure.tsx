@@ -37,7 +37,7 @@ export function Infrastructure({ live }: { live: Live }) {
           No provider is configured. A scheduler learns its providers from its configuration when the cluster forms.
         </p>
       ) : (
-        <div class="lanes">
+        <div class={several ? 'lanes' : 'lanes one'}>
           {snapshot.providers.map((p) => (
             <ProviderCard key={p.provider} of={p} cells={snapshot.cells.filter((c) => c.provider === p.provider)} pick={pick} />
           ))}
@@ -58,7 +58,7 @@ function showRow(id: string): void {
 /** Holds the place of the cards until the first answer. */
 function Skeleton() {
   return (
-    <div class="lanes" aria-hidden="true">
+    <div class="lanes one" aria-hidden="true">
       <div class="card skeleton" />
     </div>
   );

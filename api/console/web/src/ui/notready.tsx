@@ -1,6 +1,7 @@
+import { Fragment } from 'preact';
 import { notReadyCells, reasonsOf, reasonTone } from '../model/cells';
 import { evidence } from '../model/evidence';
-import { clock, commandOf, duration, parseTime } from '../model/format';
+import { clock, commandOf, duration, hintParts, parseTime } from '../model/format';
 import type { Cell, Reason } from '../model/types';
 import { now } from './clock';
 import { Copy } from './copy';
@@ -54,9 +55,13 @@ function Reasons({ of: c, skew, several }: { of: Cell; skew: number; several: bo
               {c.cell_id}
             </td>
           )}
-          <td role="cell" class="unmet">{r.requirement}</td>
+          <td role="cell" class="unmet">
+            <Breakable name={r.requirement} />
+          </td>
           <td role="cell" class="code">
-            <code class={reasonTone(r)}>{r.code}</code>
+            <code class={reasonTone(r)}>
+              <Breakable name={r.code} />
+            </code>
           </td>
           <td role="cell" class="evidence">
             <Evidence cell={c} reason={r} skew={skew} />
@@ -70,12 +75,27 @@ function Reasons({ of: c, skew, several }: { of: Cell; skew: number; several: bo
           {i === 0 && (
             <td role="cell" class="leases num" rowSpan={reasons.length}>
               {c.leases}
-              <span class="unit"> leases</span>
+              <span class="unit"> {c.leases === 1 ? 'lease' : 'leases'}</span>
             </td>
           )}
         </tr>
       ))}
     </tbody>
+  );
+}
+
+/** A name that may be broken after its underscores, and nowhere else. */
+function Breakable({ name }: { name: string }) {
+  const parts = name.split(/(?<=_)/);
+  return (
+    <>
+      {parts.map((p, i) => (
+        <Fragment key={i}>
+          {i > 0 && <wbr />}
+          {p}
+        </Fragment>
+      ))}
+    </>
   );
 }
 
@@ -96,10 +116,11 @@ function Since({ reason, skew }: { reason: Reason; skew: number }) {
 
 function Hint({ text }: { text: string }) {
   if (text === '') return <span class="quiet">–</span>;
+  const command = commandOf(text);
   return (
     <>
-      <span class="what">{text.replaceAll('`', '')}</span>
-      <Copy text={commandOf(text)} what="what to do" />
+      <span class="what">{hintParts(text).map((p, i) => (p.command ? <code key={i}>{p.text}</code> : p.text))}</span>
+      {command !== '' && <Copy text={command} what={command} />}
     </>
   );
 }

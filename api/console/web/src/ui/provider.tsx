@@ -27,17 +27,21 @@ export function ProviderCard({ of: p, cells, pick }: { of: Provider; cells: Cell
           {refuses ? 'refuses deploys' : count(p.leases, 'lease')}
         </small>
       </header>
-      <ul class="reqs">
-        {requirements.map((r) => (
-          <Bar key={r} of={r} cells={fleet} dire={refuses} />
-        ))}
-      </ul>
-      <Squares cells={cells} pick={pick} />
-      <div class="res">
-        <Amount name="CPU" kind="cpu" p={p} />
-        <Amount name="memory" kind="mem" p={p} />
-        <Amount name="block" kind="block" p={p} />
-        {p.capacity.gpu > 0 && <Amount name="GPU" kind="gpu" p={p} />}
+      <div class="parts">
+        <div>
+          <ul class="reqs">
+            {requirements.map((r) => (
+              <Bar key={r} of={r} cells={fleet} dire={refuses} />
+            ))}
+          </ul>
+          <Squares cells={cells} pick={pick} />
+        </div>
+        <div class="res">
+          <Amount name="CPU" kind="cpu" p={p} />
+          <Amount name="memory" kind="mem" p={p} />
+          <Amount name="block" kind="block" p={p} />
+          {p.capacity.gpu > 0 && <Amount name="GPU" kind="gpu" p={p} />}
+        </div>
       </div>
     </section>
   );

@@ -30,9 +30,7 @@ export function Rail({ live }: { live: Live }) {
       </ul>
       {node && (
         <p class="served">
-          served by {node.node_id}
-          <br />
-          {node.version}
+          <span>served by {node.node_id}</span> <span>{node.version}</span>
         </p>
       )}
     </nav>

@@ -6,6 +6,12 @@ import { describe } from './provider';
 
 const moves: Record<string, number> = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
 
+/** So few cells have their names beside them; so many are drawn small. */
+const few = 8;
+const many = 80;
+
+const sizeOf = (n: number): string => (n <= few ? 'named' : n > many ? 'many' : '');
+
 /**
  * The cells of a provider as squares. They are one stop for the tab key; the arrows move
  * between them, Enter shows the cell's row.
@@ -24,7 +30,7 @@ export function Squares({ cells, pick }: { cells: Cell[]; pick(c: Cell): void })
     e.currentTarget.querySelectorAll('button')[next]?.focus();
   };
   return (
-    <div class={sorted.length > 80 ? 'squares many' : 'squares'} role="group" aria-label="cells" onKeyDown={move}>
+    <div class={`squares ${sizeOf(sorted.length)}`} role="group" aria-label="cells" onKeyDown={move}>
       {sorted.map((c, i) => (
         <button
           key={c.cell_id}
@@ -38,6 +44,7 @@ export function Squares({ cells, pick }: { cells: Cell[]; pick(c: Cell): void })
           onClick={() => pick(c)}
         >
           <Glyph state={c.state} />
+          {sorted.length <= few && <span class="mono">{c.cell_id}</span>}
         </button>
       ))}
     </div>
