@@ -1,0 +1,103 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/grafos/grafos/api"
+)
+
+// Config is what a server serves and how it finds out who asks. All of it is required but
+// what says otherwise.
+type Config struct {
+	Services api.Services
+	Agent    api.CellAgent
+	Peers    api.Peers
+	Leader   Leader
+	Auth     Auth
+	// Info says what this node is; probes and operators are told.
+	Info func() api.NodeState
+	// Head says what the headers of every answer tell; nil takes it from Info.
+	Head func() Head
+	// Console serves the pages below /admin/; nil is none.
+	Console http.Handler
+	// Metrics serves /metrics; nil is none.
+	Metrics http.Handler
+	// CAPEM is the cluster's CA certificate, served at /ca.pem.
+	CAPEM []byte
+	Log   hclog.Logger
+	// MaxInFlight bounds the requests that are worked on at once; 0 is 1024. Streams and
+	// blocking reads are bounded by four times as many, and so is what cells and other
+	// schedulers ask.
+	MaxInFlight int
+	// Observe is told of every answer, for metrics; nil is nobody. route is the route's
+	// pattern and never holds an id.
+	Observe func(route, method string, status int, took time.Duration)
+}
+
+// Leader is where decisions are made.
+type Leader interface {
+	// Locate says where the leader is, and whether that is this node. It waits, at most
+	// 5 s, for a leader whose gate is open, and refuses with no_leader after that.
+	Locate(ctx context.Context) (url string, self bool, err error)
+	// Transport returns connections that prove this scheduler to the others.
+	Transport() http.RoundTripper
+}
+
+// Auth proves what is no certificate, and knows who is barred.
+type Auth interface {
+	// Session returns who a session token was made for.
+	Session(cookie string) (api.Caller, error)
+	// Login trades a one-time login token for a session token and its seconds of life.
+	Login(ctx context.Context, token string) (cookie string, maxAge int, err error)
+	// Admit refuses a caller whose certificate is good but who is barred: identity_revoked.
+	Admit(c api.Caller) error
+}
+
+// Head is what the headers of an answer tell: how fresh it is.
+type Head struct {
+	Node  api.NodeID
+	Index uint64
+	// Leader is empty when none is known.
+	Leader      api.NodeID
+	LastContact time.Duration
+}
+
+const (
+	defaultInFlight = 1024
+	// longShare is how many streams and blocking reads there may be for one request.
+	longShare = 4
+)
+
+// check refuses a config with something missing.
+func (c Config) check() error {
+	missing := map[string]bool{
+		"Services": c.Services == nil, "Agent": c.Agent == nil, "Peers": c.Peers == nil, "Leader": c.Leader == nil,
+		"Auth": c.Auth == nil, "Info": c.Info == nil, "Log": c.Log == nil,
+	}
+	var errs []error
+	for name, is := range missing {
+		if is {
+			errs = append(errs, errors.New("server config: "+name+" is missing"))
+		}
+	}
+	if c.MaxInFlight < 0 {
+		errs = append(errs, errors.New("server config: MaxInFlight is negative"))
+	}
+	return errors.Join(errs...)
+}
+
+// headOf takes what the headers tell from Info.
+func headOf(info func() api.NodeState) func() Head {
+	return func() Head {
+		n := info()
+		return Head{
+			Node: n.Node, Index: n.AppliedIndex, Leader: n.Leader,
+			LastContact: time.Duration(n.LastContactMs) * time.Millisecond,
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/grafos/grafos/api"
+)
+
+// Headers of our own.
+const (
+	headIndex       = "Grafos-Index"
+	headLeader      = "Grafos-Leader"
+	headLastContact = "Grafos-Last-Contact"
+	headRequestID   = "Grafos-Request-Id"
+	headKind        = "Grafos-Kind" // of a problem whose answer has no body
+	headDigest      = "Grafos-Digest"
+	headForwarded   = "Grafos-Forwarded"
+	headCaller      = "Grafos-Caller"
+	headKey         = "Idempotency-Key"
+)
+
+// exchange is one request and its answer: it adds to the answer what every answer has, and
+// remembers what was answered.
+type exchange struct {
+	http.ResponseWriter
+	server  *server
+	request *http.Request
+	id      string
+	began   time.Time
+	route   string // the pattern; "" while none was found
+	status  int    // 0 while nothing was answered
+	aborted bool
+	release func() // gives back the room that a limiter gave
+}
+
+type exchangeKey struct{}
+
+// newExchange begins one.
+func newExchange(s *server, w http.ResponseWriter, r *http.Request) *exchange {
+	return &exchange{ResponseWriter: w, server: s, request: r, id: rand.Text()[:16], began: time.Now()}
+}
+
+// exchangeFrom finds the exchange that a handler works on.
+func exchangeFrom(ctx context.Context) *exchange {
+	x, ok := ctx.Value(exchangeKey{}).(*exchange)
+	if !ok {
+		return nil
+	}
+	return x
+}
+
+// requestID returns the id of the exchange that ctx belongs to, or "".
+func requestID(ctx context.Context) string {
+	if x := exchangeFrom(ctx); x != nil {
+		return x.id
+	}
+	return ""
+}
+
+// WriteHeader adds the headers that every answer has.
+func (x *exchange) WriteHeader(status int) {
+	if x.status != 0 {
+		return
+	}
+	x.status = status
+	h := x.Header()
+	h.Set(headRequestID, x.id)
+	h.Set("X-Content-Type-Options", "nosniff")
+	if h.Get("Cache-Control") == "" {
+		h.Set("Cache-Control", "no-store")
+	}
+	if h.Get(headIndex) == "" {
+		x.tellHead()
+	}
+	x.ResponseWriter.WriteHeader(status)
+}
+
+// tellHead sets the headers that say how fresh the answer is, as of now.
+func (x *exchange) tellHead() {
+	h, head := x.Header(), x.server.head()
+	h.Set(headIndex, strconv.FormatUint(head.Index, 10))
+	h.Set(headLeader, string(head.Leader))
+	h.Set(headLastContact, strconv.FormatInt(head.LastContact.Milliseconds(), 10))
+}
+
+// Write answers 200 where nothing was answered yet.
+func (x *exchange) Write(p []byte) (int, error) {
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
+	}
+	return x.ResponseWriter.Write(p)
+}
+
+// FlushError sends what was written. It exists so that nobody unwraps to a writer that
+// lacks our headers.
+func (x *exchange) FlushError() error {
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
+	}
+	return http.NewResponseController(x.ResponseWriter).Flush()
+}
+
+// Unwrap lets a http.ResponseController set deadlines.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// refuse answers with the problem of err.
+func (x *exchange) refuse(err error) {
+	if x.status != 0 {
+		x.aborted = true // half an answer is out: only cutting it off tells the truth
+		return
+	}
+	p := problemOf(x.id, err)
+	h := x.Header()
+	for name, values := range p.GetHeaders() {
+		h[name] = values
+	}
+	h.Set("Content-Type", problemType)
+	if p.Kind == api.Internal {
+		x.server.config.Log.Error("request failed", "request_id", x.id, "route", x.route, "error", err)
+	}
+	x.WriteHeader(p.Status)
+	if x.request.Method != http.MethodHead {
+		_ = json.NewEncoder(x).Encode(p) // a reader who left needs no answer
+	}
+}
+
+// answer sends v as JSON.
+func (x *exchange) answer(status int, v any) {
+	x.Header().Set("Content-Type", "application/json")
+	x.WriteHeader(status)
+	_ = json.NewEncoder(x).Encode(v) // as above
+}
+
+// finish ends the exchange: it turns a panic into internal, gives room back and tells
+// whoever observes.
+func (x *exchange) finish() {
+	cause := recover()
+	if x.release != nil {
+		x.release()
+	}
+	if cause != nil {
+		x.panicked(cause)
+	}
+	took := time.Since(x.began)
+	if x.server.config.Observe != nil {
+		x.server.config.Observe(x.route, x.request.Method, x.status, took)
+	}
+	if log := x.server.config.Log; log.IsDebug() {
+		log.Debug("request", "request_id", x.id, "method", x.request.Method, "route", x.route, "status", x.status, "took", took)
+	}
+	if x.aborted {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+func (x *exchange) panicked(cause any) {
+	if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		x.aborted = true
+		return
+	}
+	x.server.config.Log.Error("handler panicked", "request_id", x.id, "method", x.request.Method, "route", x.route,
+		"error", cause, "stack", string(debug.Stack()))
+	x.refuse(api.Refuse(api.Internal, "the scheduler failed at this request").
+		WithHint("its log says more beside request id %s", x.id))
+}
+
+// clip shortens s to n bytes.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n] + "..."
+}

@@ -1,0 +1,72 @@
+package server
+
+import (
+	"crypto/rand"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/grafos/grafos/api"
+)
+
+// ReadParams are the parameters of every read. It is exported for huma's reflection.
+type ReadParams struct {
+	Consistency string `query:"consistency" enum:"linearizable,stale" doc:"How fresh the answer must be; linearizable when left out."`
+	Index       uint64 `query:"index" doc:"With wait: block until the state is past this index."`
+	Wait        string `query:"wait" maxLength:"20" doc:"How long to block, at most 5m: 30s."`
+}
+
+// options returns what the services take.
+func (p ReadParams) options() (api.ReadOptions, error) {
+	wait, err := parseWait(p.Wait)
+	if err != nil {
+		return api.ReadOptions{}, err
+	}
+	return api.ReadOptions{Consistency: api.Consistency(p.Consistency), AfterIndex: p.Index, Wait: wait}, nil
+}
+
+// parseWait reads a duration within api.MaxWait.
+func parseWait(s string) (time.Duration, error) {
+	if s == "" {
+		return 0, nil
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 || d > api.MaxWait {
+		return 0, api.Refuse(api.InvalidArgument, "wait %q is not a duration from 0s to %s, like 30s", clip(s, 40), api.MaxWait)
+	}
+	return d, nil
+}
+
+// WriteParams are the parameters of every write. It is exported for huma's reflection.
+type WriteParams struct {
+	Key    string `header:"Idempotency-Key" maxLength:"128" doc:"Makes repeating the write harmless for 24 h; one is made when it is left out."`
+	Reason string `query:"reason" maxLength:"512" doc:"Why, for the audit chain."`
+	DryRun bool   `query:"dry_run" doc:"Check everything and change nothing."`
+}
+
+// options returns what the services take.
+func (p WriteParams) options() (api.WriteOptions, error) {
+	for _, r := range p.Key {
+		if r <= ' ' || r > '~' {
+			return api.WriteOptions{}, api.Refuse(api.InvalidArgument, "Idempotency-Key has a character %q: use printable ASCII without spaces", r)
+		}
+	}
+	if strings.ContainsFunc(p.Reason, func(r rune) bool { return r < ' ' }) {
+		return api.WriteOptions{}, api.Refuse(api.InvalidArgument, "reason has a control character")
+	}
+	return api.WriteOptions{IdempotencyKey: p.Key, Reason: p.Reason, DryRun: p.DryRun}, nil
+}
+
+// PageParams are the parameters of a list that comes in pages.
+type PageParams struct {
+	Limit int    `query:"limit" minimum:"0" maximum:"1000" doc:"How many at most; the scheduler's choice when left out."`
+	Page  string `query:"page_token" maxLength:"512" doc:"Continues the list: next_page_token of the page before."`
+}
+
+// ensureKey gives a write without an idempotency key one, at its first hop, so that
+// forwarding may repeat it.
+func ensureKey(r *http.Request) {
+	if r.Header.Get(headKey) == "" {
+		r.Header.Set(headKey, rand.Text())
+	}
+}

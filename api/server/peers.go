@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/grafos/grafos/api"
+)
+
+func (s *server) readIndex(ctx context.Context, _ *struct{}) (*api.ReadIndex, error) {
+	return s.config.Peers.ReadIndex(ctx)
+}
+
+func (s *server) sightings(ctx context.Context, _ *struct{}) (*api.SightingTable, error) {
+	return s.config.Peers.Sightings(ctx)
+}
+
+type peerReportIn struct {
+	Provider string `query:"provider" required:"true" maxLength:"63"`
+	Cell     string `query:"cell_id" required:"true" maxLength:"63"`
+	Body     api.Report
+}
+
+func (s *server) peerReport(ctx context.Context, in *peerReportIn) (*api.ReportAnswer, error) {
+	if err := checkReport(in.Body); err != nil {
+		return nil, err
+	}
+	return s.config.Peers.TakeReport(ctx, api.ProviderID(in.Provider), api.CellID(in.Cell), in.Body)
+}
+
+type peerAskIn struct {
+	Cell string `query:"cell_id" required:"true" maxLength:"63"`
+	Body api.Ask
+}
+
+// taken says that a peer took what it was handed.
+type taken struct {
+	Taken bool `json:"taken"`
+}
+
+func (s *server) peerAsk(ctx context.Context, in *peerAskIn) (*taken, error) {
+	if err := s.config.Peers.AskCell(ctx, api.CellID(in.Cell), in.Body); err != nil {
+		return nil, err
+	}
+	return &taken{Taken: true}, nil
+}
+
+func (s *server) putReplica(x *exchange, r *http.Request) error {
+	return takeBlob(x, r, s.config.Peers.PutReplica)
+}
+
+func (s *server) getReplica(x *exchange, r *http.Request) error {
+	d, err := digestOf(r)
+	if err != nil {
+		return err
+	}
+	body, size, err := s.config.Peers.GetReplica(r.Context(), d)
+	if err != nil {
+		return err
+	}
+	return sendBlob(x, body, d, size, "application/octet-stream")
+}

@@ -1,0 +1,236 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/grafos/grafos/api"
+)
+
+// route is one line of the routes table.
+type route struct {
+	method, path string
+	id           string // of the operation, for whoever generates clients
+	summary      string
+	access       access
+	bind         binder
+	// leader: it is decided by the leader, and forwarded to it.
+	leader bool
+	// stream: it lasts, and is bounded by its own limiter only.
+	stream bool
+	// raw: the body is the handler's to read.
+	raw bool
+	// probe: it is answered even when there is no room.
+	probe bool
+	// limit bounds the body in bytes; 0 is maxBody.
+	limit int64
+}
+
+// binder registers a route with its handler.
+type binder func(s *server, r route)
+
+// requestTime bounds the work on a request that is no stream; a blocking read adds its wait.
+const requestTime = 60 * time.Second
+
+// reply is huma's envelope of an answer.
+type reply[T any] struct {
+	Body *T
+}
+
+// typed binds a handler whose parameters, body and answer are structs.
+func typed[I, O any](h func(context.Context, *I) (*O, error)) binder {
+	return func(s *server, r route) {
+		s.open(r)
+		huma.Register(s.huma, r.operation(), func(ctx context.Context, in *I) (*reply[O], error) {
+			out, err := h(ctx, in)
+			if err != nil {
+				return nil, s.refusal(ctx, err)
+			}
+			return &reply[O]{Body: out}, nil
+		})
+	}
+}
+
+// plain binds a handler that reads the request and writes the answer itself; describe adds
+// to the operation what its types would say. Without it the route is not described.
+func plain(h func(x *exchange, r *http.Request) error, describe func(*huma.Operation)) binder {
+	return func(s *server, r route) {
+		op := r.operation()
+		op.Responses = map[string]*huma.Response{}
+		if describe != nil {
+			describe(&op)
+			s.huma.OpenAPI().AddOperation(&op)
+		}
+		s.router.handle(r.method, r.path, s.guard(r, func(w http.ResponseWriter, req *http.Request) {
+			x := exchangeFrom(req.Context())
+			err := r.checkQuery(&op, req)
+			if err == nil {
+				err = h(x, req)
+			}
+			if err != nil {
+				x.refuse(err)
+			}
+		}))
+	}
+}
+
+// checkQuery refuses a parameter that the operation does not have, as huma does for typed
+// routes. Probes and pages may be asked with anything.
+func (r route) checkQuery(op *huma.Operation, req *http.Request) error {
+	if r.probe || req.URL.RawQuery == "" || !strings.HasPrefix(r.path, "/api/") {
+		return nil
+	}
+	for name := range req.URL.Query() {
+		if !slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.In == "query" && p.Name == name }) {
+			e := api.Refuse(api.InvalidArgument, "the request is not valid: query.%s: unknown query parameter", clip(name, 64))
+			e.Errors = []api.FieldError{{Location: "query." + clip(name, 64), Message: "unknown query parameter"}}
+			return e
+		}
+	}
+	return nil
+}
+
+// open tells the router which guard the next typed route has: huma registers the handler.
+func (s *server) open(r route) {
+	s.router.wrap = func(h http.HandlerFunc) http.HandlerFunc { return s.guard(r, h) }
+}
+
+// refusal is err for huma, logged where it is grafOS's own fault.
+func (s *server) refusal(ctx context.Context, err error) error {
+	p := problemOf(requestID(ctx), err)
+	if p.Kind == api.Internal {
+		s.config.Log.Error("request failed", "request_id", p.RequestID, "error", err)
+	}
+	return p
+}
+
+// operation is the route as OpenAPI has it.
+func (r route) operation() huma.Operation {
+	op := huma.Operation{
+		OperationID: r.id, Method: r.method, Path: r.path, Summary: r.summary, Tags: []string{tagOf(r.path)},
+		RejectUnknownQueryParameters: true,
+		MaxBodyBytes:                 r.bodyLimit() + 1, // the guard has read it, within its bound
+		BodyReadTimeout:              -1,
+	}
+	if r.access.public {
+		op.Security = []map[string][]string{}
+	} else {
+		op.Description = "Role: " + r.access.String() + "."
+	}
+	return op
+}
+
+func (r route) bodyLimit() int64 {
+	if r.limit == 0 {
+		return maxBody
+	}
+	return r.limit
+}
+
+// guard takes the steps that every route has before its handler.
+func (s *server) guard(rt route, h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		x, ok := w.(*exchange)
+		if !ok {
+			http.Error(w, "no exchange", http.StatusInternalServerError)
+			return
+		}
+		x.route = rt.path
+		if err := s.pass(rt, x, r, h); err != nil {
+			x.refuse(err)
+		}
+	}
+}
+
+// pass refuses, forwards, or calls h.
+func (s *server) pass(rt route, x *exchange, r *http.Request, h http.HandlerFunc) error {
+	if err := s.makeRoom(rt, x, r); err != nil {
+		return err
+	}
+	caller, by, err := s.admit(rt, r)
+	if err != nil {
+		return err
+	}
+	if by != "" {
+		x.takeID(r.Header.Get(headRequestID))
+	}
+	ctx := context.WithValue(api.WithCaller(r.Context(), caller), exchangeKey{}, x)
+	ctx, cancel := rt.bound(ctx, r, caller)
+	defer cancel()
+	r = r.WithContext(ctx)
+
+	var body []byte
+	if !rt.raw {
+		if body, err = readBody(x, r, rt.bodyLimit()); err != nil {
+			return err
+		}
+	}
+	if rt.leader {
+		ensureKey(r)
+		done, err := s.forward(x, r, body, by)
+		if done || err != nil {
+			return err
+		}
+	}
+	h(x, r)
+	return nil
+}
+
+// makeRoom takes the room that the request needs.
+func (s *server) makeRoom(rt route, x *exchange, r *http.Request) error {
+	if rt.probe {
+		return nil
+	}
+	room := s.short
+	switch {
+	case rt.access.inner():
+		room = s.inner
+	case rt.stream || r.URL.Query().Get("wait") != "":
+		room = s.long
+	}
+	release, err := room.take()
+	if err != nil {
+		return err
+	}
+	x.release = release
+	return nil
+}
+
+// admit returns who asks, when the route's rule lets them.
+func (s *server) admit(rt route, r *http.Request) (caller api.Caller, by string, err error) {
+	caller, by, err = s.identify(r)
+	if rt.access.public {
+		if err != nil {
+			caller, by = api.Caller{}, ""
+		}
+		return caller, by, nil
+	}
+	if err != nil {
+		return caller, by, err
+	}
+	if caller.Role == "" {
+		return caller, by, nobody(r)
+	}
+	return caller, by, rt.access.allow(caller, r)
+}
+
+// bound returns ctx with the time that the route has: a stream ends with the certificate
+// that opened it.
+func (rt route) bound(ctx context.Context, r *http.Request, caller api.Caller) (context.Context, context.CancelFunc) {
+	if rt.stream {
+		if caller.NotAfter.IsZero() {
+			return context.WithCancel(ctx)
+		}
+		return context.WithDeadline(ctx, caller.NotAfter)
+	}
+	limit := requestTime
+	if wait, err := parseWait(r.URL.Query().Get("wait")); err == nil {
+		limit += wait
+	}
+	return context.WithTimeout(ctx, limit)
+}
