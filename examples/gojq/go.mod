@@ -1,0 +1,16 @@
+module github.com/grafos/grafos/examples/gojq
+
+go 1.26.7
+
+require github.com/itchyny/gojq v0.12.17 // indirect
+
+require (
+	github.com/itchyny/timefmt-go v0.1.6 // indirect
+	github.com/mattn/go-isatty v0.0.20 // indirect
+	github.com/mattn/go-runewidth v0.0.15 // indirect
+	github.com/rivo/uniseg v0.4.7 // indirect
+	golang.org/x/sys v0.20.0 // indirect
+	gopkg.in/yaml.v3 v3.0.1 // indirect
+)
+
+tool github.com/itchyny/gojq/cmd/gojq
