@@ -93,8 +93,17 @@ func ParseIdentity(uri string) (Identity, error) {
 	return i, nil
 }
 
-// checkClusterID refuses what cannot be a SPIFFE trust domain; a name always can.
-func checkClusterID(id string) error { return api.CheckName("cluster id", id) }
+// checkClusterID refuses what cannot be a SPIFFE trust domain: what is no name, and, since
+// it stands where a URI has its host, a name with two dots in a row.
+func checkClusterID(id string) error {
+	if err := api.CheckName("cluster id", id); err != nil {
+		return err
+	}
+	if strings.Contains(id, "..") {
+		return api.Refuse(api.InvalidArgument, "cluster id %q has two dots in a row", id)
+	}
+	return nil
+}
 
 // checkRole refuses a role that is not in the closed list.
 func checkRole(r api.Role) error {

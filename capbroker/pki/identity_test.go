@@ -43,6 +43,7 @@ func TestParseIdentityRefuses(t *testing.T) {
 		"no cluster":        "spiffe:///tenant/acme",
 		"upper cluster":     "spiffe://G-1/tenant/acme",
 		"cluster ends in .": "spiffe://g-1./tenant/acme",
+		"two dots":          "spiffe://g..1/tenant/acme",
 		"port":              "spiffe://g-1:80/tenant/acme",
 		"user":              "spiffe://u@g-1/tenant/acme",
 		"no role":           "spiffe://g-1",
@@ -98,9 +99,14 @@ func genName() *rapid.Generator[string] {
 	return rapid.StringMatching(`[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?`)
 }
 
+// genCluster draws what a cluster may be called.
+func genCluster() *rapid.Generator[string] {
+	return genName().Filter(func(s string) bool { return checkClusterID(s) == nil })
+}
+
 func genIdentity() *rapid.Generator[Identity] {
 	return rapid.Custom(func(t *rapid.T) Identity {
-		id := Identity{ClusterID: genName().Draw(t, "cluster"), Role: rapid.SampledFrom([]api.Role{
+		id := Identity{ClusterID: genCluster().Draw(t, "cluster"), Role: rapid.SampledFrom([]api.Role{
 			api.RoleOperator, api.RoleTenant, api.RoleViewer, api.RoleCell, api.RoleScheduler,
 		}).Draw(t, "role")}
 		if id.Role == api.RoleCell {

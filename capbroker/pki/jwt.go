@@ -86,8 +86,10 @@ func (m *Material) open(a audience, token string, now time.Time) (claims, error)
 		return claims{}, errors.New("the cluster's token key is not Ed25519")
 	}
 	var c claims
-	if err := t.Claims(pub, &c); err != nil {
+	if err := t.Claims(pub, &c); errors.Is(err, jose.ErrCryptoFailure) {
 		return claims{}, m.signatureFault(t, a)
+	} else if err != nil {
+		return claims{}, fmt.Errorf("the claims of the %s cannot be read: %w", a.word(), err)
 	}
 	if c.Issuer != m.ClusterID {
 		return claims{}, otherCluster(a, c.Issuer, m.ClusterID)

@@ -103,7 +103,7 @@ func TestInitMaterialNamesADeadAttempt(t *testing.T) {
 }
 
 func TestInitMaterialRefusesBadIDs(t *testing.T) {
-	for _, id := range []string{"A", "a/b", "-a", "a:1", strings.Repeat("a", 64), "a b"} {
+	for _, id := range []string{"A", "a/b", "-a", "a:1", "a..b", strings.Repeat("a", 64), "a b"} {
 		dir := filepath.Join(t.TempDir(), "x")
 		_, err := InitMaterial(dir, InitOptions{ClusterID: id})
 		wantRefusal(t, err, api.InvalidArgument, "cluster id")
