@@ -2,11 +2,14 @@ package tasklet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/grafos/grafos/api"
 )
@@ -60,6 +63,8 @@ func (e *execution) do(ctx context.Context) (out Outcome, fit bool) {
 	done, err := e.receive()
 	if err != nil {
 		p.end()
+		// The kernel says so when the dead worker had not read all that was sent to it.
+		e.undelivered = file == nil && errors.Is(err, unix.ECONNRESET)
 		return e.death(ctx, err), false
 	}
 	p.resident = done.Resident
