@@ -1,0 +1,215 @@
+package cellagent
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/grafos/grafos/api"
+)
+
+const (
+	// farewell bounds how long a closing agent tries to say what became of its work.
+	farewell = 2 * time.Second
+	// dataFarewell bounds how long operations on the data plane may still take then.
+	dataFarewell = 250 * time.Millisecond
+	// staleWait is the least time between two registrations of one agent. Two agents with one
+	// identity would otherwise take it from each other without a pause.
+	staleWait = time.Second
+)
+
+// Agent is a running cell.
+type Agent struct {
+	config  Config
+	name    string // random, of this process
+	dataURL string
+	log     hclog.Logger
+
+	roster   *roster
+	fleet    *fleet
+	keeper   *keeper
+	sessions *sessions
+	reporter *reporter
+	surveyor *surveyor
+	server   *http.Server
+	alarm    Alarm
+	deps     deps
+
+	asked   <-chan struct{} // closed when the caller's context ends
+	stopped chan struct{}   // closed when the agent cannot go on; err says why
+	err     error
+	control group  // sessions, reports, surveys: what needs schedulers
+	life    group  // deadlines and the data plane
+	leave   func() // ends everything that is held
+	once    sync.Once
+	closed  error
+}
+
+// group is goroutines under one context.
+type group struct {
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// end cancels the context and waits.
+func (g *group) end() {
+	g.cancel()
+	g.wg.Wait()
+}
+
+// start puts an agent together and starts it. It owns d and closes it with the agent, also
+// when it fails. Everything runs until Close, whatever becomes of ctx.
+func start(ctx context.Context, c Config, d deps) (*Agent, error) {
+	a := assemble(c, d)
+	a.asked = ctx.Done()
+	whole := context.WithoutCancel(ctx)
+	alarm, err := d.clock.NewAlarm()
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	a.alarm = alarm
+	if err := a.surveyor.survey(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("read inventory: %w", err), alarm.Close(), d.close())
+	}
+	life, endLife := context.WithCancel(whole)
+	control, endControl := context.WithCancel(whole)
+	a.life.cancel, a.control.cancel = endLife, endControl
+	a.sessions.take = func(set api.Desired) { a.keeper.take(life, set) }
+	a.leave = func() { a.keeper.close(life) }
+
+	a.life.wg.Go(func() { a.keeper.expire(life, life, alarm) })
+	a.life.wg.Go(func() { a.serve(d) })
+	a.control.wg.Go(func() { a.reporter.run(control) })
+	a.control.wg.Go(func() { a.surveyor.run(control) })
+	a.control.wg.Go(func() {
+		defer close(a.stopped)
+		a.err = a.run(control)
+	})
+	return a, nil
+}
+
+// assemble makes the parts of an agent and ties them together. It starts nothing.
+func assemble(c Config, d deps) *Agent {
+	log := c.Log.Named("cell").With("cell_id", string(c.CellID))
+	advertise := c.DataAdvertise
+	if advertise == "" {
+		advertise = d.listener.Addr().String()
+	}
+	a := &Agent{
+		config: c, name: rand.Text(), dataURL: "https://" + advertise, log: log, deps: d,
+		roster: newRoster(c.Schedulers), stopped: make(chan struct{}),
+	}
+	a.fleet = &fleet{dial: d.dial, roster: a.roster}
+	out := newOutbox()
+	a.keeper = newKeeper(&keeper{
+		cell: c.CellID, clock: d.clock, host: d.host, broker: d.broker, outbox: out,
+		coordinate: func(id api.LeaseID) string { return a.dataURL + dataPath + string(id) },
+		workshop:   &workshop{fleet: a.fleet, modules: d.modules, runner: d.runner, clock: d.clock, log: log.Named("run")},
+		log:        log.Named("lease"),
+	})
+	shown := newBeacon()
+	failed := make(chan sessionError)
+	a.sessions = &sessions{
+		watcher: &watcher{provider: c.Provider, cell: c.CellID, news: make(chan news)},
+		roster:  a.roster, beacon: shown, dial: d.dial, seen: a.keeper.seen, failed: failed, log: log.Named("session"),
+	}
+	a.reporter = &reporter{
+		provider: c.Provider, cell: c.CellID, clock: d.clock, beacon: shown, outbox: out,
+		bind: a.keeper.boundReport, stuck: a.keeper.stuck, settled: a.keeper.confirm,
+		failed: failed, log: log.Named("report"),
+	}
+	a.surveyor = &surveyor{probe: d.probe, capacity: d.capacity, outbox: out, log: log.Named("inventory")}
+	a.server = newDataServer(newDataPlane(a.keeper).handler(), log)
+	return a
+}
+
+// run registers and holds sessions, again and again, until ctx ends or the identity does.
+func (a *Agent) run(ctx context.Context) error {
+	for {
+		answer, err := a.register(ctx)
+		if err != nil {
+			return err
+		}
+		a.log.Info("registered", "cell_epoch", answer.Epoch, "index", answer.Index, "agent", a.name)
+		a.reporter.timers.Store(timersOf(answer))
+		a.roster.learn(answer.Schedulers)
+		a.surveyor.repeat()
+		if err = a.sessions.run(ctx, answer.Epoch); api.KindOf(err) != api.StaleEpoch {
+			return err
+		}
+		a.log.Warn("the schedulers know another registration, registering again", "error", err)
+		select {
+		case <-time.After(staleWait):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// serve runs the data plane until its server is closed.
+func (a *Agent) serve(d deps) {
+	if err := a.server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
+		a.log.Error("data plane stopped", "error", err)
+	}
+}
+
+// Wait returns when the agent cannot go on, with the reason, or with nil when the context that
+// it was opened with ends or it is closed. It is still to be closed.
+func (a *Agent) Wait() error {
+	select {
+	case <-a.asked:
+		return nil
+	case <-a.stopped:
+		if errors.Is(a.err, context.Canceled) {
+			return nil
+		}
+		return a.err
+	}
+}
+
+// DataURL returns where the data plane is reached.
+func (a *Agent) DataURL() string { return a.dataURL }
+
+// Close takes no more work, kills what runs, tears down what is bound, says so to the
+// schedulers if they can be reached soon, and waits for everything that the agent started.
+func (a *Agent) Close() error {
+	a.once.Do(func() { a.closed = a.close() })
+	return a.closed
+}
+
+func (a *Agent) close() error {
+	err := a.closeServer()
+	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	defer cancel()
+	a.leave()
+	done := make(chan struct{})
+	a.life.wg.Go(func() {
+		defer close(done)
+		a.keeper.tasks.Wait()
+	})
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	a.reporter.outbox.drained(ctx)
+	a.control.end()
+	a.life.end()
+	return errors.Join(err, a.alarm.Close(), a.fleet.close(), a.deps.close())
+}
+
+// closeServer lets the operations under way end, for a moment.
+func (a *Agent) closeServer() error {
+	ctx, cancel := context.WithTimeout(context.Background(), dataFarewell)
+	defer cancel()
+	err := a.server.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return a.server.Close() // whoever still reads or writes is cut off
+	}
+	return err
+}

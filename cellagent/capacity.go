@@ -1,0 +1,99 @@
+package cellagent
+
+import (
+	"context"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/shirou/gopsutil/v4/disk"
+
+	"github.com/grafos/grafos/api"
+)
+
+const (
+	// probeEvery is how often the hardware is looked at again.
+	probeEvery = time.Minute
+	// blockShare is the part of the free disk that block leases get when nobody says
+	// otherwise: one in so many.
+	blockShare = 2
+)
+
+// capacityOf returns what of an inventory may be leased: less reserve, and block as it was
+// decided at the start, since how much is free changes all the time. Kinds that the cell has no
+// binding for (net, gpu) are in its inventory and not in its capacity.
+func capacityOf(inv api.Inventory, reserve api.Resources, block int64) api.Resources {
+	whole := api.Resources{CPU: inv.TotalCPU * 1000, Mem: inv.TotalMem}
+	left := whole.Sub(api.Resources{CPU: reserve.CPU, Mem: reserve.Mem}).Floor()
+	left.Block = max(block, 0) / api.BlockSize * api.BlockSize
+	return left
+}
+
+// blockCapacity returns the bytes that block leases may take in all: what is configured, or a
+// share of what is free on the disk of dir, less the reserve.
+func blockCapacity(ctx context.Context, dir string, configured, reserve int64) (int64, error) {
+	if configured > 0 {
+		return configured, nil
+	}
+	space, err := disk.UsageWithContext(ctx, dir)
+	if err != nil {
+		return 0, err
+	}
+	return max(clampInt64(space.Free)/blockShare-reserve, 0), nil
+}
+
+// surveyor reports the inventory at the start and whenever it has changed.
+type surveyor struct {
+	probe    func(context.Context) (api.Inventory, error)
+	capacity func(api.Inventory) api.Resources
+	outbox   *outbox
+	log      hclog.Logger
+
+	mu   sync.Mutex
+	last *api.InventoryReport
+}
+
+// survey looks once.
+func (s *surveyor) survey(ctx context.Context) error {
+	inv, err := s.probe(ctx)
+	if err != nil {
+		return err
+	}
+	r := api.InventoryReport{Inventory: inv, Capacity: s.capacity(inv)}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last != nil && reflect.DeepEqual(*s.last, r) {
+		return nil
+	}
+	s.last = &r
+	s.outbox.putInventory(r)
+	s.log.Info("inventory", "cores", inv.TotalCPU, "mem", inv.TotalMem, "block", r.Capacity.Block,
+		"nics", inv.NICCount, "gpus", inv.GPUCount)
+	return nil
+}
+
+// repeat reports what was found last once more: to schedulers that have just registered the agent.
+func (s *surveyor) repeat() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last != nil {
+		s.outbox.putInventory(*s.last)
+	}
+}
+
+// run looks again and again until ctx ends.
+func (s *surveyor) run(ctx context.Context) {
+	tick := time.NewTicker(probeEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if err := s.survey(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("inventory not read", "error", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,62 @@
+package cellagent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// dirLock is the lock on the agent's directory. The kernel drops it with the process, so that
+// a killed agent leaves none behind.
+type dirLock struct{ file *os.File }
+
+// lockDir makes the directory and locks it; it refuses one that another agent has.
+func lockDir(dir string) (*dirLock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make agent directory: %w", err)
+	}
+	path := filepath.Join(dir, "agent.lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock file: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		_ = f.Close() // nothing was written
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock %s: another agent runs in this directory", path)
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return &dirLock{file: f}, nil
+}
+
+// release gives the directory up.
+func (l *dirLock) release() error {
+	if err := l.file.Close(); err != nil {
+		return fmt.Errorf("close lock file: %w", err)
+	}
+	return nil
+}
+
+// wipe removes what an earlier agent left of its leases: their bytes belong to nobody now,
+// and must not be found by the next holder.
+func wipe(dir string) error {
+	for _, name := range []string{dirBindings, dirTemp} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("wipe what an earlier agent left: %w", err)
+		}
+	}
+	return nil
+}
+
+// The directories below the agent's own. Modules and compiled code outlive an agent; both are
+// checked before they are used.
+const (
+	dirBindings = "bindings"
+	dirTemp     = "tmp"
+	dirModules  = "modules"
+	dirCompiled = "compiled"
+)

@@ -1,0 +1,356 @@
+package cellagent
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/grafos/grafos/api"
+)
+
+// bindersMost bounds the bindings that are opened at one time.
+const bindersMost = 16
+
+// phase is where a held lease is.
+type phase int
+
+const (
+	phaseBinding phase = iota
+	phaseBound
+	phaseEnding
+)
+
+// holding is one lease that the cell holds. Its fields are guarded by keeper.mu.
+type holding struct {
+	lease    api.Lease // the newest record, Expires and State included
+	deadline int64     // CLOCK_BOOTTIME ns; C1: moves only with the generation
+	phase    phase
+	since    int64  // CLOCK_BOOTTIME ns, when the phase began
+	open     opened // nil until bound
+	reason   string // why it ends
+	// confirmed is the index at which the schedulers had the binding of this generation.
+	confirmed uint64
+	// bound is closed when Bind has returned, whatever it returned.
+	bound chan struct{}
+	slot  int // in keeper.due; -1 is none
+}
+
+// keeper holds the leases and runs of the cell: it takes desired sets, opens and closes
+// bindings, watches deadlines, and puts what became of it all into the outbox.
+type keeper struct {
+	cell       api.CellID
+	clock      Clock
+	host       binder
+	broker     broker
+	outbox     *outbox
+	coordinate func(api.LeaseID) string
+	workshop   *workshop
+	log        hclog.Logger
+
+	// tasks are the goroutines that bind, tear down, run and store.
+	tasks   sync.WaitGroup
+	binders chan struct{}
+	kick    chan struct{} // the earliest deadline may have changed
+
+	mu      sync.Mutex
+	closing bool
+	index   uint64 // of the newest set that was applied
+	heard   uint64 // the highest index of any message or answer
+	held    map[api.LeaseID]*holding
+	due     deadlines
+	gone    graveyard
+	runs    map[api.RunID]*tracked
+}
+
+func newKeeper(k *keeper) *keeper {
+	k.binders = make(chan struct{}, bindersMost)
+	k.kick = make(chan struct{}, 1)
+	k.held = make(map[api.LeaseID]*holding)
+	k.runs = make(map[api.RunID]*tracked)
+	k.gone = newGraveyard(gravesMost)
+	return k
+}
+
+// seen returns the highest index that the cell has heard of.
+func (k *keeper) seen() uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.heard
+}
+
+// take applies a message of the active session. A set that is older than the newest applied
+// one is ignored; its questions are answered all the same. ctx is the agent's life.
+func (k *keeper) take(ctx context.Context, d api.Desired) {
+	at := moment{bootID: k.clock.BootID(), receipt: k.clock.Now()}
+	k.mu.Lock()
+	if !k.closing && d.Index >= k.index {
+		k.index, k.heard = d.Index, max(k.heard, d.Index)
+		k.reconcile(ctx, d, at)
+	} else if d.Index < k.index {
+		k.log.Debug("older set ignored", "index", d.Index, "seen", k.index)
+	}
+	k.mu.Unlock()
+	for _, ask := range d.Asks {
+		k.outbox.putMinted(k.answer(ask))
+	}
+}
+
+func (k *keeper) reconcile(ctx context.Context, d api.Desired, at moment) {
+	for _, run := range d.Runs {
+		k.reconcileRun(ctx, run)
+	}
+	for _, l := range d.Leases {
+		if l.CellID != k.cell {
+			k.log.Error("lease of another cell was sent here", "lease_id", l.ID, "cell_id", l.CellID)
+			continue
+		}
+		k.apply(ctx, l, decide(l, k.standing(l.ID), at))
+	}
+	if d.Full {
+		k.sweep(ctx, d)
+	}
+	for _, run := range d.Runs {
+		k.tryStart(ctx, run.ID)
+	}
+}
+
+// close takes no more sets and ends everything that is held. It does not wait.
+func (k *keeper) close(ctx context.Context) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.closing = true
+	for _, t := range k.runs {
+		k.stopRun(ctx, t, reasonAgentStopping)
+	}
+	for _, h := range k.held {
+		k.end(ctx, h, reasonAgentStopping)
+	}
+}
+
+// sweep ends what is held beyond the whole desired set.
+func (k *keeper) sweep(ctx context.Context, d api.Desired) {
+	leases := make(map[api.LeaseID]bool, len(d.Leases))
+	for _, l := range d.Leases {
+		leases[l.ID] = true
+	}
+	for id, h := range k.held {
+		if !leases[id] {
+			k.end(ctx, h, reasonNotDesired)
+		}
+	}
+	k.gone.closeExcept(leases, d.Index)
+	runs := make(map[api.RunID]bool, len(d.Runs))
+	for _, r := range d.Runs {
+		runs[r.ID] = true
+	}
+	for id, t := range k.runs {
+		if !runs[id] {
+			k.forget(t)
+		}
+	}
+}
+
+// standing returns what the cell has of a lease.
+func (k *keeper) standing(id api.LeaseID) standing {
+	if h, ok := k.held[id]; ok {
+		return standing{held: true, ending: h.phase == phaseEnding, epoch: h.lease.Epoch, generation: h.lease.Generation}
+	}
+	if _, ok := k.gone.find(id); ok {
+		return standing{gone: true}
+	}
+	return standing{}
+}
+
+// apply does what was decided about one lease.
+func (k *keeper) apply(ctx context.Context, l api.Lease, s step) {
+	switch s.verb {
+	case doNothing:
+		if s.reason != "" {
+			k.log.Warn("renewal not applied", "lease_id", l.ID, "generation", l.Generation, "reason", s.reason)
+		}
+	case doBind:
+		k.bind(ctx, l, s.deadline)
+	case doRenew:
+		k.renew(l, s.deadline)
+	case doUpdate:
+		h := k.held[l.ID]
+		h.lease.State, h.lease.Reason = l.State, l.Reason
+		if h.phase == phaseBound && l.BoundGeneration < h.lease.Generation && k.index > h.confirmed {
+			k.outbox.repeatBound(l.ID)
+		}
+	case doEnd:
+		h := k.held[l.ID]
+		h.lease.State, h.lease.Reason = l.State, l.Reason
+		k.end(ctx, h, s.reason)
+	case doRefuse:
+		k.refuse(ctx, l, s.reason)
+	case doRepeatEnd:
+		k.repeatEnd(l)
+	case doForget:
+		k.gone.close(l.ID)
+	}
+}
+
+// bind begins to open the binding of a new lease.
+func (k *keeper) bind(ctx context.Context, l api.Lease, deadline int64) {
+	h := &holding{lease: l, deadline: deadline, phase: phaseBinding, since: k.clock.Now(), bound: make(chan struct{}), slot: -1}
+	k.held[l.ID] = h
+	k.schedule(h)
+	k.tasks.Go(func() {
+		k.binders <- struct{}{}
+		open, err := k.host.Bind(l)
+		<-k.binders
+		k.opened(ctx, h, open, err)
+	})
+}
+
+// opened takes what Bind returned.
+func (k *keeper) opened(ctx context.Context, h *holding, open opened, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	defer close(h.bound)
+	if err != nil {
+		k.log.Error("bind refused", "lease_id", h.lease.ID, "kind", h.lease.Kind, "amount", h.lease.Amount, "error", err)
+		k.end(ctx, h, clip(fmt.Sprintf("%s: %v", reasonBindFailed, err)))
+		return
+	}
+	h.open = open
+	if h.phase != phaseBinding {
+		return // it ended meanwhile; its teardown waits for this
+	}
+	h.phase, h.since = phaseBound, k.clock.Now()
+	k.outbox.putBound(h.lease.ID)
+	k.log.Debug("lease bound", "lease_id", h.lease.ID, "kind", h.lease.Kind, "generation", h.lease.Generation)
+	k.tryStart(ctx, h.lease.RunID)
+}
+
+// renew applies a newer generation: new deadline, and a report with a new token.
+func (k *keeper) renew(l api.Lease, deadline int64) {
+	h := k.held[l.ID]
+	h.lease, h.deadline, h.confirmed = l, deadline, 0
+	k.schedule(h)
+	if h.phase == phaseBound {
+		k.outbox.putBound(l.ID)
+	}
+	k.log.Debug("lease renewed", "lease_id", l.ID, "generation", l.Generation)
+}
+
+// boundReport makes the report of a binding as it is now. A token is minted for what is left
+// of the lease (C5).
+func (k *keeper) boundReport(id api.LeaseID) (api.BoundReport, bool) {
+	k.mu.Lock()
+	h, ok := k.held[id]
+	if !ok || h.phase != phaseBound {
+		k.mu.Unlock()
+		return api.BoundReport{}, false
+	}
+	l, deadline := h.lease, h.deadline
+	k.mu.Unlock()
+	r := api.BoundReport{LeaseID: id, Generation: l.Generation, Epoch: l.Epoch, Coordinate: k.coordinate(id)}
+	token, err := k.broker.Mint(l, left(deadline, k.clock.Now()))
+	if err != nil {
+		// The binding is open all the same; the holder asks for a token.
+		k.log.Warn("mint token", "lease_id", id, "error", err)
+		return r, true
+	}
+	r.Token = token
+	return r, true
+}
+
+// confirm notes what a report's answer confirmed.
+func (k *keeper) confirm(r api.Report, index uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.heard = max(k.heard, index)
+	for _, b := range r.Bound {
+		if h, ok := k.held[b.LeaseID]; ok && h.lease.Generation == b.Generation && h.lease.Epoch == b.Epoch {
+			h.confirmed = index
+		}
+	}
+	for _, e := range r.Ended {
+		k.gone.confirm(e.LeaseID, index)
+	}
+	for _, run := range r.Runs {
+		if t, ok := k.runs[run.RunID]; ok && t.run.Attempt == run.Attempt {
+			t.confirmed = index
+		}
+	}
+}
+
+// answer mints the token that a scheduler asks for, or says why not.
+func (k *keeper) answer(a api.Ask) api.Minted {
+	m := api.Minted{AskID: a.ID, LeaseID: a.LeaseID}
+	l, deadline, err := k.usable(a.LeaseID)
+	if err == nil && l.Generation != a.Generation {
+		err = api.Refuse(api.StaleGeneration, "lease %s is held in generation %d, the question is about %d",
+			a.LeaseID, l.Generation, a.Generation)
+	}
+	if err == nil {
+		m.Token, err = k.broker.Mint(l, left(deadline, k.clock.Now()))
+	}
+	if err != nil {
+		m.Problem = api.Problem(err)
+	}
+	return m
+}
+
+// usable returns a lease that is bound and not over, or the refusal.
+func (k *keeper) usable(id api.LeaseID) (api.Lease, int64, error) {
+	l, _, deadline, err := k.find(id)
+	if err != nil {
+		return l, 0, err
+	}
+	switch {
+	case l.State == api.LeaseExpired:
+		return l, 0, api.Refuse(api.LeaseExpiredKind, "lease %s has ended: %s", id, l.Reason)
+	case l.State == api.LeaseFenced:
+		return l, 0, api.Refuse(api.LeaseFencedKind, "lease %s is fenced: %s", id, l.Reason)
+	case !l.State.Usable():
+		return l, 0, api.Refuse(api.LeaseRevoked, "lease %s has ended: %s", id, l.Reason)
+	}
+	return l, deadline, nil
+}
+
+// find returns the cell's own record of a lease, as it stands at this moment, and its binding,
+// where that is open and in use.
+func (k *keeper) find(id api.LeaseID) (api.Lease, opened, int64, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if g, ok := k.gone.find(id); ok {
+		return g.lease, nil, 0, nil
+	}
+	h, ok := k.held[id]
+	if !ok || h.phase == phaseBinding {
+		return api.Lease{}, nil, 0, api.Refuse(api.NotFound, "lease %s is not bound on this cell", id)
+	}
+	l := h.lease
+	switch {
+	case h.phase == phaseEnding:
+		l.State, l.Reason = endingState(h.reason), h.reason
+	case k.clock.Now() >= h.deadline:
+		// Its timer is about to say so; a request that comes between is no later than that.
+		l.State, l.Reason = api.LeaseExpired, reasonExpired
+	default:
+		return l, h.open, h.deadline, nil
+	}
+	return l, nil, h.deadline, nil
+}
+
+// endingState is the state that a lease on its way down has for its holder.
+func endingState(reason string) api.LeaseState {
+	if reason == reasonExpired {
+		return api.LeaseExpired
+	}
+	return api.LeaseForcedTeardown
+}
+
+// clip bounds a reason.
+func clip(s string) string {
+	const most = 256
+	if len(s) <= most {
+		return s
+	}
+	return s[:most]
+}

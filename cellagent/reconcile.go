@@ -1,0 +1,162 @@
+package cellagent
+
+import (
+	"time"
+
+	"github.com/grafos/grafos/api"
+)
+
+// The reasons that the cell itself gives for a lease's end; others come from the scheduler.
+const (
+	reasonExpired        = "expired"
+	reasonReleased       = "released"
+	reasonStaleStamp     = "stale_stamp"
+	reasonAgentRestarted = "agent_restarted"
+	reasonAgentStopping  = "agent_stopping"
+	reasonBindFailed     = "bind_failed"
+	reasonNotDesired     = "not_desired"
+)
+
+// verb is what to do about one lease.
+type verb int
+
+const (
+	doNothing   verb = iota
+	doBind           // open the binding, until deadline
+	doRenew          // the generation moved: new deadline, new token
+	doUpdate         // same generation: only the record is newer
+	doEnd            // tear down what is held
+	doRefuse         // nothing is held: report torndown
+	doRepeatEnd      // it ended here: say so again
+	doForget         // the schedulers know its end
+)
+
+// step is a verb and what it needs.
+type step struct {
+	verb     verb
+	deadline int64 // CLOCK_BOOTTIME ns, for doBind and doRenew
+	reason   string
+}
+
+// standing is what the cell has of one lease.
+type standing struct {
+	held       bool
+	ending     bool // held, and on its way down
+	gone       bool // this agent held it and it ended
+	epoch      uint64
+	generation uint64
+}
+
+// moment is when, on the cell's clock, a message was received.
+type moment struct {
+	bootID  string
+	receipt int64
+}
+
+// deadlineOf returns when the cell stops the lease by itself: min(receipt, stamp + bound) + TTL.
+// ok is false for a stamp that is of another boot or older than the delivery bound: such a
+// grant may have been given again by the time it arrives here (C2).
+func deadlineOf(l api.Lease, at moment) (deadline int64, ok bool) {
+	latest := l.Stamp.BootTime + int64(api.DeliveryBound)
+	if l.Stamp.BootID == "" || l.Stamp.BootID != at.bootID || at.receipt > latest {
+		return 0, false
+	}
+	return min(at.receipt, latest) + int64(l.TTL()), true
+}
+
+// decide says what to do about one desired lease. It is pure.
+func decide(l api.Lease, s standing, at moment) step {
+	switch {
+	case s.gone:
+		if l.State.Terminal() {
+			return step{verb: doForget}
+		}
+		return step{verb: doRepeatEnd}
+	case s.held:
+		return decideHeld(l, s, at)
+	case l.State.Terminal():
+		return step{}
+	case l.BoundGeneration > 0:
+		// An agent process before this one had it; its bindings were wiped at the start.
+		return step{verb: doRefuse, reason: reasonAgentRestarted}
+	case !l.State.Usable():
+		return step{verb: doRefuse, reason: endReason(l)}
+	}
+	deadline, ok := deadlineOf(l, at)
+	if !ok {
+		return step{verb: doRefuse, reason: reasonStaleStamp}
+	}
+	return step{verb: doBind, deadline: deadline}
+}
+
+func decideHeld(l api.Lease, s standing, at moment) step {
+	switch {
+	case s.ending:
+		return step{}
+	case l.Epoch < s.epoch || l.Epoch == s.epoch && l.Generation < s.generation:
+		return step{} // an older grant than the one that is held
+	case !l.State.Usable():
+		return step{verb: doEnd, reason: endReason(l)}
+	case l.Epoch == s.epoch && l.Generation == s.generation:
+		return step{verb: doUpdate}
+	}
+	deadline, ok := deadlineOf(l, at)
+	if !ok {
+		// Not applied: the lease ends at the deadline it has, which is the safe one.
+		return step{verb: doNothing, reason: reasonStaleStamp}
+	}
+	return step{verb: doRenew, deadline: deadline}
+}
+
+// endReason returns the scheduler's reason for the end of a lease, or its state.
+func endReason(l api.Lease) string {
+	if l.Reason != "" {
+		return l.Reason
+	}
+	return string(l.State)
+}
+
+// left returns how long a deadline is away.
+func left(deadline, now int64) time.Duration { return time.Duration(deadline - now) }
+
+// runVerb is what to do about one run.
+type runVerb int
+
+const (
+	runNothing runVerb = iota
+	runTrack           // a new run, or a new attempt: it starts when its leases are bound
+	runRepeat          // its result is known here: say so again
+	runLose            // an earlier agent ran it
+	runForget          // it has its result, or was placed elsewhere: kill what is left of it
+)
+
+// runStanding is what the cell has of one run.
+type runStanding struct {
+	tracked bool
+	attempt int
+	decided bool // its result is known
+}
+
+// decideRun says what to do about one desired run of this cell. It is pure.
+func decideRun(r api.Run, here bool, s runStanding) runVerb {
+	switch {
+	case s.tracked && r.Attempt < s.attempt:
+		return runNothing
+	case s.tracked && r.Attempt == s.attempt:
+		switch {
+		case r.State.Terminal() || !here:
+			return runForget
+		case s.decided:
+			return runRepeat
+		}
+		return runNothing
+	case !here || r.State.Terminal() || r.State == api.RunAdmitted:
+		if s.tracked {
+			return runForget
+		}
+		return runNothing
+	case r.State == api.RunRunning:
+		return runLose
+	}
+	return runTrack
+}

@@ -1,0 +1,220 @@
+package cellagent
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/grafos/grafos/api"
+)
+
+const (
+	// reportBoundLeast and reportBoundMost bound how long one report may be under way. It is
+	// a part of the heartbeat limit, so that a report that waits for a leader does not hold
+	// back the sign of life that the next one carries.
+	reportBoundLeast = time.Second
+	reportBoundMost  = 5 * time.Second
+	// reportFailures is after how many failed reports in a row another session is tried.
+	reportFailures = 3
+)
+
+// reporter says everything that goes up, with one report in flight: what becomes ready
+// meanwhile goes into the next one.
+type reporter struct {
+	provider api.ProviderID
+	cell     api.CellID
+	clock    Clock
+	beacon   *beacon
+	outbox   *outbox
+	// bind makes the report of a binding, with a fresh token; false when it is not bound.
+	bind func(api.LeaseID) (api.BoundReport, bool)
+	// stuck says what does not move although it should.
+	stuck func() string
+	// settled is told what a report's answer confirmed, and at which index.
+	settled func(r api.Report, at uint64)
+	failed  chan<- sessionError
+	log     hclog.Logger
+
+	timers atomic.Pointer[timers]
+	seq    uint64
+	limit  int // items a list; less while a report is refused as a whole
+}
+
+// timers are those of the registration.
+type timers struct {
+	epoch     uint64
+	heartbeat time.Duration
+	bound     time.Duration // of one report
+}
+
+func timersOf(a *api.RegisterAnswer) *timers {
+	ms := func(n int64, or time.Duration) time.Duration {
+		if n <= 0 {
+			return or
+		}
+		return time.Duration(n) * time.Millisecond
+	}
+	limit := ms(a.LimitMs, 15*time.Second)
+	return &timers{
+		epoch:     a.Epoch,
+		heartbeat: ms(a.HeartbeatMs, 5*time.Second),
+		bound:     min(max(limit/3, reportBoundLeast), reportBoundMost),
+	}
+}
+
+// run reports until ctx ends.
+func (r *reporter) run(ctx context.Context) {
+	beat := time.NewTimer(0)
+	defer beat.Stop()
+	r.limit = api.MaxReportItems
+	retry, failures := newRetry(), 0
+	for ctx.Err() == nil {
+		w, changed := r.beacon.see()
+		if w == nil {
+			select {
+			case <-ctx.Done():
+			case <-changed:
+				beat.Reset(0) // a new session hears everything at once
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			continue
+		case <-changed:
+			beat.Reset(0)
+			retry.Reset()
+			failures = 0
+			continue
+		case <-r.outbox.wake:
+		case <-beat.C:
+		}
+		err := r.send(ctx, w)
+		if err == nil {
+			failures = 0
+			retry.Reset()
+			beat.Reset(r.timers.Load().heartbeat)
+			continue
+		}
+		if !poisoned(err) {
+			failures++
+		}
+		if failures >= reportFailures || fatal(err) != nil {
+			r.fail(ctx, sessionError{watch: w, err: err})
+			failures = 0
+		}
+		r.pause(ctx, changed, retry.NextBackOff())
+		beat.Reset(0)
+	}
+}
+
+func (r *reporter) fail(ctx context.Context, f sessionError) {
+	select {
+	case r.failed <- f:
+	case <-f.watch.over: // it has ended anyway
+	case <-ctx.Done():
+	}
+}
+
+func (r *reporter) pause(ctx context.Context, changed <-chan struct{}, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-changed:
+	case <-ctx.Done():
+	}
+}
+
+// send makes one report on a session and settles what its answer confirms. The report ends
+// with the session.
+func (r *reporter) send(ctx context.Context, w *watch) error {
+	timers := r.timers.Load()
+	ctx, cancel := context.WithTimeout(ctx, timers.bound)
+	defer cancel()
+	ctx, stop := until(ctx, w.over)
+	defer stop()
+	report, carried := r.outbox.compose(r.limit, r.bind)
+	r.seq++
+	report.Epoch = timers.epoch
+	report.Heartbeat = &api.Heartbeat{Seq: r.seq, Stamp: stampOf(r.clock), Stuck: r.stuck()}
+
+	answer, err := w.fabric.Report(ctx, r.provider, r.cell, report)
+	if err != nil {
+		return r.refused(report, carried, err)
+	}
+	for _, refusal := range answer.Refused {
+		r.log.Warn("report refused", "lease_id", refusal.LeaseID, "run_id", refusal.RunID,
+			"kind", refusal.Kind, "detail", refusal.Detail)
+	}
+	r.settled(report, answer.Index)
+	r.outbox.settle(carried)
+	r.limit = api.MaxReportItems
+	if !r.outbox.empty() {
+		r.outbox.signal()
+	}
+	return nil
+}
+
+// until returns ctx, ended also by over, and the function that ends it and waits for what it
+// started.
+func until(ctx context.Context, over <-chan struct{}) (context.Context, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case <-over:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() {
+		cancel()
+		<-done
+	}
+}
+
+// refused looks at a report that failed. One that is refused as a whole, for what is in it,
+// would be refused for ever and hold everything else back: it is sent again in parts, and
+// the single item that is still refused is dropped.
+func (r *reporter) refused(report api.Report, carried sent, err error) error {
+	if !poisoned(err) {
+		return err
+	}
+	switch n := carried.items(); {
+	case n > 1:
+		r.limit = max(1, min(r.limit, n)/2)
+	case n == 1:
+		r.log.Error("report dropped: it is refused", "report", summary(report), "error", err)
+		r.outbox.settle(carried)
+		r.limit = api.MaxReportItems
+	}
+	return err
+}
+
+// poisoned reports whether a report was refused for what is in it.
+func poisoned(err error) bool {
+	switch api.KindOf(err) { //nolint:exhaustive // the others are about the cell or the scheduler
+	case api.InvalidArgument, api.TooLarge, api.Conflict, api.NotFound:
+		return true
+	}
+	return false
+}
+
+// summary names the one item of a report, without its token.
+func summary(r api.Report) string {
+	switch {
+	case len(r.Bound) > 0:
+		return "bound " + string(r.Bound[0].LeaseID)
+	case len(r.Ended) > 0:
+		return "ended " + string(r.Ended[0].LeaseID)
+	case len(r.Runs) > 0:
+		return "run " + string(r.Runs[0].RunID)
+	case len(r.Minted) > 0:
+		return "minted " + r.Minted[0].AskID
+	}
+	return "inventory"
+}

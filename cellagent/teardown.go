@@ -1,0 +1,126 @@
+package cellagent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/grafos/grafos/api"
+)
+
+// end begins the teardown of a held lease; once it has begun, nothing changes it.
+func (k *keeper) end(ctx context.Context, h *holding, reason string) {
+	if h.phase == phaseEnding {
+		return
+	}
+	h.phase, h.since, h.reason = phaseEnding, k.clock.Now(), reason
+	k.unschedule(h)
+	k.outbox.dropBound(h.lease.ID)
+	t := k.runOf(h.lease)
+	if t != nil {
+		k.stopRun(ctx, t, reason)
+	}
+	// A teardown is never cut off: a closing agent waits for it.
+	ctx = context.WithoutCancel(ctx)
+	k.tasks.Go(func() { k.teardown(ctx, h, t) })
+}
+
+// teardown closes a binding within its bound and says how that went: torndown, or fenced.
+func (k *keeper) teardown(ctx context.Context, h *holding, t *tracked) {
+	ctx, cancel := context.WithTimeout(ctx, api.TeardownBound)
+	defer cancel()
+	err := k.closeBinding(ctx, h, t)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	r := api.EndedReport{LeaseID: h.lease.ID, Epoch: h.lease.Epoch, State: api.LeaseTornDown, Reason: h.reason}
+	if err != nil {
+		r.State, r.Reason = api.LeaseFenced, clip(fmt.Sprintf("%s: %v", h.reason, err))
+		k.log.Error("teardown failed, lease fenced", "lease_id", h.lease.ID, "kind", h.lease.Kind,
+			"amount", h.lease.Amount, "error", err)
+	} else {
+		k.log.Debug("lease torn down", "lease_id", h.lease.ID, "reason", h.reason,
+			"took_ns", k.clock.Now()-h.since)
+	}
+	delete(k.held, h.lease.ID)
+	k.buried(h.lease, r)
+}
+
+// closeBinding waits until nothing uses the binding any more and closes it (C4).
+func (k *keeper) closeBinding(ctx context.Context, h *holding, t *tracked) error {
+	select {
+	case <-h.bound:
+	case <-ctx.Done():
+		return errors.New("opening the binding did not end in time")
+	}
+	if t != nil {
+		select {
+		case <-t.dead:
+		case <-ctx.Done():
+			return errors.New("the worker did not end in time")
+		}
+	}
+	k.mu.Lock()
+	open := h.open
+	k.mu.Unlock()
+	if open == nil {
+		return nil
+	}
+	closed := make(chan error, 1)
+	k.tasks.Go(func() { closed <- open.Close(ctx) })
+	select {
+	case err := <-closed:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("closing the binding did not end within %s", api.TeardownBound)
+	}
+}
+
+// buried reports the end of a lease: at once, or, where a run must have its result
+// first, together with that (C6).
+func (k *keeper) buried(l api.Lease, r api.EndedReport) {
+	k.gone.bury(l, r)
+	if t := k.runOf(l); t != nil && !t.settle(r) {
+		return
+	}
+	k.outbox.putEnded(r, l.RunID)
+}
+
+// refuse reports a lease that is not held as torn down, and its run as lost.
+func (k *keeper) refuse(ctx context.Context, l api.Lease, reason string) {
+	k.log.Warn("lease refused", "lease_id", l.ID, "run_id", l.RunID, "reason", reason)
+	r := api.EndedReport{LeaseID: l.ID, Epoch: l.Epoch, State: api.LeaseTornDown, Reason: reason}
+	if t := k.runOf(l); t != nil {
+		k.stopRun(ctx, t, reason)
+	}
+	k.buried(l, r)
+}
+
+// repeatEnd says the end of a lease again, to schedulers that still want it.
+func (k *keeper) repeatEnd(l api.Lease) {
+	g, ok := k.gone.find(l.ID)
+	if !ok || k.index <= g.confirmed {
+		return // not later than the answer that confirmed it
+	}
+	if t := k.runOf(l); t != nil && t.report == nil {
+		return // it goes out with the result
+	}
+	k.outbox.putEnded(g.report, l.RunID)
+}
+
+// stuck says what is on its way for longer than its bound; "" is nothing.
+func (k *keeper) stuck() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.clock.Now()
+	for id, h := range k.held {
+		took := time.Duration(now - h.since)
+		switch {
+		case h.phase == phaseBinding && took > api.BindBound:
+			return fmt.Sprintf("binding lease %s takes %s", id, took.Round(time.Millisecond))
+		case h.phase == phaseEnding && took > api.TeardownBound:
+			return fmt.Sprintf("teardown of lease %s takes %s", id, took.Round(time.Millisecond))
+		}
+	}
+	return ""
+}
