@@ -1,3 +1,4 @@
+import type { Timers } from '../model/coalesce';
 import type { CellList, NodeState, Problem, ProviderList, SchedulerList } from '../model/types';
 
 /** Why an answer did not come. `unreachable` is a connection that failed or was too slow. */
@@ -18,6 +19,10 @@ export interface Answer<T> {
   skew: number;
 }
 
+export interface Net extends Timers {
+  fetch: typeof fetch;
+}
+
 /** A verified read waits on a quorum; past this the page takes what its scheduler knows. */
 const verifiedWithin = 1500;
 const localWithin = 2000;
@@ -26,27 +31,31 @@ const localWithin = 2000;
 const skewNoise = 2000;
 
 /** Reads one document. It throws ApiError and nothing else. */
-export async function get<T>(fetcher: typeof fetch, path: string, within: number): Promise<Answer<T>> {
-  const { status, body, skew } = await exchange(fetcher, path, within);
+export async function get<T>(net: Net, path: string, within: number): Promise<Answer<T>> {
+  const { status, body, skew } = await exchange(net, path, within);
   if (status === 200) return { value: body as T, skew };
   const problem = (body ?? {}) as Partial<Problem>;
   const kind = problem.kind ?? `http_${status}`;
   throw new ApiError(failureOf(status), { ...problem, kind, detail: problem.detail ?? `the scheduler answered ${status}` });
 }
 
-async function exchange(fetcher: typeof fetch, path: string, within: number) {
+async function exchange(net: Net, path: string, within: number) {
+  const abort = new AbortController();
+  const cancel = net.after(within, () => abort.abort());
   try {
-    const r = await fetcher(`/api/v1/${path}`, {
+    const r = await net.fetch(`/api/v1/${path}`, {
       headers: { Accept: 'application/json, application/problem+json' },
       credentials: 'same-origin',
       cache: 'no-store',
-      signal: AbortSignal.timeout(within),
+      signal: abort.signal,
     });
     const text = await r.text();
-    return { status: r.status, body: parse(text), skew: skewOf(r.headers.get('Date')) };
-  } catch (e) {
-    const slow = e instanceof DOMException && e.name === 'TimeoutError';
-    throw new ApiError('unreachable', { kind: 'unreachable', detail: slow ? `no answer within ${within / 1000} s` : 'the connection failed' });
+    return { status: r.status, body: parse(text), skew: skewOf(r.headers.get('Date'), net.now()) };
+  } catch {
+    const detail = abort.signal.aborted ? `no answer within ${within / 1000} s` : 'the connection failed';
+    throw new ApiError('unreachable', { kind: 'unreachable', detail });
+  } finally {
+    cancel();
   }
 }
 
@@ -64,9 +73,8 @@ function failureOf(status: number): Failure {
   return 'refused';
 }
 
-function skewOf(date: string | null): number {
-  const t = date === null ? NaN : Date.parse(date);
-  const d = t - Date.now();
+function skewOf(date: string | null, now: number): number {
+  const d = date === null ? NaN : Date.parse(date) - now;
   return Number.isNaN(d) || Math.abs(d) < skewNoise ? 0 : d;
 }
 
@@ -82,21 +90,21 @@ export interface Fleet {
  * leader, no quorum in time, or the caller already knows so), from the scheduler's own
  * state.
  */
-export async function readFleet(fetcher: typeof fetch, verified: boolean): Promise<Fleet> {
+export async function readFleet(net: Net, verified: boolean): Promise<Fleet> {
   if (verified) {
     try {
-      return await both(fetcher, '', verifiedWithin, false);
+      return await both(net, '', verifiedWithin, false);
     } catch (e) {
       if (!(e instanceof ApiError) || e.failure === 'logged_out' || e.failure === 'forbidden') throw e;
     }
   }
-  return both(fetcher, '?consistency=stale', localWithin, true);
+  return both(net, '?consistency=stale', localWithin, true);
 }
 
-async function both(fetcher: typeof fetch, query: string, within: number, stale: boolean): Promise<Fleet> {
+async function both(net: Net, query: string, within: number, stale: boolean): Promise<Fleet> {
   const [p, c] = await Promise.all([
-    get<ProviderList>(fetcher, `providers${query}`, within),
-    get<CellList>(fetcher, `cells${query}`, within),
+    get<ProviderList>(net, `providers${query}`, within),
+    get<CellList>(net, `cells${query}`, within),
   ]);
   return {
     providers: { ...p.value, providers: p.value.providers ?? [] },
@@ -107,12 +115,12 @@ async function both(fetcher: typeof fetch, query: string, within: number, stale:
   };
 }
 
-export async function readSchedulers(fetcher: typeof fetch): Promise<SchedulerList> {
-  const { value } = await get<SchedulerList>(fetcher, 'operator/schedulers', localWithin);
+export async function readSchedulers(net: Net): Promise<SchedulerList> {
+  const { value } = await get<SchedulerList>(net, 'operator/schedulers', localWithin);
   return { ...value, schedulers: value.schedulers ?? [] };
 }
 
-export async function readNode(fetcher: typeof fetch): Promise<NodeState> {
-  const { value } = await get<NodeState>(fetcher, 'operator/node', localWithin);
+export async function readNode(net: Net): Promise<NodeState> {
+  const { value } = await get<NodeState>(net, 'operator/node', localWithin);
   return value;
 }

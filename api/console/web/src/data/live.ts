@@ -1,12 +1,11 @@
 import { batch, signal } from '@preact/signals';
-import { coalesce, type Coalesced, type Timers } from '../model/coalesce';
+import { coalesce, type Coalesced } from '../model/coalesce';
 import type { Link, Stream } from '../model/livechip';
 import type { NodeState, Problem, SchedulerList, Snapshot } from '../model/types';
-import { ApiError, readFleet, readNode, readSchedulers } from './http';
+import { ApiError, readFleet, readNode, readSchedulers, type Net } from './http';
 import { openStream, type Source } from './stream';
 
-export interface Deps extends Timers {
-  fetch: typeof fetch;
+export interface Deps extends Net {
   source(url: string): Source;
 }
 
@@ -124,7 +123,7 @@ export class Live {
     const asked = this.deps.now();
     const wasDown = this.downSince.peek() !== undefined;
     try {
-      const node = await readNode(this.deps.fetch);
+      const node = await readNode(this.deps);
       if (!this.running) return;
       const before = this.node.peek();
       batch(() => {
@@ -145,8 +144,8 @@ export class Live {
     const asked = this.deps.now();
     try {
       const [fleet, schedulers] = await Promise.all([
-        readFleet(this.deps.fetch, this.leaderlessSince.peek() === undefined),
-        readSchedulers(this.deps.fetch).catch(() => null),
+        readFleet(this.deps, this.leaderlessSince.peek() === undefined),
+        readSchedulers(this.deps).catch(() => null),
       ]);
       if (!this.running) return;
       batch(() => {

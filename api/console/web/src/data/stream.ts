@@ -1,6 +1,6 @@
 /** The part of EventSource that is used; the tests bring their own. */
 export interface Source {
-  addEventListener(type: string, listener: (e: { data?: unknown }) => void): void;
+  addEventListener(type: string, listener: () => void): void;
   close(): void;
 }
 
