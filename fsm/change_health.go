@@ -2,7 +2,7 @@ package fsm
 
 import "github.com/grafos/grafos/api"
 
-// ChangeHealth is a command.
+// ChangeHealth commits what the leader observed of cells: transitions only, in batches.
 type ChangeHealth struct {
 	Changes []HealthChange `json:"changes"`
 }
@@ -19,4 +19,46 @@ type HealthChange struct {
 // Kind returns KindChangeHealth.
 func (ChangeHealth) Kind() Kind { return KindChangeHealth }
 
-func (c ChangeHealth) apply(*State) (Result, *api.Error) { return Result{}, nil }
+// apply drops what is about another epoch, an unknown cell or a revoked one: the leader
+// observed an agent that is no longer the cell.
+func (c ChangeHealth) apply(s *State) (Result, *api.Error) {
+	if len(c.Changes) > MaxChanges {
+		return Result{}, api.Refuse(api.TooLarge, "%d health changes: at most %d are taken", len(c.Changes), MaxChanges)
+	}
+	for _, h := range c.Changes {
+		for _, cond := range []*api.Condition{h.IdentityBound, h.Healthy, h.Outbound} {
+			if p := checkCondition(cond); p != nil {
+				return Result{}, p
+			}
+		}
+	}
+	for _, h := range c.Changes {
+		cell, ok := s.Cell(h.Cell)
+		if !ok || cell.Epoch != h.Epoch || cell.Revoked {
+			continue
+		}
+		changed := adopt(&cell.IdentityBound, h.IdentityBound)
+		changed = adopt(&cell.Healthy, h.Healthy) || changed
+		changed = adopt(&cell.Outbound, h.Outbound) || changed
+		if changed {
+			s.putCell(cell)
+		}
+	}
+	return Result{}, nil
+}
+
+func checkCondition(c *api.Condition) *api.Error {
+	if c == nil {
+		return nil
+	}
+	return first(checkText("condition code", c.Code, maxCode), checkText("condition message", c.Message, maxMessage))
+}
+
+// adopt replaces a condition and reports whether that changed it.
+func adopt(old *api.Condition, seen *api.Condition) bool {
+	if seen == nil || *seen == *old {
+		return false
+	}
+	*old = *seen
+	return true
+}

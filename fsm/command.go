@@ -27,6 +27,7 @@ const (
 	KindDeleteTenant
 	KindReferBlob
 	KindNoteRefusals
+	KindEndRun
 )
 
 // make returns an empty command of the kind to decode into, nil for a kind that does not
@@ -71,6 +72,8 @@ func (k Kind) make() Command {
 		return new(ReferBlob)
 	case KindNoteRefusals:
 		return new(NoteRefusals)
+	case KindEndRun:
+		return new(EndRun)
 	}
 	return nil
 }
@@ -87,13 +90,6 @@ type Entry struct {
 	Tick     api.Tick  `json:"tick"`    // the leader's cluster time
 	Wall     int64     `json:"wall_ms"` // the leader's wall clock, Unix ms, for display only
 	Commands []Command `json:"commands"`
-}
-
-// Idem makes repeating a command harmless. An empty Key is no idempotency.
-type Idem struct {
-	Scope string `json:"scope,omitempty"`
-	Key   string `json:"key,omitempty"`
-	Hash  string `json:"hash,omitempty"`
 }
 
 // Result is what became of one command.

@@ -1,8 +1,14 @@
 package fsm
 
-import "github.com/grafos/grafos/api"
+import (
+	"time"
 
-// GrantLeases is a command.
+	"github.com/grafos/grafos/api"
+)
+
+// GrantLeases carries a placement decision: these leases on that cell, all or none. With Run
+// they are a run's: a new one, or the next attempt of one that waits to be placed again. The
+// state machine does not choose; it checks again that the choice still holds.
 type GrantLeases struct {
 	Actor     string         `json:"actor"`
 	Idem      Idem           `json:"idem"`
@@ -28,4 +34,114 @@ type GrantItem struct {
 // Kind returns KindGrantLeases.
 func (GrantLeases) Kind() Kind { return KindGrantLeases }
 
-func (c GrantLeases) apply(*State) (Result, *api.Error) { return Result{}, nil }
+func (c GrantLeases) idem() Idem { return c.Idem }
+
+// apply refuses an unknown tenant or provider with not_found, a disabled provider with
+// runtime_not_ready, what is over quota with quota_exceeded, and with conflict whatever moved
+// under the planner, which then looks again: the cell's epoch, readiness or free capacity, an
+// id that exists, a run that is not waiting.
+func (c GrantLeases) apply(s *State) (Result, *api.Error) {
+	if p := c.check(); p != nil {
+		return Result{}, p
+	}
+	if p := c.mayHold(s); p != nil {
+		return Result{}, p
+	}
+	if p := c.cellTakes(s); p != nil {
+		return Result{}, p
+	}
+	for _, i := range c.Items {
+		if _, exists := s.Lease(i.ID); exists {
+			return Result{}, api.Refuse(api.Conflict, "lease %s exists already", i.ID)
+		}
+	}
+	run, p := c.place(s)
+	if p != nil {
+		return Result{}, p
+	}
+
+	s.prune(2 * len(c.Items)) // whoever adds also clears: what is kept stays bounded
+	res := Result{Leases: make([]api.LeaseID, 0, len(c.Items)), Run: run.ID, CellEpoch: c.CellEpoch}
+	for _, i := range c.Items {
+		l := c.lease(s, i, run.ID)
+		s.putLease(l)
+		s.audit(auditLeaseGranted, c.Actor, leaseSubject(l), s.leaseFact(l))
+		res.Leases = append(res.Leases, l.ID)
+	}
+	if c.Run != nil {
+		run.LeaseIDs = res.Leases
+		s.putRun(run)
+		s.audit(auditRunPlaced, c.Actor, runSubject(run), runFactOf(run))
+	}
+	return res, nil
+}
+
+// lease makes the record of one item, with the next fencing number (I4).
+func (c GrantLeases) lease(s *State, i GrantItem, run api.RunID) api.Lease {
+	s.meta.Epoch++
+	ttl := time.Duration(c.TTLMs) * time.Millisecond
+	return api.Lease{
+		ID: i.ID, RunID: run, Tenant: c.Tenant, Provider: c.Provider, CellID: c.Cell, Kind: i.Kind, Use: i.Use, Amount: i.Amount,
+		State: api.LeaseActive, Generation: 1, Epoch: s.meta.Epoch, Priority: c.Priority, TTLMs: c.TTLMs,
+		GrantedAt: s.Wall(), ExpiresAt: s.after(ttl), Granted: s.meta.Now, Expires: s.meta.Now + api.Tick(ttl), Stamp: c.Stamp,
+	}
+}
+
+// mayHold checks tenant and quota (L2).
+func (c GrantLeases) mayHold(s *State) *api.Error {
+	tenant, ok := s.Tenant(c.Tenant)
+	if !ok {
+		return api.Refuse(api.NotFound, "tenant %s does not exist", c.Tenant)
+	}
+	provider, ok := s.Provider(c.Provider)
+	if !ok {
+		return api.Refuse(api.NotFound, "provider %s is not configured on this cluster", c.Provider)
+	}
+	if !provider.Enabled {
+		p := api.Refuse(api.RuntimeNotReady, "provider %s is disabled", c.Provider).WithHint("grafos provider enable %s", c.Provider)
+		p.Provider = c.Provider
+		return p
+	}
+	use := s.TenantUsage(c.Tenant)
+	if short := tenant.Quota.Exceeded(use.Used, use.Leases, c.ask(), int64(len(c.Items))); short != nil {
+		p := api.Refuse(api.QuotaExceeded, "tenant %s has a quota of %d for %s, holds %d and asks for %d more",
+			c.Tenant, short.Limit, short.Resource, short.InUse, short.Asked).WithHint("free what is not needed, or ask an operator for a larger quota")
+		p.Provider, p.Shortage = c.Provider, short
+		return p
+	}
+	return nil
+}
+
+// cellTakes checks that the cell is the one that the planner saw, takes work, and has room (L1).
+func (c GrantLeases) cellTakes(s *State) *api.Error {
+	cell, ok := s.Cell(c.Cell)
+	what := cellWhat(c.Provider, c.Cell)
+	switch {
+	case !ok || cell.Provider != c.Provider:
+		return api.Refuse(api.Conflict, "%s does not exist", what)
+	case cell.Epoch != c.CellEpoch:
+		return api.Refuse(api.Conflict, "%s is in epoch %d, the decision was made in epoch %d", what, cell.Epoch, c.CellEpoch)
+	case cell.Revoked || cell.Revoking || cell.Mode != api.ModeAccepting:
+		return api.Refuse(api.Conflict, "%s takes no work: it is %s", what, s.CellState(cell))
+	}
+	if ready, reasons := s.Readiness(cell); !ready.Ready() {
+		return api.Refuse(api.Conflict, "%s is not ready: %s", what, reasons[0].Message)
+	}
+	ask, free := c.ask(), s.Free(cell)
+	if free.Fits(ask) {
+		return nil
+	}
+	k := free.Short(ask)[0]
+	p := api.Refuse(api.Conflict, "%s has %d of %d %s %s free, %d are asked for", what, free.Get(k), cell.Capacity.Get(k), k.Unit(), k, ask.Get(k))
+	p.Shortage = &api.Shortage{Resource: string(k), Limit: cell.Capacity.Get(k), InUse: s.Used(c.Cell).Get(k), Asked: ask.Get(k)}
+	return p
+}
+
+// ask sums the items.
+func (c GrantLeases) ask() api.Resources {
+	var ask api.Resources
+	for _, i := range c.Items {
+		ask = ask.With(i.Kind, ask.Get(i.Kind)+i.Amount)
+	}
+	return ask
+}

@@ -2,83 +2,206 @@ package fsm
 
 import (
 	"context"
-	"io"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
 )
 
-// MaxStep bounds how far one entry moves cluster time.
+// MaxStep bounds how far one entry moves cluster time: a leader with a wrong clock expires
+// nothing at once.
 const MaxStep = api.Tick(5 * time.Second)
 
-// Options are what a Machine needs from its node.
+// keepFingerprints is how many of the newest fingerprints are held to compare.
+const keepFingerprints = 256
+
+// Options are what a Machine needs from its node. The callbacks are called by the goroutine
+// that applies, in order, with no lock held.
 type Options struct {
-	Log           hclog.Logger
-	Audit         func([]api.AuditRecord) error
+	Log hclog.Logger
+	// Audit takes the audit records of each entry, in order; nil takes none. It is called
+	// again for entries that are replayed after a restart: the sink knows what it has. When it
+	// fails the node must stop.
+	Audit func([]api.AuditRecord) error
+	// BeforePersist returns when the audit records are safe on disk: after the snapshot the
+	// log that could make them again may be truncated. nil does nothing.
 	BeforePersist func() error
-	Fatal         func(error)
-	EventRing     int
+	// Fatal is told, once, why this node must stop: an entry that it cannot read, or a sink
+	// that failed. The machine applies nothing any more. nil does nothing.
+	Fatal func(error)
+	// EventRing is how many events are held; 0 is DefaultEventRing.
+	EventRing int
 }
 
-// Machine is the replicated state machine: raft applies entries to it, everyone reads views.
-type Machine struct{}
+// Machine is the replicated state machine: Raft applies entries to it, everybody reads views.
+// Apply, Snapshot and Restore belong to Raft's goroutine; the rest is safe for all.
+type Machine struct {
+	opts   Options
+	codec  codec
+	state  *State // of the goroutine that applies
+	view   atomic.Pointer[View]
+	topics topics
+	ring   ring
+	fault  atomic.Pointer[error] // set once
+
+	mu           sync.Mutex
+	fingerprints []api.Fingerprint // the newest, oldest first
+}
 
 // New returns a machine with an empty state.
-func New(o Options) *Machine { return &Machine{} }
-
-// View returns the state after the newest entry.
-func (m *Machine) View() *View { return &View{} }
-
-// Changed returns a channel that is closed at the first change of t after the call.
-func (m *Machine) Changed(t Topic) <-chan struct{} { return nil }
-
-// WaitIndex waits until the entry at index is applied.
-func (m *Machine) WaitIndex(ctx context.Context, index uint64) error { return nil }
-
-// EventsAfter returns the events after c.
-func (m *Machine) EventsAfter(c api.Cursor, limit int) (events []api.Event, gap bool) {
-	return nil, false
+func New(o Options) *Machine {
+	if o.Audit == nil {
+		o.Audit = func([]api.AuditRecord) error { return nil }
+	}
+	if o.BeforePersist == nil {
+		o.BeforePersist = func() error { return nil }
+	}
+	if o.Fatal == nil {
+		o.Fatal = func(error) {}
+	}
+	if o.EventRing <= 0 {
+		o.EventRing = DefaultEventRing
+	}
+	m := &Machine{opts: o, topics: topics{chans: map[Topic]chan struct{}{}}, ring: ring{limit: o.EventRing}}
+	cd, err := newCodec()
+	if err != nil {
+		m.stop(err) // the options are constants: a test would have told
+	}
+	m.codec = cd
+	m.state = newState(cd)
+	m.view.Store(m.state.publish())
+	return m
 }
 
-// Fingerprints returns the newest ones.
-func (m *Machine) Fingerprints() []api.Fingerprint { return nil }
+// View returns the state after the newest entry. It costs nothing and never changes.
+func (m *Machine) View() *View { return m.view.Load() }
 
-// Apply implements raft.FSM.
-func (m *Machine) Apply(l *raft.Log) any { return []Result(nil) }
+// Changed returns a channel that is closed at the first change of t after the call. Whoever
+// waits takes it before the view, so that no change falls between. It may be closed without a
+// change: look again.
+func (m *Machine) Changed(t Topic) <-chan struct{} { return m.topics.changed(t) }
 
-// Snapshot implements raft.FSM.
-func (m *Machine) Snapshot() (raft.FSMSnapshot, error) { return nil, nil }
+// WaitIndex returns when a view at or past index is there, ctx has ended, or the machine has
+// stopped. Raft's own entries have no view: index is one that an entry of ours had.
+func (m *Machine) WaitIndex(ctx context.Context, index uint64) error {
+	for {
+		ch := m.Changed(TopicIndex)
+		if m.View().Index() >= index {
+			return nil
+		}
+		if err := m.stopped(); err != nil {
+			return err
+		}
+		select {
+		case <-ch:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for index %d: %w", index, ctx.Err())
+		}
+	}
+}
 
-// Restore implements raft.FSM.
-func (m *Machine) Restore(rc io.ReadCloser) error { return nil }
+// EventsAfter returns at most limit events behind c, oldest first. gap says that some behind
+// c are no longer held: the events then begin after the gap.
+func (m *Machine) EventsAfter(c api.Cursor, limit int) (events []api.Event, gap bool) {
+	return m.ring.after(c, limit)
+}
 
-// Topic names what a watcher waits for.
-type Topic string
+// Fingerprints returns the newest ones, oldest first, one per applied entry.
+func (m *Machine) Fingerprints() []api.Fingerprint {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.fingerprints[max(0, len(m.fingerprints)-keepFingerprints):])
+}
 
-// The topics.
-const (
-	TopicIndex   Topic = "index"
-	TopicCells   Topic = "cells"
-	TopicLeases  Topic = "leases"
-	TopicRuns    Topic = "runs"
-	TopicTenants Topic = "tenants"
-	TopicEvents  Topic = "events"
-)
+// apply applies one entry and publishes the state after it.
+func (m *Machine) apply(index uint64, e Entry) []Result {
+	s := m.state
+	s.begin(index, e)
+	results := make([]Result, len(e.Commands))
+	for i, c := range e.Commands {
+		results[i] = s.applyOne(c)
+	}
+	s.finish()
+	if s.fault != nil {
+		m.stop(fmt.Errorf("apply entry %d: %w", index, s.fault))
+		return results
+	}
+	if len(s.audits) > 0 {
+		if err := m.opts.Audit(s.audits); err != nil {
+			m.stop(fmt.Errorf("keep audit records of entry %d: %w", index, err))
+			return results
+		}
+	}
+	m.publish()
+	return results
+}
 
-// CellTopic fires when the cell's record, leases or runs change.
-func CellTopic(id api.CellID) Topic { return Topic("cell/" + id) }
+// applyOne applies one command: a key that was seen before answers what it answered then.
+func (s *State) applyOne(c Command) Result {
+	var key Idem
+	if k, ok := c.(idempotent); ok {
+		key = k.idem()
+		res, problem, done := s.replay(c.Kind(), key)
+		if done {
+			return s.answer(res, problem)
+		}
+	}
+	before := s.writes
+	res, problem := c.apply(s)
+	res.Changed = s.writes > before
+	if problem != nil {
+		if res.Changed {
+			s.fail(fmt.Errorf("command of kind %d refused with %s after it had changed the state", c.Kind(), problem.Kind))
+		}
+		return s.answer(Result{}, problem)
+	}
+	if res.Changed {
+		s.remember(c.Kind(), key, res)
+	}
+	return s.answer(res, nil)
+}
 
-// LeaseTopic fires when the lease changes.
-func LeaseTopic(id api.LeaseID) Topic { return Topic("lease/" + id) }
+func (s *State) answer(res Result, problem *api.Error) Result {
+	res.Problem = problem
+	if !res.Replayed || res.Index == 0 {
+		res.Index = s.meta.Index
+	}
+	return res
+}
 
-// RunTopic fires when the run changes.
-func RunTopic(id api.RunID) Topic { return Topic("run/" + id) }
+// publish hands out the state after an entry, then wakes those who wait for it.
+func (m *Machine) publish() {
+	s := m.state
+	m.view.Store(s.publish())
+	m.ring.add(s.events)
+	m.mu.Lock()
+	if len(m.fingerprints) >= 2*keepFingerprints {
+		m.fingerprints = append(m.fingerprints[:0], m.fingerprints[len(m.fingerprints)-keepFingerprints:]...)
+	}
+	m.fingerprints = append(m.fingerprints, api.Fingerprint{Index: s.meta.Index, Hash: s.meta.Fingerprint})
+	m.mu.Unlock()
+	m.topics.fire(s.touched)
+}
 
-// State is the state while an entry is applied to it.
-type State struct{ View }
+// stop ends the machine: it applies nothing any more, and its node is told why.
+func (m *Machine) stop(err error) {
+	if !m.fault.CompareAndSwap(nil, &err) {
+		return
+	}
+	m.opts.Log.Error("state machine stopped", "error", err)
+	m.topics.fireAll()
+	m.opts.Fatal(err)
+}
 
-// Check lists every broken invariant.
-func Check(v *View) []error { return nil }
+// stopped returns why the machine has stopped, nil while it runs.
+func (m *Machine) stopped() error {
+	if err := m.fault.Load(); err != nil {
+		return *err
+	}
+	return nil
+}

@@ -1,8 +1,13 @@
 package fsm
 
-import "github.com/grafos/grafos/api"
+import (
+	"slices"
 
-// NoteRefusals is a command.
+	"github.com/grafos/grafos/api"
+)
+
+// NoteRefusals puts refused admissions into the audit chain, coalesced by the leader per
+// tenant, kind and second.
 type NoteRefusals struct {
 	Refusals []Refusal `json:"refusals"`
 }
@@ -18,4 +23,23 @@ type Refusal struct {
 // Kind returns KindNoteRefusals.
 func (NoteRefusals) Kind() Kind { return KindNoteRefusals }
 
-func (c NoteRefusals) apply(*State) (Result, *api.Error) { return Result{}, nil }
+// apply writes the audit chain and no table.
+func (c NoteRefusals) apply(s *State) (Result, *api.Error) {
+	if len(c.Refusals) > MaxRefusals {
+		return Result{}, api.Refuse(api.TooLarge, "%d refusals: at most %d are taken", len(c.Refusals), MaxRefusals)
+	}
+	kinds := api.Kinds()
+	for _, r := range c.Refusals {
+		if p := first(checkText("tenant", string(r.Tenant), api.MaxNameLen), checkText("provider", string(r.Provider), api.MaxNameLen)); p != nil {
+			return Result{}, p
+		}
+		if r.Count < 1 || !slices.Contains(kinds, r.Kind) {
+			return Result{}, api.Refuse(api.InvalidArgument, "a refusal of tenant %s has a count of %d or an unknown kind", r.Tenant, r.Count)
+		}
+	}
+	for _, r := range c.Refusals {
+		s.audit(auditAdmissionRefused, api.Caller{Role: api.RoleTenant, Name: string(r.Tenant)}.Actor(),
+			subject{Provider: r.Provider, Tenant: r.Tenant}, r)
+	}
+	return Result{}, nil
+}

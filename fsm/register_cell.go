@@ -2,7 +2,8 @@ package fsm
 
 import "github.com/grafos/grafos/api"
 
-// RegisterCell is a command.
+// RegisterCell records that an agent speaks for a cell under a verified certificate. The
+// scheduler has checked that the certificate names the same provider and cell.
 type RegisterCell struct {
 	Actor     string         `json:"actor"`
 	Provider  api.ProviderID `json:"provider"`
@@ -17,4 +18,46 @@ type RegisterCell struct {
 // Kind returns KindRegisterCell.
 func (RegisterCell) Kind() Kind { return KindRegisterCell }
 
-func (c RegisterCell) apply(*State) (Result, *api.Error) { return Result{}, nil }
+// apply begins a new cell epoch for a new agent process: it holds nothing of what the one
+// before held, so it warms up and reports its inventory afresh. The same agent again keeps
+// its epoch. It refuses an unknown provider with not_found, another provider's cell id with
+// identity_mismatch, and a revoked cell with identity_revoked.
+func (c RegisterCell) apply(s *State) (Result, *api.Error) {
+	if p := c.check(); p != nil {
+		return Result{}, p
+	}
+	if p := s.mayJoin(c.Provider, c.Cell); p != nil {
+		return Result{}, p
+	}
+	cell, known := s.Cell(c.Cell)
+	if !known {
+		cell = api.CellRecord{ID: c.Cell, Provider: c.Provider, Mode: api.ModeAccepting, CreatedAt: s.Wall()}
+	}
+	same := known && cell.Agent == c.Agent && cell.BrokerKey == c.BrokerKey
+	if same && cell.Identity == c.Identity && cell.DataURL == c.DataURL && cell.Version == c.Version && cell.IdentityBound.Met {
+		return Result{CellEpoch: cell.Epoch}, nil
+	}
+	if !same {
+		cell.Epoch++
+		cell.Agent, cell.BrokerKey, cell.RegisteredAt, cell.Reported = c.Agent, c.BrokerKey, s.Wall(), false
+		cell.Healthy = api.Condition{Code: CodeWarmingUp, Message: "waiting for steady heartbeats since the agent registered", Since: s.Wall()}
+		cell.Outbound = api.Condition{Code: CodeNoSession, Message: "the agent has not opened its session yet", Since: s.Wall()}
+	}
+	if !cell.IdentityBound.Met {
+		cell.IdentityBound = api.Condition{Met: true, Since: s.Wall()}
+	}
+	cell.Identity, cell.DataURL, cell.Version = c.Identity, c.DataURL, c.Version
+	s.putCell(cell)
+	s.audit(auditCellRegistered, c.Actor, subject{Provider: c.Provider, Cell: c.Cell}, cellFact{
+		Provider: c.Provider, Cell: c.Cell, Epoch: cell.Epoch, Agent: c.Agent, SPKI: c.Identity.SPKI,
+	})
+	return Result{CellEpoch: cell.Epoch}, nil
+}
+
+func (c RegisterCell) check() *api.Error {
+	return first(
+		checkText("actor", c.Actor, maxActor), checkCellName(c.Provider, c.Cell), checkID("agent", c.Agent),
+		checkText("spki", c.Identity.SPKI, maxKeyHex), checkText("serial", c.Identity.Serial, maxKeyHex),
+		checkText("broker key", c.BrokerKey, maxKeyHex), checkText("data url", c.DataURL, maxURL), checkText("version", c.Version, maxVersion),
+	)
+}

@@ -1,8 +1,12 @@
 package fsm
 
-import "github.com/grafos/grafos/api"
+import (
+	"time"
 
-// RenewLease is a command.
+	"github.com/grafos/grafos/api"
+)
+
+// RenewLease extends a lease's deadline from now and voids its older tokens.
 type RenewLease struct {
 	Actor string      `json:"actor"`
 	Idem  Idem        `json:"idem"`
@@ -14,4 +18,65 @@ type RenewLease struct {
 // Kind returns KindRenewLease.
 func (RenewLease) Kind() Kind { return KindRenewLease }
 
-func (c RenewLease) apply(*State) (Result, *api.Error) { return Result{}, nil }
+func (c RenewLease) idem() Idem { return c.Idem }
+
+// apply refuses a lease that is not active: its end has begun and cannot be taken back. The
+// time by which its cell must have stopped never moves back, since the cell may miss the
+// renewal and go on by the deadline before (L4): a renewal for less than is left lasts as
+// long as what is left.
+func (c RenewLease) apply(s *State) (Result, *api.Error) {
+	if p := first(checkText("actor", c.Actor, maxActor), checkID("lease id", string(c.Lease)), api.Problem(api.CheckTTL(c.TTLMs)), checkStamp(c.Stamp)); p != nil {
+		return Result{}, p
+	}
+	l, ok := s.Lease(c.Lease)
+	if !ok {
+		return Result{}, api.Refuse(api.NotFound, "lease %s does not exist", c.Lease)
+	}
+	if p := s.mayRenew(l); p != nil {
+		return Result{}, p
+	}
+	l.TTLMs = max(c.TTLMs, leastTTL(s.meta.Now, l.StoppedBy()))
+	l.Generation++
+	l.Stamp = c.Stamp
+	l.Expires = s.meta.Now + api.Tick(l.TTL())
+	l.ExpiresAt = s.after(l.TTL())
+	s.putLease(l)
+	s.audit(auditLeaseRenewed, c.Actor, leaseSubject(l), s.leaseFact(l))
+	return Result{Leases: []api.LeaseID{l.ID}}, nil
+}
+
+// leastTTL returns the shortest time to live, in ms, of a renewal at now with which the cell
+// has not to stop before stopped: now + ttl + HoldDown(ttl) >= stopped.
+func leastTTL(now, stopped api.Tick) int64 {
+	left := time.Duration(stopped-now) - api.HoldDown(0)
+	if left <= 0 {
+		return 0
+	}
+	// ttl*(1+drift) >= left, in whole ms. A ms more covers the rounding in HoldDown.
+	us := left.Microseconds() + 1
+	return us*1_000/(1_000_000+api.DriftPPM) + 1
+}
+
+// mayRenew says why a lease can no longer be renewed.
+func (s *State) mayRenew(l api.Lease) *api.Error {
+	switch l.State {
+	case api.LeaseActive:
+		if l.Expires > s.meta.Now {
+			return nil
+		}
+		return api.Refuse(api.LeaseExpiredKind, "lease %s ran out %s ago", l.ID, time.Duration(s.meta.Now-l.Expires).Round(time.Millisecond))
+	case api.LeaseFenced:
+		return api.Refuse(api.LeaseFencedKind, "lease %s is fenced: its teardown failed", l.ID)
+	case api.LeaseExpired:
+		return api.Refuse(api.LeaseExpiredKind, "lease %s has expired", l.ID)
+	case api.LeaseRevokeWarning, api.LeaseGraceRunning, api.LeaseCheckpoint:
+		return api.Refuse(api.LeaseRevoked, "lease %s is being revoked: it is %s and is forced down in %s", l.ID, l.State,
+			time.Duration(l.ForceAt-s.meta.Now).Round(time.Millisecond))
+	case api.LeaseForcedTeardown, api.LeaseTornDown, api.LeaseFailedClosed:
+	}
+	kind := api.LeaseRevoked
+	if l.Reason == ReasonExpired {
+		kind = api.LeaseExpiredKind
+	}
+	return api.Refuse(kind, "lease %s is %s: %s", l.ID, l.State, l.Reason)
+}

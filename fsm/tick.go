@@ -2,11 +2,18 @@ package fsm
 
 import "github.com/grafos/grafos/api"
 
-// Tick is a command.
-type Tick struct {
-}
+// Tick moves cluster time when nothing else does, and forgets what is long over. The leader
+// sends it while the cluster is idle.
+type Tick struct{}
+
+// pruneStep bounds what one Tick forgets of each table, so that no entry takes long.
+const pruneStep = 64
 
 // Kind returns KindTick.
 func (Tick) Kind() Kind { return KindTick }
 
-func (c Tick) apply(*State) (Result, *api.Error) { return Result{}, nil }
+// apply prunes; the time of the entry has moved already.
+func (Tick) apply(s *State) (Result, *api.Error) {
+	s.prune(pruneStep)
+	return Result{}, nil
+}

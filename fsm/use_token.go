@@ -1,14 +1,37 @@
 package fsm
 
-import "github.com/grafos/grafos/api"
+import (
+	"slices"
+	"time"
 
-// UseToken is a command.
+	"github.com/grafos/grafos/api"
+)
+
+// The purposes of tokens of limited use.
+const (
+	PurposeBootstrap = "bootstrap"
+	PurposeLogin     = "login"
+)
+
+// UseToken spends one use of a token, before what it opens is handed out. The scheduler has
+// verified the token already; the state machine counts.
 type UseToken struct {
 	Actor    string         `json:"actor"`
 	JTI      string         `json:"jti"`
 	Purpose  string         `json:"purpose"`
+	Uses     int            `json:"uses"`    // how many the token allows
+	Expires  int64          `json:"expires"` // Unix seconds, as the token says
+	Provider api.ProviderID `json:"provider,omitempty"`
+	Cell     api.CellID     `json:"cell_id,omitempty"`
+	SPKI     string         `json:"spki,omitempty"` // the key that uses it
+}
+
+// tokenFact is what the audit chain says of a use.
+type tokenFact struct {
+	JTI      string         `json:"jti"`
+	Purpose  string         `json:"purpose"`
+	Use      int            `json:"use"`
 	Uses     int            `json:"uses"`
-	Expires  int64          `json:"expires"`
 	Provider api.ProviderID `json:"provider,omitempty"`
 	Cell     api.CellID     `json:"cell_id,omitempty"`
 	SPKI     string         `json:"spki,omitempty"`
@@ -17,4 +40,85 @@ type UseToken struct {
 // Kind returns KindUseToken.
 func (UseToken) Kind() Kind { return KindUseToken }
 
-func (c UseToken) apply(*State) (Result, *api.Error) { return Result{}, nil }
+// apply answers the same key again with Replayed, since its answer may have been lost; the
+// same key is the same use. It refuses a token whose uses are spent with bootstrap_token_used,
+// a revoked cell with identity_revoked, an unknown provider with not_found, and a cell id that
+// is another provider's with identity_mismatch.
+func (c UseToken) apply(s *State) (Result, *api.Error) {
+	if p := c.check(); p != nil {
+		return Result{}, p
+	}
+	if c.Purpose == PurposeBootstrap {
+		if p := s.mayJoin(c.Provider, c.Cell); p != nil {
+			return Result{}, p
+		}
+	}
+	t, ok := s.Token(c.JTI)
+	if !ok {
+		t = TokenRecord{JTI: c.JTI, Purpose: c.Purpose, Uses: c.Uses, Expires: c.Expires, KeepTill: s.keepTill(c.Expires)}
+	}
+	if t.Purpose != c.Purpose {
+		return Result{}, api.Refuse(api.BootstrapTokenInvalid, "token %s is for %s, not for %s", c.JTI, t.Purpose, c.Purpose)
+	}
+	if c.SPKI != "" && slices.Contains(t.SPKIs, c.SPKI) {
+		return Result{Replayed: true}, nil
+	}
+	if len(t.SPKIs) >= t.Uses {
+		return Result{}, api.Refuse(api.BootstrapTokenUsed, "token %s was used %d of %d times already, by other keys", c.JTI, len(t.SPKIs), t.Uses).
+			WithHint("mint another token, or use the key that was used with this one")
+	}
+	t.SPKIs = append(slices.Clone(t.SPKIs), c.SPKI)
+	s.putToken(t)
+	s.audit(auditTokenUsed, c.Actor, subject{Provider: c.Provider, Cell: c.Cell}, tokenFact{
+		JTI: c.JTI, Purpose: c.Purpose, Use: len(t.SPKIs), Uses: t.Uses, Provider: c.Provider, Cell: c.Cell, SPKI: c.SPKI,
+	})
+	return Result{}, nil
+}
+
+// keepTill returns when a token's record may be forgotten: a day of cluster time after its
+// expiry. Cluster time never runs faster than real time, so that a clock which is set ahead
+// cannot make a used token usable again.
+func (s *State) keepTill(expires int64) api.Tick {
+	const most = int64(10 * 365 * 24 * time.Hour / time.Second)
+	left := min(max(expires-s.meta.Wall/1000, 0), most)
+	return s.meta.Now + api.Tick(time.Duration(left)*time.Second) + api.Tick(24*time.Hour)
+}
+
+// mayJoin refuses what may not become or be a cell of the provider.
+func (s *State) mayJoin(p api.ProviderID, id api.CellID) *api.Error {
+	if _, ok := s.Provider(p); !ok {
+		return api.Refuse(api.NotFound, "provider %s is not configured on this cluster", p)
+	}
+	cell, ok := s.Cell(id)
+	if !ok {
+		return nil
+	}
+	if cell.Provider != p {
+		return api.Refuse(api.IdentityMismatch, "cell id %s belongs to provider %s, not to %s", id, cell.Provider, p).
+			WithHint("a cell id is unique in the whole cluster: choose another")
+	}
+	if cell.Revoked {
+		return api.Refuse(api.IdentityRevoked, "%s was revoked and never registers again", cellWhat(p, id)).
+			WithHint("bootstrap the host under a new cell id")
+	}
+	return nil
+}
+
+func (c UseToken) check() *api.Error {
+	if p := first(checkText("actor", c.Actor, maxActor), checkID("token id", c.JTI), checkText("spki", c.SPKI, maxKeyHex)); p != nil {
+		return p
+	}
+	if c.Uses < 1 || c.Uses > MaxTokenUses {
+		return api.Refuse(api.InvalidArgument, "uses is %d: it must be from 1 to %d", c.Uses, MaxTokenUses)
+	}
+	switch c.Purpose {
+	case PurposeBootstrap:
+		if c.SPKI == "" {
+			return api.Refuse(api.InvalidArgument, "spki is empty: a bootstrap token is used by a key")
+		}
+		return checkCellName(c.Provider, c.Cell)
+	case PurposeLogin:
+		return nil
+	}
+	return api.Refuse(api.InvalidArgument, "purpose is neither %s nor %s", PurposeBootstrap, PurposeLogin)
+}

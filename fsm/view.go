@@ -3,76 +3,83 @@ package fsm
 import (
 	"time"
 
+	"github.com/tidwall/btree"
+
 	"github.com/grafos/grafos/api"
 )
 
-// View is the state after one entry. It never changes.
-type View struct{}
-
-// IdemRecord is the stored outcome of a command with an idempotency key.
-type IdemRecord struct {
-	Scope  string        `json:"scope"`
-	Key    string        `json:"key"`
-	Hash   string        `json:"hash"`
-	Kind   Kind          `json:"kind"`
-	Leases []api.LeaseID `json:"leases,omitempty"`
-	Run    api.RunID     `json:"run_id,omitempty"`
-	Index  uint64        `json:"index"`
-	At     api.Tick      `json:"at_tick"`
+// View is the whole state after one entry. It never changes; what it returns are values, and
+// the slices and maps inside them are shared: read them, never write them.
+type View struct {
+	meta      meta
+	providers *btree.Map[api.ProviderID, api.Provider]
+	cells     *btree.Map[api.CellID, api.CellRecord]
+	tenants   *btree.Map[api.TenantID, api.Tenant]
+	leases    leaseTable
+	runs      runTable
+	blobs     blobTable
+	keys      keyTable
+	tokens    tokenTable
 }
 
-// TokenRecord says who used a one-time token.
-type TokenRecord struct {
-	JTI      string   `json:"jti"`
-	Purpose  string   `json:"purpose"`
-	SPKIs    []string `json:"spkis"`
-	Uses     int      `json:"uses"`
-	Expires  int64    `json:"expires"`
-	KeepTill api.Tick `json:"keep_till_tick"`
-	Modified uint64   `json:"modified_index"`
+// meta is the state beside the tables.
+type meta struct {
+	ClusterID string   `json:"cluster_id"`
+	Index     uint64   `json:"index"`
+	Now       api.Tick `json:"now_tick"`
+	Wall      int64    `json:"wall_ms"`
+	// Epoch is the newest fencing number that was given to a lease; I4.
+	Epoch       uint64        `json:"epoch"`
+	Audit       api.AuditHead `json:"audit"` // I8
+	Fingerprint string        `json:"fingerprint"`
 }
+
+func newView() View {
+	return View{
+		meta:      meta{Audit: api.AuditHead{Hash: api.AuditGenesis}},
+		providers: btree.NewMap[api.ProviderID, api.Provider](recordDegree),
+		cells:     btree.NewMap[api.CellID, api.CellRecord](2),
+		tenants:   btree.NewMap[api.TenantID, api.Tenant](recordDegree),
+		leases:    newLeaseTable(),
+		runs:      newRunTable(),
+		blobs:     newBlobTable(),
+		keys:      newKeyTable(),
+		tokens:    newTokenTable(),
+	}
+}
+
+// Index returns the index of the newest entry in the view.
+func (v *View) Index() uint64 { return v.meta.Index }
+
+// Now returns cluster time.
+func (v *View) Now() api.Tick { return v.meta.Now }
+
+// Wall returns the leader's wall clock of the newest entry, for display.
+func (v *View) Wall() time.Time { return time.UnixMilli(v.meta.Wall).UTC() }
+
+// ClusterID returns the cluster's id, "" before InitCluster.
+func (v *View) ClusterID() string { return v.meta.ClusterID }
+
+// Fingerprint returns the rolling hash over every table change since the beginning.
+func (v *View) Fingerprint() string { return v.meta.Fingerprint }
+
+// AuditHead returns the newest link of the audit chain.
+func (v *View) AuditHead() api.AuditHead { return v.meta.Audit }
 
 // Counts says how many records there are.
 type Counts struct {
 	Providers, Cells, Tenants int
-	Leases, LiveLeases        int
+	Leases, LiveLeases        int // LiveLeases are not terminal
 	Runs, LiveRuns            int
 	Blobs, Keys, Tokens       int
 }
 
-func (v *View) Index() uint64                                                  { return 0 }
-func (v *View) Now() api.Tick                                                  { return 0 }
-func (v *View) Wall() time.Time                                                { return time.Time{} }
-func (v *View) ClusterID() string                                              { return "" }
-func (v *View) Fingerprint() string                                            { return "" }
-func (v *View) AuditHead() api.AuditHead                                       { return api.AuditHead{} }
-func (v *View) Counts() Counts                                                 { return Counts{} }
-func (v *View) Provider(id api.ProviderID) (api.Provider, bool)                { return api.Provider{}, false }
-func (v *View) Providers() []api.Provider                                      { return nil }
-func (v *View) Cell(id api.CellID) (api.CellRecord, bool)                      { return api.CellRecord{}, false }
-func (v *View) Cells(p api.ProviderID) []api.CellRecord                        { return nil }
-func (v *View) Readiness(c api.CellRecord) (api.Readiness, []api.Reason)       { return api.Readiness{}, nil }
-func (v *View) CellState(c api.CellRecord) api.CellState                       { return "" }
-func (v *View) Show(c api.CellRecord) api.Cell                                 { return api.Cell{} }
-func (v *View) Used(c api.CellID) api.Resources                                { return api.Resources{} }
-func (v *View) LeaseCount(c api.CellID) int                                    { return 0 }
-func (v *View) Tenant(id api.TenantID) (api.Tenant, bool)                      { return api.Tenant{}, false }
-func (v *View) Tenants() []api.Tenant                                          { return nil }
-func (v *View) TenantUsage(id api.TenantID) api.TenantUsage                    { return api.TenantUsage{} }
-func (v *View) Lease(id api.LeaseID) (api.Lease, bool)                         { return api.Lease{}, false }
-func (v *View) LeasesOn(c api.CellID) []api.Lease                              { return nil }
-func (v *View) LeasesChangedOn(c api.CellID, after uint64) []api.Lease         { return nil }
-func (v *View) LeasesOf(t api.TenantID) []api.Lease                            { return nil }
-func (v *View) LeasesOfRun(r api.RunID) []api.Lease                            { return nil }
-func (v *View) ListLeases(f api.LeaseFilter) (leases []api.Lease, next string) { return nil, "" }
-func (v *View) Run(id api.RunID) (api.Run, bool)                               { return api.Run{}, false }
-func (v *View) RunsOn(c api.CellID) []api.Run                                  { return nil }
-func (v *View) RunsChangedOn(c api.CellID, after uint64) []api.Run             { return nil }
-func (v *View) ListRuns(f api.RunFilter) (runs []api.Run, next string)         { return nil, "" }
-func (v *View) DueLeases(now api.Tick, limit int) []api.LeaseID                { return nil }
-func (v *View) NextDue() (api.Tick, bool)                                      { return 0, false }
-func (v *View) LostRuns(limit int) []api.Run                                   { return nil }
-func (v *View) BlobRef(t api.TenantID, d api.Digest) bool                      { return false }
-func (v *View) Referenced(d api.Digest) bool                                   { return false }
-func (v *View) IdemKey(scope, key string) (IdemRecord, bool)                   { return IdemRecord{}, false }
-func (v *View) Token(jti string) (TokenRecord, bool)                           { return TokenRecord{}, false }
+// Counts returns how many records there are.
+func (v *View) Counts() Counts {
+	return Counts{
+		Providers: v.providers.Len(), Cells: v.cells.Len(), Tenants: v.tenants.Len(),
+		Leases: v.leases.byID.Len(), LiveLeases: v.leases.live,
+		Runs: v.runs.byID.Len(), LiveRuns: v.runs.live,
+		Blobs: v.blobs.byKey.Len(), Keys: v.keys.byKey.Len(), Tokens: v.tokens.byID.Len(),
+	}
+}

@@ -1,0 +1,52 @@
+package fsm
+
+import "github.com/grafos/grafos/api"
+
+// Provider returns a provider's record.
+func (v *View) Provider(id api.ProviderID) (api.Provider, bool) { return v.providers.Get(id) }
+
+// Providers lists all providers by id.
+func (v *View) Providers() []api.Provider {
+	list := make([]api.Provider, 0, v.providers.Len())
+	v.providers.Scan(func(_ api.ProviderID, p api.Provider) bool {
+		list = append(list, p)
+		return true
+	})
+	return list
+}
+
+// Cell returns a cell's record.
+func (v *View) Cell(id api.CellID) (api.CellRecord, bool) { return v.cells.Get(id) }
+
+// Cells lists the cells of a provider by id, of all providers when p is "".
+func (v *View) Cells(p api.ProviderID) []api.CellRecord {
+	var list []api.CellRecord
+	v.cells.Scan(func(_ api.CellID, c api.CellRecord) bool {
+		if p == "" || c.Provider == p {
+			list = append(list, c)
+		}
+		return true
+	})
+	return list
+}
+
+// Used returns what non-terminal and fenced leases take of a cell.
+func (v *View) Used(id api.CellID) api.Resources {
+	use, _ := v.leases.cells.Get(id)
+	return use.used
+}
+
+// Fenced returns what fenced leases take of a cell; it is part of Used.
+func (v *View) Fenced(id api.CellID) api.Resources {
+	use, _ := v.leases.cells.Get(id)
+	return use.fenced
+}
+
+// LeaseCount returns how many non-terminal leases are on a cell.
+func (v *View) LeaseCount(id api.CellID) int {
+	use, _ := v.leases.cells.Get(id)
+	return use.live
+}
+
+// Free returns what new leases may still take of a cell; never negative.
+func (v *View) Free(c api.CellRecord) api.Resources { return c.Capacity.Sub(v.Used(c.ID)).Floor() }

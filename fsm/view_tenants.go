@@ -1,0 +1,47 @@
+package fsm
+
+import "github.com/grafos/grafos/api"
+
+// Tenant returns a tenant's record.
+func (v *View) Tenant(id api.TenantID) (api.Tenant, bool) { return v.tenants.Get(id) }
+
+// Tenants lists all tenants by id.
+func (v *View) Tenants() []api.Tenant {
+	list := make([]api.Tenant, 0, v.tenants.Len())
+	v.tenants.Scan(func(_ api.TenantID, t api.Tenant) bool {
+		list = append(list, t)
+		return true
+	})
+	return list
+}
+
+// TenantUsage returns a tenant with what its non-terminal leases hold; the zero tenant with
+// that usage when there is no record.
+func (v *View) TenantUsage(id api.TenantID) api.TenantUsage {
+	t, _ := v.tenants.Get(id)
+	use, _ := v.leases.tenants.Get(id)
+	return api.TenantUsage{Tenant: t, Used: use.used, Leases: use.live}
+}
+
+// BlobRef reports whether the tenant may name the blob.
+func (v *View) BlobRef(t api.TenantID, d api.Digest) bool {
+	_, ok := v.blobs.byKey.Get(joinKey(string(t), string(d)))
+	return ok
+}
+
+// Referenced reports whether any tenant's reference or any run names the blob.
+func (v *View) Referenced(d api.Digest) bool {
+	if _, ok := v.blobs.digests.Get(d); ok {
+		return true
+	}
+	_, ok := v.runs.digests.Get(d)
+	return ok
+}
+
+// IdemKey returns the stored outcome of an idempotency key.
+func (v *View) IdemKey(scope, key string) (IdemRecord, bool) {
+	return v.keys.byKey.Get(joinKey(scope, key))
+}
+
+// Token returns who used a token.
+func (v *View) Token(jti string) (TokenRecord, bool) { return v.tokens.byID.Get(jti) }
