@@ -81,7 +81,26 @@ func (e *engine) compile(ctx context.Context, module []byte) (wazero.CompiledMod
 		// A full disk or a damaged cache file must not look like a bad module.
 		code, err = e.compileAfresh(ctx, module)
 	}
-	return code, err
+	if err != nil {
+		return nil, err
+	}
+	return code, e.checkLinks(code)
+}
+
+// checkLinks refuses a module that imports what does not exist, or by another type.
+func (e *engine) checkLinks(code wazero.CompiledModule) error {
+	offered := e.runtime.Module(wasiModule).ExportedFunctionDefinitions()
+	for _, f := range code.ImportedFunctions() {
+		_, name, _ := f.Import()
+		host, ok := offered[name]
+		if !ok {
+			return fmt.Errorf("import %q.%.100q does not exist", wasiModule, name)
+		}
+		if !slices.Equal(f.ParamTypes(), host.ParamTypes()) || !slices.Equal(f.ResultTypes(), host.ResultTypes()) {
+			return fmt.Errorf("import %q.%q has another type", wasiModule, name)
+		}
+	}
+	return nil
 }
 
 // keep makes a module resident and lets the least recently used go.

@@ -26,8 +26,9 @@ func (e *engine) runGuest(ctx context.Context, code wazero.CompiledModule, job j
 	ctx = experimental.WithMemoryAllocator(ctx, limit)
 	start := time.Now()
 	mod, err := e.runtime.InstantiateModule(ctx, code, guestConfig(job, stdin, up))
-	if err == nil && mod != nil {
-		err = mod.Close(ctx)
+	if err == nil {
+		_, err = mod.ExportedFunction(startName).Call(ctx)
+		err = errors.Join(err, mod.Close(ctx))
 	}
 	if sock, ok := errors.AsType[*socketError](err); ok {
 		return doneMessage{}, sock
@@ -43,6 +44,7 @@ func guestConfig(job jobMessage, stdin []byte, up io.Writer) wazero.ModuleConfig
 	clock := &guestClock{}
 	config := wazero.NewModuleConfig().
 		WithName("").
+		WithStartFunctions(). // runGuest calls _start, and sees its error as it is
 		WithArgs(append([]string{job.Name}, job.Args...)...).
 		WithStdin(bytes.NewReader(stdin)).
 		WithStdout(newCappedWriter(up, frameStdout, "stdout", job.MaxOutput)).
@@ -64,7 +66,7 @@ func verdict(err error, limit *memoryLimit) doneMessage {
 	if err == nil {
 		return doneMessage{State: api.RunSucceeded, Clean: true}
 	}
-	done := doneMessage{State: api.RunFailed, Failure: api.Failure{Kind: api.Trap, Message: trapMessage(err)}}
+	done := doneMessage{State: api.RunFailed, Failure: api.Failure{Kind: api.Trap, Message: clip(err.Error(), maxFailureMessage)}}
 	if over, ok := errors.AsType[*outputExceededError](err); ok {
 		done.Failure = api.Failure{Kind: api.OutputExceeded, Message: over.Error()}
 		return done
@@ -85,14 +87,6 @@ func verdict(err error, limit *memoryLimit) doneMessage {
 		}
 	}
 	return done
-}
-
-// trapMessage is wasm's own message and stack, without the engine's words around it.
-func trapMessage(err error) string {
-	if inner := errors.Unwrap(err); inner != nil {
-		err = inner
-	}
-	return clip(err.Error(), maxFailureMessage)
 }
 
 func clip(s string, n int) string {
