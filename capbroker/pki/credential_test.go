@@ -13,11 +13,11 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-func newCredential(t testing.TB, m *Material, id Identity) *Credential {
-	t.Helper()
+func newCredential(tb testing.TB, m *Material, id Identity) *Credential {
+	tb.Helper()
 	c, err := m.Issue(CertRequest{Identity: id})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }
@@ -27,7 +27,7 @@ func TestCredentialWriteLoad(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	certPath, keyPath := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	for range 2 { // the second replaces the first
-		c := newCredential(t, m, cell("aws", "aws-1"))
+		c := newCredential(t, m, cell("aws-1"))
 		if err := c.Write(certPath, keyPath); err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +56,7 @@ func TestCredentialRenewedWithItsOwnKey(t *testing.T) {
 	m := newTestMaterial(t, "g-1")
 	dir := t.TempDir()
 	certPath, keyPath := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	c := newCredential(t, m, cell("aws", "aws-1"))
+	c := newCredential(t, m, cell("aws-1"))
 	if err := c.Write(certPath, keyPath); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestCredentialRenewedWithItsOwnKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf, _, err := m.Sign(pair.Leaf.PublicKey, CertRequest{Identity: cell("aws", "aws-1")})
+	leaf, _, err := m.Sign(pair.Leaf.PublicKey, CertRequest{Identity: cell("aws-1")})
 	if err != nil {
 		t.Fatal(err)
 	}

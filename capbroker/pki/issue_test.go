@@ -31,7 +31,7 @@ func TestIssueSaysWhatWasAsked(t *testing.T) {
 		uses []x509.ExtKeyUsage
 	}{
 		{scheduler("s1"), "spiffe://g-1/scheduler/s1", CertTTL, both},
-		{cell("aws", "aws-1"), "spiffe://g-1/cell/aws/aws-1", CellCertTTL, both},
+		{cell("aws-1"), "spiffe://g-1/cell/aws/aws-1", CellCertTTL, both},
 		{operator("root"), "spiffe://g-1/operator/root", CertTTL, client},
 		{tenant("acme"), "spiffe://g-1/tenant/acme", CertTTL, client},
 		{Identity{ClusterID: "g-1", Role: api.RoleViewer, Name: "v"}, "spiffe://g-1/viewer/v", CertTTL, client},
@@ -182,7 +182,7 @@ func TestCSRRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certPEM, leaf, err := m.Sign(pub, CertRequest{Identity: cell("aws", "aws-1")})
+	certPEM, leaf, err := m.Sign(pub, CertRequest{Identity: cell("aws-1")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,18 +194,18 @@ func TestCSRRoundTrip(t *testing.T) {
 		t.Error(err)
 	}
 	// The same request gives the same key again; its certificate differs by serial alone.
-	_, again, err := m.Sign(pub, CertRequest{Identity: cell("aws", "aws-1")})
+	_, again, err := m.Sign(pub, CertRequest{Identity: cell("aws-1")})
 	if err != nil || SPKI(again) != spki || again.SerialNumber.Cmp(leaf.SerialNumber) == 0 {
 		t.Errorf("again: %v", err)
 	}
 }
 
 // makeCSR signs a request with any key and template.
-func makeCSR(t testing.TB, tmpl *x509.CertificateRequest, key any) []byte {
-	t.Helper()
+func makeCSR(tb testing.TB, tmpl *x509.CertificateRequest, key any) []byte {
+	tb.Helper()
 	der, err := x509.CreateCertificateRequest(rand.Reader, tmpl, key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: pemCSR, Bytes: der})
 }
@@ -266,7 +266,7 @@ func TestCSRSaysNothingButItsKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, leaf, err := m.Sign(pub, CertRequest{Identity: cell("aws", "aws-1")})
+	_, leaf, err := m.Sign(pub, CertRequest{Identity: cell("aws-1")})
 	if err != nil {
 		t.Fatal(err)
 	}

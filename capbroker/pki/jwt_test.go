@@ -26,16 +26,16 @@ func rawClaims(m *Material) map[string]any {
 }
 
 // compact builds a token by hand with any header and signature.
-func compact(t testing.TB, header, claims any, sign func(signed []byte) []byte) string {
-	t.Helper()
+func compact(tb testing.TB, header, claims any, sign func(signed []byte) []byte) string {
+	tb.Helper()
 	b64 := base64.RawURLEncoding.EncodeToString
 	h, err := json.Marshal(header)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c, err := json.Marshal(claims)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	signed := b64(h) + "." + b64(c)
 	return signed + "." + b64(sign([]byte(signed)))
@@ -126,8 +126,10 @@ func TestAlgorithmConfusion(t *testing.T) {
 		"RS256":                 {signedBy(jose.RS256, rs), `algorithm "RS256"`},
 		"PS256":                 {signedBy(jose.PS256, rs), `algorithm "PS256"`},
 		"their key embedded":    {signedBy(jose.EdDSA, evil), "does not verify"},
-		"unknown critical": {compact(t, map[string]any{"alg": "EdDSA", "typ": "grafos-bootstrap+jwt", "crit": []string{"x"}, "x": 1}, rawClaims(m), m.rawSign),
-			"unsupported critical header"},
+		"unknown critical": {
+			compact(t, map[string]any{"alg": "EdDSA", "typ": "grafos-bootstrap+jwt", "crit": []string{"x"}, "x": 1}, rawClaims(m), m.rawSign),
+			"unsupported critical header",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := m.VerifyBootstrap(c.token, at())

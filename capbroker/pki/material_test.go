@@ -161,17 +161,23 @@ func TestLoadMaterialRefuses(t *testing.T) {
 	}{
 		"empty folder": {func(dir string) { _ = os.RemoveAll(dir) }, api.NotFound, []string{"does not exist"}},
 		"no CA key":    {func(dir string) { _ = os.Remove(filepath.Join(dir, fileCAKey)) }, api.NotFound, []string{fileCAKey}},
-		"readable CA key": {func(dir string) { _ = os.Chmod(filepath.Join(dir, fileCAKey), 0o640) }, api.InvalidArgument,
-			[]string{"mode 0640", fileCAKey}},
+		"readable CA key": {
+			func(dir string) { _ = os.Chmod(filepath.Join(dir, fileCAKey), 0o640) }, api.InvalidArgument,
+			[]string{"mode 0640", fileCAKey},
+		},
 		"readable token key": {func(dir string) { _ = os.Chmod(filepath.Join(dir, fileJWTKey), 0o604) }, api.InvalidArgument, []string{"mode 0604"}},
-		"executable gossip key": {func(dir string) { _ = os.Chmod(filepath.Join(dir, fileGossip), 0o700) }, api.InvalidArgument,
-			[]string{"mode 0700"}},
+		"executable gossip key": {
+			func(dir string) { _ = os.Chmod(filepath.Join(dir, fileGossip), 0o700) }, api.InvalidArgument,
+			[]string{"mode 0700"},
+		},
 		"other CA":      {func(dir string) { put(dir, fileCA, from(other, fileCA)) }, api.IdentityMismatch, []string{"cluster mine", "cluster other"}},
 		"other CA key":  {func(dir string) { put(dir, fileCAKey, from(other, fileCAKey)) }, api.IdentityMismatch, []string{"not the key of ca.pem"}},
 		"other cluster": {func(dir string) { put(dir, fileCluster, from(other, fileCluster)) }, api.IdentityMismatch, []string{"cluster other"}},
 		"keys swapped":  {func(dir string) { put(dir, fileCAKey, from(dir, fileJWTKey)) }, api.InvalidArgument, []string{"not a P-256 key"}},
-		"token key is P-256": {func(dir string) { put(dir, fileJWTKey, from(dir, fileCAKey)) }, api.InvalidArgument,
-			[]string{"not an Ed25519 key"}},
+		"token key is P-256": {
+			func(dir string) { put(dir, fileJWTKey, from(dir, fileCAKey)) }, api.InvalidArgument,
+			[]string{"not an Ed25519 key"},
+		},
 		"key garbage": {func(dir string) { put(dir, fileCAKey, []byte("garbage")) }, api.InvalidArgument, []string{"not PEM"}},
 		"CA garbage": {func(dir string) {
 			put(dir, fileCA, []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))

@@ -20,15 +20,15 @@ import (
 // handshake connects the two ends over loopback and lets each say a byte, since in TLS
 // 1.3 a client learns only then that its certificate was refused. It returns what each
 // end was told, and what the server saw.
-func handshake(t testing.TB, server, client *tls.Config) (seen tls.ConnectionState, serverErr, clientErr error) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+func handshake(tb testing.TB, server, client *tls.Config) (seen tls.ConnectionState, serverErr, clientErr error) {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 10*time.Second)
 	defer cancel()
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -38,7 +38,7 @@ func handshake(t testing.TB, server, client *tls.Config) (seen tls.ConnectionSta
 			return
 		}
 		conn := tls.Server(raw, server)
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		if serverErr = conn.HandshakeContext(ctx); serverErr != nil {
 			return
 		}
@@ -47,7 +47,7 @@ func handshake(t testing.TB, server, client *tls.Config) (seen tls.ConnectionSta
 	}()
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", l.Addr().String())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	conn := tls.Client(raw, client)
 	if clientErr = conn.HandshakeContext(ctx); clientErr == nil {
@@ -63,9 +63,10 @@ func fixed(c *tls.Certificate) func() (*tls.Certificate, error) {
 }
 
 // serverOf is a scheduler's listener of a cluster, for some roles.
-func serverOf(t testing.TB, m *Material, roles ...api.Role) ServerOptions {
+func serverOf(tb testing.TB, m *Material, roles ...api.Role) ServerOptions {
+	tb.Helper()
 	return ServerOptions{
-		Cert: fixed(issue(t, m, CertRequest{Identity: scheduler("s1")})), Roots: m.Pool(), ClusterID: m.ClusterID,
+		Cert: fixed(issue(tb, m, CertRequest{Identity: scheduler("s1")})), Roots: m.Pool(), ClusterID: m.ClusterID,
 		Clients: tls.RequireAndVerifyClientCert, Roles: roles, NextProtos: []string{"grafos-raft"}, Log: hclog.NewNullLogger(),
 	}
 }
@@ -81,7 +82,7 @@ func clientOf(m *Material, c *tls.Certificate) ClientOptions {
 
 func TestHandshakeProvesBothEnds(t *testing.T) {
 	m := newTestMaterial(t, "g-1")
-	for _, id := range []Identity{scheduler("s2"), operator("root"), tenant("acme"), cell("aws", "aws-1"), {Role: api.RoleViewer, Name: "v"}} {
+	for _, id := range []Identity{scheduler("s2"), operator("root"), tenant("acme"), cell("aws-1"), {Role: api.RoleViewer, Name: "v"}} {
 		t.Run(id.path(), func(t *testing.T) {
 			cert := issue(t, m, CertRequest{Identity: id})
 			cc := ClientTLS(clientOf(m, cert))
@@ -115,7 +116,7 @@ func TestServerRefusesClients(t *testing.T) {
 		"expired":         {issue(t, m, CertRequest{Identity: id, Now: past, TTL: time.Hour}), "", "expired"},
 		"from tomorrow":   {issue(t, m, CertRequest{Identity: id, Now: time.Now().Add(24 * time.Hour)}), "", "not yet valid"},
 		"tenant":          {issue(t, m, CertRequest{Identity: tenant("acme")}), api.Forbidden, "role tenant is not taken here: only scheduler"},
-		"cell":            {issue(t, m, CertRequest{Identity: cell("aws", "aws-1")}), api.Forbidden, "spiffe://g-1/cell/aws/aws-1"},
+		"cell":            {issue(t, m, CertRequest{Identity: cell("aws-1")}), api.Forbidden, "spiffe://g-1/cell/aws/aws-1"},
 		"operator":        {issue(t, m, CertRequest{Identity: operator("root")}), api.Forbidden, "role operator"},
 		"another cluster": {crafted(t, m, id, setURI(t, "spiffe://g-2/scheduler/s2")), api.Forbidden, "of another cluster: this one is g-1"},
 		"two identities": {crafted(t, m, id, func(c *x509.Certificate) {
@@ -142,44 +143,44 @@ func TestServerRefusesClients(t *testing.T) {
 	}
 }
 
-func setURI(t testing.TB, s string) func(*x509.Certificate) {
-	t.Helper()
+func setURI(tb testing.TB, s string) func(*x509.Certificate) {
+	tb.Helper()
 	u, err := url.Parse(s)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return func(c *x509.Certificate) { c.URIs = []*url.URL{u} }
 }
 
 // selfSigned is an identity that nobody vouches for.
-func selfSigned(t testing.TB, id Identity) *tls.Certificate {
-	t.Helper()
+func selfSigned(tb testing.TB, id Identity) *tls.Certificate {
+	tb.Helper()
 	key, err := newKey()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ca, err := newCA("g-1", key, time.Now())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	fake := &Material{ClusterID: "g-1", CA: ca, CAPEM: encodeCert(ca.Raw), caKey: key}
-	return issue(t, fake, CertRequest{Identity: id})
+	return issue(tb, fake, CertRequest{Identity: id})
 }
 
 // issuedByLeaf is what a tenant could sign with its own key.
-func issuedByLeaf(t testing.TB, m *Material, id Identity) *tls.Certificate {
-	t.Helper()
+func issuedByLeaf(tb testing.TB, m *Material, id Identity) *tls.Certificate {
+	tb.Helper()
 	key, err := newKey()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	_, leaf, err := m.Sign(&key.PublicKey, CertRequest{Identity: tenant("acme")})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	fake := &Material{ClusterID: "g-1", CA: leaf, CAPEM: encodeCert(leaf.Raw), caKey: key}
 	fake.CA.NotAfter = time.Now().Add(time.Hour)
-	return issue(t, fake, CertRequest{Identity: id})
+	return issue(tb, fake, CertRequest{Identity: id})
 }
 
 func TestOptionalClientCertificate(t *testing.T) {
@@ -227,7 +228,7 @@ func TestClientRefusesServers(t *testing.T) {
 		"another CA":      {issue(t, other, CertRequest{Identity: id}), api.Unauthenticated, "another CA issued it"},
 		"expired":         {issue(t, m, CertRequest{Identity: id, Now: past, TTL: time.Hour}), api.Unauthenticated, "expired 47h0m"},
 		"from tomorrow":   {issue(t, m, CertRequest{Identity: id, Now: time.Now().Add(24*time.Hour + 6*time.Minute)}), api.Unauthenticated, "valid only in 24h0m"},
-		"a cell":          {issue(t, m, CertRequest{Identity: cell("aws", "aws-1")}), api.IdentityMismatch, "role cell is not taken here: only scheduler"},
+		"a cell":          {issue(t, m, CertRequest{Identity: cell("aws-1")}), api.IdentityMismatch, "role cell is not taken here: only scheduler"},
 		"a tenant":        {issue(t, m, CertRequest{Identity: tenant("acme")}), api.Unauthenticated, "not issued for this end"},
 		"another cluster": {crafted(t, m, id, setURI(t, "spiffe://g-2/scheduler/s1")), api.IdentityMismatch, "of another cluster: this one is g-1"},
 		"two identities":  {crafted(t, m, id, func(c *x509.Certificate) { c.URIs = append(c.URIs, c.URIs[0]) }), api.Unauthenticated, "2 URI SANs"},
@@ -246,7 +247,7 @@ func TestClientRefusesServers(t *testing.T) {
 func TestClientTLSOfACell(t *testing.T) {
 	m := newTestMaterial(t, "g-1")
 	o := serverOf(t, m)
-	o.Clients, o.Cert = tls.NoClientCert, fixed(issue(t, m, CertRequest{Identity: cell("aws", "aws-1")}))
+	o.Clients, o.Cert = tls.NoClientCert, fixed(issue(t, m, CertRequest{Identity: cell("aws-1")}))
 	if _, s, c := handshake(t, ServerTLS(o), ClientTLS(ClientOptions{Roots: m.Pool(), Server: api.RoleCell})); s != nil || c != nil {
 		t.Errorf("server %v, client %v", s, c)
 	}
@@ -303,7 +304,9 @@ func TestRefusedClientIsLogged(t *testing.T) {
 	var out strings.Builder
 	o := serverOf(t, m, api.RoleScheduler)
 	o.Log = hclog.New(&hclog.LoggerOptions{Output: &out})
-	handshake(t, ServerTLS(o), ClientTLS(clientOf(m, issue(t, m, CertRequest{Identity: tenant("acme")}))))
+	if _, s, _ := handshake(t, ServerTLS(o), ClientTLS(clientOf(m, issue(t, m, CertRequest{Identity: tenant("acme")})))); s == nil {
+		t.Fatal("a tenant was taken")
+	}
 	if got := out.String(); !strings.Contains(got, "client certificate refused") || !strings.Contains(got, "spiffe://g-1/tenant/acme") {
 		t.Errorf("log: %q", got)
 	}
