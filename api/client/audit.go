@@ -34,11 +34,15 @@ func (c *Client) AuditRecords(ctx context.Context, f api.AuditFilter, o api.Read
 }
 
 func (c *Client) auditPage(ctx context.Context, f api.AuditFilter, from uint64, limit int, o api.ReadOptions) (*api.AuditPage, error) {
+	return fetch[api.AuditPage](ctx, c, get("/audit", auditQuery(f, from, limit), o))
+}
+
+func auditQuery(f api.AuditFilter, from uint64, limit int) url.Values {
 	q := url.Values{}
 	putInt(q, "from", from)
 	putInt(q, "to", f.To)
 	put(q, "kind", f.Kind)
 	put(q, "identity", f.Identity)
 	putInt(q, "limit", uint64(max(limit, 0)))
-	return fetch[api.AuditPage](ctx, c, get("/audit", q, o))
+	return q
 }

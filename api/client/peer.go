@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -78,4 +79,19 @@ func (p *Peer) GetReplica(ctx context.Context, d api.Digest) (io.ReadCloser, int
 		return nil, 0, err
 	}
 	return body, head.size, nil
+}
+
+// ReferBlob asks the leader to commit that a tenant put a blob.
+func (p *Peer) ReferBlob(ctx context.Context, t api.TenantID, d api.Digest, size int64) error {
+	q := url.Values{"tenant": {string(t)}, "size": {strconv.FormatInt(size, 10)}}
+	return p.client.do(ctx, call{
+		method: http.MethodPost, path: peerBase + "/blobs/" + seg(d) + "/refs", query: q, write: true,
+	}, nil)
+}
+
+// AuditReplica reads one page of the peer's own copy of the audit chain.
+func (p *Peer) AuditReplica(ctx context.Context, f api.AuditFilter) (*api.AuditPage, error) {
+	return fetch[api.AuditPage](ctx, p.client, call{
+		method: http.MethodGet, path: peerBase + "/audit", query: auditQuery(f, f.From, f.Limit),
+	})
 }

@@ -25,8 +25,40 @@ func (s *server) console(x *exchange, r *http.Request) error {
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cache-Control", "no-cache") // the bundle sets better where a file's name has its hash
-	s.config.Console.ServeHTTP(x, r)
-	return nil
+	page := &pageWriter{exchange: x}
+	s.config.Console.ServeHTTP(page, r)
+	switch page.refused {
+	case 0:
+		return nil
+	case http.StatusMethodNotAllowed:
+		return noMethod(r, methods{http.MethodGet: nil})
+	}
+	return noPath(r)
+}
+
+// pageWriter swallows the text of a page that does not exist: it is refused as everything
+// else is.
+type pageWriter struct {
+	*exchange
+	refused int
+}
+
+// WriteHeader keeps a status that refuses to itself.
+func (p *pageWriter) WriteHeader(status int) {
+	if status >= http.StatusBadRequest {
+		p.refused = status
+		p.Header().Del("Content-Length")
+		return
+	}
+	p.exchange.WriteHeader(status)
+}
+
+// Write drops the body of what is refused.
+func (p *pageWriter) Write(b []byte) (int, error) {
+	if p.refused != 0 {
+		return len(b), nil
+	}
+	return p.exchange.Write(b)
 }
 
 // login trades the one-time token of the link for a session cookie. What only looks at the

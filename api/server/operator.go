@@ -6,12 +6,21 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-type auditIn struct {
+// AuditParams say which part of the chain is asked for. It is exported for huma's reflection.
+type AuditParams struct {
 	From     uint64 `query:"from" doc:"The first sequence."`
 	To       uint64 `query:"to" doc:"The last sequence; the head when left out."`
 	Kind     string `query:"kind" maxLength:"64"`
 	Identity string `query:"identity" maxLength:"256"`
 	Limit    int    `query:"limit" minimum:"0" maximum:"10000"`
+}
+
+func (p AuditParams) filter() api.AuditFilter {
+	return api.AuditFilter{From: p.From, To: p.To, Kind: p.Kind, Identity: p.Identity, Limit: p.Limit}
+}
+
+type auditIn struct {
+	AuditParams
 	ReadParams
 }
 
@@ -20,9 +29,7 @@ func (s *server) auditRecords(ctx context.Context, in *auditIn) (*api.AuditPage,
 	if err != nil {
 		return nil, err
 	}
-	return s.config.Services.AuditRecords(ctx, api.AuditFilter{
-		From: in.From, To: in.To, Kind: in.Kind, Identity: in.Identity, Limit: in.Limit,
-	}, o)
+	return s.config.Services.AuditRecords(ctx, in.filter(), o)
 }
 
 func (s *server) nodeState(ctx context.Context, _ *struct{}) (*api.NodeState, error) {

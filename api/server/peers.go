@@ -60,3 +60,26 @@ func (s *server) getReplica(x *exchange, r *http.Request) error {
 	}
 	return sendBlob(x, body, d, size, "application/octet-stream")
 }
+
+type peerReferIn struct {
+	Digest string `path:"digest" maxLength:"71"`
+	Tenant string `query:"tenant" required:"true" maxLength:"63"`
+	Size   int64  `query:"size" required:"true" minimum:"0"`
+}
+
+func (s *server) peerRefer(ctx context.Context, in *peerReferIn) (*taken, error) {
+	d := api.Digest(in.Digest)
+	if err := api.CheckDigest(d); err != nil {
+		return nil, err
+	}
+	if err := s.config.Peers.ReferBlob(ctx, api.TenantID(in.Tenant), d, in.Size); err != nil {
+		return nil, err
+	}
+	return &taken{Taken: true}, nil
+}
+
+type peerAuditIn struct{ AuditParams }
+
+func (s *server) peerAudit(ctx context.Context, in *peerAuditIn) (*api.AuditPage, error) {
+	return s.config.Peers.AuditReplica(ctx, in.filter())
+}

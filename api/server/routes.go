@@ -66,6 +66,8 @@ func (s *server) routes() []route {
 		{method: post, path: peer + "/asks", id: "peer-ask", summary: "Hand an ask to a cell's session", access: members(), bind: typed(s.peerAsk)},
 		{method: put, path: peer + "/replicas/{digest}", id: "peer-put-replica", summary: "Put a blob on this disk", access: members(), raw: true, bind: plain(s.putReplica, describeUpload)},
 		{method: get, path: peer + "/replicas/{digest}", id: "peer-get-replica", summary: "Get a blob of this disk", access: members(), raw: true, bind: plain(s.getReplica, describeDownload)},
+		{method: post, path: peer + "/blobs/{digest}/refs", id: "peer-refer-blob", summary: "Commit that a tenant put a blob", access: members(), bind: typed(s.peerRefer)},
+		{method: get, path: peer + "/audit", id: "peer-audit", summary: "Read this scheduler's copy of the audit chain", access: members(), bind: typed(s.peerAudit)},
 
 		{method: get, path: v1 + "/openapi.json", id: "openapi", summary: "This document", access: anyone(), probe: true, bind: plain(s.openAPIDoc, describeAs("OpenAPI 3.1."))},
 		{method: get, path: "/livez", id: "livez", summary: "Is the process alive", access: anyone(), probe: true, bind: plain(s.livez, describeAs("It is."))},

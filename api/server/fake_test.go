@@ -1,0 +1,299 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"iter"
+	"strings"
+	"sync"
+
+	"github.com/grafos/grafos/api"
+)
+
+// seen is what a fake was asked.
+type seen struct {
+	Call   string
+	Args   []any
+	Caller api.Caller
+}
+
+// fake is every service at once: it remembers what it was asked and answers what it was
+// told to, or something with every field filled in.
+type fake struct {
+	mu    sync.Mutex
+	calls []seen
+	// err, where it is set, is every answer.
+	err error
+	// hook, where it is set, is called first.
+	hook   func(ctx context.Context, call string) error
+	events []api.Event
+	blob   string
+	leases api.GrantSet // of RequestLeases
+}
+
+func (f *fake) note(ctx context.Context, call string, args ...any) error {
+	f.mu.Lock()
+	f.calls = append(f.calls, seen{call, args, api.CallerFrom(ctx)})
+	hook, err := f.hook, f.err
+	f.mu.Unlock()
+	if hook != nil {
+		if err := hook(ctx, call); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (f *fake) last() seen {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.calls) == 0 {
+		return seen{}
+	}
+	return f.calls[len(f.calls)-1]
+}
+
+func (f *fake) count(call string) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 0
+	for _, c := range f.calls {
+		if c.Call == call {
+			n++
+		}
+	}
+	return n
+}
+
+func (f *fake) info() api.NodeState {
+	return api.NodeState{Node: "s1", Leader: "s2", AppliedIndex: 42, CommitIndex: 42, LastContactMs: 7, Ready: true}
+}
+
+// give notes the call and answers with v.
+func give[T any](f *fake, ctx context.Context, v T, call string, args ...any) (*T, error) {
+	if err := f.note(ctx, call, args...); err != nil {
+		return nil, err
+	}
+	return &v, nil
+}
+
+func (f *fake) ListProviders(ctx context.Context, o api.ReadOptions) (*api.ProviderList, error) {
+	return give(f, ctx, filled[api.ProviderList](), "ListProviders", o)
+}
+
+func (f *fake) ProviderStatus(ctx context.Context, p api.ProviderID, o api.ReadOptions) (*api.ProviderStatus, error) {
+	return give(f, ctx, filled[api.ProviderStatus](), "ProviderStatus", p, o)
+}
+
+func (f *fake) EnableProvider(ctx context.Context, p api.ProviderID, on bool, o api.WriteOptions) (*api.ProviderStatus, error) {
+	return give(f, ctx, filled[api.ProviderStatus](), "EnableProvider", p, on, o)
+}
+
+func (f *fake) RevokeCell(ctx context.Context, p api.ProviderID, c api.CellID, r api.RevokeCellRequest, o api.WriteOptions) (*api.ProviderStatus, error) {
+	return give(f, ctx, filled[api.ProviderStatus](), "RevokeCell", p, c, r, o)
+}
+
+func (f *fake) ListCells(ctx context.Context, p api.ProviderID, o api.ReadOptions) (*api.CellList, error) {
+	return give(f, ctx, filled[api.CellList](), "ListCells", p, o)
+}
+
+func (f *fake) Bootstrap(ctx context.Context, r api.BootstrapRequest) (*api.BootstrapAnswer, error) {
+	return give(f, ctx, filled[api.BootstrapAnswer](), "Bootstrap", r)
+}
+
+func (f *fake) Register(ctx context.Context, r api.RegisterRequest) (*api.RegisterAnswer, error) {
+	return give(f, ctx, filled[api.RegisterAnswer](), "Register", r)
+}
+
+func (f *fake) Watch(ctx context.Context, p api.ProviderID, c api.CellID, r api.WatchRequest) iter.Seq2[api.Desired, error] {
+	return func(yield func(api.Desired, error) bool) {
+		if err := f.note(ctx, "Watch", p, c, r); err != nil {
+			yield(api.Desired{}, err)
+			return
+		}
+		for range 3 {
+			if !yield(filled[api.Desired](), nil) {
+				return
+			}
+		}
+		yield(api.Desired{}, api.Refuse(api.IdentityRevoked, "the cell was revoked"))
+	}
+}
+
+func (f *fake) Report(ctx context.Context, p api.ProviderID, c api.CellID, r api.Report) (*api.ReportAnswer, error) {
+	return give(f, ctx, filled[api.ReportAnswer](), "Report", p, c, r)
+}
+
+func (f *fake) RequestLeases(ctx context.Context, r api.LeaseRequest, o api.WriteOptions) (*api.GrantSet, error) {
+	if f.leases.CellID != "" {
+		return &f.leases, nil // the benchmark's: nothing is remembered
+	}
+	return give(f, ctx, filled[api.GrantSet](), "RequestLeases", r, o)
+}
+
+func (f *fake) RequestBatch(ctx context.Context, r api.BatchRequest, o api.WriteOptions) (*api.BatchAnswer, error) {
+	return give(f, ctx, filled[api.BatchAnswer](), "RequestBatch", r, o)
+}
+
+func (f *fake) ListLeases(ctx context.Context, flt api.LeaseFilter, o api.ReadOptions) (*api.LeaseList, error) {
+	list := filled[api.LeaseList]()
+	list.NextPage = map[string]string{"": "two", "two": "three", "three": ""}[flt.Page]
+	return give(f, ctx, list, "ListLeases", flt, o)
+}
+
+func (f *fake) ShowLease(ctx context.Context, id api.LeaseID, o api.ReadOptions) (*api.LeaseAnswer, error) {
+	return give(f, ctx, filled[api.LeaseAnswer](), "ShowLease", id, o)
+}
+
+func (f *fake) RenewLease(ctx context.Context, id api.LeaseID, r api.RenewRequest, o api.WriteOptions) (*api.LeaseAnswer, error) {
+	return give(f, ctx, filled[api.LeaseAnswer](), "RenewLease", id, r, o)
+}
+
+func (f *fake) LeaseToken(ctx context.Context, id api.LeaseID, o api.WriteOptions) (*api.LeaseAnswer, error) {
+	return give(f, ctx, filled[api.LeaseAnswer](), "LeaseToken", id, o)
+}
+
+func (f *fake) FreeLease(ctx context.Context, id api.LeaseID, o api.WriteOptions) (*api.LeaseAnswer, error) {
+	return give(f, ctx, filled[api.LeaseAnswer](), "FreeLease", id, o)
+}
+
+func (f *fake) RevokeLease(ctx context.Context, id api.LeaseID, r api.RevokeRequest, o api.WriteOptions) (*api.LeaseAnswer, error) {
+	return give(f, ctx, filled[api.LeaseAnswer](), "RevokeLease", id, r, o)
+}
+
+func (f *fake) Plan(ctx context.Context, r api.PlanRequest, o api.ReadOptions) (*api.Plan, error) {
+	return give(f, ctx, filled[api.Plan](), "Plan", r, o)
+}
+
+func (f *fake) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOptions) (*api.RunAnswer, error) {
+	return give(f, ctx, filled[api.RunAnswer](), "StartRun", r, o)
+}
+
+func (f *fake) ListRuns(ctx context.Context, flt api.RunFilter, o api.ReadOptions) (*api.RunList, error) {
+	list := filled[api.RunList]()
+	list.NextPage = ""
+	return give(f, ctx, list, "ListRuns", flt, o)
+}
+
+func (f *fake) ShowRun(ctx context.Context, id api.RunID, o api.ReadOptions) (*api.RunAnswer, error) {
+	return give(f, ctx, filled[api.RunAnswer](), "ShowRun", id, o)
+}
+
+func (f *fake) RunArtifact(ctx context.Context, id api.RunID, name string) (io.ReadCloser, api.Artifact, error) {
+	if err := f.note(ctx, "RunArtifact", id, name); err != nil {
+		return nil, api.Artifact{}, err
+	}
+	return io.NopCloser(strings.NewReader(f.blob)), api.Artifact{Name: name, Digest: digest(f.blob), Size: int64(len(f.blob))}, nil
+}
+
+func (f *fake) PutBlob(ctx context.Context, d api.Digest, size int64, r io.Reader) error {
+	var buf bytes.Buffer
+	if _, err := buf.ReadFrom(r); err != nil {
+		return err
+	}
+	return f.note(ctx, "PutBlob", d, size, buf.String())
+}
+
+func (f *fake) GetBlob(ctx context.Context, d api.Digest) (io.ReadCloser, int64, error) {
+	if err := f.note(ctx, "GetBlob", d); err != nil {
+		return nil, 0, err
+	}
+	return io.NopCloser(strings.NewReader(f.blob)), int64(len(f.blob)), nil
+}
+
+func (f *fake) HasBlob(ctx context.Context, d api.Digest) (bool, error) {
+	err := f.note(ctx, "HasBlob", d)
+	return d == digest(f.blob), err
+}
+
+func (f *fake) CreateTenant(ctx context.Context, t api.TenantID, o api.WriteOptions) (*api.TenantAnswer, error) {
+	return give(f, ctx, filled[api.TenantAnswer](), "CreateTenant", t, o)
+}
+
+func (f *fake) ListTenants(ctx context.Context, o api.ReadOptions) (*api.TenantList, error) {
+	return give(f, ctx, filled[api.TenantList](), "ListTenants", o)
+}
+
+func (f *fake) SetQuota(ctx context.Context, t api.TenantID, q api.Quota, o api.WriteOptions) (*api.TenantAnswer, error) {
+	return give(f, ctx, filled[api.TenantAnswer](), "SetQuota", t, q, o)
+}
+
+func (f *fake) DeleteTenant(ctx context.Context, t api.TenantID, o api.WriteOptions) (*api.TenantAnswer, error) {
+	return give(f, ctx, filled[api.TenantAnswer](), "DeleteTenant", t, o)
+}
+
+func (f *fake) AuditRecords(ctx context.Context, flt api.AuditFilter, o api.ReadOptions) (*api.AuditPage, error) {
+	page := filled[api.AuditPage]()
+	page.Next = 0
+	if flt.From == 5 {
+		page.Next = 6
+	}
+	return give(f, ctx, page, "AuditRecords", flt, o)
+}
+
+func (f *fake) Events(ctx context.Context, flt api.EventFilter) iter.Seq2[api.Event, error] {
+	return func(yield func(api.Event, error) bool) {
+		if err := f.note(ctx, "Events", flt); err != nil {
+			yield(api.Event{}, err)
+			return
+		}
+		after, err := api.ParseCursor(flt.From)
+		for _, e := range f.events {
+			if err == nil && !after.Before(e.Cursor) {
+				continue
+			}
+			if !yield(e, nil) {
+				return
+			}
+		}
+		<-ctx.Done()
+	}
+}
+
+func (f *fake) NodeState(ctx context.Context) (*api.NodeState, error) {
+	return give(f, ctx, filled[api.NodeState](), "NodeState")
+}
+
+func (f *fake) Schedulers(ctx context.Context) (*api.SchedulerList, error) {
+	return give(f, ctx, filled[api.SchedulerList](), "Schedulers")
+}
+
+func (f *fake) ReadIndex(ctx context.Context) (*api.ReadIndex, error) {
+	return give(f, ctx, filled[api.ReadIndex](), "ReadIndex")
+}
+
+func (f *fake) Sightings(ctx context.Context) (*api.SightingTable, error) {
+	return give(f, ctx, filled[api.SightingTable](), "Sightings")
+}
+
+func (f *fake) TakeReport(ctx context.Context, p api.ProviderID, c api.CellID, r api.Report) (*api.ReportAnswer, error) {
+	return give(f, ctx, filled[api.ReportAnswer](), "TakeReport", p, c, r)
+}
+
+func (f *fake) AskCell(ctx context.Context, c api.CellID, a api.Ask) error {
+	return f.note(ctx, "AskCell", c, a)
+}
+
+func (f *fake) PutReplica(ctx context.Context, d api.Digest, size int64, r io.Reader) error {
+	var buf bytes.Buffer
+	if _, err := buf.ReadFrom(r); err != nil {
+		return err
+	}
+	return f.note(ctx, "PutReplica", d, size, buf.String())
+}
+
+func (f *fake) GetReplica(ctx context.Context, d api.Digest) (io.ReadCloser, int64, error) {
+	if err := f.note(ctx, "GetReplica", d); err != nil {
+		return nil, 0, err
+	}
+	return io.NopCloser(strings.NewReader(f.blob)), int64(len(f.blob)), nil
+}
+
+func (f *fake) ReferBlob(ctx context.Context, t api.TenantID, d api.Digest, size int64) error {
+	return f.note(ctx, "ReferBlob", t, d, size)
+}
+
+func (f *fake) AuditReplica(ctx context.Context, flt api.AuditFilter) (*api.AuditPage, error) {
+	return give(f, ctx, filled[api.AuditPage](), "AuditReplica", flt)
+}
