@@ -48,6 +48,21 @@ func sentence(err error, p *api.Error) string {
 	return text
 }
 
+// Usage returns err as a refusal of what was typed: invalid_argument, exit 2. A problem
+// within it keeps its hint, and loses its kind in brackets.
+func Usage(err error) *api.Error {
+	text := err.Error()
+	inner, ok := api.AsError(err)
+	if ok {
+		text = sentence(err, inner)
+	}
+	problem := api.Refuse(api.InvalidArgument, "%s", text)
+	if ok {
+		problem.Hint = inner.Hint
+	}
+	return problem
+}
+
 func problemView(p *api.Error, text string, page *Page) {
 	page.Line(Span{"Error: ", Bad}, Span{text, Plain}, Span{"  (" + kindText(p) + ")", Dim})
 	if s := p.Shortage; s != nil {

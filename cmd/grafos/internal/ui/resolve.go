@@ -81,28 +81,27 @@ func (f *connFlags) resolve(getenv func(string) string, dir string) (Connection,
 
 func merge(sources []source) Connection {
 	var c Connection
-	var ca, cred source
+	var cred source
 	for _, s := range sources {
-		if c.Origin == "" && len(s.fabric) > 0 {
-			c.URLs, c.Origin, c.Tenant = s.fabric, s.origin, api.TenantID(s.tenant)
+		if len(c.URLs) == 0 && len(s.fabric) > 0 {
+			c.URLs, c.Origin = s.fabric, s.origin
 		}
-		if ca.ca == "" {
-			ca = s
+		if c.CAFile == "" {
+			c.CAFile = s.ca
 		}
 		if !cred.credential() {
 			cred = s
 		}
 	}
-	c.CAFile, c.ClusterID = ca.ca, ca.clusterID
 	c.CertFile, c.KeyFile, c.TokenFile = cred.cert, cred.key, cred.tokenFile
-	// A source that gave only a part speaks for its tenant all the same, where it is about
-	// the same cluster: the one with this CA.
 	for _, s := range sources {
-		if c.Tenant == "" && s.ca != "" && s.ca == c.CAFile {
-			c.Tenant = api.TenantID(s.tenant)
-		}
+		// The cluster's id goes with its CA, and whom an operator acts for with his
+		// credential, also where another source named the same files first.
 		if c.ClusterID == "" && s.ca != "" && s.ca == c.CAFile {
 			c.ClusterID = s.clusterID
+		}
+		if c.Tenant == "" && s.credential() && s.cert == c.CertFile && s.tokenFile == c.TokenFile {
+			c.Tenant = api.TenantID(s.tenant)
 		}
 	}
 	return c

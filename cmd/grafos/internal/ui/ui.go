@@ -46,6 +46,12 @@ func From(ctx context.Context) *UI {
 	}
 }
 
+// Prepared reports whether ctx carries the UI of a running command.
+func Prepared(ctx context.Context) bool {
+	_, ok := ctx.Value(uiKey{}).(*UI)
+	return ok
+}
+
 // Print writes an answer: doc for programs, the page that view fills for people, the
 // names of the page for -o name.
 func (u *UI) Print(doc any, view func(*Page)) error { return u.print(doc, view, false) }

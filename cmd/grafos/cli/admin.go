@@ -1,0 +1,8 @@
+package cli
+
+import "github.com/spf13/cobra"
+
+func (a *app) admin() *cobra.Command {
+	return group("admin", "Tenants, quotas and the audit chain",
+		a.createTenant(), a.listTenants(), a.setQuota(), a.deleteTenant(), a.auditQuery(), a.auditVerify())
+}

@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cmd/grafos/internal/ui"
+)
+
+type leaseWriteOptions struct {
+	write  writeFlags
+	offset ui.Size
+	token  string
+}
+
+func (a *app) leaseWrite() *cobra.Command {
+	var o leaseWriteOptions
+	cmd := &cobra.Command{
+		Use:     "write LEASE < DATA",
+		Short:   "Write standard input into a mem or block lease",
+		Example: "  grafos lease write LEASE --offset 4K < page.bin",
+		Args:    exactly("LEASE"),
+		RunE: a.online(func(ctx context.Context, s *session, args []string) error {
+			b, err := a.bind(ctx, s, args[0], o.token)
+			if err != nil {
+				return err
+			}
+			defer b.close()
+			return o.run(ctx, s, b)
+		}),
+	}
+	fs := cmd.Flags()
+	fs.Var(&o.offset, "offset", "where to begin, in bytes or with K, M, G, T")
+	fs.StringVar(&o.token, "lease-token", "", "`file` with a capability token (default: a fresh one)")
+	o.write.add(cmd)
+	return cmd
+}
+
+func (o *leaseWriteOptions) run(ctx context.Context, s *session, b *binding) error {
+	if _, err := b.span(o.offset.N, 0); err != nil {
+		return err
+	}
+	var n int64
+	if !o.write.dryRun {
+		var err error
+		if n, err = b.write(ctx, s.In, o.offset.N); err != nil {
+			if n > 0 {
+				s.Note("%d bytes were written before it failed", n)
+			}
+			return err
+		}
+	}
+	o.write.dry(s.UI)
+	doc := leaseData{LeaseID: b.lease.ID, CellID: b.lease.CellID, Offset: o.offset.N, Length: n}
+	s.Progress(ui.Span{Text: api.FormatSize(n) + " written to lease " + string(b.lease.ID), Style: ui.Dim})
+	return s.Print(doc, func(p *ui.Page) { p.Name(string(b.lease.ID)) })
+}

@@ -1,0 +1,54 @@
+package cli
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cmd/grafos/internal/ui"
+)
+
+func cellsView(p *ui.Page, cells []api.Cell, now time.Time) {
+	t := ui.Table{Head: []string{"CELL", "PROVIDER", "STATE", "READY", "ZONE", "CPU FREE", "MEM FREE", "GPU FREE", "LEASES", "SEEN", "WHY NOT"}}
+	if p.Wide {
+		t.Head = append(t.Head, "BLOCK FREE", "NET FREE", "RACK", "VERSION", "SESSION", "EPOCH", "CERT ENDS", "CONFORMANCE", "DATA PLANE")
+	}
+	for _, c := range cells {
+		p.Name(string(c.CellID))
+		row := []ui.Cell{
+			ui.ID(c.CellID), ui.ID(c.Provider), ui.ID(c.State).In(cellStyle(c.State)), readyCount(c),
+			orDash(c.Inventory.Zone),
+			ui.Share(api.KindCPU, c.Free.CPU, c.Capacity.CPU),
+			ui.Share(api.KindMem, c.Free.Mem, c.Capacity.Mem),
+			ui.Share(api.KindGPU, c.Free.GPU, c.Capacity.GPU),
+			ui.ID(strconv.Itoa(c.Leases)), ui.Age(now, c.LastSeen), ui.T(whyNot(c)),
+		}
+		if p.Wide {
+			row = append(row,
+				ui.Share(api.KindBlock, c.Free.Block, c.Capacity.Block), ui.Share(api.KindNet, c.Free.Net, c.Capacity.Net),
+				orDash(c.Inventory.Rack), orDash(c.Version), orDash(string(c.Session)),
+				ui.ID(strconv.FormatUint(c.Epoch, 10)), ui.Until(now, c.NotAfter), orDash(c.Conformance), orDash(c.DataURL))
+		}
+		t.Row(row...)
+	}
+	emptyNote(p, len(cells), "no cell has registered yet")
+	p.Table(t)
+}
+
+// whyNot is every reason of a cell on one line, the requirement where none is told.
+func whyNot(c api.Cell) string {
+	if c.Ready {
+		return ""
+	}
+	why := make([]string, 0, len(c.Reasons))
+	for _, r := range c.Reasons {
+		why = append(why, string(r.Requirement)+": "+r.Message)
+	}
+	if len(why) == 0 {
+		for _, q := range c.Readiness.Unmet() {
+			why = append(why, string(q))
+		}
+	}
+	return strings.Join(why, "; ")
+}

@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cmd/grafos/internal/ui"
+)
+
+func runsView(p *ui.Page, runs []api.Run, now time.Time) {
+	t := ui.Table{Head: []string{"RUN", "TASKLET", "STATE", "EXIT", "TENANT", "CELL", "TOOK", "AGE"}}
+	if p.Wide {
+		t.Head = append(t.Head, "PROVIDER", "ATTEMPT", "FUEL", "MODULE", "FINAL", "FAILURE")
+	}
+	for _, r := range runs {
+		p.Name(string(r.ID))
+		row := []ui.Cell{
+			ui.ID(r.ID), ui.T(dash(r.Tasklet)), ui.ID(r.State).In(runStyle(r.State)), exitCell(r),
+			ui.ID(r.Tenant), orDash(string(r.CellID)), tookCell(r), ui.Age(now, r.CreatedAt),
+		}
+		if p.Wide {
+			row = append(row, ui.ID(r.Provider), ui.ID(strconv.Itoa(r.Attempt)),
+				ui.ID(strconv.FormatInt(r.FuelUsed, 10)), shortDigest(r.Module), yesNo(r.Finalised), orDash(string(r.Failure.Kind)))
+		}
+		t.Row(row...)
+	}
+	emptyNote(p, len(runs), "no runs")
+	p.Table(t)
+}
+
+func dash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
+}
+
+func exitCell(r api.Run) ui.Cell {
+	if !r.State.Terminal() {
+		return ui.V("-", "-")
+	}
+	return ui.ID(strconv.Itoa(r.ExitCode))
+}
+
+func tookCell(r api.Run) ui.Cell {
+	if !r.State.Terminal() {
+		return ui.V("-", "-")
+	}
+	return ui.V(ui.Duration(time.Duration(r.DurationMs)*time.Millisecond), strconv.FormatInt(r.DurationMs, 10))
+}
+
+func runView(p *ui.Page, r api.RunAnswer, now time.Time) {
+	p.Name(string(r.ID))
+	attempt := strconv.Itoa(r.Attempt)
+	p.Fields(
+		ui.F("run", ui.ID(r.ID).In(ui.Bold)),
+		ui.F("state", ui.ID(r.State).In(runStyle(r.State))),
+		ui.F("failure", ui.ID(failureText(r.Failure))),
+		ui.F("exit code", exitCell(r.Run)),
+		ui.F("tasklet", ui.T(r.Tasklet)),
+		ui.F("profile", ui.ID(r.Profile)),
+		ui.F("module", ui.ID(r.Module)),
+		ui.F("tenant", ui.ID(r.Tenant)),
+		ui.F("provider", ui.ID(r.Provider)),
+		ui.F("cell", ui.ID(r.CellID)),
+		ui.F("attempt", ui.V(fmt.Sprintf("%s of %d", attempt, r.Retries+1), attempt)),
+		ui.F("created", ui.Stamp(now, r.CreatedAt)),
+		ui.F("started", ui.Stamp(now, r.StartedAt)),
+		ui.F("finished", ui.Stamp(now, r.FinishedAt)),
+		ui.F("took", tookCell(r.Run)),
+		ui.F("fuel used", ui.ID(strconv.FormatInt(r.FuelUsed, 10))),
+		ui.F("final", yesNo(r.Finalised)),
+	)
+	if !p.Terminal {
+		return
+	}
+	if len(r.Leases) > 0 {
+		p.Gap()
+		t := ui.Table{Head: []string{"LEASE", "KIND", "AMOUNT", "STATE", "ENDS"}}
+		for _, l := range r.Leases {
+			t.Row(ui.ID(l.ID), ui.ID(l.Kind), ui.AmountCell(l.Kind, l.Amount), ui.ID(l.State).In(leaseStyle(l.State)), ends(l, now))
+		}
+		p.Table(t)
+	}
+	if len(r.Artifacts) > 0 {
+		p.Gap()
+		p.Table(artifactTable(documents(r.Artifacts)))
+	}
+}
+
+func failureText(f api.Failure) string {
+	if f.Kind == "" {
+		return ""
+	}
+	return string(f.Kind) + ": " + f.Message
+}
+
+func documents(artifacts []api.Artifact) []artifactDocument {
+	docs := make([]artifactDocument, len(artifacts))
+	for i, a := range artifacts {
+		docs[i].Artifact = a
+	}
+	return docs
+}
+
+// detachedView is what deploy run prints when it does not wait: the id, for a script to keep.
+func detachedView(p *ui.Page, r api.Run, dryRun bool) {
+	p.Name(string(r.ID))
+	if dryRun {
+		p.Text(fmt.Sprintf("would run on %s", dash(string(r.CellID))))
+		return
+	}
+	p.Text(string(r.ID))
+}
+
+func artifactsView(p *ui.Page, artifacts []artifactDocument) {
+	for _, a := range artifacts {
+		p.Name(a.Name)
+	}
+	emptyNote(p, len(artifacts), "no artifacts yet")
+	p.Table(artifactTable(artifacts))
+}
+
+func artifactTable(artifacts []artifactDocument) ui.Table {
+	t := ui.Table{Head: []string{"ARTIFACT", "SIZE", "DIGEST"}}
+	saved := len(artifacts) > 0 && artifacts[0].Path != ""
+	if saved {
+		t.Head = append(t.Head, "WRITTEN TO")
+	}
+	for _, a := range artifacts {
+		row := []ui.Cell{ui.ID(a.Name), ui.V(api.FormatSize(a.Size), strconv.FormatInt(a.Size, 10)), shortDigest(a.Digest)}
+		if saved {
+			row = append(row, ui.ID(a.Path))
+		}
+		t.Row(row...)
+	}
+	return t
+}
