@@ -62,18 +62,18 @@ function reason(requirement: Requirement, code: string, message: string, seconds
   return { requirement, code, message, since: ago(seconds), hint };
 }
 
-const silent = (id: string, s: number, limit: string): Reason[] => [
-  reason('healthy_cell', 'heartbeat_overdue', `last heartbeat ${s}s ago, limit ${limit}`, s - 3, `on its host: \`systemctl status grafos-cell-agent\``),
-  reason('outbound_registered', 'session_lost', `no scheduler holds a session of ${id}`, s - 3, 'the agent dials out by itself; check that it reaches a scheduler on port 7490'),
+const silent = (s: number, limit: string): Reason[] => [
+  reason('healthy_cell', 'heartbeat_overdue', `last heartbeat ${s}s ago, limit ${limit}`, s - 3, 'check that the host is up, that grafos cell-agent runs and that it reaches a scheduler'),
+  reason('outbound_registered', 'session_lost', `last session ended ${s}s ago, limit ${limit}`, s - 3, "check the agent's --fabric addresses, its network path out, and its log"),
 ];
 
-const warming = [reason('healthy_cell', 'warming_up', '18 s of 30 s steady heartbeats', 18, 'nothing, wait 12 s')];
+const warming = [reason('healthy_cell', 'warming_up', '1.2s of 30s of steady heartbeats', 4, 'wait: the cell is ready when its heartbeats have been steady for the warm-up')];
 
 const never = [
-  reason('identity_bound', 'no_certificate', 'bootstrap token unused, expires in 6 m 10 s', 530, '`grafos cloud bootstrap-cell --provider azure --cell-id azure-we-02 --token-file -`'),
-  reason('healthy_cell', 'never_seen', 'no heartbeat since the record was made', 530, 'start the agent: `grafos cell-agent`'),
-  reason('inventory_reported', 'not_reported', 'the cell has not said what it can host', 530, 'it follows the first session'),
-  reason('outbound_registered', 'never_registered', 'no connection seen since the record was made', 530, 'start the agent: `grafos cell-agent`'),
+  reason('identity_bound', 'no_certificate', 'no certificate was ever shown', 530, 'renew or bootstrap the certificate: grafos cloud bootstrap-cell --provider azure --cell-id azure-we-02'),
+  reason('healthy_cell', 'no_heartbeat', 'no heartbeat was seen since the cell registered', 530, 'check that the host is up, that grafos cell-agent runs and that it reaches a scheduler'),
+  reason('inventory_reported', 'no_inventory', 'the agent of cell epoch 1 has not reported its inventory', 530, "look at the agent's log: it reports right after its session opens"),
+  reason('outbound_registered', 'no_session', 'the cell holds no outbound session to any scheduler', 530, "check the agent's --fabric addresses, its network path out, and its log"),
 ];
 
 function provider(name: string, cells: Cell[], enabled = true): Provider {
@@ -98,7 +98,7 @@ function local(down: number[]): Cell[] {
     cell({
       id: `local-${n}`, provider: 'local', size: host, leases: n === 2 ? 3 : n, zone: 'local', rack: 'loopback',
       free: { cpu: 2000 - n * 250, mem: (23.4 - n * 1.5) * GiB, block: 60 * GiB }, cert: 167,
-      ...(down.includes(n) ? { state: 'unhealthy' as const, reasons: silent(`local-${n}`, 4, '3s'), seen: 4 } : {}),
+      ...(down.includes(n) ? { state: 'unhealthy' as const, reasons: silent(4, '3s'), seen: 4 } : {}),
     }),
   );
 }
@@ -109,7 +109,7 @@ function fleet(): Cell[] {
     const id = `aws-use1-${String(i).padStart(2, '0')}`;
     const base = { id, provider: 'aws', zone: `use1-${'abc'[i % 3]}`, rack: `r${(i % 7) + 1}`, leases: (i * 7) % 19, free: { cpu: 40000 - i * 900, mem: (150 - i * 4) * GiB, block: (700 - i * 11) * GiB } };
     if (i === 11) cells.push(cell({ ...base, state: 'draining', version: '0.0.9', leases: 2 }));
-    else if (i === 12) cells.push(cell({ ...base, state: 'unhealthy', reasons: silent(id, 47, '15s'), seen: 47, leases: 3, cert: 22 }));
+    else if (i === 12) cells.push(cell({ ...base, state: 'unhealthy', reasons: silent(47, '15s'), seen: 47, leases: 3, cert: 22 }));
     else if (i === 17) cells.push(cell({ ...base, state: 'maintenance', leases: 0 }));
     else if (i === 20) cells.push(cell({ ...base, state: 'revoked', leases: 0, seen: 90000, reasons: [reason('healthy_cell', 'identity_revoked', 'the identity is barred for ever', 90000, '')] }));
     else cells.push(cell(base));
@@ -149,7 +149,7 @@ export function world(s: Scenario, index: number): World {
     case 'joining':
       return make(local([]).map((c, i) => (i === 1 ? { ...c, state: 'warming' as const, ready: false, reasons: warming, readiness: { ...c.readiness, healthy_cell: false } } : c)), ['local']);
     case 'big':
-      return make(Array.from({ length: 2000 }, (_, i) => cell({ id: `aws-${i}`, provider: 'aws', zone: `z${i % 9}`, leases: i % 5, ...(i % 97 === 3 ? { state: 'unhealthy' as const, reasons: silent(`aws-${i}`, 30 + i, '15s'), seen: 30 + i } : {}) })), ['aws']);
+      return make(Array.from({ length: 2000 }, (_, i) => cell({ id: `aws-${i}`, provider: 'aws', zone: `z${i % 9}`, leases: i % 5, ...(i % 97 === 3 ? { state: 'unhealthy' as const, reasons: silent(30 + i, '15s'), seen: 30 + i } : {}) })), ['aws']);
     default:
       return make(local([]), ['local']);
   }

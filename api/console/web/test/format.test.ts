@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { bits, bytes, clock, commandOf, cores, count, duration, freeOf, hintParts, lag, parseTime, shortDuration, spokenDuration } from '../src/model/format';
+import { bits, bytes, clock, commandOf, cores, count, duration, freeOf, hintParts, lag, parseGoDuration, parseTime, shortDuration, spokenDuration } from '../src/model/format';
 
 const s = 1000, m = 60 * s, h = 60 * m, d = 24 * h;
 
@@ -31,6 +31,11 @@ test('the date stands before the time on another day', () => {
   expect(clock(at, at + d)).toBe('2026-11-23 08:01:02');
 });
 
+test('durations as Go prints them', () => {
+  expect(['3.1s', '1m7s', '1h2m3s', '0s'].map(parseGoDuration)).toEqual([3100, 67_000, 3_723_000, 0]);
+  expect(['', '3', 's', '3 s', '02Z'].map(parseGoDuration)).toEqual([undefined, undefined, undefined, undefined, undefined]);
+});
+
 test('amounts', () => {
   expect([cores(48000), cores(1500), cores(250), cores(39100)]).toEqual(['48', '1.5', '0.25', '39.1']);
   expect([bytes(0), bytes(512), bytes(1024), bytes(1.5 * 1024 ** 3), bytes(122 * 1024 ** 3)]).toEqual(['0 B', '512 B', '1 KiB', '1.5 GiB', '122 GiB']);
@@ -51,6 +56,10 @@ describe('a hint', () => {
   test('is copied as its command where it has one', () => {
     expect(commandOf('on its host: `systemctl status grafos-cell-agent`, then wait')).toBe('systemctl status grafos-cell-agent');
     expect(commandOf('grafos provider enable aws')).toBe('grafos provider enable aws');
+  });
+  test('is copied from its colon on where a command stands there bare', () => {
+    expect(commandOf('renew the certificate: grafos cloud bootstrap-cell --provider p --cell-id c')).toBe('grafos cloud bootstrap-cell --provider p --cell-id c');
+    expect(commandOf('start grafos cell-agent on the host')).toBe('start grafos cell-agent on the host');
   });
   test('that asks for nothing copies nothing', () => {
     expect([commandOf('nothing, wait 12 s'), commandOf('wait 12 s'), commandOf('')]).toEqual(['', '', '']);

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Live } from '../src/data/live';
 import type { Source } from '../src/data/stream';
-import { cell, provider, schedulers } from './make';
+import { cell, provider, schedulers, silent } from './make';
 
 /** A scheduler and its event stream, as the page sees them. */
 class Fake {
@@ -9,6 +9,7 @@ class Fake {
   index = 1;
   mode: 'up' | 'dead' | 'logged-out' | 'hangs' = 'up';
   verified = true;
+  cells: unknown[] = [{ ...cell('local-1'), reasons: null }];
   asked: string[] = [];
   streams: FakeStream[] = [];
 
@@ -18,11 +19,11 @@ class Fake {
     if (this.mode === 'dead') throw new TypeError('connection refused');
     if (this.mode === 'hangs') return new Promise((_, fail) => init.signal?.addEventListener('abort', () => fail(init.signal?.reason)));
     if (this.mode === 'logged-out') return problem(401, 'unauthenticated');
-    if (path === 'operator/node') return ok({ node_id: 's1', cluster_id: 'g', leader: this.leader, term: 7, last_contact_ms: 20, version: '1' });
+    if (path === 'operator/node') return ok({ node_id: 's1', cluster_id: 'g', leader: this.leader, term: 7, applied_index: this.index, last_contact_ms: 20, version: '1' });
     if (path === 'operator/schedulers') return ok(schedulers(true, true, true));
     if (!this.verified && !path.endsWith('consistency=stale')) return problem(503, 'no_leader');
     if (path.startsWith('providers')) return ok({ index: this.index, providers: [provider('local')] });
-    return ok({ index: this.index, cells: [{ ...cell('local-1'), reasons: null }] });
+    return ok({ index: this.index, cells: this.cells });
   }) as unknown as typeof fetch;
 
   live = new Live({
@@ -115,6 +116,24 @@ describe('live', () => {
     f.index = 9;
     await pass(5100);
     expect(f.live.snapshot.value?.index).toBe(9);
+  });
+
+  test('while a cell is out, a change without an event is seen within two seconds', async () => {
+    f.cells = [silent('local-1', 4)];
+    await begin();
+    await pass(400);
+    f.index = 9;
+    await pass(1900);
+    expect(f.live.snapshot.value?.index).toBe(9);
+  });
+
+  test('a calm fleet is not read again because time passes', async () => {
+    await begin();
+    await pass(400);
+    const before = f.count('cells');
+    f.index = 9;
+    await pass(3400);
+    expect(f.count('cells')).toBe(before);
   });
 
   test('a dead scheduler is noticed at once when its stream breaks, and its data kept', async () => {

@@ -62,13 +62,12 @@ describe('the verdict', () => {
   });
 
   test.each([
-    [reason('outbound_registered', 'never_registered'), 'has never connected'],
     [reason('outbound_registered', 'session_lost', 30), 'has held no session to a scheduler for 30 s'],
     [reason('identity_bound', 'certificate_expired'), 'has no valid certificate'],
     [reason('inventory_reported', 'not_reported'), 'has not said what it can host'],
-    [reason('durable_provider_cell_record', 'no_record'), 'has no record in the replicated state'],
+    [reason('durable_provider_cell_record', 'no_record'), 'has never registered'],
     [reason('healthy_cell', 'stuck', 30), 'is stuck for 30 s'],
-    [reason('healthy_cell', 'never_seen'), 'has never sent a heartbeat'],
+    [reason('healthy_cell', 'no_heartbeat'), 'has never sent a heartbeat'],
     [reason('healthy_cell', 'new_code', 30), 'is unhealthy (new_code) for 30 s'],
   ])('says %o', (r, said) => {
     expect(say([cell('a'), cell('b', { reasons: [r] })])).toBe(`1 of 2 cells takes work. local is degraded: b ${said}.`);
@@ -100,6 +99,18 @@ describe('evidence', () => {
   });
   test('is the message itself where there is nothing to count', () => {
     expect(evidence(c, c.reasons[1]!, t0)).toEqual([{ text: 'session_lost' }]);
-    expect(evidence({ ...c, last_seen: undefined }, r!, t0)).toEqual([{ text: r!.message }]);
+    expect(evidence({ ...c, last_seen: undefined }, { ...r!, since: '' }, t0)).toEqual([{ text: r!.message }]);
+    const ended = reason('identity_bound', 'certificate_expired', 9, 'the certificate ended at 2026-11-23T08:41:02Z');
+    expect(evidence(c, ended, t0)).toEqual([{ text: ended.message }]);
+  });
+  test.each([
+    ['session_lost', 'last session ended 3.2s ago, limit 3s', 'last session ended 13 s ago, limit 3s'],
+    ['heartbeat_overdue', 'no heartbeat for 15s, limit 15s', 'no heartbeat for 25 s, limit 15s'],
+    ['no_session', 'no scheduler holds a session of it for 1m0s, limit 15s', 'no scheduler holds a session of it for 1 m 10 s, limit 15s'],
+    ['warming_up', '1.2s of 30s of steady heartbeats', '11 s of 30s of steady heartbeats'],
+    ['stuck', 'run r1 has not moved for 12s', 'run r1 has not moved for 12s'],
+  ])('of %s counts on from when it was committed', (code, message, said) => {
+    const blind = { ...c, last_seen: undefined };
+    expect(evidence(blind, reason('healthy_cell', code, 10, message), t0).map((p) => p.text).join('')).toBe(said);
   });
 });

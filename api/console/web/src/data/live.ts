@@ -1,5 +1,6 @@
 import { batch, signal } from '@preact/signals';
 import { coalesce, type Coalesced } from '../model/coalesce';
+import { notReady } from '../model/cells';
 import type { Link, Stream } from '../model/livechip';
 import type { NodeState, Problem, SchedulerList, Snapshot } from '../model/types';
 import { ApiError, readFleet, readNode, readSchedulers, type Net } from './http';
@@ -12,7 +13,7 @@ export interface Deps extends Net {
 /** Milliseconds: how often lists are re-read at most, at least, and how often the scheduler is asked whether it lives. */
 const gap = 300;
 const poll = 5000;
-const pulse = 2000;
+const pulse = 1500;
 const retryFirst = 500;
 const retryMost = 8000;
 
@@ -132,12 +133,22 @@ export class Live {
         this.roundTrip.value = this.deps.now() - asked;
         this.noteLeader(node);
       });
-      if (wasDown || (before && (before.leader !== node.leader || before.term !== node.term))) this.lists.ask();
+      if (this.unsettled(node) || wasDown || (before && (before.leader !== node.leader || before.term !== node.term))) this.lists.ask();
     } catch (e) {
       // What this session may see is for the lists to say.
       if (e instanceof ApiError && e.failure !== 'unreachable') return;
       this.failed(e, asked);
     }
+  }
+
+  /**
+   * Whether the state moved on while some cell is not as it should be. The events tell
+   * when a cell becomes ready or stops being it; that a second requirement is lost, or
+   * why, changes without one.
+   */
+  private unsettled(node: NodeState): boolean {
+    const s = this.snapshot.peek();
+    return s !== null && node.applied_index > s.index && s.cells.some((c) => notReady(c) || c.state === 'draining');
   }
 
   private async refresh(): Promise<void> {

@@ -11,12 +11,11 @@ export interface Source {
  */
 export const eventTypes: readonly string[] = [
   'gap',
-  'cell_registered', 'cell_ready', 'cell_unready', 'cell_changed', 'cell_revoking', 'cell_revoked',
-  'cell_warming', 'cell_unhealthy', 'cell_draining', 'cell_drained', 'cell_maintenance',
+  'cell_registered', 'cell_ready', 'cell_unready', 'cell_draining', 'cell_drained', 'cell_maintenance', 'cell_revoking', 'cell_revoked',
   'inventory_reported',
-  'provider_created', 'provider_enabled', 'provider_disabled', 'cluster_initialised',
-  'lease_granted', 'lease_bound', 'lease_renewed', 'lease_revoked', 'lease_expired', 'lease_released',
-  'lease_torndown', 'lease_fenced', 'lease_unfenced', 'lease_failed_closed', 'lease_forced',
+  'provider_created', 'provider_enabled', 'provider_disabled',
+  'lease_granted', 'lease_bound', 'lease_renewed', 'lease_revoked', 'lease_expired', 'lease_released', 'lease_forced_teardown',
+  'lease_torndown', 'lease_fenced', 'lease_unfenced', 'lease_failed_closed',
 ];
 
 export interface StreamEvents {

@@ -49,6 +49,14 @@ export function parseTime(s: string | undefined): number | undefined {
   return Number.isNaN(t) || t <= 0 ? undefined : t;
 }
 
+const goUnits: Record<string, number> = { h: hour, m: minute, s: second };
+
+/** A duration as Go prints it, "1m7.5s", in ms. */
+export function parseGoDuration(s: string): number | undefined {
+  if (!/^(\d+(\.\d+)?[hms])+$/.test(s)) return undefined;
+  return [...s.matchAll(/([\d.]+)([hms])/g)].reduce((t, [, n, unit]) => t + Number(n) * (goUnits[unit ?? ''] ?? 0), 0);
+}
+
 /** The local time of day, with the date in front on another day than now's. */
 export function clock(t: number, now: number): string {
   const d = new Date(t);
@@ -118,9 +126,12 @@ export function count(n: number, noun: string): string {
   return `${n} ${noun}${n === 1 ? '' : 's'}`;
 }
 
-/** A hint cut at its backticks: what stood between two is a command. */
+/** The command of a hint that marks none: all of it, or what follows its colon. */
+const bareCommand = /(?<=^|: )grafos [a-z]+ .*$/;
+
+/** A hint cut into words and commands, which stand in backticks or at its end. */
 export function hintParts(hint: string): { text: string; command: boolean }[] {
-  return hint
+  return (hint.includes('`') ? hint : hint.replace(bareCommand, '`$&`'))
     .split('`')
     .map((text, i) => ({ text, command: i % 2 === 1 }))
     .filter((p) => p.text !== '');

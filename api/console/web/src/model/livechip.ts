@@ -37,7 +37,7 @@ export function liveChip(c: ChipInput): LiveChip {
     return {
       tone: 'bad',
       text: `${name} does not answer · ${duration(c.now - c.downSince)}`,
-      title: 'The scheduler that serves this page is gone or out of reach. The page asks again every 2 s.',
+      title: 'The scheduler that serves this page is gone or out of reach. The page keeps asking.',
       old: true,
     };
   }

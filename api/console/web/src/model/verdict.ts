@@ -111,9 +111,7 @@ function resting(cells: Cell[]): Piece[] {
 /** The one reason to say of a cell: what it cannot do without comes first. */
 function spoken(c: Cell) {
   const order = ['durable_provider_cell_record', 'identity_bound', 'healthy_cell', 'outbound_registered', 'inventory_reported', 'code_enabled'];
-  const all = reasonsOf(c);
-  const never = all.find((r) => r.requirement === 'outbound_registered' && r.code.startsWith('never'));
-  return never ?? all.sort((a, b) => order.indexOf(a.requirement) - order.indexOf(b.requirement))[0];
+  return reasonsOf(c).sort((a, b) => order.indexOf(a.requirement) - order.indexOf(b.requirement))[0];
 }
 
 const severity = (c: Cell): number => (({ bad: 3, warn: 2, off: 1, ok: 0 }) satisfies Record<Tone, number>)[stateTone(c.state)];

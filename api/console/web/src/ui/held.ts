@@ -12,6 +12,8 @@ export function useHeld(wanted: string[]) {
   const shown = useRef<string[]>([]);
   const until = useRef(0);
   const [, redraw] = useState(0);
+  // An empty table is gone from under the pointer, and nothing says that it left.
+  if (wanted.length === 0) until.current = 0;
   const held = Date.now() < until.current;
   shown.current = held ? holdOrder(shown.current, wanted) : wanted;
   return {
