@@ -1,0 +1,42 @@
+package placement
+
+import "github.com/grafos/grafos/api"
+
+// View is what a decision sees: one provider and its cells.
+type View struct {
+	Provider api.Provider
+	// Known says that the provider exists.
+	Known bool
+	Cells []Cell
+}
+
+// Cell is one cell as a decision sees it.
+type Cell struct {
+	ID        api.CellID
+	Readiness api.Readiness
+	Reasons   []api.Reason
+	Mode      api.CellMode
+	// Revoking and Revoked are the two phases of a revocation.
+	Revoking, Revoked bool
+	// Capacity is what may be leased in all, Free what is not taken; Fenced of what is taken
+	// waits for an operator.
+	Capacity, Free, Fenced api.Resources
+	// Leases counts those that have not ended.
+	Leases     int
+	Zone, Rack string
+	// HasStamp says that the leader knows a heartbeat fresh enough to stamp a grant.
+	HasStamp bool
+}
+
+// Request is what is asked for, with what its tenant holds already.
+type Request struct {
+	Provider  api.ProviderID
+	Tenant    api.TenantID
+	Resources api.Resources
+	Priority  api.Priority
+	// Leases is how many leases the request will take.
+	Leases int
+	Quota  api.Quota
+	Used   api.Resources
+	InUse  int64
+}
