@@ -22,7 +22,8 @@ func newAPI(s *server) huma.API {
 		"Errors are RFC 9457 problem documents with a stable kind."
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil // no $schema in every answer
-	config.Formats = map[string]huma.Format{"application/json": {Marshal: encodeJSON, Unmarshal: decodeJSON}}
+	format := huma.Format{Marshal: encodeJSON, Unmarshal: decodeJSON}
+	config.Formats = map[string]huma.Format{"application/json": format, "json": format} // json is what +json ends in
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"certificate": {Type: "mutualTLS", Description: "A client certificate of the cluster's CA, with the role in its SPIFFE id."},
 		"session":     {Type: "http", Scheme: "bearer", Description: "A console session: role viewer."},

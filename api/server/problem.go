@@ -60,12 +60,13 @@ func problemOf(requestID string, err error) *problem {
 	return &p
 }
 
-// huma makes the errors of its own checks with two package variables. They are set here
-// once, before anything runs, and not in New: a second server in the process would write
-// them while the first one reads.
-var _ = installProblems()
+// huma keeps in package variables how it makes the errors of its own checks, and that a
+// field's name must match to the letter. They are set here once, before anything runs, and
+// not in New: a second server in the process would write them while the first one reads.
+var _ = configureHuma()
 
-func installProblems() bool {
+func configureHuma() bool {
+	huma.ValidateStrictCasing = true
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		return checkProblem("", status, msg, errs)
 	}
