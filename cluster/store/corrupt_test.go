@@ -59,6 +59,10 @@ func TestCorruptValuesAreNamed(t *testing.T) {
 		{name: "a value in another's place", key: "CurrentTerm", why: "checksum", edit: func(_, conf *bbolt.Bucket) error {
 			return conf.Put([]byte("CurrentTerm"), bytes.Clone(conf.Get([]byte("LastVoteTerm"))))
 		}},
+		{name: "a bit of the vote's name", key: "LastVoteCane", why: "checksum", edit: func(_, conf *bbolt.Bucket) error {
+			v := bytes.Clone(conf.Get([]byte("LastVoteCand")))
+			return errors.Join(conf.Delete([]byte("LastVoteCand")), conf.Put([]byte("LastVoteCane"), v))
+		}},
 		{name: "the term gone", key: "CurrentTerm", why: "of term 3", edit: func(_, conf *bbolt.Bucket) error { return conf.Delete([]byte("CurrentTerm")) }},
 		{name: "the term of long ago", key: "CurrentTerm", why: "of term 3", edit: func(_, conf *bbolt.Bucket) error {
 			return conf.Put([]byte("CurrentTerm"), sealValue([]byte("CurrentTerm"), key(2)))

@@ -56,6 +56,9 @@ func openEntry(index uint64, l *raft.Log) error {
 		return fmt.Errorf("checksum %08x, content has %08x", sum, want)
 	}
 	l.Data = payload
+	if len(l.Extensions) == 0 {
+		l.Extensions = nil
+	}
 	return nil
 }
 

@@ -45,11 +45,13 @@ func prepareFile(path string) error {
 		return fmt.Errorf("open raft log: %w", err)
 	}
 	var prev uint64
-	buckets := map[string]bool{}
-	err = walkBolt(f, info.Size(), func(bucket, key, _ []byte) error {
-		buckets[string(bucket)] = true
+	err = walkBolt(f, info.Size(), func(bucket, key, value []byte) error {
 		switch string(bucket) {
 		case bucketConf:
+			// A value under a damaged key would be taken for one that was never set: a vote forgotten.
+			if _, err := openValue(key, value); err != nil {
+				return &CorruptError{File: path, Key: string(key), Why: err.Error()}
+			}
 			return nil
 		case bucketLogs:
 			if len(key) != 8 {
@@ -64,6 +66,9 @@ func prepareFile(path string) error {
 		}
 		return fmt.Errorf("bucket %q is not the log's", bucket)
 	})
+	if c, named := errors.AsType[*CorruptError](err); named {
+		return c
+	}
 	if err != nil {
 		return &CorruptError{File: path, Why: err.Error()}
 	}
@@ -127,11 +132,6 @@ func (l *Log) verify() error {
 }
 
 func (l *Log) verifyStable(newest uint64) error {
-	for _, key := range []string{keyTerm, "LastVoteTerm", "LastVoteCand"} {
-		if _, err := l.readValue([]byte(key)); err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
-			return err
-		}
-	}
 	value, err := l.readValue([]byte(keyTerm))
 	if err != nil && !errors.Is(err, raftboltdb.ErrKeyNotFound) {
 		return err

@@ -1,0 +1,140 @@
+package store
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/grafos/grafos/api"
+)
+
+// tailFile is the open end of the last segment.
+type tailFile struct {
+	f    *os.File
+	buf  *bufio.Writer
+	size int64
+}
+
+// Append takes records as the state machine makes them, in order. Those that are held, which
+// a replay brings again, are compared and skipped: one that differs is a *CorruptError. A
+// record that does not follow the newest leaves a gap, which Missing reports.
+func (a *Audit) Append(recs []api.AuditRecord) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.fault != nil {
+		return a.fault
+	}
+	if a.closed {
+		return errors.New("append audit records: the store is closed")
+	}
+	for _, rec := range recs {
+		if err := a.appendOne(rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Audit) appendOne(rec api.AuditRecord) error {
+	head := a.head()
+	if rec.Sequence == 0 {
+		return errors.New("append audit records: a record has no sequence")
+	}
+	if rec.Sequence <= head.Sequence {
+		return a.compare(rec)
+	}
+	if head.Sequence == 0 {
+		head.Hash = api.AuditGenesis
+	}
+	follows := rec.Sequence == head.Sequence+1
+	if follows && rec.PrevHash != head.Hash {
+		return &CorruptError{File: a.dir, Index: rec.Sequence, Why: "the state machine made it on another chain than the one kept here"}
+	}
+	var line bytes.Buffer
+	if err := printRecord(&line, rec); err != nil {
+		return err
+	}
+	if !follows {
+		a.log.Warn("audit records are missing here", "from", head.Sequence+1, "to", rec.Sequence-1)
+	}
+	if err := a.openTail(rec, follows); err != nil {
+		return a.failLocked(fmt.Errorf("append audit record: %w", err))
+	}
+	if _, err := a.tail.buf.Write(line.Bytes()); err != nil {
+		return a.failLocked(fmt.Errorf("append audit record: %w", err))
+	}
+	last := &a.segs[len(a.segs)-1]
+	if a.cached.path == last.path {
+		a.cached.scan.lines = append(a.cached.scan.lines, lineAt{off: a.tail.size, n: line.Len(), hash: rec.Hash})
+	}
+	a.tail.size += int64(line.Len())
+	last.last, last.lastHash = rec.Sequence, rec.Hash
+	return nil
+}
+
+// openTail makes a.tail the file that takes rec, and the last segment the one that it is of.
+func (a *Audit) openTail(rec api.AuditRecord, follows bool) error {
+	if a.tail == nil && follows && len(a.segs) > 0 {
+		path := a.segs[len(a.segs)-1].path
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		if err != nil {
+			return err
+		}
+		info, err := f.Stat()
+		if err != nil {
+			return errors.Join(err, f.Close())
+		}
+		a.tail = &tailFile{f: f, buf: bufio.NewWriterSize(f, 64<<10), size: info.Size()}
+	}
+	if a.tail != nil && follows && a.tail.size < SegmentSize {
+		return nil
+	}
+	if err := a.endTail(); err != nil {
+		return err
+	}
+	path := filepath.Join(a.dir, segmentName(rec.Sequence))
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	a.tail = &tailFile{f: f, buf: bufio.NewWriterSize(f, 64<<10)}
+	a.newDir = true
+	a.segs = append(a.segs, segment{path: path, first: rec.Sequence, last: rec.Sequence - 1, prevHash: rec.PrevHash})
+	a.cached = cachedScan{path: path, scan: segmentScan{prevHash: rec.PrevHash}}
+	return nil
+}
+
+// endTail ends the open segment. Its fsync is left to the next Sync, unless too many wait.
+func (a *Audit) endTail() error {
+	if a.tail == nil {
+		return nil
+	}
+	f := a.tail.f
+	if err := a.tail.buf.Flush(); err != nil {
+		return err
+	}
+	a.tail = nil
+	a.retired = append(a.retired, f)
+	if len(a.retired) <= maxRetired {
+		return nil
+	}
+	oldest := a.retired[0]
+	a.retired = a.retired[1:]
+	return errors.Join(oldest.Sync(), oldest.Close())
+}
+
+// compare checks a record that came again against the one that is held. One that lies in a
+// gap is left to Backfill.
+func (a *Audit) compare(rec api.AuditRecord) error {
+	hash, held, err := a.hashAt(rec.Sequence)
+	if err != nil || !held {
+		return err
+	}
+	if hash != rec.Hash {
+		return &CorruptError{File: a.dir, Index: rec.Sequence, Why: "the state machine made another record than the one kept here"}
+	}
+	return nil
+}
