@@ -1,0 +1,139 @@
+package binding
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/grafos/grafos/api"
+)
+
+// Binding is the open resource of one lease.
+type Binding interface {
+	// ReadAt and WriteAt move all of p or refuse: invalid_argument outside of the resource or
+	// on one that has no bytes, lease_revoked once Close has begun.
+	ReadAt(p []byte, off int64) (int, error)
+	WriteAt(p []byte, off int64) (int, error)
+	// Size is the bytes that can be read and written; zero for a plain reservation.
+	Size() int64
+	// Close tears down. New operations are refused at once, those inside are waited for, up
+	// to CloseBound and no longer than ctx. An error means that the resource is fenced: its
+	// amount stays taken. Every further call gives the first one's answer.
+	Close(ctx context.Context) error
+}
+
+// store is what a binding with bytes reads and writes: called inside the gate, within bounds.
+type store interface {
+	readAt(p []byte, off int64) error
+	writeAt(p []byte, off int64) error
+	// destroy gives the resource back. It can be called again after it failed.
+	destroy() error
+}
+
+// bound is the one implementation of Binding.
+type bound struct {
+	host   *Host
+	lease  api.LeaseID
+	kind   api.LeaseKind
+	amount int64
+	store  store // nil for a reservation
+	gate   gate
+
+	teardown sync.Mutex // held by Close and Unfence
+	closed   bool
+	fence    error // why Close failed; nil when it did not
+}
+
+// Size returns the bytes of the resource.
+func (b *bound) Size() int64 {
+	if b.store == nil {
+		return 0
+	}
+	return b.amount
+}
+
+// ReadAt fills p from off.
+func (b *bound) ReadAt(p []byte, off int64) (int, error) {
+	return b.move(p, off, func() error { return b.store.readAt(p, off) })
+}
+
+// WriteAt writes p at off.
+func (b *bound) WriteAt(p []byte, off int64) (int, error) {
+	return b.move(p, off, func() error { return b.store.writeAt(p, off) })
+}
+
+// move does one operation inside the gate.
+func (b *bound) move(p []byte, off int64, do func() error) (int, error) {
+	if err := b.within(off, int64(len(p))); err != nil {
+		return 0, err
+	}
+	if !b.gate.enter() {
+		return 0, api.Refuse(api.LeaseRevoked, "lease %s is torn down", b.lease)
+	}
+	defer b.gate.leave()
+	if err := do(); err != nil {
+		return 0, api.Refuse(api.Internal, "lease %s: %v", b.lease, err)
+	}
+	return len(p), nil
+}
+
+// within refuses a range that is not inside the resource. off+n is never computed: it
+// could overflow.
+func (b *bound) within(off, n int64) error {
+	if b.store == nil {
+		return api.Refuse(api.InvalidArgument, "lease %s is for %s: it has no bytes to read or write", b.lease, b.kind)
+	}
+	if off < 0 || off > b.amount || n > b.amount-off {
+		return api.Refuse(api.InvalidArgument, "%d bytes at offset %d are outside of lease %s, which has %d bytes",
+			n, off, b.lease, b.amount)
+	}
+	return nil
+}
+
+// Close tears down, once.
+func (b *bound) Close(ctx context.Context) error {
+	b.teardown.Lock()
+	defer b.teardown.Unlock()
+	if b.closed {
+		return b.fence
+	}
+	b.closed = true
+	b.fence = b.tearDown(ctx)
+	if b.fence == nil {
+		b.host.release(b)
+	}
+	return b.fence
+}
+
+// tearDown waits for operations, then gives the resource back. teardown is held.
+func (b *bound) tearDown(ctx context.Context) error {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, b.host.closeBound)
+	defer cancel()
+	if err := b.gate.close(ctx); err != nil {
+		return fmt.Errorf("tear down lease %s after %s: %w", b.lease, time.Since(start).Round(time.Millisecond), err)
+	}
+	if b.store == nil {
+		return nil
+	}
+	if err := b.store.destroy(); err != nil {
+		return fmt.Errorf("tear down lease %s: %w", b.lease, err)
+	}
+	return nil
+}
+
+// unfence tries the teardown of a fenced binding again.
+func (b *bound) unfence(ctx context.Context) error {
+	b.teardown.Lock()
+	defer b.teardown.Unlock()
+	if b.fence == nil {
+		return api.Refuse(api.Conflict, "lease %s is not fenced", b.lease)
+	}
+	if err := b.tearDown(ctx); err != nil {
+		return err
+	}
+	b.fence = nil
+	b.host.release(b)
+	return nil
+}

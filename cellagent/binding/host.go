@@ -1,0 +1,245 @@
+package binding
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/grafos/grafos/api"
+)
+
+// Options says what a Host may bind.
+type Options struct {
+	// Dir holds the block files. It is this agent's alone, and what a previous one left in
+	// it is wiped at Open.
+	Dir string
+	// Capacity is the most that is ever bound, in each dimension.
+	Capacity api.Resources
+	Log      hclog.Logger
+	// CloseBound is how long a teardown waits for operations; 0 is api.TeardownBound.
+	CloseBound time.Duration
+}
+
+// Host binds the leases of one cell. It is safe for concurrent use.
+type Host struct {
+	dir        string
+	capacity   api.Resources
+	log        hclog.Logger
+	closeBound time.Duration
+	lock       *os.File
+	opening    sync.WaitGroup // of Bind
+	once       sync.Once
+	closeErr   error
+
+	mu     sync.Mutex
+	closed bool
+	used   api.Resources
+	bound  map[api.LeaseID]*bound // nil while its resource is being opened
+}
+
+// Open takes the directory for this agent and wipes it.
+func Open(o Options) (*Host, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make block directory: %w", err)
+	}
+	lock, err := lockDir(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := wipeBlocks(o.Dir); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	closeBound := o.CloseBound
+	if closeBound == 0 {
+		closeBound = api.TeardownBound
+	}
+	return &Host{
+		dir: o.Dir, capacity: o.Capacity, log: o.Log, closeBound: closeBound, lock: lock,
+		bound: map[api.LeaseID]*bound{},
+	}, nil
+}
+
+func (o Options) validate() error {
+	if !filepath.IsAbs(o.Dir) {
+		return fmt.Errorf("block directory %q is not an absolute path", o.Dir)
+	}
+	if o.Log == nil {
+		return errors.New("binding log is missing")
+	}
+	for _, k := range api.LeaseKinds() {
+		if n := o.Capacity.Get(k); n < 0 || n > api.MaxAmount {
+			return fmt.Errorf("capacity of %s is %d: it must be from 0 to %d", k, n, int64(api.MaxAmount))
+		}
+	}
+	if o.CloseBound < 0 {
+		return fmt.Errorf("close bound is %s: it cannot be negative", o.CloseBound)
+	}
+	return nil
+}
+
+// Bind opens the resource behind a lease. It refuses with overloaded when the amount is not
+// free here, whatever the scheduler thinks; with conflict when the lease is bound or fenced
+// already; with invalid_argument what is no resource.
+func (h *Host) Bind(l api.Lease) (Binding, error) {
+	if err := check(l); err != nil {
+		return nil, err
+	}
+	if err := h.reserve(l); err != nil {
+		return nil, err
+	}
+	defer h.opening.Done()
+	s, err := h.openStore(l)
+	b := &bound{host: h, lease: l.ID, kind: l.Kind, amount: l.Amount, store: s}
+	if err == nil {
+		h.keep(b)
+		return b, nil
+	}
+	h.log.Warn("lease is not bound", "lease_id", l.ID, "tenant", l.Tenant, "error", err)
+	if s == nil {
+		h.release(b)
+	} else { // a part was opened and would not go away: it stays counted
+		b.closed, b.fence = true, err
+		h.keep(b)
+	}
+	return nil, api.Refuse(api.Overloaded, "bind lease %s: %v", l.ID, err)
+}
+
+// check refuses a lease that describes no resource.
+func check(l api.Lease) error {
+	if l.ID == "" {
+		return api.Refuse(api.InvalidArgument, "lease has no id")
+	}
+	if l.Amount <= 0 || l.Amount > api.MaxAmount {
+		return api.Refuse(api.InvalidArgument, "lease %s is for %d %s: it must be from 1 to %d", l.ID, l.Amount, l.Kind.Unit(), int64(api.MaxAmount))
+	}
+	switch l.Kind {
+	case api.KindCPU, api.KindNet, api.KindGPU:
+		return nil
+	case api.KindMem:
+		if l.Use != api.UseLinear && l.Use != api.UseRegion {
+			return api.Refuse(api.InvalidArgument, "mem lease %s has use %.40q: it must be linear or region", l.ID, l.Use)
+		}
+		return nil
+	case api.KindBlock:
+		if l.Amount%api.BlockSize != 0 {
+			return api.Refuse(api.InvalidArgument, "block lease %s has %d bytes: they must be a multiple of %d", l.ID, l.Amount, api.BlockSize)
+		}
+		return nil
+	}
+	return api.Refuse(api.InvalidArgument, "lease %s is of kind %.40q, which is none", l.ID, l.Kind)
+}
+
+// reserve takes the amount before anything is opened; opening is counted until Bind is done.
+func (h *Host) reserve(l api.Lease) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return api.Refuse(api.Overloaded, "the cell agent is stopping")
+	}
+	if _, taken := h.bound[l.ID]; taken {
+		return api.Refuse(api.Conflict, "lease %s is bound already", l.ID)
+	}
+	used, limit := h.used.Get(l.Kind), h.capacity.Get(l.Kind)
+	if l.Amount > limit-used {
+		refusal := api.Refuse(api.Overloaded, "lease %s asks for %d %s of %s: %d of %d are free",
+			l.ID, l.Amount, l.Kind.Unit(), l.Kind, limit-used, limit)
+		refusal.Shortage = &api.Shortage{Resource: string(l.Kind), Limit: limit, InUse: used, Asked: l.Amount}
+		return refusal
+	}
+	h.used = h.used.With(l.Kind, used+l.Amount)
+	h.bound[l.ID] = nil
+	h.opening.Add(1)
+	return nil
+}
+
+// openStore opens what has bytes; a nil store is a reservation.
+func (h *Host) openStore(l api.Lease) (store, error) {
+	switch {
+	case l.Kind == api.KindBlock:
+		b, err := openBlock(h.dir, l.ID, l.Amount)
+		if b == nil {
+			return nil, err // a nil *block is no nil store
+		}
+		return b, err
+	case l.Kind == api.KindMem && l.Use == api.UseRegion:
+		r, err := openRegion(l.Amount)
+		if err != nil {
+			return nil, err
+		}
+		return r, nil
+	}
+	return nil, nil
+}
+
+// keep remembers an open binding under its lease.
+func (h *Host) keep(b *bound) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.bound[b.lease] = b
+}
+
+// release gives the amount of a binding back. Its resource is gone.
+func (h *Host) release(b *bound) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.bound, b.lease)
+	h.used = h.used.With(b.kind, h.used.Get(b.kind)-b.amount)
+}
+
+// Unfence tries the teardown of a fenced lease again, because an operator says so, and
+// frees its amount when it succeeds. A lease that is unknown here holds nothing: no error.
+func (h *Host) Unfence(ctx context.Context, id api.LeaseID) error {
+	h.mu.Lock()
+	b, known := h.bound[id]
+	h.mu.Unlock()
+	if !known {
+		return nil
+	}
+	if b == nil {
+		return api.Refuse(api.Conflict, "lease %s is being bound", id)
+	}
+	return b.unfence(ctx)
+}
+
+// Free returns what can still be bound. What is fenced is not free.
+func (h *Host) Free() api.Resources {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.capacity.Sub(h.used)
+}
+
+// Close tears every binding down and lets go of the directory. Its error names every lease
+// that is fenced; those are wiped by the next Open, or gone with the process.
+func (h *Host) Close() error {
+	h.once.Do(func() { h.closeErr = h.close() })
+	return h.closeErr
+}
+
+func (h *Host) close() error {
+	h.mu.Lock()
+	h.closed = true
+	h.mu.Unlock()
+	h.opening.Wait()
+	h.mu.Lock()
+	all := make([]*bound, 0, len(h.bound))
+	for _, b := range h.bound {
+		all = append(all, b)
+	}
+	h.mu.Unlock()
+	errs := make([]error, len(all), len(all)+1)
+	var wg sync.WaitGroup // together: each may wait for its bound
+	for i, b := range all {
+		wg.Go(func() { errs[i] = b.Close(context.Background()) })
+	}
+	wg.Wait()
+	return errors.Join(append(errs, h.lock.Close())...)
+}
