@@ -139,6 +139,7 @@ func (a *Agent) run(ctx context.Context) error {
 		a.log.Info("registered", "cell_epoch", answer.Epoch, "index", answer.Index, "agent", a.name)
 		a.reporter.timers.Store(timersOf(answer))
 		a.roster.learn(answer.Schedulers)
+		a.keeper.hear(answer.Index)
 		a.surveyor.repeat()
 		if err = a.sessions.run(ctx, answer.Epoch); api.KindOf(err) != api.StaleEpoch {
 			return err

@@ -9,7 +9,7 @@ import (
 )
 
 func TestLeaseIsBoundReportedAndFreed(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(t *testing.T, b *bench) {
 		b.grant("l1", time.Minute)
 		synctest.Wait()
 		got := b.cluster.lease("l1")
@@ -32,7 +32,7 @@ func TestLeaseIsBoundReportedAndFreed(t *testing.T) {
 }
 
 func TestExpiryWhileCutOff(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(t *testing.T, b *bench) {
 		b.grant("l1", 5*time.Second)
 		synctest.Wait()
 		granted := b.clock.Now()
@@ -59,7 +59,7 @@ func TestExpiryWhileCutOff(t *testing.T) {
 }
 
 func TestSuspendEndsLeaseAtOnce(t *testing.T) {
-	inBubble(t, func(b *bench) {
+	inBubble(t, func(t *testing.T, b *bench) {
 		b.grant("l1", time.Minute)
 		synctest.Wait()
 		b.clock.jump(2 * time.Minute)

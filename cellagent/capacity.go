@@ -21,13 +21,22 @@ const (
 )
 
 // capacityOf returns what of an inventory may be leased: less reserve, and block as it was
-// decided at the start, since how much is free changes all the time. Kinds that the cell has no
-// binding for (net, gpu) are in its inventory and not in its capacity.
+// decided at the start, since how much is free changes all the time.
 func capacityOf(inv api.Inventory, reserve api.Resources, block int64) api.Resources {
-	whole := api.Resources{CPU: inv.TotalCPU * 1000, Mem: inv.TotalMem}
-	left := whole.Sub(api.Resources{CPU: reserve.CPU, Mem: reserve.Mem}).Floor()
+	whole := api.Resources{CPU: inv.TotalCPU * 1000, Mem: inv.TotalMem, Net: inv.TotalNet, GPU: int64(inv.GPUCount)}
+	reserve.Block = 0
+	left := whole.Sub(reserve).Floor()
 	left.Block = max(block, 0) / api.BlockSize * api.BlockSize
 	return left
+}
+
+// least returns the smaller amount in every dimension: hardware that was added to a running
+// host is in the inventory, and is leased by the next agent.
+func least(a, b api.Resources) api.Resources {
+	for _, k := range api.LeaseKinds() {
+		a = a.With(k, min(a.Get(k), b.Get(k)))
+	}
+	return a
 }
 
 // blockCapacity returns the bytes that block leases may take in all: what is configured, or a

@@ -572,6 +572,7 @@ type bench struct {
 	runner  *fakeRunner
 	agent   *Agent
 	dir     string
+	stamp   *api.Stamp // of the leases of runs; nil is now
 }
 
 type realBroker struct{ *capbroker.Broker }
@@ -626,13 +627,13 @@ func (b *bench) close() {
 }
 
 // inBubble runs a test on a started bench in fake time.
-func inBubble(t *testing.T, f func(b *bench)) {
+func inBubble(t *testing.T, f func(t *testing.T, b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.start()
 		defer b.close()
-		f(b)
+		f(t, b)
 	})
 }
 

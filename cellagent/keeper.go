@@ -80,6 +80,13 @@ func (k *keeper) seen() uint64 {
 	return k.heard
 }
 
+// hear notes an index that was learned otherwise: no session may begin behind it.
+func (k *keeper) hear(index uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.heard = max(k.heard, index)
+}
+
 // take applies a message of the active session. A set that is older than the newest applied
 // one is ignored; its questions are answered all the same. ctx is the agent's life.
 func (k *keeper) take(ctx context.Context, d api.Desired) {

@@ -144,8 +144,8 @@ func decideRun(r api.Run, here bool, s runStanding) runVerb {
 		return runNothing
 	case s.tracked && r.Attempt == s.attempt:
 		switch {
-		case r.State.Terminal() || !here:
-			return runForget
+		case r.State.Terminal() || r.State == api.RunAdmitted || !here:
+			return runForget // decided, or to be tried again elsewhere
 		case s.decided:
 			return runRepeat
 		}

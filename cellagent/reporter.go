@@ -198,7 +198,7 @@ func (r *reporter) refused(report api.Report, carried sent, err error) error {
 // poisoned reports whether a report was refused for what is in it.
 func poisoned(err error) bool {
 	switch api.KindOf(err) { //nolint:exhaustive // the others are about the cell or the scheduler
-	case api.InvalidArgument, api.TooLarge, api.Conflict, api.NotFound:
+	case api.InvalidArgument, api.TooLarge:
 		return true
 	}
 	return false

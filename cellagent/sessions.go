@@ -197,7 +197,8 @@ func (s *sessions) begin(ctx context.Context, l *link) {
 }
 
 // lost is what happens when the active session is gone: the standby takes its place at once.
-// Without one, the first attempt at another scheduler is made at once too; those after it wait.
+// Without one, the first attempt at every other scheduler is made at once too, and each round
+// of all of them is followed by a longer wait.
 func (s *sessions) lost(ctx context.Context) {
 	was := s.active
 	s.active = nil
@@ -213,7 +214,7 @@ func (s *sessions) lost(ctx context.Context) {
 	switch {
 	case s.standby != nil:
 		s.promote(ctx)
-	case s.tries == 1:
+	case s.tries == 1 || s.tries%len(s.roster.all()) != 0:
 		s.connect(ctx)
 	default:
 		s.reopen.Reset(s.retry.NextBackOff())

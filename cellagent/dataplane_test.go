@@ -1,0 +1,250 @@
+package cellagent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker"
+)
+
+// call makes one request on the data plane.
+func (b *bench) call(method, target, token string, body []byte) *http.Response {
+	r := httptest.NewRequestWithContext(b.t.Context(), method, target, bytes.NewReader(body))
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	w := httptest.NewRecorder()
+	b.agent.server.Handler.ServeHTTP(w, r)
+	return w.Result()
+}
+
+// kindOf returns the kind of a problem document, "" of a success.
+func kindOf(t *testing.T, r *http.Response) api.Kind {
+	t.Helper()
+	if r.StatusCode < 300 {
+		return ""
+	}
+	if ct := r.Header.Get("Content-Type"); ct != "application/problem+json" {
+		t.Fatalf("status %d comes as %q", r.StatusCode, ct)
+	}
+	var p api.Error
+	if err := json.NewDecoder(r.Body).Decode(&p); err != nil {
+		t.Fatal(err)
+	}
+	if p.Status != r.StatusCode {
+		t.Fatalf("problem says %d, the answer %d", p.Status, r.StatusCode)
+	}
+	return p.Kind
+}
+
+func TestDataPlaneReadsWhatWasWritten(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.grant("m", time.Minute)
+		b.grant("d", time.Minute, func(l *api.Lease) { l.Kind, l.Use, l.Amount = api.KindBlock, "", 2<<20 })
+		synctest.Wait()
+		for _, id := range []api.LeaseID{"m", "d"} {
+			token, path := b.cluster.token(id), "/v1/leases/"+string(id)
+			if r := b.call("PUT", path+"?offset=100", token, []byte("hello")); r.StatusCode != http.StatusNoContent {
+				t.Fatalf("%s: write answers %d (%s)", id, r.StatusCode, kindOf(t, r))
+			}
+			r := b.call("GET", path+"?offset=98&length=9", token, nil)
+			got, err := io.ReadAll(r.Body)
+			if err != nil || string(got) != "\x00\x00hello\x00\x00" {
+				t.Fatalf("%s: read answers %q, %v", id, got, err)
+			}
+		}
+		r := b.call("GET", "/v1/leases/m", b.cluster.token("m"), nil)
+		if got, err := io.ReadAll(r.Body); err != nil || len(got) != 4096 {
+			t.Fatalf("a read of everything answers %d bytes, %v", len(got), err)
+		}
+	})
+}
+
+func TestDataPlaneBounds(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.grant("m", time.Minute)
+		b.grant("big", time.Minute, func(l *api.Lease) { l.Kind, l.Use, l.Amount = api.KindBlock, "", 4<<20 })
+		b.grant("c", time.Minute, func(l *api.Lease) { l.Kind, l.Use, l.Amount = api.KindCPU, "", 500 })
+		synctest.Wait()
+		tests := []struct {
+			name, method, target string
+			body                 []byte
+			want                 api.Kind
+		}{
+			{"last byte", "GET", "/v1/leases/m?offset=4095&length=1", nil, ""},
+			{"nothing at the end", "GET", "/v1/leases/m?offset=4096", nil, ""},
+			{"one too far", "GET", "/v1/leases/m?offset=4095&length=2", nil, api.InvalidArgument},
+			{"offset beyond", "GET", "/v1/leases/m?offset=4097", nil, api.InvalidArgument},
+			{"overflow", "GET", "/v1/leases/m?offset=9223372036854775807&length=1048576", nil, api.InvalidArgument},
+			{"negative", "GET", "/v1/leases/m?offset=-1", nil, api.InvalidArgument},
+			{"no number", "GET", "/v1/leases/m?offset=x", nil, api.InvalidArgument},
+			{"read too much", "GET", "/v1/leases/big?length=1048577", nil, api.TooLarge},
+			{"write beyond", "PUT", "/v1/leases/m?offset=4095", []byte("ab"), api.InvalidArgument},
+			{"write too much", "PUT", "/v1/leases/big", make([]byte, 1<<20+1), api.TooLarge},
+			{"write nothing", "PUT", "/v1/leases/m", nil, ""},
+			{"a cpu has no bytes", "GET", "/v1/leases/c", nil, api.CaveatFailed},
+			{"no such path", "GET", "/v1/lease", nil, api.NotFound},
+			{"no such method", "DELETE", "/v1/leases/m", nil, api.NotFound},
+		}
+		for _, tt := range tests {
+			id := strings.TrimPrefix(tt.target, "/v1/leases/")
+			id, _, _ = strings.Cut(id, "?")
+			if got := kindOf(t, b.call(tt.method, tt.target, b.cluster.token(api.LeaseID(id)), tt.body)); got != tt.want {
+				t.Errorf("%s: answered %q, want %q", tt.name, got, tt.want)
+			}
+		}
+	})
+}
+
+func TestTokenMatrix(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		l := b.grant("m", 10*time.Minute, func(l *api.Lease) { l.Generation = 2 })
+		b.grant("other", 10*time.Minute)
+		b.grant("short", 2*time.Second)
+		b.grant("freed", 10*time.Minute)
+		synctest.Wait()
+		now := anchoredWall(b.clock, time.Now())
+		elsewhere := func(cluster string, cell api.CellID) string {
+			broker, err := capbroker.New(capbroker.Config{ClusterID: cluster, Cell: cell, Now: now})
+			if err != nil {
+				t.Fatal(err)
+			}
+			lease := l
+			lease.CellID = cell
+			token, err := broker.Mint(lease, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return token
+		}
+		mint := func(change func(*api.Lease)) string {
+			lease := l
+			change(&lease)
+			token, err := b.agent.keeper.broker.Mint(lease, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return token
+		}
+		good := b.cluster.token("m")
+		freed := b.cluster.lease("freed")
+		freedToken := b.cluster.token("freed")
+		freed.State, freed.Reason = api.LeaseForcedTeardown, "revoked"
+		b.cluster.put(freed)
+		shortToken := b.cluster.token("short")
+		pass(1500 * time.Millisecond)
+		tests := []struct {
+			name, id, token string
+			want            api.Kind
+		}{
+			{"good", "m", good, ""},
+			{"none", "m", "", api.Unauthenticated},
+			{"garbage", "m", "v4.public.AAAA", api.BadSignature},
+			{"forged", "m", elsewhere("g-test", "local-1"), api.BadSignature},
+			{"one byte changed", "m", flip(good), api.BadSignature},
+			{"other cell", "m", elsewhere("g-test", "local-2"), api.WrongAudience},
+			{"other cluster", "m", elsewhere("g-else", "local-1"), api.BadSignature},
+			{"other lease", "m", b.cluster.token("other"), api.CaveatFailed},
+			{"stale generation", "m", mint(func(l *api.Lease) { l.Generation = 1 }), api.StaleGeneration},
+			{"stale epoch", "m", mint(func(l *api.Lease) { l.Epoch = 1 }), api.StaleEpoch},
+			{"revoked lease", "freed", freedToken, api.LeaseRevoked},
+			{"unknown lease", "nobody", good, api.NotFound},
+		}
+		for _, method := range []string{"GET", "PUT"} {
+			for _, tt := range tests {
+				if got := kindOf(t, b.call(method, "/v1/leases/"+tt.id, tt.token, nil)); got != tt.want {
+					t.Errorf("%s %s: answered %q, want %q", method, tt.name, got, tt.want)
+				}
+			}
+		}
+		pass(time.Second)
+		for _, method := range []string{"GET", "PUT"} {
+			got := kindOf(t, b.call(method, "/v1/leases/short", shortToken, nil))
+			if got != api.TokenExpired && got != api.LeaseExpiredKind {
+				t.Errorf("%s on an expired lease is answered %q", method, got)
+			}
+		}
+		pass(api.MaxTokenLife)
+		if got := kindOf(t, b.call("GET", "/v1/leases/m", good, nil)); got != api.TokenExpired {
+			t.Errorf("a token older than 300 s is answered %q", got)
+		}
+	})
+}
+
+// TestStoppedAgentServesNobodyLate is the agent that was stopped beyond a deadline: the first
+// request may come before the timer does.
+func TestStoppedAgentServesNobodyLate(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.grant("m", time.Minute)
+		synctest.Wait()
+		k := b.agent.keeper
+		k.mu.Lock()
+		h := k.held["m"]
+		h.deadline = b.clock.Now() // the timer does not know yet
+		k.mu.Unlock()
+		if got := kindOf(t, b.call("GET", "/v1/leases/m", b.cluster.token("m"), nil)); got != api.LeaseExpiredKind {
+			t.Errorf("answered %q, want lease_expired", got)
+		}
+	})
+}
+
+func TestSlowWriterDoesNotOutliveItsLease(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.grant("m", 2*time.Second)
+		synctest.Wait()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/v1/leases/m", &slowBody{wait: 3 * time.Second})
+		r.Header.Set("Authorization", "Bearer "+b.cluster.token("m"))
+		w := httptest.NewRecorder()
+		b.agent.server.Handler.ServeHTTP(w, r)
+		if got := kindOf(t, w.Result()); got != api.TokenExpired && got != api.LeaseExpiredKind {
+			t.Errorf("answered %q", got)
+		}
+	})
+}
+
+type slowBody struct {
+	wait time.Duration
+	done bool
+}
+
+func (s *slowBody) Read(p []byte) (int, error) {
+	if s.done {
+		return 0, io.EOF
+	}
+	s.done = true
+	time.Sleep(s.wait)
+	return copy(p, "late"), nil
+}
+
+func TestDataPlaneOverload(t *testing.T) {
+	p := &dataPlane{room: make(chan struct{}), log: hclog.NewNullLogger()}
+	w := httptest.NewRecorder()
+	p.handler().ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/v1/leases/m", nil))
+	r := w.Result()
+	if got := kindOf(t, r); got != api.Overloaded || r.Header.Get("Retry-After") != "1" {
+		t.Errorf("answered %q, retry after %q", got, r.Header.Get("Retry-After"))
+	}
+}
+
+// flip changes one character in the middle of a token.
+func flip(s string) string {
+	b := []byte(s)
+	i := len(b) / 2
+	if b[i] == 'A' {
+		b[i] = 'B'
+	} else {
+		b[i] = 'A'
+	}
+	return string(b)
+}

@@ -1,0 +1,148 @@
+package cellagent
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/client"
+	"github.com/grafos/grafos/capbroker"
+	"github.com/grafos/grafos/capbroker/pki"
+	"github.com/grafos/grafos/cellagent/binding"
+	"github.com/grafos/grafos/cellagent/tasklet"
+)
+
+// Open starts a cell: it takes the directory, wipes what an earlier agent left, reads the
+// hardware and starts the data plane, and returns. Registering and everything after it goes on
+// behind it, for as long as it takes; Wait tells when it cannot. ctx bounds Open and is what
+// Wait watches; Close ends the agent.
+func Open(ctx context.Context, c Config) (*Agent, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("check cell config: %w", err)
+	}
+	d, err := openDeps(ctx, c)
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return start(ctx, c, d)
+}
+
+// openDeps opens the real things. What was opened before it failed is in the answer too.
+func openDeps(ctx context.Context, c Config) (deps, error) {
+	var d deps
+	lock, err := lockDir(c.Dir)
+	if err != nil {
+		return d, err
+	}
+	d.release = lock.release
+	if err := wipe(c.Dir); err != nil {
+		return d, err
+	}
+	clock, err := openBootClock()
+	if err != nil {
+		return d, err
+	}
+	d.clock = clock
+	d.dial = dialerOf(c)
+	broker, err := capbroker.New(capbroker.Config{ClusterID: c.ClusterID, Cell: c.CellID, Now: anchoredWall(clock, time.Now())})
+	if err != nil {
+		return d, fmt.Errorf("open broker: %w", err)
+	}
+	d.broker = tokenBroker{broker}
+	if d.modules, err = openModules(filepath.Join(c.Dir, dirModules), modulesMost); err != nil {
+		return d, err
+	}
+	if err := d.openRunner(ctx, c); err != nil {
+		return d, err
+	}
+	if err := d.openHost(ctx, c); err != nil {
+		return d, err
+	}
+	return d, d.openListener(ctx, c)
+}
+
+// openRunner starts the tasklet runner, and takes from it how workers are confined.
+func (d *deps) openRunner(ctx context.Context, c Config) error {
+	r, err := tasklet.Open(ctx, tasklet.Config{
+		Exe: c.Exe, Args: c.Args, Dir: filepath.Join(c.Dir, dirCompiled), Log: c.Log.Named("tasklet"),
+	})
+	if err != nil {
+		return fmt.Errorf("open tasklet runner: %w", err)
+	}
+	d.runner = r
+	at := place{zone: c.Zone, rack: c.Rack, labels: c.Labels, isolation: r.Isolation()}
+	d.probe = func(ctx context.Context) (api.Inventory, error) { return probeHost(ctx, c.Dir, at) }
+	return nil
+}
+
+// openHost opens the bindings over what the hardware has now.
+func (d *deps) openHost(ctx context.Context, c Config) error {
+	inv, err := d.probe(ctx)
+	if err != nil {
+		return fmt.Errorf("read inventory: %w", err)
+	}
+	block, err := blockCapacity(ctx, c.Dir, c.BlockBytes, c.Reserve.Block)
+	if err != nil {
+		return fmt.Errorf("read disk of %s: %w", c.Dir, err)
+	}
+	most := capacityOf(inv, c.Reserve, block)
+	d.capacity = func(inv api.Inventory) api.Resources { return least(capacityOf(inv, c.Reserve, block), most) }
+	h, err := binding.Open(binding.Options{
+		Dir: filepath.Join(c.Dir, dirBindings), Capacity: most, Log: c.Log.Named("binding"),
+	})
+	if err != nil {
+		return fmt.Errorf("open bindings: %w", err)
+	}
+	d.host = bindingHost{h}
+	return nil
+}
+
+// openListener opens the data plane with the cell's certificate. Clients need none: the
+// capability token is their proof.
+func (d *deps) openListener(ctx context.Context, c Config) error {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", c.DataBind)
+	if err != nil {
+		return fmt.Errorf("listen for data: %w", err)
+	}
+	d.listener = tls.NewListener(l, pki.ServerTLS(pki.ServerOptions{
+		Cert: c.Credential, Roots: c.Roots, ClusterID: c.ClusterID, Clients: tls.VerifyClientCertIfGiven,
+		NextProtos: []string{"h2", "http/1.1"}, Log: c.Log.Named("data"),
+	}))
+	return nil
+}
+
+// dialerOf makes clients that prove the cell and accept schedulers of its cluster only.
+func dialerOf(c Config) dialer {
+	return func(urls []string, timeout time.Duration) (Fabric, error) {
+		return client.New(client.Config{
+			URLs: urls, Timeout: timeout, Log: c.Log.Named("client"), UserAgent: "grafos-cell-agent/" + c.Version,
+			TLS: pki.ClientTLS(pki.ClientOptions{
+				Cert: c.Credential, Roots: c.Roots, ClusterID: c.ClusterID, Server: api.RoleScheduler,
+			}),
+		})
+	}
+}
+
+// tokenBroker is a capbroker.Broker whose claims are an interface.
+type tokenBroker struct{ *capbroker.Broker }
+
+// Verify verifies a token.
+func (b tokenBroker) Verify(token string) (claims, error) { return b.Broker.Verify(token) }
+
+// bindingHost is a binding.Host whose bindings are an interface.
+type bindingHost struct{ *binding.Host }
+
+// Bind opens a binding.
+func (h bindingHost) Bind(l api.Lease) (opened, error) {
+	b, err := h.Host.Bind(l)
+	if err != nil {
+		return nil, err // and no binding: a nil inside an interface is not nil
+	}
+	return b, nil
+}

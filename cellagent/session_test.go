@@ -1,0 +1,339 @@
+package cellagent
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/grafos/grafos/api"
+)
+
+func TestOneActiveAndOneStandby(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		pass(10 * time.Second)
+		active, standby := b.cluster.holder()
+		if active == "" || standby == "" || active == standby {
+			t.Fatalf("active %q, standby %q: want two different ones", active, standby)
+		}
+		watches := 0
+		for _, n := range b.cluster.nodes {
+			watches += len(n.watches)
+		}
+		if watches != 2 {
+			t.Fatalf("%d sessions were opened, want 2", watches)
+		}
+	})
+}
+
+func TestStandbyIsPromotedAtOnce(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.grant("l0", time.Minute)
+		pass(time.Second)
+		for round := range 4 {
+			active, standby := b.cluster.holder()
+			before := b.cluster.nodes[standby].reports
+			b.cluster.kill(active)
+			synctest.Wait() // no time passes
+			if now, _ := b.cluster.holder(); now != standby {
+				t.Fatalf("round %d: after the end of %s the session is at %q, want at %s at once", round, active, now, standby)
+			}
+			last := b.cluster.nodes[standby].watches
+			if w := last[len(last)-1]; w.After < b.cluster.lease("l0").Modified || w.Standby {
+				t.Fatalf("the promoted session asks for what is after %d (standby %t)", w.After, w.Standby)
+			}
+			if b.cluster.nodes[standby].reports == before {
+				t.Fatal("the new session heard nothing at once")
+			}
+			b.cluster.revive(active)
+			pass(10 * time.Second)
+		}
+	})
+}
+
+func TestReconnectsAfterLosingEverybody(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		for u := range b.cluster.nodes {
+			b.cluster.kill(u)
+		}
+		pass(time.Minute)
+		b.cluster.revive("https://s3")
+		pass(3 * retryMost / 2) // one wait, with its jitter
+		if active, _ := b.cluster.holder(); active != "https://s3" {
+			t.Fatalf("active is %q, want the only scheduler there is", active)
+		}
+		b.cluster.revive("https://s1")
+		pass(2 * 3 * retryMost / 2) // two of them are down
+		if _, standby := b.cluster.holder(); standby != "https://s1" {
+			t.Fatalf("standby is %q, want the other one", standby)
+		}
+	})
+}
+
+func TestLearnsSchedulers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, "https://s1")
+		b.start()
+		defer b.close()
+		if _, standby := b.cluster.holder(); standby != "" {
+			t.Fatalf("a standby at %s, with one scheduler", standby)
+		}
+		b.cluster.mu.Lock()
+		b.cluster.nodes["https://s9"] = &node{url: "https://s9", up: true, down: make(chan struct{})}
+		b.cluster.mu.Unlock()
+		b.grant("l1", time.Minute) // some news
+		synctest.Wait()
+		if _, standby := b.cluster.holder(); standby != "https://s9" {
+			t.Fatalf("standby is %q, want the one that was learned", standby)
+		}
+	})
+}
+
+func TestClosingMessagePromotes(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		pass(time.Second)
+		active, standby := b.cluster.holder()
+		b.cluster.nodes[active].push <- api.Desired{Index: b.cluster.index, Closing: "has not heard its leader"}
+		synctest.Wait()
+		if now, _ := b.cluster.holder(); now != standby {
+			t.Fatalf("the session is at %q, want at %s", now, standby)
+		}
+	})
+}
+
+func TestRegistersUntilAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		tries := 0
+		b.cluster.register = func() error {
+			if tries++; tries < 20 {
+				return api.Refuse(api.NoLeader, "not yet")
+			}
+			return nil
+		}
+		b.start()
+		defer b.close()
+		pass(2 * time.Minute)
+		if active, _ := b.cluster.holder(); active == "" || tries != 20 {
+			t.Fatalf("after %d tries the session is at %q", tries, active)
+		}
+	})
+}
+
+func TestRevokedIdentityStops(t *testing.T) {
+	for _, kind := range []api.Kind{api.IdentityRevoked, api.IdentityMismatch} {
+		t.Run("register "+string(kind), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				b.cluster.register = func() error { return api.Refuse(kind, "no") }
+				b.start()
+				defer b.close()
+				if err := b.agent.Wait(); api.KindOf(err) != kind {
+					t.Fatalf("wait answers %v, want %s", err, kind)
+				}
+			})
+		})
+		t.Run("report "+string(kind), func(t *testing.T) {
+			inBubble(t, func(t *testing.T, b *bench) {
+				b.cluster.judge = func(api.Report) (*api.ReportAnswer, error) { return nil, api.Refuse(kind, "no") }
+				if err := b.agent.Wait(); api.KindOf(err) != kind {
+					t.Fatalf("wait answers %v, want %s", err, kind)
+				}
+			})
+		})
+	}
+}
+
+func TestStaleEpochRegistersAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.grant("l1", time.Minute)
+		synctest.Wait()
+		b.cluster.change(func() { b.cluster.epoch += 5; b.cluster.agents = nil }) // a recovery jumped ahead
+		pass(5 * time.Second)
+		b.grant("l2", time.Minute)
+		synctest.Wait()
+		if got := b.cluster.lease("l2"); got.BoundGeneration != 1 {
+			t.Fatal("nothing is bound after the epoch moved")
+		}
+		if !b.host.bound("l1") {
+			t.Fatal("what was held was lost by registering again")
+		}
+		if r := b.lastReport(); r.Epoch != b.cluster.epoch {
+			t.Fatalf("reports speak in epoch %d, want %d", r.Epoch, b.cluster.epoch)
+		}
+	})
+}
+
+func TestHeartbeats(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.cluster.mu.Lock()
+		b.cluster.reports = nil
+		b.cluster.mu.Unlock()
+		pass(10*time.Second + time.Millisecond)
+		b.cluster.mu.Lock()
+		defer b.cluster.mu.Unlock()
+		if n := len(b.cluster.reports); n < 39 || n > 41 {
+			t.Errorf("%d heartbeats in 10 s, want one every 250 ms", n)
+		}
+		last := uint64(0)
+		for _, r := range b.cluster.reports {
+			h := r.Heartbeat
+			if h == nil || h.Seq <= last || h.Stamp.BootID != "boot-1" {
+				t.Fatalf("heartbeat %+v after sequence %d", h, last)
+			}
+			last = h.Seq
+		}
+	})
+}
+
+func TestHeartbeatsGoOnWhileAReportHangs(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		pass(time.Second)
+		beats := 0
+		hang := make(chan struct{})
+		b.cluster.judge = func(r api.Report) (*api.ReportAnswer, error) {
+			beats++
+			if len(r.Bound) > 0 {
+				<-hang // waits for a leader, and does not look at its context
+			}
+			return nil, nil
+		}
+		time.AfterFunc(time.Second, func() { close(hang) })
+		b.grant("l1", time.Minute)
+		pass(5 * time.Second)
+		if got := b.cluster.lease("l1"); got.BoundGeneration != 1 {
+			t.Fatal("the bound report was lost")
+		}
+		if beats < 10 {
+			t.Fatalf("%d reports in 5 s", beats)
+		}
+	})
+}
+
+func TestFailingReportsChangeTheScheduler(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		pass(time.Second)
+		active, standby := b.cluster.holder()
+		before := b.cluster.nodes[standby].reports
+		deaf := b.cluster.nodes[active]
+		b.cluster.judge = func(api.Report) (*api.ReportAnswer, error) {
+			b.cluster.mu.Lock()
+			defer b.cluster.mu.Unlock()
+			if deaf.active > 0 { // its watch lives, its reports do not
+				return nil, context.DeadlineExceeded
+			}
+			return nil, nil
+		}
+		pass(5 * time.Second)
+		if b.cluster.nodes[standby].reports == before {
+			t.Fatal("reports go on failing at the same scheduler")
+		}
+	})
+}
+
+func TestInventoryIsReported(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.cluster.mu.Lock()
+		defer b.cluster.mu.Unlock()
+		for _, r := range b.cluster.reports {
+			if r.Inventory != nil {
+				if got := r.Inventory.Capacity; got != (api.Resources{CPU: 4000, Mem: 8 << 30, Block: 1 << 20}) {
+					t.Fatalf("capacity is %+v", got)
+				}
+				return
+			}
+		}
+		t.Fatal("no inventory was reported")
+	})
+}
+
+func TestPoisonedReportIsSentInParts(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.cluster.judge = func(r api.Report) (*api.ReportAnswer, error) {
+			for _, l := range r.Bound {
+				if l.LeaseID == "l3" {
+					return nil, api.Refuse(api.InvalidArgument, "no such thing")
+				}
+			}
+			return nil, nil
+		}
+		for _, id := range []string{"l1", "l2", "l3", "l4", "l5"} {
+			b.grant(id, time.Hour)
+		}
+		pass(time.Minute)
+		for _, id := range []api.LeaseID{"l1", "l2", "l4", "l5"} {
+			if b.cluster.lease(id).BoundGeneration != 1 {
+				t.Errorf("%s was held back by another lease's report", id)
+			}
+		}
+	})
+}
+
+func TestManyEffectsAreBounded(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *bench) {
+		b.cluster.change(func() {
+			for i := range 1000 {
+				id := api.LeaseID("l" + string(rune('a'+i%26)) + string(rune('a'+i/26)))
+				b.cluster.leases[id] = api.Lease{
+					ID: id, Tenant: "acme", Provider: "local", CellID: "local-1", Kind: api.KindCPU, Amount: 1, State: api.LeaseActive,
+					Generation: 1, Epoch: uint64(i), TTLMs: 60000, Stamp: stampOf(b.clock), Modified: b.cluster.index,
+				}
+			}
+		})
+		pass(100 * time.Millisecond)
+		b.cluster.mu.Lock()
+		defer b.cluster.mu.Unlock()
+		for id, l := range b.cluster.leases {
+			if l.BoundGeneration != 1 {
+				t.Fatalf("%s is not bound", id)
+			}
+		}
+		for _, r := range b.cluster.reports {
+			if len(r.Bound) > api.MaxReportItems {
+				t.Fatalf("a report has %d items", len(r.Bound))
+			}
+		}
+	})
+}
+
+func TestRoster(t *testing.T) {
+	r := newRoster([]string{"a", "b"})
+	if got := r.all(); len(got) != 2 {
+		t.Fatalf("all is %v", got)
+	}
+	if r.learn(nil) || !r.learn([]string{"c", "d", "a"}) || r.learn([]string{"a", "d", "c"}) {
+		t.Fatal("learn tells changes wrongly")
+	}
+	if got := r.all(); !slices.Equal(got[3:], []string{"b"}) {
+		t.Fatalf("all is %v, want the learned ones first and b last", got)
+	}
+	if u, ok := r.after("c", "c", true); !ok || u == "c" || u == "b" {
+		t.Fatalf("a live one other than c is %q", u)
+	}
+	seen := map[string]bool{}
+	u := "a"
+	for range 4 {
+		u, _ = r.after(u, "", false)
+		seen[u] = true
+	}
+	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, []string{"a", "b", "c", "d"}) {
+		t.Fatalf("going round visits %v", got)
+	}
+	if _, ok := newRoster([]string{"a"}).after("a", "a", false); ok {
+		t.Fatal("there is another one than the only one")
+	}
+}
+
+func TestPermanentErrors(t *testing.T) {
+	for _, err := range []error{errors.New("disk"), api.Refuse(api.NoLeader, "x"), api.Refuse(api.DigestMismatch, "x")} {
+		if got := permanent(err); got != err {
+			t.Errorf("%v is taken for permanent", err)
+		}
+	}
+	if err := api.Refuse(api.NotFound, "x"); permanent(err) == error(err) {
+		t.Error("not_found is tried again")
+	}
+}
