@@ -63,8 +63,8 @@ function reason(requirement: Requirement, code: string, message: string, seconds
 }
 
 const silent = (s: number, limit: string): Reason[] => [
-  reason('healthy_cell', 'heartbeat_overdue', `last heartbeat ${s}s ago, limit ${limit}`, s - 3, 'check that the host is up, that grafos cell-agent runs and that it reaches a scheduler'),
-  reason('outbound_registered', 'session_lost', `last session ended ${s}s ago, limit ${limit}`, s - 3, "check the agent's --fabric addresses, its network path out, and its log"),
+  reason('healthy_cell', 'heartbeat_overdue', `last heartbeat ${limit} ago, limit ${limit}`, s - 3, 'check that the host is up, that grafos cell-agent runs and that it reaches a scheduler'),
+  reason('outbound_registered', 'session_lost', `last session ended ${limit} ago, limit ${limit}`, s - 3, "check the agent's --fabric addresses, its network path out, and its log"),
 ];
 
 const warming = [reason('healthy_cell', 'warming_up', '1.2s of 30s of steady heartbeats', 4, 'wait: the cell is ready when its heartbeats have been steady for the warm-up')];

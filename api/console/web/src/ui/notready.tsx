@@ -1,3 +1,4 @@
+import { useSignal } from '@preact/signals';
 import { Fragment } from 'preact';
 import { notReadyCells, reasonsOf, reasonTone } from '../model/cells';
 import { evidence } from '../model/evidence';
@@ -8,9 +9,13 @@ import { Copy } from './copy';
 import { useHeld } from './held';
 import { Pieces } from './pieces';
 
+/** Cells drawn at first: when a whole provider falls silent, the worst are enough to begin with. */
+const page = 50;
+
 /** Every cell that should take work and does not, with every reason. */
 export function NotReady({ cells, skew, several }: { cells: Cell[]; skew: number; several: boolean }) {
   const wanted = notReadyCells(cells, Date.now() + skew);
+  const limit = useSignal(page);
   const byCell = new Map(wanted.map((c) => [c.cell_id, c]));
   const { order, hold } = useHeld(wanted.map((c) => c.cell_id));
   return (
@@ -23,21 +28,28 @@ export function NotReady({ cells, skew, several }: { cells: Cell[]; skew: number
           {cells.length === 0 ? 'There is no cell yet.' : 'Every cell meets all six requirements.'}
         </p>
       ) : (
-        <table class="notready" role="table" data-testid="notready" {...hold}>
-          <thead role="rowgroup">
-            <tr role="row">
-              {['cell', 'unmet', 'code', 'evidence', 'since', 'do this', 'leases'].map((h) => (
-                <th key={h} role="columnheader" scope="col" class={h === 'leases' ? 'num' : undefined}>
-                  {h}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          {order.map((id) => {
-            const c = byCell.get(id);
-            return c && <Reasons key={id} of={c} skew={skew} several={several} />;
-          })}
-        </table>
+        <>
+          <table class="notready" role="table" data-testid="notready" {...hold}>
+            <thead role="rowgroup">
+              <tr role="row">
+                {['cell', 'unmet', 'code', 'evidence', 'since', 'do this', 'leases'].map((h) => (
+                  <th key={h} role="columnheader" scope="col" class={h === 'leases' ? 'num' : undefined}>
+                    {h}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            {order.slice(0, limit.value).map((id) => {
+              const c = byCell.get(id);
+              return c && <Reasons key={id} of={c} skew={skew} several={several} />;
+            })}
+          </table>
+          {order.length > limit.value && (
+            <button type="button" class="more" onClick={() => (limit.value = Infinity)}>
+              show the other {order.length - limit.value}
+            </button>
+          )}
+        </>
       )}
     </section>
   );
