@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/cmd/grafos/internal/ui"
@@ -18,7 +19,7 @@ import (
 // Bounds of one exchange with a cell. Longer transfers are several of them, so that a
 // token that ends half way is replaced and nothing is held whole in memory.
 const (
-	maxTransfer     = 4 << 20
+	maxTransfer     = 1 << 20 // what a cell takes at once
 	maxCellProblem  = 1 << 20
 	maxLeaseTokenIn = 16 << 10
 )
@@ -141,17 +142,36 @@ func (b *binding) write(ctx context.Context, r io.Reader, offset int64) (int64, 
 	}
 }
 
-// exchange is one request to the cell. A token that ran out is replaced once.
+// exchange is one request to the cell. A token that ran out is replaced once; a cell that
+// is busy is asked again a few times, at the pace that it names.
 func (b *binding) exchange(ctx context.Context, method string, offset, length int64, data []byte) (io.ReadCloser, error) {
-	body, err := b.once(ctx, method, offset, length, data)
-	if b.own || !replaceable(api.KindOf(err)) {
-		return body, err
+	replaced := b.own
+	for busy := 0; ; {
+		body, err := b.once(ctx, method, offset, length, data)
+		kind := api.KindOf(err)
+		switch {
+		case kind == api.Overloaded && busy < maxBusy:
+			busy++
+			wait := max(api.Problem(err).RetryAfterMs, minBusyMs) * int64(busy)
+			if !ui.Sleep(ctx, time.Duration(wait)*time.Millisecond) {
+				return nil, err
+			}
+		case replaceable(kind) && !replaced:
+			replaced = true
+			if err := b.refresh(ctx); err != nil {
+				return nil, err
+			}
+		default:
+			return body, err
+		}
 	}
-	if err := b.refresh(ctx); err != nil {
-		return nil, err
-	}
-	return b.once(ctx, method, offset, length, data)
 }
+
+// How often a busy cell is asked again, and the least pause before it.
+const (
+	maxBusy   = 8
+	minBusyMs = 20
+)
 
 // replaceable reports whether a fresh token may help: the one at hand ran out, or a
 // renewal voided it.

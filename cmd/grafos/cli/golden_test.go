@@ -124,7 +124,7 @@ func golden(t *testing.T, path string, args []string) {
 func goldenRun(t *testing.T, args []string, columns string, extra []string) result {
 	t.Helper()
 	r := newRig(t)
-	r.http = r.cellServer(t, []byte("hello region"))
+	r.http = r.cellServer(append([]byte("hello"), make([]byte, 64<<10-5)...))
 	r.stdin = strings.NewReader("DATA")
 	r.env["GRAFOS_FORCE_TTY"] = columns
 	return r.run(append(append([]string{}, args...), extra...)...)

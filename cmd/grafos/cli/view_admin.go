@@ -10,7 +10,7 @@ import (
 )
 
 func tenantsView(p *ui.Page, tenants []api.TenantUsage, now time.Time) {
-	t := ui.Table{Head: []string{"TENANT", "CPU", "MEM", "BLOCK", "NET", "GPU", "LEASES", "AGE"}}
+	t := ui.Table{Header: []string{"TENANT", "CPU", "MEM", "BLOCK", "NET", "GPU", "LEASES", "AGE"}}
 	for _, v := range tenants {
 		p.Name(string(v.ID))
 		row := []ui.Cell{ui.ID(v.ID)}

@@ -10,9 +10,9 @@ import (
 )
 
 func cellsView(p *ui.Page, cells []api.Cell, now time.Time) {
-	t := ui.Table{Head: []string{"CELL", "PROVIDER", "STATE", "READY", "ZONE", "CPU FREE", "MEM FREE", "GPU FREE", "LEASES", "SEEN", "WHY NOT"}}
+	t := ui.Table{Header: []string{"CELL", "PROVIDER", "STATE", "READY", "ZONE", "CPU FREE", "MEM FREE", "GPU FREE", "LEASES", "SEEN", "WHY NOT"}}
 	if p.Wide {
-		t.Head = append(t.Head, "BLOCK FREE", "NET FREE", "RACK", "VERSION", "SESSION", "EPOCH", "CERT ENDS", "CONFORMANCE", "DATA PLANE")
+		t.Header = append(t.Header, "BLOCK FREE", "NET FREE", "RACK", "VERSION", "SESSION", "EPOCH", "CERT ENDS", "CONFORMANCE", "DATA PLANE")
 	}
 	for _, c := range cells {
 		p.Name(string(c.CellID))
@@ -22,7 +22,7 @@ func cellsView(p *ui.Page, cells []api.Cell, now time.Time) {
 			ui.Share(api.KindCPU, c.Free.CPU, c.Capacity.CPU),
 			ui.Share(api.KindMem, c.Free.Mem, c.Capacity.Mem),
 			ui.Share(api.KindGPU, c.Free.GPU, c.Capacity.GPU),
-			ui.ID(strconv.Itoa(c.Leases)), ui.Age(now, c.LastSeen), ui.T(whyNot(c)),
+			ui.ID(strconv.Itoa(c.Leases)), ui.Age(now, c.LastSeen), whyCell(p, c),
 		}
 		if p.Wide {
 			row = append(row,
@@ -34,6 +34,22 @@ func cellsView(p *ui.Page, cells []api.Cell, now time.Time) {
 	}
 	emptyNote(p, len(cells), "no cell has registered yet")
 	p.Table(t)
+}
+
+// whyWidth is the least width at which the reasons have room as sentences; below it they
+// are their codes.
+const whyWidth = 150
+
+func whyCell(p *ui.Page, c api.Cell) ui.Cell {
+	whole := whyNot(c)
+	if p.Wide || p.Width >= whyWidth || len(c.Reasons) == 0 {
+		return ui.Cell{Text: whole}
+	}
+	codes := make([]string, len(c.Reasons))
+	for i, r := range c.Reasons {
+		codes[i] = r.Code
+	}
+	return ui.Cell{Text: strings.Join(codes, "; "), Raw: whole}
 }
 
 // whyNot is every reason of a cell on one line, the requirement where none is told.

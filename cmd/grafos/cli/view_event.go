@@ -22,7 +22,7 @@ func eventView(p *ui.Page, e api.Event) {
 		ui.Span{Text: pad(e.Time.UTC().Format("15:04:05.000"), 12) + "  ", Style: ui.Dim},
 		ui.Span{Text: pad(e.Type, 18) + "  ", Style: eventStyle(e.Type)},
 		ui.Span{Text: strings.Join(subjects(e), "  ")},
-		ui.Span{Text: "  " + e.Identity, Style: ui.Dim},
+		ui.Span{Text: byText(e.Identity), Style: ui.Dim},
 	)
 }
 
@@ -38,6 +38,13 @@ func subjects(e api.Event) []string {
 		}
 	}
 	return out
+}
+
+func byText(identity string) string {
+	if identity == "" {
+		return ""
+	}
+	return "  by " + identity
 }
 
 func eventStyle(kind string) ui.Style {

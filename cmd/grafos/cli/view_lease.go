@@ -9,9 +9,9 @@ import (
 )
 
 func leasesView(p *ui.Page, leases []api.Lease, now time.Time) {
-	t := ui.Table{Head: []string{"LEASE", "KIND", "AMOUNT", "STATE", "TENANT", "CELL", "RUN", "ENDS"}}
+	t := ui.Table{Header: []string{"LEASE", "KIND", "AMOUNT", "STATE", "TENANT", "CELL", "RUN", "ENDS"}}
 	if p.Wide {
-		t.Head = append(t.Head, "PROVIDER", "PRIORITY", "GENERATION", "EPOCH", "REASON", "GRANTED", "COORDINATE")
+		t.Header = append(t.Header, "PROVIDER", "PRIORITY", "GENERATION", "EPOCH", "REASON", "GRANTED", "COORDINATE")
 	}
 	for _, l := range leases {
 		p.Name(string(l.ID))
@@ -33,7 +33,7 @@ func leasesView(p *ui.Page, leases []api.Lease, now time.Time) {
 // grantsView is the answer to a request. Tokens are not for a screen: they are in the JSON
 // answer, and lease token gets a fresh one.
 func grantsView(p *ui.Page, set api.GrantSet, now time.Time) {
-	t := ui.Table{Head: []string{"LEASE", "KIND", "AMOUNT", "CELL", "ENDS", "COORDINATE"}}
+	t := ui.Table{Header: []string{"LEASE", "KIND", "AMOUNT", "CELL", "ENDS", "COORDINATE"}}
 	for _, g := range set.Leases {
 		p.Name(string(g.ID))
 		t.Row(ui.ID(g.ID), ui.ID(g.Kind), ui.AmountCell(g.Kind, g.Amount), ui.ID(g.CellID), ends(g.Lease, now), orDash(g.Coordinate))

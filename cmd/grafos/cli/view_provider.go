@@ -13,9 +13,9 @@ import (
 func admits(r api.RuntimeReadiness) bool { return r == api.ProviderReady || r == api.ProviderDegraded }
 
 func providersView(p *ui.Page, providers []api.ProviderSummary) {
-	t := ui.Table{Head: []string{"PROVIDER", "READINESS", "READY", "CPU FREE", "MEM FREE", "GPU FREE", "LEASES", "ADMITS"}}
+	t := ui.Table{Header: []string{"PROVIDER", "READINESS", "READY", "CPU FREE", "MEM FREE", "GPU FREE", "LEASES", "ADMITS"}}
 	if p.Wide {
-		t.Head = append(t.Head, "BLOCK FREE", "NET FREE", "OWNERSHIP")
+		t.Header = append(t.Header, "BLOCK FREE", "NET FREE", "OWNERSHIP")
 	}
 	for _, v := range providers {
 		p.Name(string(v.Provider))
@@ -66,9 +66,9 @@ const matrixWidth = 116
 // matrix is the six requirements of every cell. A narrow terminal has them in one column.
 func matrix(p *ui.Page, cells []api.Cell, now time.Time) ui.Table {
 	narrow := p.Terminal && p.Width < matrixWidth && !p.Wide
-	t := ui.Table{Head: []string{"CELL", "STATE", "READY", "CODE", "RECORD", "IDENT", "HEALTHY", "INVENT", "OUTB", "CPU FREE", "MEM FREE", "LEASES", "SEEN"}}
+	t := ui.Table{Header: []string{"CELL", "STATE", "READY", "CODE", "RECORD", "IDENT", "HEALTHY", "INVENT", "OUTB", "CPU FREE", "MEM FREE", "LEASES", "SEEN"}}
 	if narrow {
-		t.Head = []string{"CELL", "STATE", "READY", "CRIHVO", "CPU FREE", "MEM FREE", "LEASES", "SEEN"}
+		t.Header = []string{"CELL", "STATE", "READY", "CRIHVO", "CPU FREE", "MEM FREE", "LEASES", "SEEN"}
 	}
 	for _, c := range cells {
 		p.Name(string(c.CellID))

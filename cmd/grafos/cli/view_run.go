@@ -10,9 +10,9 @@ import (
 )
 
 func runsView(p *ui.Page, runs []api.Run, now time.Time) {
-	t := ui.Table{Head: []string{"RUN", "TASKLET", "STATE", "EXIT", "TENANT", "CELL", "TOOK", "AGE"}}
+	t := ui.Table{Header: []string{"RUN", "TASKLET", "STATE", "EXIT", "TENANT", "CELL", "TOOK", "AGE"}}
 	if p.Wide {
-		t.Head = append(t.Head, "PROVIDER", "ATTEMPT", "FUEL", "MODULE", "FINAL", "FAILURE")
+		t.Header = append(t.Header, "PROVIDER", "ATTEMPT", "FUEL", "MODULE", "FINAL", "FAILURE")
 	}
 	for _, r := range runs {
 		p.Name(string(r.ID))
@@ -78,7 +78,7 @@ func runView(p *ui.Page, r api.RunAnswer, now time.Time) {
 	}
 	if len(r.Leases) > 0 {
 		p.Gap()
-		t := ui.Table{Head: []string{"LEASE", "KIND", "AMOUNT", "STATE", "ENDS"}}
+		t := ui.Table{Header: []string{"LEASE", "KIND", "AMOUNT", "STATE", "ENDS"}}
 		for _, l := range r.Leases {
 			t.Row(ui.ID(l.ID), ui.ID(l.Kind), ui.AmountCell(l.Kind, l.Amount), ui.ID(l.State).In(leaseStyle(l.State)), ends(l, now))
 		}
@@ -124,10 +124,10 @@ func artifactsView(p *ui.Page, artifacts []artifactDocument) {
 }
 
 func artifactTable(artifacts []artifactDocument) ui.Table {
-	t := ui.Table{Head: []string{"ARTIFACT", "SIZE", "DIGEST"}}
+	t := ui.Table{Header: []string{"ARTIFACT", "SIZE", "DIGEST"}}
 	saved := len(artifacts) > 0 && artifacts[0].Path != ""
 	if saved {
-		t.Head = append(t.Head, "WRITTEN TO")
+		t.Header = append(t.Header, "WRITTEN TO")
 	}
 	for _, a := range artifacts {
 		row := []ui.Cell{ui.ID(a.Name), ui.V(api.FormatSize(a.Size), strconv.FormatInt(a.Size, 10)), shortDigest(a.Digest)}

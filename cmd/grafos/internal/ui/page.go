@@ -110,8 +110,12 @@ func (ln line) render(w *strings.Builder, l layout) {
 	if !l.terminal {
 		return
 	}
-	for _, s := range ln {
-		w.WriteString(l.paint(s.Style, Clean(s.Text)))
+	for i, s := range ln {
+		text := Clean(s.Text)
+		if i == len(ln)-1 {
+			text = strings.TrimRight(text, " ")
+		}
+		w.WriteString(l.paint(s.Style, text))
 	}
 	w.WriteByte('\n')
 }

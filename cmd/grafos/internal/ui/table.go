@@ -10,8 +10,8 @@ import (
 // Table is rows under headings. A terminal gets aligned columns that fit its width, a
 // pipe gets tab-separated values without headings, whole.
 type Table struct {
-	Head []string
-	Rows [][]Cell
+	Header []string
+	Rows   [][]Cell
 	// Indent moves the table right on a terminal.
 	Indent int
 }
@@ -31,8 +31,8 @@ func (t Table) render(w *strings.Builder, l layout) {
 	}
 	var buf bytes.Buffer
 	printer := tableprinter.New(&buf, true, l.width-t.Indent)
-	if len(t.Head) > 0 {
-		printer.AddHeader(t.Head, tableprinter.WithTruncate(nil), tableprinter.WithColor(l.brush(Dim)))
+	if len(t.Header) > 0 {
+		printer.AddHeader(t.Header, tableprinter.WithTruncate(nil), tableprinter.WithColor(l.brush(Dim)))
 	}
 	for _, row := range t.Rows {
 		for _, c := range row {
