@@ -67,7 +67,7 @@ func New(o Options) *Machine {
 	if o.EventRing <= 0 {
 		o.EventRing = DefaultEventRing
 	}
-	m := &Machine{opts: o, topics: topics{chans: map[Topic]chan struct{}{}}, ring: ring{limit: o.EventRing}}
+	m := &Machine{opts: o, topics: topics{chans: map[Topic]chan struct{}{}, newest: map[Topic]uint64{}}, ring: ring{limit: o.EventRing}}
 	cd, err := newCodec()
 	if err != nil {
 		m.stop(err) // the options are constants: a test would have told
@@ -85,6 +85,10 @@ func (m *Machine) View() *View { return m.view.Load() }
 // waits takes it before the view, so that no change falls between. It may be closed without a
 // change: look again.
 func (m *Machine) Changed(t Topic) <-chan struct{} { return m.topics.changed(t) }
+
+// LastChange returns the index at which one of the topics that are always there last
+// changed on this node, or a later one.
+func (m *Machine) LastChange(t Topic) uint64 { return m.topics.lastChange(t) }
 
 // WaitIndex returns when a view at or past index is there, ctx has ended, or the machine has
 // stopped. Raft's own entries have no view: index is one that an entry of ours had.
@@ -185,7 +189,7 @@ func (m *Machine) publish() {
 	}
 	m.fingerprints = append(m.fingerprints, api.Fingerprint{Index: s.meta.Index, Hash: s.meta.Fingerprint})
 	m.mu.Unlock()
-	m.topics.fire(s.touched)
+	m.topics.fire(s.touched, s.meta.Index)
 }
 
 // stop ends the machine: it applies nothing any more, and its node is told why.

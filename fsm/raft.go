@@ -54,6 +54,7 @@ func (m *Machine) Restore(rc io.ReadCloser) (err error) {
 	m.mu.Lock()
 	m.fingerprints = []api.Fingerprint{{Index: s.meta.Index, Hash: s.meta.Fingerprint}}
 	m.mu.Unlock()
+	m.topics.rebase(s.meta.Index)
 	m.topics.fireAll()
 	return nil
 }

@@ -37,6 +37,10 @@ const maxTopics = 1 << 16
 type topics struct {
 	mu    sync.Mutex
 	chans map[Topic]chan struct{}
+	// newest is the index at which each of the topics that are always there last fired; base
+	// stands for those that did not since the state came from a snapshot.
+	newest map[Topic]uint64
+	base   uint64
 }
 
 func (t *topics) changed(topic Topic) <-chan struct{} {
@@ -54,9 +58,29 @@ func (t *topics) changed(topic Topic) <-chan struct{} {
 	return ch
 }
 
-func (t *topics) fire(touched map[Topic]struct{}) {
+// lastChange returns the index at which a topic that is always there last fired. It may be
+// later than that, never earlier: a blocking read then answers once without news.
+func (t *topics) lastChange(topic Topic) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return max(t.newest[topic], t.base)
+}
+
+// rebase says that everything may have changed at index.
+func (t *topics) rebase(index uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.base = index
+}
+
+func (t *topics) fire(touched map[Topic]struct{}, index uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, topic := range []Topic{TopicIndex, TopicCells, TopicLeases, TopicRuns, TopicTenants, TopicEvents} {
+		if _, ok := touched[topic]; ok {
+			t.newest[topic] = index
+		}
+	}
 	if len(t.chans) == 0 {
 		return
 	}
