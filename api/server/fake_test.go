@@ -26,7 +26,9 @@ type fake struct {
 	// err, where it is set, is every answer.
 	err error
 	// hook, where it is set, is called first.
-	hook   func(ctx context.Context, call string) error
+	hook func(ctx context.Context, call string) error
+	// hold makes a session say one thing and then nothing.
+	hold   bool
 	events []api.Event
 	blob   string
 	leases api.GrantSet // of RequestLeases
@@ -114,6 +116,10 @@ func (f *fake) Watch(ctx context.Context, p api.ProviderID, c api.CellID, r api.
 		}
 		for range 3 {
 			if !yield(filled[api.Desired](), nil) {
+				return
+			}
+			if f.hold {
+				<-ctx.Done()
 				return
 			}
 		}
