@@ -1,0 +1,75 @@
+package control
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+)
+
+// actFor returns the tenant that a write is for: a tenant acts for itself only, an
+// operator for whom it names.
+func actFor(ctx context.Context, asked api.TenantID) (api.TenantID, error) {
+	c := api.CallerFrom(ctx)
+	if own := c.Tenant(); own != "" {
+		if asked != "" && asked != own {
+			return "", api.Refuse(api.Forbidden, "tenant %s cannot act for tenant %s", own, asked)
+		}
+		return own, nil
+	}
+	if c.Role != api.RoleOperator {
+		return "", api.Refuse(api.Forbidden, "%s cannot act for a tenant", c.Actor())
+	}
+	if asked == "" {
+		return "", api.Refuse(api.InvalidArgument, "the request names no tenant").
+			WithHint("an operator says for which tenant it acts: --tenant NAME")
+	}
+	if err := api.CheckName("tenant", string(asked)); err != nil {
+		return "", err
+	}
+	return asked, nil
+}
+
+// sees reports whether the caller may see what belongs to a tenant. What it may not see
+// does not exist for it.
+func sees(ctx context.Context, owner api.TenantID) bool {
+	own := api.CallerFrom(ctx).Tenant()
+	return own == "" || own == owner
+}
+
+// narrow returns the tenant filter that the caller gets: its own, whatever it asked for.
+func narrow(ctx context.Context, asked api.TenantID) (api.TenantID, error) {
+	own := api.CallerFrom(ctx).Tenant()
+	if own != "" && asked != "" && asked != own {
+		return "", api.Refuse(api.Forbidden, "tenant %s cannot see tenant %s", own, asked)
+	}
+	if own != "" {
+		return own, nil
+	}
+	return asked, nil
+}
+
+// idem makes the idempotency of a write: the key belongs to its scope, the hash tells
+// another request under the same key.
+func idem(scope string, o api.WriteOptions, op string, request any) (fsm.Idem, error) {
+	if len(o.IdempotencyKey) > api.MaxKeyLen {
+		return fsm.Idem{}, api.Refuse(api.InvalidArgument, "the idempotency key has %d bytes: at most %d", len(o.IdempotencyKey), api.MaxKeyLen)
+	}
+	if o.IdempotencyKey == "" {
+		return fsm.Idem{}, nil
+	}
+	b, err := json.Marshal(request)
+	if err != nil {
+		return fsm.Idem{}, api.Refuse(api.Internal, "hash request: %v", err)
+	}
+	sum := sha256.Sum256(append([]byte(op+"\n"), b...))
+	return fsm.Idem{Scope: scope, Key: o.IdempotencyKey, Hash: hex.EncodeToString(sum[:16])}, nil
+}
+
+// actor is who asks, for the audit chain.
+func actor(ctx context.Context) string { return api.CallerFrom(ctx).Actor() }
+
+func tenantScope(t api.TenantID) string { return "tenant/" + string(t) }

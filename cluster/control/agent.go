@@ -1,0 +1,165 @@
+package control
+
+import (
+	"context"
+	"encoding/pem"
+	"sync"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker/pki"
+	"github.com/grafos/grafos/fsm"
+)
+
+// Bootstrap trades a one-time token and a CSR for a cell certificate. That a token is used
+// once is decided in the replicated state, so that no two schedulers can both take it; the
+// same key may come again, for an answer that was lost.
+func (c *Control) Bootstrap(ctx context.Context, r api.BootstrapRequest) (*api.BootstrapAnswer, error) {
+	claims, err := c.cfg.Material.VerifyBootstrap(r.Token, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if err := checkBootstrap(r, claims); err != nil {
+		return nil, err
+	}
+	pub, spki, err := pki.ParseCSR([]byte(r.CSR))
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.cfg.Decider.Submit(ctx, fsm.UseToken{
+		Actor: "cell/" + string(r.Provider) + "/" + string(r.CellID), JTI: claims.ID, Purpose: "bootstrap",
+		Uses: claims.Uses, Expires: claims.ExpiresAt.Unix(), Provider: r.Provider, Cell: r.CellID, SPKI: spki,
+	})
+	if err != nil {
+		return nil, err
+	}
+	cert, _, err := c.cfg.Material.Sign(pub, pki.CertRequest{
+		Identity: pki.Identity{ClusterID: c.cfg.ClusterID, Role: api.RoleCell, Provider: r.Provider, Cell: r.CellID},
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.log.Info("cell certificate issued", "provider", string(r.Provider), "cell_id", string(r.CellID), "index", res.Index)
+	return &api.BootstrapAnswer{
+		ClusterID: c.cfg.ClusterID, Certificate: string(cert), CA: string(c.cfg.Material.CAPEM), Schedulers: c.schedulers(),
+	}, nil
+}
+
+func checkBootstrap(r api.BootstrapRequest, claims pki.BootstrapClaims) error {
+	if err := api.CheckName("provider", string(r.Provider)); err != nil {
+		return err
+	}
+	if err := api.CheckName("cell id", string(r.CellID)); err != nil {
+		return err
+	}
+	if claims.Provider != r.Provider {
+		return api.Refuse(api.BootstrapTokenInvalid, "the token is for provider %s, not %s", claims.Provider, r.Provider).
+			WithHint("mint one for it: grafos admin bootstrap-token --provider %s", r.Provider)
+	}
+	if claims.CellID != "" && claims.CellID != r.CellID {
+		return api.Refuse(api.BootstrapTokenInvalid, "the token is for cell %s, not %s", claims.CellID, r.CellID).
+			WithHint("mint one for it: grafos admin bootstrap-token --provider %s --cell-id %s", r.Provider, r.CellID)
+	}
+	if block, _ := pem.Decode([]byte(r.CSR)); block == nil {
+		return api.Refuse(api.InvalidArgument, "csr is not a PEM certificate request")
+	}
+	return nil
+}
+
+// Register makes or renews a cell's record under its certificate.
+func (c *Control) Register(ctx context.Context, r api.RegisterRequest) (*api.RegisterAnswer, error) {
+	caller := api.CallerFrom(ctx)
+	if caller.Role != api.RoleCell || caller.Provider != r.Provider || caller.Cell != r.CellID {
+		return nil, api.Refuse(api.IdentityMismatch, "the certificate is of %s, the request of cell/%s/%s", caller.Actor(), r.Provider, r.CellID).
+			WithHint("start the agent with the provider and cell id of its certificate")
+	}
+	res, err := c.cfg.Decider.Submit(ctx, fsm.RegisterCell{
+		Actor: caller.Actor(), Provider: r.Provider, Cell: r.CellID,
+		Identity: api.Identity{SPKI: caller.SPKI, Serial: caller.Serial, NotAfter: caller.NotAfter.Unix()},
+		Agent:    r.Agent, BrokerKey: r.BrokerKey, DataURL: r.DataURL, Version: r.Version,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &api.RegisterAnswer{
+		Index: res.Index, ClusterID: c.cfg.ClusterID, Epoch: res.CellEpoch,
+		HeartbeatMs: c.cfg.Heartbeat.Milliseconds(), LimitMs: c.cfg.Limit.Milliseconds(), WarmupMs: c.cfg.Warmup.Milliseconds(),
+		Schedulers: c.schedulers(),
+	}, nil
+}
+
+// urls are the API addresses of the live schedulers, looked up at most every urlsKeep: every
+// session asks for them at every change.
+type urls struct {
+	mu   sync.Mutex
+	at   time.Time
+	list []string
+}
+
+const urlsKeep = 200 * time.Millisecond
+
+func (c *Control) schedulers() []string {
+	c.urls.mu.Lock()
+	defer c.urls.mu.Unlock()
+	if time.Since(c.urls.at) < urlsKeep {
+		return c.urls.list
+	}
+	var list []string
+	for _, p := range c.cfg.Cluster.State().Peers {
+		if p.Alive && p.URL != "" {
+			list = append(list, p.URL)
+		}
+	}
+	c.urls.at, c.urls.list = time.Now(), list
+	return list
+}
+
+// record returns the cell's record for a session or report of one of its epochs. A node
+// that is behind catches up first.
+func (c *Control) record(ctx context.Context, p api.ProviderID, id api.CellID, epoch uint64) (api.CellRecord, error) {
+	rec, ok := c.cfg.Machine.View().Cell(id)
+	if !ok || rec.Epoch < epoch {
+		v, err := c.cfg.Cluster.Read(ctx)
+		if err != nil {
+			return api.CellRecord{}, err
+		}
+		rec, ok = v.Cell(id)
+	}
+	switch {
+	case !ok || rec.Provider != p:
+		return rec, api.Refuse(api.NotFound, "cell %s of provider %s is not registered", id, p).WithHint("register first")
+	case rec.Revoked:
+		return rec, revoked(rec)
+	case rec.Epoch != epoch:
+		return rec, api.Refuse(api.StaleEpoch, "cell %s is at epoch %d, this agent at %d: another agent registered under its id", id, rec.Epoch, epoch).
+			WithHint("run one agent a cell, or register again")
+	}
+	return rec, nil
+}
+
+func revoked(rec api.CellRecord) *api.Error {
+	return api.Refuse(api.IdentityRevoked, "the identity of cell %s of provider %s is revoked, for ever", rec.ID, rec.Provider).
+		WithHint("bring the host up as a cell with a new id")
+}
+
+// Admit refuses a caller whose identity the state has barred.
+func (c *Control) Admit(caller api.Caller) error {
+	if caller.Role != api.RoleCell {
+		return nil
+	}
+	if rec, ok := c.cfg.Machine.View().Cell(caller.Cell); ok && rec.Revoked {
+		return revoked(rec)
+	}
+	return nil
+}
+
+// UseLogin commits that a console login token was used; a second use is refused.
+func (c *Control) UseLogin(ctx context.Context, l pki.LoginClaims) error {
+	res, err := c.cfg.Decider.Submit(ctx, fsm.UseToken{
+		Actor: string(l.Role) + "/" + l.Name, JTI: l.ID, Purpose: "login", Uses: 1, Expires: l.ExpiresAt.Unix(),
+	})
+	if err == nil && res.Replayed {
+		return api.Refuse(api.Forbidden, "the login link was used already").WithHint("make a new one: grafos dev status")
+	}
+	return err
+}

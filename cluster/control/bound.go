@@ -1,0 +1,113 @@
+package control
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+)
+
+// leadCheck is how often a waiter looks whether this node still leads: the cell's answer
+// goes to the leader, so a deposed one waits in vain.
+const leadCheck = 200 * time.Millisecond
+
+// waitBound waits until the cell has bound generation gen of a lease, or the lease ends.
+func (c *Control) waitBound(ctx context.Context, id api.LeaseID, gen uint64) (api.Lease, error) {
+	look := time.NewTicker(leadCheck)
+	defer look.Stop()
+	for {
+		changed := c.cfg.Machine.Changed(fsm.LeaseTopic(id))
+		l, ok := c.cfg.Machine.View().Lease(id)
+		switch {
+		case !ok:
+			return api.Lease{}, api.Refuse(api.NotFound, "lease %s is no longer known", id)
+		case l.BoundGeneration >= gen:
+			return l, nil
+		case !l.State.Usable():
+			return l, notBound(l)
+		}
+		select {
+		case <-changed:
+		case <-look.C:
+			if !c.cfg.Cluster.Leads() {
+				return l, api.Refuse(api.OutcomeUnknown, "leadership moved while lease %s waited for its cell %s", id, l.CellID).
+					WithHint("repeat the request with the same idempotency key")
+			}
+		case <-ctx.Done():
+			return l, api.Refuse(api.OutcomeUnknown, "the request ended before cell %s bound lease %s", l.CellID, id).
+				WithHint("repeat the request with the same idempotency key, or look: grafos lease show %s", id)
+		}
+	}
+}
+
+func notBound(l api.Lease) *api.Error {
+	e := api.Refuse(api.BindTimeout, "cell %s did not bind lease %s: it is %s (%s)", l.CellID, l.ID, l.State, l.Reason).
+		WithHint("repeat the request with a new idempotency key; see the cell: grafos why cell %s", l.CellID)
+	e.Provider, e.RetryAfterMs = l.Provider, 100
+	return e
+}
+
+// mintTimeout bounds a question to a cell.
+const mintTimeout = 5 * time.Second
+
+// token returns a capability token of a bound lease: the one that came with the binding, or
+// a fresh one from the cell.
+func (c *Control) token(ctx context.Context, l api.Lease) (string, error) {
+	if t, ok := c.tokens.take(l.ID, l.BoundGeneration); ok {
+		return t, nil
+	}
+	return c.mint(ctx, l)
+}
+
+func (c *Control) mint(ctx context.Context, l api.Lease) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, mintTimeout)
+	defer cancel()
+	ask := api.Ask{ID: rand.Text(), LeaseID: l.ID, Generation: l.BoundGeneration}
+	answer := c.mints.ask(ask.ID)
+	defer c.mints.forget(ask.ID)
+	if err := c.askCell(ctx, l.CellID, ask); err != nil {
+		return "", err
+	}
+	select {
+	case a := <-answer:
+		if a.Problem != nil {
+			return "", a.Problem
+		}
+		return a.Token, nil
+	case <-ctx.Done():
+		return "", api.Refuse(api.OutcomeUnknown, "cell %s did not mint a token for lease %s within %s", l.CellID, l.ID, mintTimeout).
+			WithHint("the lease holds; ask again: grafos lease token %s", l.ID)
+	}
+}
+
+// askCell hands a question to whichever scheduler holds the cell's session.
+func (c *Control) askCell(ctx context.Context, cell api.CellID, ask api.Ask) error {
+	var holder api.NodeID
+	if rec, ok := c.cfg.Machine.View().Cell(cell); ok {
+		if sight, seen := c.cfg.Sightings.Best(cell, rec.Epoch); seen {
+			holder = sight.Holder
+		}
+	}
+	if c.sessions.ask(cell, ask) {
+		return nil
+	}
+	nodes := c.cfg.Cluster.Others()
+	for i, n := range nodes {
+		if n == holder {
+			nodes[0], nodes[i] = nodes[i], nodes[0]
+		}
+	}
+	for _, n := range nodes {
+		peer, err := c.cfg.Cluster.Peer(n)
+		if err != nil {
+			continue
+		}
+		if err := peer.AskCell(ctx, cell, ask); err == nil {
+			return nil
+		}
+	}
+	return api.Refuse(api.OutcomeUnknown, "no scheduler holds a session of cell %s: it cannot be asked for a token now", cell).
+		WithHint("the lease holds; ask again when the cell is connected: grafos fabric cells")
+}

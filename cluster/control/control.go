@@ -1,0 +1,106 @@
+// Package control is the api services as a scheduler gives them: reads over a view of the
+// replicated state, writes as commands that the leader decides and commits.
+//
+// It says what it needs of the node and of the leader in small interfaces and imports
+// neither. Who asks travels in the context; what they may see is decided in access.go.
+package control
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker/pki"
+	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/fsm"
+	"github.com/grafos/grafos/placement"
+)
+
+// Cluster is what the services need of their node.
+type Cluster interface {
+	Reads
+	Leadership
+	State() api.NodeState
+	Peer(id api.NodeID) (api.Peers, error)
+	// Others lists the live schedulers without this one.
+	Others() []api.NodeID
+}
+
+// Reads are the verified reads of a node.
+type Reads interface {
+	// Read returns a state with every write acknowledged before the call.
+	Read(ctx context.Context) (*fsm.View, error)
+	ReadIndex(ctx context.Context) (*api.ReadIndex, error)
+}
+
+// Leadership is who leads, as the node knows it now.
+type Leadership interface {
+	// Leads reports whether this node leads and may decide.
+	Leads() bool
+	// Leader is "" when none is known.
+	Leader() api.NodeID
+	// Touch is for how long this node has not heard its leader; 0 on the leader.
+	Touch() time.Duration
+}
+
+// Decider commits commands; it refuses with no_leader where this node does not lead.
+type Decider interface {
+	Submit(ctx context.Context, cmd fsm.Command) (fsm.Result, error)
+	Admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error)
+	Plan(r placement.Request) (api.Plan, error)
+}
+
+// Blobs is the node's store of content-addressed bytes.
+type Blobs interface {
+	Put(ctx context.Context, d api.Digest, size int64, r io.Reader) error
+	PutLocal(ctx context.Context, d api.Digest, size int64, r io.Reader) error
+	Get(ctx context.Context, d api.Digest) (io.ReadCloser, int64, error)
+	GetLocal(d api.Digest) (io.ReadCloser, int64, error)
+	Has(ctx context.Context, d api.Digest) (bool, error)
+}
+
+// AuditLog is the node's copy of the audit chain.
+type AuditLog interface {
+	Read(f api.AuditFilter) (records []api.AuditRecord, next uint64, err error)
+}
+
+// Config is what the services need.
+type Config struct {
+	Node      api.NodeID
+	ClusterID string
+	Machine   *fsm.Machine
+	Cluster   Cluster
+	Decider   Decider
+	Blobs     Blobs
+	Audit     AuditLog
+	Material  *pki.Material
+	Sightings *gossip.Table
+	// Heartbeat, Limit and Warmup are the cells' timers, told at registration.
+	Heartbeat, Limit, Warmup time.Duration
+	Log                      hclog.Logger
+}
+
+// Control implements api.Services, api.CellAgent and api.Peers.
+type Control struct {
+	cfg      Config
+	log      hclog.Logger
+	tokens   *tokens
+	mints    *mints
+	sessions *sessions
+	urls     urls
+}
+
+// Every service, checked by the compiler.
+var (
+	_ api.Services  = (*Control)(nil)
+	_ api.CellAgent = (*Control)(nil)
+	_ api.Peers     = (*Control)(nil)
+)
+
+// New returns the services of one node.
+func New(c Config) *Control {
+	return &Control{cfg: c, log: c.Log, tokens: newTokens(), mints: newMints(), sessions: newSessions()}
+}

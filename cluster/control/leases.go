@@ -1,0 +1,317 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+	"github.com/grafos/grafos/placement"
+)
+
+// RequestLeases grants one lease for every resource asked for, on one cell, all or none,
+// and answers when the cell has bound them.
+func (c *Control) RequestLeases(ctx context.Context, r api.LeaseRequest, o api.WriteOptions) (*api.GrantSet, error) {
+	if err := r.Check(); err != nil {
+		return nil, err
+	}
+	tenant, err := actFor(ctx, r.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	r.Tenant = tenant
+	if o.DryRun {
+		return c.dryGrant(r)
+	}
+	id, err := idem(tenantScope(tenant), o, "request_leases", r)
+	if err != nil {
+		return nil, err
+	}
+	g := fsm.GrantLeases{
+		Actor: actor(ctx), Idem: id, Tenant: tenant, Provider: r.Provider,
+		Priority: priority(r.Priority), TTLMs: r.TTLMs, Items: items(r.Resources, api.UseRegion),
+	}
+	res, err := c.cfg.Decider.Admit(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	return c.granted(ctx, res)
+}
+
+func priority(p api.Priority) api.Priority {
+	if p == "" {
+		return api.PriorityStandard
+	}
+	return p
+}
+
+// items are the leases of a request, in the order of the kinds; the leader names them.
+func items(r api.Resources, mem api.Use) []fsm.GrantItem {
+	var out []fsm.GrantItem
+	for _, k := range api.LeaseKinds() {
+		if n := r.Get(k); n > 0 {
+			it := fsm.GrantItem{Kind: k, Amount: n}
+			if k == api.KindMem {
+				it.Use = mem
+			}
+			out = append(out, it)
+		}
+	}
+	return out
+}
+
+// dryGrant says what would be decided, without leases.
+func (c *Control) dryGrant(r api.LeaseRequest) (*api.GrantSet, error) {
+	plan, err := c.cfg.Decider.Plan(planRequest(r.Provider, r.Tenant, r.Resources, r.Priority))
+	if err != nil {
+		return nil, err
+	}
+	if plan.Refusal != nil {
+		return nil, plan.Refusal
+	}
+	return &api.GrantSet{Index: plan.Index, CellID: plan.CellID, Leases: []api.Grant{}}, nil
+}
+
+func planRequest(p api.ProviderID, t api.TenantID, r api.Resources, prio api.Priority) placement.Request {
+	return placement.Request{Provider: p, Tenant: t, Resources: r, Priority: priority(prio), Leases: len(items(r, ""))}
+}
+
+// granted waits for every lease of a decision to be bound and collects the tokens. A
+// request whose leases are not all bound is undone: all or none.
+func (c *Control) granted(ctx context.Context, res fsm.Result) (*api.GrantSet, error) {
+	// The cell has its own bound; the margin lets its answer, or the bind timeout, be committed.
+	ctx, cancel := context.WithTimeout(ctx, api.BindBound+3*time.Second)
+	defer cancel()
+	set := &api.GrantSet{Index: res.Index, Leases: make([]api.Grant, 0, len(res.Leases))}
+	for _, id := range res.Leases {
+		l, err := c.waitBound(ctx, id, 1)
+		if err != nil {
+			if api.KindOf(err) == api.BindTimeout {
+				c.undo(ctx, res.Leases)
+			}
+			return nil, err
+		}
+		t, err := c.token(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		set.CellID = l.CellID
+		set.Leases = append(set.Leases, api.Grant{Lease: l, Token: t})
+	}
+	return set, nil
+}
+
+func (c *Control) undo(ctx context.Context, ids []api.LeaseID) {
+	for _, id := range ids {
+		if _, err := c.cfg.Decider.Submit(ctx, fsm.FreeLease{Actor: "scheduler", Lease: id, Reason: "bind_timeout"}); err != nil {
+			c.log.Warn("undo grant", "lease_id", string(id), "error", err)
+		}
+	}
+}
+
+// batchWorkers bounds the requests of one batch that wait at the same time.
+const batchWorkers = 64
+
+// RequestBatch decides and answers each request on its own.
+func (c *Control) RequestBatch(ctx context.Context, r api.BatchRequest, o api.WriteOptions) (*api.BatchAnswer, error) {
+	if n := len(r.Requests); n == 0 || n > api.MaxBatch {
+		return nil, api.Refuse(api.InvalidArgument, "the batch has %d requests: it must have from 1 to %d", n, api.MaxBatch)
+	}
+	out := &api.BatchAnswer{Answers: make([]api.BatchResult, len(r.Requests))}
+	slots := make(chan struct{}, batchWorkers)
+	var wg sync.WaitGroup
+	for i, item := range r.Requests {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			each := o
+			each.IdempotencyKey = item.IdempotencyKey
+			if each.IdempotencyKey == "" && o.IdempotencyKey != "" {
+				each.IdempotencyKey = batchKey(o.IdempotencyKey, i)
+			}
+			grant, err := c.RequestLeases(ctx, item.LeaseRequest, each)
+			if err != nil {
+				out.Answers[i].Problem = api.Problem(err)
+				return
+			}
+			out.Answers[i].Grant = grant
+		})
+	}
+	wg.Wait()
+	out.Index = c.cfg.Machine.View().Index()
+	return out, nil
+}
+
+// ListLeases lists leases, newest state, by id.
+func (c *Control) ListLeases(ctx context.Context, f api.LeaseFilter, o api.ReadOptions) (*api.LeaseList, error) {
+	tenant, err := narrow(ctx, f.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	f.Tenant = tenant
+	v, err := c.view(ctx, o, fsm.TopicLeases)
+	if err != nil {
+		return nil, err
+	}
+	leases, next := v.ListLeases(f)
+	if leases == nil {
+		leases = []api.Lease{}
+	}
+	return &api.LeaseList{Index: v.Index(), Leases: leases, NextPage: next}, nil
+}
+
+// ShowLease shows one lease.
+func (c *Control) ShowLease(ctx context.Context, id api.LeaseID, o api.ReadOptions) (*api.LeaseAnswer, error) {
+	v, err := c.view(ctx, o, fsm.TopicLeases)
+	if err != nil {
+		return nil, err
+	}
+	l, err := own(ctx, v, id)
+	if err != nil {
+		return nil, err
+	}
+	return &api.LeaseAnswer{Index: v.Index(), Lease: api.Grant{Lease: l}}, nil
+}
+
+// own returns a lease that the caller may touch.
+func own(ctx context.Context, v *fsm.View, id api.LeaseID) (api.Lease, error) {
+	l, ok := v.Lease(id)
+	if !ok || !sees(ctx, l.Tenant) {
+		return api.Lease{}, api.Refuse(api.NotFound, "lease %s does not exist", id).
+			WithHint("see yours: grafos lease list; ended leases stay readable for two hours")
+	}
+	return l, nil
+}
+
+// RenewLease extends the deadline from now; it answers when the cell has applied it.
+func (c *Control) RenewLease(ctx context.Context, id api.LeaseID, r api.RenewRequest, o api.WriteOptions) (*api.LeaseAnswer, error) {
+	if err := api.CheckTTL(r.TTLMs); err != nil {
+		return nil, err
+	}
+	l, err := own(ctx, c.cfg.Machine.View(), id)
+	if err != nil {
+		return nil, err
+	}
+	key, err := idem(tenantScope(l.Tenant), o, "renew_lease", map[string]any{"lease": id, "request": r})
+	if err != nil {
+		return nil, err
+	}
+	if o.DryRun {
+		return &api.LeaseAnswer{Index: c.cfg.Machine.View().Index(), Lease: api.Grant{Lease: l}}, nil
+	}
+	cmd := fsm.RenewLease{Actor: actor(ctx), Idem: key, Lease: id, TTLMs: r.TTLMs, Stamp: c.stamp(l)}
+	res, err := c.cfg.Decider.Submit(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	after, ok := c.cfg.Machine.View().Lease(id)
+	if !ok {
+		return nil, api.Refuse(api.NotFound, "lease %s does not exist any more", id)
+	}
+	return c.renewed(ctx, l, after, res)
+}
+
+func (c *Control) renewed(ctx context.Context, before, after api.Lease, res fsm.Result) (*api.LeaseAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, api.BindBound)
+	defer cancel()
+	l, err := c.waitBound(ctx, after.ID, after.Generation)
+	if err != nil {
+		if kind := api.KindOf(err); kind == api.OutcomeUnknown || kind == api.BindTimeout {
+			return nil, api.Refuse(api.OutcomeUnknown,
+				"the renewal of lease %s is committed, but cell %s has not applied it: the lease ends at %s, or at %s when the cell does",
+				after.ID, after.CellID, before.ExpiresAt.Format(time.RFC3339), after.ExpiresAt.Format(time.RFC3339)).
+				WithHint("repeat the request with the same idempotency key")
+		}
+		return nil, err
+	}
+	t, err := c.token(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	return &api.LeaseAnswer{Index: res.Index, Lease: api.Grant{Lease: l, Token: t}}, nil
+}
+
+// stamp is the cell's newest heartbeat: by it the cell tells a renewal that was long
+// under way.
+func (c *Control) stamp(l api.Lease) api.Stamp {
+	rec, ok := c.cfg.Machine.View().Cell(l.CellID)
+	if !ok {
+		return api.Stamp{}
+	}
+	sight, _ := c.cfg.Sightings.Best(l.CellID, rec.Epoch)
+	return sight.Stamp
+}
+
+// LeaseToken asks the cell for a fresh capability token.
+func (c *Control) LeaseToken(ctx context.Context, id api.LeaseID, _ api.WriteOptions) (*api.LeaseAnswer, error) {
+	v := c.cfg.Machine.View()
+	l, err := own(ctx, v, id)
+	if err != nil {
+		return nil, err
+	}
+	if !l.State.Usable() {
+		return nil, ended(l)
+	}
+	if l.BoundGeneration == 0 {
+		return nil, api.Refuse(api.Conflict, "lease %s is not bound yet", id).WithHint("wait for bound_at: grafos lease show %s", id)
+	}
+	t, err := c.mint(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	return &api.LeaseAnswer{Index: v.Index(), Lease: api.Grant{Lease: l, Token: t}}, nil
+}
+
+// ended is why an ended lease cannot be used.
+func ended(l api.Lease) *api.Error {
+	kind := api.LeaseRevoked
+	switch {
+	case l.State == api.LeaseFenced:
+		kind = api.LeaseFencedKind
+	case l.State == api.LeaseExpired || l.Reason == "expired":
+		kind = api.LeaseExpiredKind
+	}
+	return api.Refuse(kind, "lease %s is %s (%s)", l.ID, l.State, l.Reason)
+}
+
+// FreeLease ends a lease on its holder's wish. It needs the id and the owner's identity only.
+func (c *Control) FreeLease(ctx context.Context, id api.LeaseID, o api.WriteOptions) (*api.LeaseAnswer, error) {
+	return c.endLease(ctx, id, o, "free_lease", func(key fsm.Idem) fsm.Command {
+		return fsm.FreeLease{Actor: actor(ctx), Idem: key, Lease: id, Reason: "released"}
+	})
+}
+
+// RevokeLease ends a lease against its holder's will, after grace.
+func (c *Control) RevokeLease(ctx context.Context, id api.LeaseID, r api.RevokeRequest, o api.WriteOptions) (*api.LeaseAnswer, error) {
+	if r.GraceMs < 0 || r.GraceMs > maxGrace {
+		return nil, api.Refuse(api.InvalidArgument, "grace is %d ms: it must be from 0 to 24 h", r.GraceMs)
+	}
+	return c.endLease(ctx, id, o, "revoke_lease", func(key fsm.Idem) fsm.Command {
+		return fsm.RevokeLease{Actor: actor(ctx), Idem: key, Lease: id, GraceMs: r.GraceMs, Reason: o.Reason}
+	})
+}
+
+func (c *Control) endLease(ctx context.Context, id api.LeaseID, o api.WriteOptions, op string, cmd func(fsm.Idem) fsm.Command) (*api.LeaseAnswer, error) {
+	l, err := own(ctx, c.cfg.Machine.View(), id)
+	if err != nil {
+		return nil, err
+	}
+	key, err := idem(tenantScope(l.Tenant), o, op, id)
+	if err != nil {
+		return nil, err
+	}
+	if o.DryRun {
+		return &api.LeaseAnswer{Index: c.cfg.Machine.View().Index(), Lease: api.Grant{Lease: l}}, nil
+	}
+	res, err := c.cfg.Decider.Submit(ctx, cmd(key))
+	if err != nil {
+		return nil, err
+	}
+	after, ok := c.cfg.Machine.View().Lease(id)
+	if !ok {
+		return nil, errors.New("a lease that was just ended is gone")
+	}
+	return &api.LeaseAnswer{Index: res.Index, Lease: api.Grant{Lease: after}}, nil
+}

@@ -1,0 +1,53 @@
+package control
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+)
+
+// maxAuditPage bounds the records of one page.
+const maxAuditPage = 1000
+
+// AuditRecords reads the audit chain, from this node's own copy of it.
+func (c *Control) AuditRecords(ctx context.Context, f api.AuditFilter, o api.ReadOptions) (*api.AuditPage, error) {
+	v, err := c.view(ctx, o, fsm.TopicIndex)
+	if err != nil {
+		return nil, err
+	}
+	if f.Limit <= 0 || f.Limit > maxAuditPage {
+		f.Limit = maxAuditPage
+	}
+	records, next, err := c.cfg.Audit.Read(f)
+	if err != nil {
+		return nil, fmt.Errorf("read audit chain: %w", err)
+	}
+	if records == nil {
+		records = []api.AuditRecord{}
+	}
+	return &api.AuditPage{Index: v.Index(), Head: v.AuditHead(), Records: records, Next: next}, nil
+}
+
+// NodeState says what this scheduler is. For an operator it also looks for broken invariants.
+func (c *Control) NodeState(ctx context.Context) (*api.NodeState, error) {
+	st := c.cfg.Cluster.State()
+	st.Sessions = c.sessions.count()
+	if api.CallerFrom(ctx).Role == api.RoleOperator {
+		for _, err := range fsm.Check(c.cfg.Machine.View()) {
+			st.Broken = append(st.Broken, err.Error())
+		}
+	}
+	return &st, nil
+}
+
+// Schedulers lists the members of the Raft group. It answers without a leader too.
+func (c *Control) Schedulers(context.Context) (*api.SchedulerList, error) {
+	st := c.cfg.Cluster.State()
+	list := &api.SchedulerList{Index: st.AppliedIndex, Leader: st.Leader, Term: st.Term, Schedulers: st.Peers}
+	if list.Schedulers == nil {
+		list.Schedulers = []api.Peer{}
+	}
+	return list, nil
+}

@@ -1,0 +1,136 @@
+package control
+
+import (
+	"context"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+)
+
+// ListProviders lists every provider with its readiness.
+func (c *Control) ListProviders(ctx context.Context, o api.ReadOptions) (*api.ProviderList, error) {
+	v, err := c.view(ctx, o, fsm.TopicCells)
+	if err != nil {
+		return nil, err
+	}
+	list := &api.ProviderList{Index: v.Index(), Providers: []api.ProviderSummary{}}
+	for _, p := range v.Providers() {
+		list.Providers = append(list.Providers, c.summary(v, p, c.cells(v, p.ID)))
+	}
+	return list, nil
+}
+
+// ProviderStatus shows one provider and all of its cells.
+func (c *Control) ProviderStatus(ctx context.Context, p api.ProviderID, o api.ReadOptions) (*api.ProviderStatus, error) {
+	v, err := c.view(ctx, o, fsm.TopicCells)
+	if err != nil {
+		return nil, err
+	}
+	return c.status(v, p)
+}
+
+func (c *Control) status(v *fsm.View, p api.ProviderID) (*api.ProviderStatus, error) {
+	rec, ok := v.Provider(p)
+	if !ok {
+		return nil, api.Refuse(api.NotFound, "provider %q does not exist", p).WithHint("see which do: grafos provider list")
+	}
+	cells := c.cells(v, p)
+	return &api.ProviderStatus{Index: v.Index(), ProviderSummary: c.summary(v, rec, cells), Cells: cells}, nil
+}
+
+func (c *Control) cells(v *fsm.View, p api.ProviderID) []api.Cell {
+	cells := []api.Cell{}
+	for _, rec := range v.Cells(p) {
+		cells = append(cells, c.show(v, rec))
+	}
+	return cells
+}
+
+// ListCells lists the fleet, or one provider's part of it.
+func (c *Control) ListCells(ctx context.Context, p api.ProviderID, o api.ReadOptions) (*api.CellList, error) {
+	v, err := c.view(ctx, o, fsm.TopicCells)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := v.Provider(p); p != "" && !ok {
+		return nil, api.Refuse(api.NotFound, "provider %q does not exist", p).WithHint("see which do: grafos provider list")
+	}
+	return &api.CellList{Index: v.Index(), Cells: c.cells(v, p)}, nil
+}
+
+// summary adds the cells up.
+func (c *Control) summary(v *fsm.View, p api.Provider, cells []api.Cell) api.ProviderSummary {
+	s := api.ProviderSummary{Provider: p.ID, Enabled: p.Enabled, Ownership: p.Ownership}
+	should := 0
+	for _, cell := range cells {
+		if cell.State == api.CellRevoked {
+			continue
+		}
+		s.CellsTotal++
+		s.Leases += cell.Leases
+		s.Capacity = s.Capacity.Add(cell.Capacity)
+		if cell.Mode == api.ModeAccepting || cell.Mode == "" {
+			should++
+		}
+		if cell.Ready {
+			s.CellsReady++
+			s.Free = s.Free.Add(cell.Free)
+		}
+	}
+	s.RuntimeReadiness = readiness(p.Enabled, s.CellsReady, should)
+	return s
+}
+
+// readiness is the runtime_readiness of spec.md 3; should counts the cells that are not
+// revoked, drained or in maintenance.
+func readiness(enabled bool, ready, should int) api.RuntimeReadiness {
+	switch {
+	case !enabled:
+		return api.ProviderDisabled
+	case ready == 0:
+		return api.ProviderNotReady
+	case ready >= should:
+		return api.ProviderReady
+	}
+	return api.ProviderDegraded
+}
+
+// EnableProvider switches new admissions on or off.
+func (c *Control) EnableProvider(ctx context.Context, p api.ProviderID, on bool, o api.WriteOptions) (*api.ProviderStatus, error) {
+	id, err := idem(actor(ctx), o, "enable_provider", map[string]any{"provider": p, "on": on})
+	if err != nil {
+		return nil, err
+	}
+	if o.DryRun {
+		return c.ProviderStatus(ctx, p, api.ReadOptions{})
+	}
+	_, err = c.cfg.Decider.Submit(ctx, fsm.EnableProvider{Actor: actor(ctx), Idem: id, Provider: p, On: on, Reason: o.Reason})
+	if err != nil {
+		return nil, err
+	}
+	return c.status(c.cfg.Machine.View(), p)
+}
+
+// maxGrace bounds how long a revocation may let leases drain.
+const maxGrace = 24 * 60 * 60 * 1000
+
+// RevokeCell begins a revocation; the leader goes on with it until the cell is barred.
+func (c *Control) RevokeCell(ctx context.Context, p api.ProviderID, cell api.CellID, r api.RevokeCellRequest, o api.WriteOptions) (*api.ProviderStatus, error) {
+	if r.GraceMs < 0 || r.GraceMs > maxGrace {
+		return nil, api.Refuse(api.InvalidArgument, "grace is %d ms: it must be from 0 to 24 h", r.GraceMs)
+	}
+	id, err := idem(actor(ctx), o, "revoke_cell", map[string]any{"provider": p, "cell": cell, "request": r})
+	if err != nil {
+		return nil, err
+	}
+	if o.DryRun {
+		return c.ProviderStatus(ctx, p, api.ReadOptions{})
+	}
+	_, err = c.cfg.Decider.Submit(ctx, fsm.RevokeCell{
+		Actor: actor(ctx), Idem: id, Provider: p, Cell: cell, GraceMs: r.GraceMs, Now: r.Now, Reason: o.Reason,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.status(c.cfg.Machine.View(), p)
+}

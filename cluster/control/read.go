@@ -1,0 +1,74 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+)
+
+// view returns the state that a read answers from. A blocking read waits until topic
+// changed after o.AfterIndex, at most o.Wait, and answers with what there is.
+func (c *Control) view(ctx context.Context, o api.ReadOptions, topic fsm.Topic) (*fsm.View, error) {
+	switch o.Consistency {
+	case "", api.Linearizable, api.Stale:
+	default:
+		return nil, api.Refuse(api.InvalidArgument, "consistency %q is not one of linearizable, stale", o.Consistency)
+	}
+	if o.AfterIndex > 0 && o.Wait > 0 {
+		c.waitChange(ctx, o, topic)
+	}
+	if o.Consistency == api.Stale {
+		return c.cfg.Machine.View(), nil
+	}
+	return c.cfg.Cluster.Read(ctx)
+}
+
+func (c *Control) waitChange(ctx context.Context, o api.ReadOptions, topic fsm.Topic) {
+	timer := time.NewTimer(min(o.Wait, api.MaxWait))
+	defer timer.Stop()
+	for {
+		changed := c.cfg.Machine.Changed(topic)
+		if c.cfg.Machine.LastChange(topic) > o.AfterIndex {
+			return
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// show is a cell as users see it: its record with what this scheduler knows of its life.
+func (c *Control) show(v *fsm.View, rec api.CellRecord) api.Cell {
+	cell := v.Show(rec)
+	sight, seen := c.cfg.Sightings.Best(rec.ID, rec.Epoch)
+	if !seen {
+		return cell
+	}
+	cell.LastSeen = time.Now().Add(-sight.Age).UTC()
+	if sight.Session {
+		cell.Session = sight.Holder
+	}
+	for i, r := range cell.Reasons {
+		// The committed message is of the moment of the transition; the age goes on.
+		if r.Code == "heartbeat_overdue" && sight.Age > c.cfg.Limit {
+			cell.Reasons[i].Message = "last heartbeat " + age(sight.Age) + " ago, limit " + age(c.cfg.Limit)
+		}
+		if r.Code == "warming_up" && sight.Steady < c.cfg.Warmup {
+			cell.Reasons[i].Message = age(sight.Steady) + " of " + age(c.cfg.Warmup) + " of steady heartbeats"
+		}
+	}
+	return cell
+}
+
+func age(d time.Duration) string {
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}

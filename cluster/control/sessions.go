@@ -1,0 +1,234 @@
+package control
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+)
+
+// sessions are the watch streams that this node holds, by cell.
+type sessions struct {
+	mu   sync.Mutex
+	open map[api.CellID]*session
+}
+
+type session struct {
+	asks chan api.Ask
+	// replaced is closed when the cell opened a newer session here.
+	replaced chan struct{}
+}
+
+// maxAsks bounds the questions that wait for one cell.
+const maxAsks = 256
+
+func newSessions() *sessions { return &sessions{open: map[api.CellID]*session{}} }
+
+func (s *sessions) add(cell api.CellID) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old, ok := s.open[cell]; ok {
+		close(old.replaced)
+	}
+	n := &session{asks: make(chan api.Ask, maxAsks), replaced: make(chan struct{})}
+	s.open[cell] = n
+	return n
+}
+
+// remove ends a session and reports whether it was the cell's newest here.
+func (s *sessions) remove(cell api.CellID, n *session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open[cell] != n {
+		return false
+	}
+	delete(s.open, cell)
+	return true
+}
+
+func (s *sessions) ask(cell api.CellID, a api.Ask) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n, ok := s.open[cell]
+	if !ok {
+		return false
+	}
+	select {
+	case n.asks <- a:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *sessions) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
+const (
+	// outOfTouch is for how long a follower may not have heard its leader and still serve
+	// sessions: an election fits into it, a partition does not.
+	outOfTouch = 2 * time.Second
+	touchCheck = 250 * time.Millisecond
+	catchUp    = 5 * time.Second
+)
+
+// Watch serves a cell's session from this node's own state: the whole desired set first,
+// then what changed. Nothing depends on the cell having seen every message.
+func (c *Control) Watch(ctx context.Context, p api.ProviderID, cell api.CellID, r api.WatchRequest) iter.Seq2[api.Desired, error] {
+	return func(yield func(api.Desired, error) bool) {
+		if err := c.watch(ctx, p, cell, r, yield); err != nil && ctx.Err() == nil {
+			yield(api.Desired{}, err)
+		}
+	}
+}
+
+func (c *Control) watch(ctx context.Context, p api.ProviderID, cell api.CellID, r api.WatchRequest, yield func(api.Desired, error) bool) error {
+	if err := c.inTouch(); err != nil {
+		return err
+	}
+	wait, cancel := context.WithTimeout(ctx, catchUp)
+	err := c.cfg.Machine.WaitIndex(wait, r.After)
+	cancel()
+	if err != nil {
+		return api.Refuse(api.NoLeader, "scheduler %s is behind: it is at index %d, the cell has seen %d", c.cfg.Node, c.cfg.Machine.View().Index(), r.After)
+	}
+	if _, err := c.record(ctx, p, cell, r.Epoch); err != nil {
+		return err
+	}
+	w := &watcher{c: c, provider: p, cell: cell, epoch: r.Epoch, yield: yield}
+	if r.Standby {
+		return w.standBy(ctx)
+	}
+	s := c.sessions.add(cell)
+	c.cfg.Sightings.SessionOpened(cell, r.Epoch)
+	defer func() {
+		if c.sessions.remove(cell, s) {
+			c.cfg.Sightings.SessionClosed(cell, r.Epoch)
+		}
+	}()
+	return w.serve(ctx, s)
+}
+
+// inTouch refuses when this node has not heard its leader for too long: what it would tell
+// a cell could be old.
+func (c *Control) inTouch() error {
+	if ms := c.cfg.Cluster.Touch(); ms > outOfTouch {
+		return api.Refuse(api.NoLeader, "scheduler %s has not heard a leader for %s", c.cfg.Node, age(ms)).
+			WithHint("another scheduler may serve the session")
+	}
+	return nil
+}
+
+// watcher is one session being served.
+type watcher struct {
+	c        *Control
+	provider api.ProviderID
+	cell     api.CellID
+	epoch    uint64
+	yield    func(api.Desired, error) bool
+	sent     uint64 // the index up to which the cell has everything
+	full     bool
+	known    []string // the schedulers that it was told
+}
+
+// serve sends until the session ends; nil is an end that the cell caused.
+func (w *watcher) serve(ctx context.Context, s *session) error {
+	check := time.NewTicker(touchCheck)
+	defer check.Stop()
+	for {
+		changed := w.c.cfg.Machine.Changed(fsm.CellTopic(w.cell))
+		d, err := w.next()
+		if err != nil {
+			return err
+		}
+		if d != nil && !w.yield(*d, nil) {
+			return nil
+		}
+		select {
+		case <-changed:
+		case a := <-s.asks:
+			if !w.yield(api.Desired{Index: w.sent, Asks: gather(a, s.asks)}, nil) {
+				return nil
+			}
+		case <-check.C:
+			if err := w.c.inTouch(); err != nil {
+				return err
+			}
+		case <-s.replaced:
+			return api.Refuse(api.Conflict, "cell %s opened a newer session", w.cell)
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func gather(first api.Ask, more <-chan api.Ask) []api.Ask {
+	asks := []api.Ask{first}
+	for {
+		select {
+		case a := <-more:
+			asks = append(asks, a)
+		default:
+			return asks
+		}
+	}
+}
+
+// next is what the cell does not know yet; nil is nothing.
+func (w *watcher) next() (*api.Desired, error) {
+	v := w.c.cfg.Machine.View()
+	rec, ok := v.Cell(w.cell)
+	switch {
+	case !ok:
+		return nil, api.Refuse(api.NotFound, "cell %s is not registered", w.cell)
+	case rec.Revoked:
+		return nil, revoked(rec)
+	case rec.Epoch != w.epoch:
+		return nil, api.Refuse(api.StaleEpoch, "cell %s is at epoch %d now, this session at %d", w.cell, rec.Epoch, w.epoch)
+	}
+	d := &api.Desired{Index: v.Index(), Full: !w.full}
+	if w.full {
+		d.Leases, d.Runs = v.LeasesChangedOn(w.cell, w.sent), v.RunsChangedOn(w.cell, w.sent)
+	} else {
+		d.Leases, d.Runs = v.LeasesOn(w.cell), v.RunsOn(w.cell)
+	}
+	if urls := w.c.schedulers(); !slices.Equal(urls, w.known) {
+		w.known, d.Schedulers = urls, urls
+	}
+	news := d.Full || len(d.Leases) > 0 || len(d.Runs) > 0 || d.Schedulers != nil
+	w.full, w.sent = true, v.Index()
+	if !news {
+		return nil, nil //nolint:nilnil // nothing to send is not an error
+	}
+	return d, nil
+}
+
+// standBy keeps the warm second session: it says which schedulers live, and ends when this
+// node could not serve it.
+func (w *watcher) standBy(ctx context.Context) error {
+	if !w.yield(api.Desired{Schedulers: w.c.schedulers()}, nil) {
+		return nil
+	}
+	check := time.NewTicker(touchCheck)
+	defer check.Stop()
+	for {
+		select {
+		case <-check.C:
+			if err := w.c.inTouch(); err != nil {
+				return err
+			}
+			if rec, ok := w.c.cfg.Machine.View().Cell(w.cell); ok && rec.Revoked {
+				return revoked(rec)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,94 @@
+package control
+
+import (
+	"sync"
+	"time"
+
+	"github.com/grafos/grafos/api"
+)
+
+// Capability tokens pass through the leader's memory on their way from the cell to the
+// waiting client: put before the report that carries them is committed, taken once. They
+// are nowhere else; what is lost here is minted again.
+type tokens struct {
+	mu    sync.Mutex
+	held  map[api.LeaseID]heldToken
+	order []api.LeaseID // oldest first; may name what was taken
+}
+
+type heldToken struct {
+	generation uint64
+	token      string
+	at         time.Time
+}
+
+const (
+	tokenKeep = 30 * time.Second
+	maxTokens = 16384
+)
+
+func newTokens() *tokens { return &tokens{held: map[api.LeaseID]heldToken{}} }
+
+func (t *tokens) put(id api.LeaseID, generation uint64, token string) {
+	if token == "" {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Now()
+	for len(t.order) > 0 {
+		oldest := t.order[0]
+		h, ok := t.held[oldest]
+		if ok && now.Sub(h.at) < tokenKeep && len(t.order) < maxTokens {
+			break
+		}
+		if ok && now.Sub(h.at) >= tokenKeep || len(t.order) >= maxTokens {
+			delete(t.held, oldest)
+		}
+		t.order = t.order[1:]
+	}
+	t.held[id] = heldToken{generation, token, now}
+	t.order = append(t.order, id)
+}
+
+func (t *tokens) take(id api.LeaseID, generation uint64) (string, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h, ok := t.held[id]
+	if !ok || h.generation != generation {
+		return "", false
+	}
+	delete(t.held, id)
+	return h.token, true
+}
+
+// mints are the questions to cells that wait for their answer.
+type mints struct {
+	mu   sync.Mutex
+	open map[string]chan api.Minted
+}
+
+func newMints() *mints { return &mints{open: map[string]chan api.Minted{}} }
+
+func (m *mints) ask(id string) <-chan api.Minted {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ch := make(chan api.Minted, 1)
+	m.open[id] = ch
+	return ch
+}
+
+func (m *mints) forget(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.open, id)
+}
+
+func (m *mints) answer(a api.Minted) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if ch, ok := m.open[a.AskID]; ok {
+		ch <- a
+		delete(m.open, a.AskID)
+	}
+}

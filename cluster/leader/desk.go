@@ -1,0 +1,172 @@
+package leader
+
+import (
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+	"github.com/grafos/grafos/placement"
+)
+
+// desk is where one group is decided: the committed state, what is booked beyond it, and
+// what the group itself has taken so far.
+type desk struct {
+	t      *term
+	view   *fsm.View
+	cells  map[api.CellID]api.Resources
+	counts map[api.CellID]int
+	tenant map[api.TenantID]usage
+	views  map[api.ProviderID]*placement.View
+}
+
+// usage is what a tenant holds beyond the committed state.
+type usage struct {
+	res    api.Resources
+	leases int64
+}
+
+func (t *term) newDesk(v *fsm.View) *desk {
+	d := &desk{
+		t: t, view: v,
+		cells: map[api.CellID]api.Resources{}, counts: map[api.CellID]int{},
+		tenant: map[api.TenantID]usage{}, views: map[api.ProviderID]*placement.View{},
+	}
+	t.booked.each(func(b booking) {
+		// What the state has by now counts there.
+		if _, committed := v.Lease(b.first); !committed {
+			d.take(b)
+		}
+	})
+	return d
+}
+
+func (d *desk) take(b booking) {
+	d.cells[b.cell] = d.cells[b.cell].Add(b.res)
+	d.counts[b.cell] += b.leases
+	u := d.tenant[b.tenant]
+	d.tenant[b.tenant] = usage{u.res.Add(b.res), u.leases + int64(b.leases)}
+}
+
+// decide makes j ready to be committed, or answers it and returns false.
+func (d *desk) decide(j *job) bool {
+	if j.ctx.Err() != nil {
+		j.refuse(api.Problem(j.ctx.Err()))
+		return false
+	}
+	if j.grant == nil {
+		return true
+	}
+	if a, answered := d.seen(j.grant.Idem); answered {
+		j.answer <- a
+		return false
+	}
+	if _, ok := d.view.Tenant(j.grant.Tenant); !ok {
+		j.refuse(api.Refuse(api.NotFound, "tenant %q does not exist", j.grant.Tenant).
+			WithHint("make it: grafos admin create-tenant %s", j.grant.Tenant))
+		return false
+	}
+	r := d.holding(d.request(j.grant))
+	cell, ok := placement.Pick(d.provider(r.Provider), r)
+	if !ok {
+		refusal := placement.Choose(*d.provider(r.Provider), r).Refusal
+		refusal.Index = d.view.Index()
+		d.t.refused.note(j.grant.Tenant, refusal.Kind, r.Provider)
+		j.refuse(refusal)
+		return false
+	}
+	d.place(j, cell, r.Resources)
+	return true
+}
+
+// seen answers a request whose idempotency key has its outcome already.
+func (d *desk) seen(i fsm.Idem) (answer, bool) {
+	if i.Key == "" {
+		return answer{}, false
+	}
+	rec, ok := d.view.IdemKey(i.Scope, i.Key)
+	if !ok {
+		return answer{}, false
+	}
+	if rec.Hash != i.Hash {
+		return answer{err: api.Refuse(api.Conflict, "idempotency key %q was used for another request", i.Key).
+			WithHint("use a new key for a new request")}, true
+	}
+	return answer{result: fsm.Result{Index: rec.Index, Leases: rec.Leases, Run: rec.Run, Replayed: true}}, true
+}
+
+func (d *desk) request(g *fsm.GrantLeases) placement.Request {
+	var res api.Resources
+	for _, it := range g.Items {
+		res = res.With(it.Kind, res.Get(it.Kind)+it.Amount)
+	}
+	return placement.Request{
+		Provider: g.Provider, Tenant: g.Tenant, Resources: res, Priority: g.Priority, Leases: len(g.Items),
+	}
+}
+
+// choose asks placement for a decision with its whole explanation.
+func (d *desk) choose(r placement.Request) api.Plan {
+	return placement.Choose(*d.provider(r.Provider), d.holding(r))
+}
+
+// holding fills in what the tenant holds, committed or booked.
+func (d *desk) holding(r placement.Request) placement.Request {
+	held := d.view.TenantUsage(r.Tenant)
+	more := d.tenant[r.Tenant]
+	r.Quota, r.Used, r.InUse = held.Quota, held.Used.Add(more.res), held.Leases+more.leases
+	if _, ok := d.view.Tenant(r.Tenant); !ok {
+		r.Quota = api.NoQuota()
+	}
+	return r
+}
+
+// provider is placement's view of a provider, made once a group and kept up to date.
+func (d *desk) provider(id api.ProviderID) *placement.View {
+	if v, ok := d.views[id]; ok {
+		return v
+	}
+	p, known := d.view.Provider(id)
+	v := &placement.View{Provider: p, Known: known}
+	for _, rec := range d.view.Cells(id) {
+		ready, reasons := d.view.Readiness(rec)
+		sight, seen := d.t.cfg.Sightings.Best(rec.ID, rec.Epoch)
+		v.Cells = append(v.Cells, placement.Cell{
+			ID: rec.ID, Readiness: ready, Reasons: reasons, Mode: rec.Mode,
+			Revoking: rec.Revoking, Revoked: rec.Revoked, Capacity: rec.Capacity,
+			Free:   rec.Capacity.Sub(d.view.Used(rec.ID)).Sub(d.cells[rec.ID]),
+			Leases: d.view.LeaseCount(rec.ID) + d.counts[rec.ID],
+			Zone:   rec.Inventory.Zone, Rack: rec.Inventory.Rack,
+			HasStamp: seen && sight.StampAge < stampAge,
+		})
+	}
+	d.views[id] = v
+	return v
+}
+
+// stampAge is how old a heartbeat may be to stamp a grant: the cell refuses what is older
+// than the delivery bound when it arrives, and the way there takes time too.
+const stampAge = api.DeliveryBound - 2*time.Second
+
+// place fills the command in and takes its resources from the desk.
+func (d *desk) place(j *job, cell api.CellID, res api.Resources) {
+	g := *j.grant
+	rec, _ := d.view.Cell(cell)
+	sight, _ := d.t.cfg.Sightings.Best(cell, rec.Epoch)
+	g.Cell, g.CellEpoch, g.Stamp = cell, rec.Epoch, sight.Stamp
+	g.Items = make([]fsm.GrantItem, len(j.grant.Items))
+	for i, it := range j.grant.Items {
+		it.ID = api.LeaseID(newID("l-"))
+		g.Items[i] = it
+	}
+	j.cmd = g
+	b := booking{first: g.Items[0].ID, cell: cell, tenant: g.Tenant, res: res, leases: len(g.Items)}
+	d.t.booked.add(j, b)
+	d.take(b)
+	v := d.provider(g.Provider)
+	for i := range v.Cells {
+		if v.Cells[i].ID == cell {
+			v.Cells[i].Free = v.Cells[i].Free.Sub(res)
+			v.Cells[i].Leases += len(g.Items)
+		}
+	}
+}

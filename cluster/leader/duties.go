@@ -1,0 +1,137 @@
+package leader
+
+import (
+	"context"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+)
+
+const (
+	// tickEvery moves cluster time when nothing else does.
+	tickEvery = time.Second
+	// dueAtOnce bounds the leases of one proposal.
+	dueAtOnce = 256
+	// calm is the pause after a proposal that changed nothing.
+	calm = 50 * time.Millisecond
+	idle = time.Minute
+)
+
+// submit commits a command of the leader's own and reports whether it changed anything.
+func (t *term) submit(ctx context.Context, what string, cmd fsm.Command) bool {
+	res, err := t.do(ctx, &job{cmd: cmd})
+	if err != nil {
+		if ctx.Err() == nil {
+			t.log.Warn(what, "error", err)
+		}
+		return false
+	}
+	return res.Changed
+}
+
+// expire proposes what time makes due: expiry, bind timeouts, forced ends, and the end of
+// what a silent cell must have given up by itself. Apply decides, from the entry's time.
+func (t *term) expire(ctx context.Context) {
+	m := t.cfg.Machine
+	for ctx.Err() == nil {
+		changed := m.Changed(fsm.TopicLeases)
+		v, now := m.View(), t.now()
+		if due := v.DueLeases(now, dueAtOnce); len(due) > 0 {
+			if !t.submit(ctx, "advance leases", fsm.AdvanceLeases{Leases: due}) {
+				sleep(ctx, nil, calm)
+			}
+			continue
+		}
+		until := idle
+		if next, ok := v.NextDue(); ok {
+			until = max(time.Duration(next-now), time.Millisecond)
+		}
+		sleep(ctx, changed, until)
+	}
+}
+
+// keepTime moves cluster time when no entry does, and puts the refusals of the last second
+// into the audit chain.
+func (t *term) keepTime(ctx context.Context) {
+	for sleep(ctx, nil, tickEvery) {
+		if refused := t.refused.take(); len(refused) > 0 {
+			t.submit(ctx, "note refusals", fsm.NoteRefusals{Refusals: refused})
+			continue
+		}
+		if t.now()-t.cfg.Machine.View().Now() >= api.Tick(tickEvery/2) {
+			t.submit(ctx, "keep time", fsm.Tick{})
+		}
+	}
+}
+
+// finishRevocations bars the identity of a cell that is being revoked once nothing of it
+// is left.
+func (t *term) finishRevocations(ctx context.Context) {
+	m := t.cfg.Machine
+	for ctx.Err() == nil {
+		cells, leases := m.Changed(fsm.TopicCells), m.Changed(fsm.TopicLeases)
+		v, revoking := m.View(), false
+		for _, c := range v.Cells("") {
+			if !c.Revoking || c.Revoked {
+				continue
+			}
+			revoking = true
+			if v.LeaseCount(c.ID) == 0 {
+				t.submit(ctx, "bar cell", fsm.BarCell{Provider: c.Provider, Cell: c.ID})
+			}
+		}
+		if !revoking {
+			leases = nil // no lease matters until a revocation begins
+		}
+		select {
+		case <-cells:
+		case <-leases:
+		case <-ctx.Done():
+		}
+	}
+}
+
+const (
+	retryAtOnce = 16
+	retryPause  = time.Second
+)
+
+// retryRuns places the runs again whose cell was lost and whose policy allows it. The state
+// offers a run only when the lost cell must have stopped.
+func (t *term) retryRuns(ctx context.Context) {
+	m := t.cfg.Machine
+	for ctx.Err() == nil {
+		changed := m.Changed(fsm.TopicRuns)
+		pause := idle
+		for _, r := range m.View().LostRuns(retryAtOnce) {
+			if _, err := t.do(ctx, &job{grant: again(r)}); err != nil {
+				t.log.Info("run not placed again yet", "run_id", string(r.ID), "error", err)
+				pause = retryPause
+			}
+		}
+		sleep(ctx, changed, pause)
+	}
+}
+
+// again asks for the leases of a run's next attempt.
+func again(r api.Run) *fsm.GrantLeases {
+	g := &fsm.GrantLeases{
+		Actor: "scheduler", Tenant: r.Tenant, Provider: r.Provider, Priority: r.Priority, TTLMs: r.TTLMs,
+		Run: &r,
+	}
+	for _, k := range api.LeaseKinds() {
+		if n := r.Resources.Get(k); n > 0 {
+			g.Items = append(g.Items, fsm.GrantItem{Kind: k, Amount: n, Use: runUse(k)})
+		}
+	}
+	return g
+}
+
+// runUse is how a run uses a lease of kind k.
+func runUse(k api.LeaseKind) api.Use {
+	if k == api.KindMem {
+		return api.UseLinear
+	}
+	return ""
+}

@@ -1,0 +1,104 @@
+package leader
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/gossip"
+)
+
+// facts is all that a verdict about one cell depends on.
+type facts struct {
+	rec api.CellRecord
+	// sight is the freshest sighting by any scheduler; seen says that there is one.
+	sight gossip.Sight
+	seen  bool
+	// silent is for how long this leader has not heard of the cell at most: since it leads,
+	// when nobody saw the cell.
+	silent        time.Duration
+	limit, warmup time.Duration
+	wall          time.Time // for certificates only
+}
+
+// verdict is what the leader holds for true of a cell. Codes are stable, messages are not.
+type verdict struct{ identity, healthy, outbound api.Condition }
+
+// judge is the whole rule of readiness that a leader observes.
+func judge(f facts) verdict {
+	return verdict{identity: judgeIdentity(f), healthy: judgeHealth(f), outbound: judgeSession(f)}
+}
+
+func met() api.Condition { return api.Condition{Met: true} }
+
+func unmet(code, format string, args ...any) api.Condition {
+	return api.Condition{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+func judgeIdentity(f facts) api.Condition {
+	end := time.Unix(f.rec.Identity.NotAfter, 0)
+	switch {
+	case f.rec.Revoked:
+		return unmet("identity_revoked", "the identity is revoked, for ever")
+	case f.rec.Identity.SPKI == "":
+		return unmet("no_certificate", "no certificate was ever shown")
+	case !f.wall.Before(end):
+		return unmet("certificate_expired", "the certificate ended at %s", end.UTC().Format(time.RFC3339))
+	}
+	return met()
+}
+
+func judgeHealth(f facts) api.Condition {
+	if f.rec.Revoked {
+		return unmet("identity_revoked", "the identity is revoked, for ever")
+	}
+	age := f.silent
+	if f.seen {
+		age = f.sight.Age
+	}
+	was := f.rec.Healthy
+	switch {
+	case age > f.limit && !f.seen && was.Code == "":
+		return unmet("heartbeat_overdue", "no heartbeat for %s, limit %s", round(age), round(f.limit))
+	case age > f.limit:
+		return unmet("heartbeat_overdue", "last heartbeat %s ago, limit %s", round(age), round(f.limit))
+	case !f.seen:
+		return was // a new leader has not heard anything yet: what was true stays true for one limit
+	case f.sight.Stuck != "":
+		return unmet("stuck", "%s", f.sight.Stuck)
+	case was.Met:
+		return met() // the warm-up is for cells that come, not for cells whose scheduler went
+	case f.sight.Steady < f.warmup:
+		return unmet("warming_up", "%s of %s of steady heartbeats", round(f.sight.Steady), round(f.warmup))
+	}
+	return met()
+}
+
+func judgeSession(f facts) api.Condition {
+	if f.rec.Revoked {
+		return unmet("identity_revoked", "its sessions are closed")
+	}
+	if !f.seen {
+		if f.silent > f.limit {
+			return unmet("no_session", "no scheduler holds a session of it for %s, limit %s", round(f.silent), round(f.limit))
+		}
+		return f.rec.Outbound
+	}
+	if f.sight.Session || f.sight.SessionAge > 0 && f.sight.SessionAge <= f.limit {
+		return met()
+	}
+	if f.sight.SessionAge == 0 {
+		return unmet("no_session", "no scheduler has seen a session of it yet")
+	}
+	return unmet("session_lost", "last session ended %s ago, limit %s", round(f.sight.SessionAge), round(f.limit))
+}
+
+func round(d time.Duration) time.Duration {
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Second)
+}
+
+// differs reports whether a transition is to be committed: numbers in a message are none.
+func differs(was, is api.Condition) bool { return was.Met != is.Met || was.Code != is.Code }

@@ -1,0 +1,233 @@
+package leader
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base32"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/fsm"
+	"github.com/grafos/grafos/placement"
+)
+
+// Node is what a leader needs of its Raft node. Its methods are called from Run's
+// goroutines and may block until their context ends.
+type Node interface {
+	// Propose commits an entry and returns its results.
+	Propose(ctx context.Context, e fsm.Entry) ([]fsm.Result, error)
+	// Barrier returns when everything committed before is applied.
+	Barrier(ctx context.Context) error
+	// Verify returns nil when a quorum just confirmed the leadership.
+	Verify(ctx context.Context) error
+	// GiveAway hands leadership to another scheduler.
+	GiveAway() error
+	// SetGate says whether decisions may be made here.
+	SetGate(open bool)
+}
+
+// Config is what a leader needs. Heartbeat, Limit and Warmup are the cells' timers.
+type Config struct {
+	Node      Node
+	Machine   *fsm.Machine
+	ClusterID string
+	// Providers are created when the state does not have them; their switch is set once.
+	Providers []api.Provider
+	Sightings *gossip.Table
+	// Ask brings the sightings of every reachable scheduler into the table, in bounded time.
+	Ask       func(ctx context.Context)
+	Heartbeat time.Duration
+	Limit     time.Duration
+	Warmup    time.Duration
+	Log       hclog.Logger
+}
+
+// Leader takes commands while this node leads; otherwise it refuses them with no_leader.
+type Leader struct {
+	cfg  Config
+	term atomic.Pointer[term]
+}
+
+// New returns a leader that does nothing until Run is called.
+func New(c Config) *Leader { return &Leader{cfg: c} }
+
+// term is one spell of leading: everything that a leader keeps in memory.
+type term struct {
+	cfg     Config
+	log     hclog.Logger
+	base    api.Tick  // cluster time at the barrier
+	began   time.Time // and when that was, on the monotonic clock
+	queue   chan *job
+	done    <-chan struct{}
+	wg      sync.WaitGroup
+	booked  bookings
+	refused refusals
+	health  memory
+}
+
+// queueLen bounds the commands that wait for a place in an entry.
+const queueLen = 4096
+
+// Run leads until ctx ends. When a step of the start fails, leadership is given away: a
+// leader that cannot rebuild its memory must not be one.
+func (l *Leader) Run(ctx context.Context) {
+	t, err := l.start(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			l.cfg.Log.Error("start leading", "error", err)
+			if err := l.cfg.Node.GiveAway(); err != nil {
+				l.cfg.Log.Error("give leadership away", "error", err)
+			}
+		}
+		return
+	}
+	l.cfg.Log.Info("leading", "index", l.cfg.Machine.View().Index())
+	l.term.Store(t)
+	l.cfg.Node.SetGate(true)
+	<-ctx.Done()
+	l.cfg.Node.SetGate(false)
+	l.term.Store(nil)
+	t.wg.Wait()
+	t.fail()
+	l.cfg.Log.Info("leading ended")
+}
+
+func (l *Leader) start(ctx context.Context) (*term, error) {
+	if err := l.cfg.Node.Barrier(ctx); err != nil {
+		return nil, err
+	}
+	t := &term{
+		cfg: l.cfg, log: l.cfg.Log, done: ctx.Done(),
+		base: l.cfg.Machine.View().Now(), began: time.Now(),
+		queue: make(chan *job, queueLen), booked: newBookings(), refused: newRefusals(), health: newMemory(),
+	}
+	first := fsm.InitCluster{ClusterID: l.cfg.ClusterID, Providers: l.cfg.Providers}
+	results, err := l.cfg.Node.Propose(ctx, t.entry(first))
+	if err != nil {
+		return nil, fmt.Errorf("begin the term: %w", err)
+	}
+	if len(results) > 0 && results[0].Problem != nil {
+		return nil, fmt.Errorf("begin the term: %w", results[0].Problem)
+	}
+	t.wg.Go(func() { t.plan(ctx) })
+	t.wg.Go(func() { t.expire(ctx) })
+	t.wg.Go(func() { t.keepTime(ctx) })
+	t.wg.Go(func() { t.watchCells(ctx) })
+	t.wg.Go(func() { t.finishRevocations(ctx) })
+	t.wg.Go(func() { t.retryRuns(ctx) })
+	return t, nil
+}
+
+// now is cluster time: what was committed at the barrier plus this leader's own monotonic
+// time since. The time between two leaders counts as zero.
+func (t *term) now() api.Tick { return t.base + api.Tick(time.Since(t.began)) }
+
+func (t *term) entry(cmds ...fsm.Command) fsm.Entry {
+	return fsm.Entry{Tick: t.now(), Wall: time.Now().UnixMilli(), Commands: cmds}
+}
+
+// fail answers what is still queued when the term has ended.
+func (t *term) fail() {
+	for {
+		select {
+		case j := <-t.queue:
+			j.refuse(errNotLeading())
+		default:
+			return
+		}
+	}
+}
+
+func errNotLeading() *api.Error {
+	return api.Refuse(api.NoLeader, "this scheduler does not lead")
+}
+
+// Submit commits one command and returns its result; a refusal comes back as the error.
+func (l *Leader) Submit(ctx context.Context, cmd fsm.Command) (fsm.Result, error) {
+	return l.do(ctx, &job{cmd: cmd})
+}
+
+// Admit places g on the best cell of its provider, commits it and returns the result. The
+// command comes without cell, epoch, stamp and lease ids. A refusal carries its evidence.
+func (l *Leader) Admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error) {
+	return l.do(ctx, &job{grant: &g})
+}
+
+func (l *Leader) do(ctx context.Context, j *job) (fsm.Result, error) {
+	t := l.term.Load()
+	if t == nil {
+		return fsm.Result{}, errNotLeading()
+	}
+	return t.do(ctx, j)
+}
+
+func (t *term) do(ctx context.Context, j *job) (fsm.Result, error) {
+	j.ctx, j.answer = ctx, make(chan answer, 1)
+	select {
+	case t.queue <- j:
+	default:
+		e := api.Refuse(api.Overloaded, "the leader has %d commands waiting", queueLen)
+		e.RetryAfterMs = 200
+		return fsm.Result{}, e
+	}
+	select {
+	case a := <-j.answer:
+		if a.err != nil {
+			return a.result, a.err
+		}
+		return a.result, nil
+	case <-ctx.Done():
+	case <-t.done:
+		// The last round of the planner may still answer.
+		select {
+		case a := <-j.answer:
+			if a.err != nil {
+				return a.result, a.err
+			}
+			return a.result, nil
+		case <-time.After(time.Second):
+		}
+	}
+	return fsm.Result{}, api.Refuse(api.OutcomeUnknown, "the leader's term or the request ended before the outcome was known").
+		WithHint("repeat the request with the same idempotency key")
+}
+
+// Plan decides without committing anything. It is what Admit would decide now.
+func (l *Leader) Plan(r placement.Request) (api.Plan, error) {
+	t := l.term.Load()
+	if t == nil {
+		return api.Plan{}, errNotLeading()
+	}
+	v := t.cfg.Machine.View()
+	d := t.newDesk(v)
+	plan := d.choose(r)
+	plan.Index, plan.Provider = v.Index(), r.Provider
+	return plan, nil
+}
+
+// newID makes an identifier: 16 characters of base 32, 80 random bits, so that its first
+// few characters tell it from the others.
+func newID(prefix string) string {
+	var b [10]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return prefix + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
+}
+
+// sleep waits for d, for a change or for ctx, and reports whether ctx is still alive.
+func sleep(ctx context.Context, changed <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
