@@ -17,7 +17,13 @@ import (
 func Execute(ctx context.Context, root *cobra.Command, args []string) int {
 	began := false
 	noteBegin(root, &began)
-	root.SetArgs(args)
+	for _, c := range root.Commands() {
+		if c.GroupID == "" && root.ContainsGroup(groupNode) {
+			c.GroupID = groupNode
+		}
+	}
+	// Cobra takes nil for the arguments of the process.
+	root.SetArgs(append([]string{}, args...))
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && !began {
 		err = usage(cmd, err)

@@ -492,6 +492,7 @@ func fakeRuns(f *fake) []api.Run {
 		done.Artifacts = append(done.Artifacts, api.Artifact{Name: name, Digest: api.DigestOf(sha256.Sum256(data)), Size: int64(len(data))})
 	}
 	failed.ID, failed.State, failed.ExitCode, failed.CreatedAt, failed.DurationMs = "r-5b77cc", api.RunFailed, 3, ago(time.Hour), 2100
+	failed.Finalised = true
 	failed.Failure = api.Failure{Kind: api.ExitNonzero, Message: "the tasklet exited with code 3"}
 	going.ID, going.State, going.CreatedAt = "r-9d0101", api.RunRunning, ago(3*time.Second)
 	return []api.Run{done, failed, going}

@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"strings"
-
 	"github.com/spf13/cobra"
 
 	"github.com/grafos/grafos/api"
@@ -39,8 +37,12 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	problem := api.Refuse(api.InvalidArgument, "%s has no command %q", cmd.CommandPath(), ui.Clean(args[0]))
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		return problem.WithHint("%s %s", cmd.CommandPath(), strings.Join(near, ", or "))
+	var names []string
+	for _, c := range cmd.Commands() {
+		names = append(names, c.Name())
+	}
+	if near := ui.Closest(args[0], names); near != "" {
+		return problem.WithHint("%s %s", cmd.CommandPath(), near)
 	}
 	return problem.WithHint("%s --help", cmd.CommandPath())
 }

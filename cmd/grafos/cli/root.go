@@ -63,11 +63,14 @@ func Root(o Options) *cobra.Command {
 	root.SetOut(a.o.Stdout)
 	root.SetErr(a.o.Stderr)
 	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommandGroupID(groupRest)
+	root.SetUsageTemplate(usageTemplate)
 	root.CompletionOptions.DisableDefaultCmd = true
 	a.globals.AddFlags(root)
 	root.AddGroup(
 		&cobra.Group{ID: groupWork, Title: "Work:"},
 		&cobra.Group{ID: groupFleet, Title: "Fleet:"},
+		&cobra.Group{ID: groupNode, Title: "Nodes:"},
 		&cobra.Group{ID: groupRest, Title: "This program:"},
 	)
 
@@ -87,10 +90,45 @@ values in a pipe, the document of the API with --json.
 Exit codes: 0 ok, 1 failure or unhealthy, 2 usage, 4 refused, 5 not found,
 6 not authorised, 7 conflict, 8 unreachable, no leader or timeout (repeat it).`
 
+// usageTemplate is cobra's without the global flags under every command: they are the same
+// everywhere, and grafos --help has them.
+const usageTemplate = `Usage:
+  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}
+{{- if .HasExample}}
+
+Examples:
+{{.Example}}
+{{- end}}
+{{- if .HasAvailableSubCommands}}{{$cmds := .Commands}}
+{{- range $group := .Groups}}
+
+{{.Title}}
+{{- range $cmds}}{{if and (eq .GroupID $group.ID) .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}
+{{- end}}{{end}}{{end}}
+{{- if not .AllChildCommandsHaveGroup}}
+
+{{if .Groups}}More:{{else}}Commands:{{end}}
+{{- range $cmds}}{{if and (eq .GroupID "") (or .IsAvailableCommand (eq .Name "help"))}}
+  {{rpad .Name .NamePadding}} {{.Short}}
+{{- end}}{{end}}{{end}}
+{{- end}}
+{{- if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}
+{{- end}}
+{{- if .HasParent}}
+
+Flags of every command (-o, --json, --jq, --fabric and so on): {{.Root.Name}} --help
+{{- end}}
+`
+
 // The groups of the help page.
 const (
 	groupWork  = "work"
 	groupFleet = "fleet"
+	groupNode  = "node" // what others add
 	groupRest  = "rest"
 )
 

@@ -10,7 +10,7 @@ import (
 )
 
 func cellsView(p *ui.Page, cells []api.Cell, now time.Time) {
-	t := ui.Table{Header: []string{"CELL", "PROVIDER", "STATE", "READY", "ZONE", "CPU FREE", "MEM FREE", "GPU FREE", "LEASES", "SEEN", "WHY NOT"}}
+	t := ui.Table{Sparse: true, Header: []string{"CELL", "PROVIDER", "STATE", "READY", "ZONE", "CPU FREE", "MEM FREE", "GPU FREE", "LEASES", "SEEN", "WHY NOT"}}
 	if p.Wide {
 		t.Header = append(t.Header, "BLOCK FREE", "NET FREE", "RACK", "VERSION", "SESSION", "EPOCH", "CERT ENDS", "CONFORMANCE", "DATA PLANE")
 	}

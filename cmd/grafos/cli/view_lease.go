@@ -9,7 +9,7 @@ import (
 )
 
 func leasesView(p *ui.Page, leases []api.Lease, now time.Time) {
-	t := ui.Table{Header: []string{"LEASE", "KIND", "AMOUNT", "STATE", "TENANT", "CELL", "RUN", "ENDS"}}
+	t := ui.Table{Sparse: true, Header: []string{"LEASE", "KIND", "AMOUNT", "STATE", "TENANT", "CELL", "RUN", "ENDS"}}
 	if p.Wide {
 		t.Header = append(t.Header, "PROVIDER", "PRIORITY", "GENERATION", "EPOCH", "REASON", "GRANTED", "COORDINATE")
 	}

@@ -13,7 +13,7 @@ import (
 func admits(r api.RuntimeReadiness) bool { return r == api.ProviderReady || r == api.ProviderDegraded }
 
 func providersView(p *ui.Page, providers []api.ProviderSummary) {
-	t := ui.Table{Header: []string{"PROVIDER", "READINESS", "READY", "CPU FREE", "MEM FREE", "GPU FREE", "LEASES", "ADMITS"}}
+	t := ui.Table{Sparse: true, Header: []string{"PROVIDER", "READINESS", "READY", "CPU FREE", "MEM FREE", "GPU FREE", "LEASES", "ADMITS"}}
 	if p.Wide {
 		t.Header = append(t.Header, "BLOCK FREE", "NET FREE", "OWNERSHIP")
 	}

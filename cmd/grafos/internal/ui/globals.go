@@ -25,7 +25,7 @@ type Globals struct {
 func (g *Globals) AddFlags(root *cobra.Command) {
 	fs := root.PersistentFlags()
 	g.conn.addFlags(root)
-	fs.StringVarP(&g.output, "output", "o", string(FormatTable), "`format` of the answer: table, wide, json, jsonl or name")
+	fs.StringVarP(&g.output, "output", "o", "", "`format` of the answer: table (default), wide, json, jsonl or name")
 	fs.BoolVar(&g.json, "json", false, "answer as the API does, in JSON (-o json)")
 	fs.StringVar(&g.jq, "jq", "", "filter the JSON answer with a jq `expression`")
 	fs.StringVar(&g.template, "template", "", "shape the JSON answer with a Go `template`")
@@ -48,8 +48,11 @@ func (g *Globals) UI(s IO, getenv func(string) string, dir string) (*UI, error) 
 		Timeout:     g.timeout,
 		Consistency: api.Consistency(g.consistency),
 	}
-	if g.json && u.Output.Format != FormatJSONL {
-		u.Output.Format = FormatJSON
+	if u.Output.Format == "" {
+		u.Output.Format = FormatTable
+		if g.json {
+			u.Output.Format = FormatJSON
+		}
 	}
 	u.Connect = func() (Connection, error) {
 		c, err := g.conn.resolve(getenv, dir)
@@ -65,6 +68,9 @@ func (g *Globals) UI(s IO, getenv func(string) string, dir string) (*UI, error) 
 func (g *Globals) check(u *UI) error {
 	if err := u.Output.Check(); err != nil {
 		return err
+	}
+	if g.json && !u.Output.Machine() {
+		return api.Refuse(api.InvalidArgument, "--json and -o %s exclude each other", g.output)
 	}
 	if g.timeout < 0 {
 		return api.Refuse(api.InvalidArgument, "--timeout %s is negative", g.timeout)

@@ -130,6 +130,7 @@ func FormatOf(args []string) Format {
 		switch {
 		case arg == "--":
 			return format
+		case format == FormatJSON:
 		case name == "--json" && value != "false", name == "--jq", name == "--template":
 			return FormatJSON
 		case (arg == "-o" || arg == "--output") && i+1 < len(args):

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/cli/go-gh/v2/pkg/tableprinter"
@@ -14,6 +15,8 @@ type Table struct {
 	Rows   [][]Cell
 	// Indent moves the table right on a terminal.
 	Indent int
+	// Sparse leaves out, on a terminal, the columns that have nothing in any row.
+	Sparse bool
 }
 
 // Row adds a row.
@@ -28,6 +31,9 @@ func (t Table) render(w *strings.Builder, l layout) {
 	}
 	if len(t.Rows) == 0 {
 		return
+	}
+	if t.Sparse {
+		t = t.filled()
 	}
 	var buf bytes.Buffer
 	printer := tableprinter.New(&buf, true, l.width-t.Indent)
@@ -56,6 +62,22 @@ func (t Table) field(printer tableprinter.TablePrinter, c Cell, l layout) {
 		return
 	}
 	printer.AddField(text, brush)
+}
+
+// filled returns the table without the columns that are empty or "-" in every row.
+func (t Table) filled() Table {
+	out := Table{Indent: t.Indent, Rows: make([][]Cell, len(t.Rows))}
+	for col, head := range t.Header {
+		empty := !slices.ContainsFunc(t.Rows, func(row []Cell) bool { return row[col].Text != "" && row[col].Text != "-" })
+		if empty {
+			continue
+		}
+		out.Header = append(out.Header, head)
+		for i, row := range t.Rows {
+			out.Rows[i] = append(out.Rows[i], row[col])
+		}
+	}
+	return out
 }
 
 // brush returns a colour function for the table printer, which pads before it paints:
