@@ -107,6 +107,23 @@ func TestMintVerify(t *testing.T) {
 	}
 }
 
+func TestTokenLife(t *testing.T) {
+	c := newClock()
+	b := newBroker(t, "g-1", "aws-1", c)
+	for left, want := range map[time.Duration]time.Duration{
+		time.Nanosecond: time.Nanosecond, time.Second: time.Second, 299 * time.Second: 299 * time.Second,
+		300 * time.Second: 300 * time.Second, 301 * time.Second: 300 * time.Second, 24 * time.Hour: 300 * time.Second,
+	} {
+		token, err := b.Mint(memLease(), left)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.Verify(token); err != nil || got.ExpiresAt.Sub(c.Now()) != want {
+			t.Errorf("%s left: lives %s, %v; want %s", left, got.ExpiresAt.Sub(c.Now()), err, want)
+		}
+	}
+}
+
 // L7: a token never outlives its lease, and never api.MaxTokenLife.
 func TestTokenEndsWithItsLease(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -399,7 +416,7 @@ func TestEveryMutationIsRefused(t *testing.T) {
 	}
 	alphabet := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \n\r\x00é"
 	if testing.Short() {
-		alphabet = "Aw0_.\n"
+		alphabet = "ABQRghwx0_.\n"
 	}
 	for i := range len(token) {
 		for _, r := range alphabet {

@@ -29,6 +29,7 @@ func TestCheck(t *testing.T) {
 		"checkpoint":        {func(l *api.Lease) { l.State = api.LeaseCheckpoint }, OpWrite, "", ""},
 		"another lease":     {func(l *api.Lease) { l.ID = "l-2" }, OpRead, api.CaveatFailed, "of lease l-1, the operation is on lease l-2"},
 		"granted again":     {func(l *api.Lease) { l.Epoch = 43 }, OpRead, api.StaleEpoch, "epoch 42, lease l-1 has epoch 43"},
+		"epoch of the past": {func(l *api.Lease) { l.Epoch = 41 }, OpRead, api.StaleEpoch, "has epoch 41"},
 		"renewed":           {func(l *api.Lease) { l.Generation = 4 }, OpRead, api.StaleGeneration, "generation 3, lease l-1 has generation 4"},
 		"generation ahead":  {func(l *api.Lease) { l.Generation = 2 }, OpRead, api.StaleGeneration, "has generation 2"},
 		"expired":           {func(l *api.Lease) { l.State = api.LeaseExpired }, OpRead, api.LeaseExpiredKind, "expired"},

@@ -27,7 +27,7 @@ func TestCredentialWriteLoad(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
 	certPath, keyPath := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	for range 2 { // the second replaces the first
-		c := newCredential(t, m, cell("aws-1"))
+		c := newCredential(t, m, cell())
 		if err := c.Write(certPath, keyPath); err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +56,7 @@ func TestCredentialRenewedWithItsOwnKey(t *testing.T) {
 	m := newTestMaterial(t, "g-1")
 	dir := t.TempDir()
 	certPath, keyPath := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	c := newCredential(t, m, cell("aws-1"))
+	c := newCredential(t, m, cell())
 	if err := c.Write(certPath, keyPath); err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestCredentialRenewedWithItsOwnKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf, _, err := m.Sign(pair.Leaf.PublicKey, CertRequest{Identity: cell("aws-1")})
+	leaf, _, err := m.Sign(pair.Leaf.PublicKey, CertRequest{Identity: cell()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,6 +112,9 @@ func TestCredentialWriteDiesHalfWay(t *testing.T) {
 				if err != nil || !bytes.Equal(got.KeyPEM, c.want.KeyPEM) {
 					t.Fatalf("LoadCredential: %v", err)
 				}
+			}
+			if key, err := os.ReadFile(keyPath); err != nil || !bytes.Equal(key, c.want.KeyPEM) {
+				t.Errorf("the Write was not completed: %v", err)
 			}
 			// And a further Write that dies before its certificate does not lose the key.
 			third := newCredential(t, m, tenant("acme"))

@@ -24,8 +24,8 @@ func newTestMaterial(tb testing.TB, id string) *Material {
 func operator(name string) Identity  { return Identity{Role: api.RoleOperator, Name: name} }
 func tenant(name string) Identity    { return Identity{Role: api.RoleTenant, Name: name} }
 func scheduler(name string) Identity { return Identity{Role: api.RoleScheduler, Name: name} }
-func cell(c string) Identity {
-	return Identity{Role: api.RoleCell, Provider: "aws", Cell: api.CellID(c)}
+func cell() Identity {
+	return Identity{Role: api.RoleCell, Provider: "aws", Cell: "aws-1"}
 }
 
 // issue makes a credential and returns it for TLS.

@@ -190,7 +190,7 @@ func TestCertIdentityRefuses(t *testing.T) {
 
 func TestCertCaller(t *testing.T) {
 	m := newTestMaterial(t, "g-1")
-	leaf := issue(t, m, CertRequest{Identity: cell("aws-1"), Now: at()}).Leaf
+	leaf := issue(t, m, CertRequest{Identity: cell(), Now: at()}).Leaf
 	got, err := CertCaller(leaf)
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func TestIssueSaysWhatWasAsked(t *testing.T) {
 		uses []x509.ExtKeyUsage
 	}{
 		{scheduler("s1"), "spiffe://g-1/scheduler/s1", CertTTL, both},
-		{cell("aws-1"), "spiffe://g-1/cell/aws/aws-1", CellCertTTL, both},
+		{cell(), "spiffe://g-1/cell/aws/aws-1", CellCertTTL, both},
 		{operator("root"), "spiffe://g-1/operator/root", CertTTL, client},
 		{tenant("acme"), "spiffe://g-1/tenant/acme", CertTTL, client},
 		{Identity{ClusterID: "g-1", Role: api.RoleViewer, Name: "v"}, "spiffe://g-1/viewer/v", CertTTL, client},
@@ -182,7 +182,7 @@ func TestCSRRoundTrip(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	certPEM, leaf, err := m.Sign(pub, CertRequest{Identity: cell("aws-1")})
+	certPEM, leaf, err := m.Sign(pub, CertRequest{Identity: cell()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +194,7 @@ func TestCSRRoundTrip(t *testing.T) {
 		t.Error(err)
 	}
 	// The same request gives the same key again; its certificate differs by serial alone.
-	_, again, err := m.Sign(pub, CertRequest{Identity: cell("aws-1")})
+	_, again, err := m.Sign(pub, CertRequest{Identity: cell()})
 	if err != nil || SPKI(again) != spki || again.SerialNumber.Cmp(leaf.SerialNumber) == 0 {
 		t.Errorf("again: %v", err)
 	}
@@ -266,7 +266,7 @@ func TestCSRSaysNothingButItsKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, leaf, err := m.Sign(pub, CertRequest{Identity: cell("aws-1")})
+	_, leaf, err := m.Sign(pub, CertRequest{Identity: cell()})
 	if err != nil {
 		t.Fatal(err)
 	}

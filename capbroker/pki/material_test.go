@@ -102,6 +102,26 @@ func TestInitMaterialNamesADeadAttempt(t *testing.T) {
 	wantRefusal(t, err, api.Conflict, stageDir)
 }
 
+// A move that fails half way takes back what it did: the folder has all files or none.
+func TestMoveAllTakesBack(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	files := []file{{name: "a"}, {name: "b"}}
+	for _, f := range files {
+		if err := os.WriteFile(filepath.Join(from, f.name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(to, "b"), 0o700); err != nil { // no file is renamed over a folder
+		t.Fatal(err)
+	}
+	if err := moveAll(from, to, files); err == nil {
+		t.Fatal("b was renamed over a folder")
+	}
+	if _, err := os.Lstat(filepath.Join(to, "a")); err == nil {
+		t.Error("a is left behind")
+	}
+}
+
 func TestInitMaterialRefusesBadIDs(t *testing.T) {
 	for _, id := range []string{"A", "a/b", "-a", "a:1", "a..b", strings.Repeat("a", 64), "a b"} {
 		dir := filepath.Join(t.TempDir(), "x")

@@ -40,7 +40,7 @@ func TestPinnedTLSRefuses(t *testing.T) {
 		"CA not sent":  {&alone, m.CAPin(), api.IdentityMismatch, []string{"sent no CA certificate", m.CAPin()}},
 		"CA borrowed":  {&borrowed, m.CAPin(), api.Unauthenticated, []string{"another CA issued it"}},
 		"pin of leaf":  {good, Pin(good.Leaf), api.InvalidArgument, []string{"not a CA's"}},
-		"a cell":       {issue(t, m, CertRequest{Identity: cell("aws-1")}), m.CAPin(), api.IdentityMismatch, []string{"role cell"}},
+		"a cell":       {issue(t, m, CertRequest{Identity: cell()}), m.CAPin(), api.IdentityMismatch, []string{"role cell"}},
 		"a tenant":     {issue(t, m, CertRequest{Identity: tenant("acme")}), m.CAPin(), api.Unauthenticated, []string{"not issued for this end"}},
 		"expired":      {issue(t, m, CertRequest{Identity: scheduler("s1"), Now: time.Now().Add(-2 * time.Hour), TTL: time.Hour}), m.CAPin(), api.Unauthenticated, []string{"expired 1h0m"}},
 		"other domain": {crafted(t, m, scheduler("s1"), setURI(t, "spiffe://g-2/scheduler/s1")), m.CAPin(), api.IdentityMismatch, []string{"g-2", "this one is g-1"}},

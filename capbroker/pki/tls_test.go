@@ -82,7 +82,7 @@ func clientOf(m *Material, c *tls.Certificate) ClientOptions {
 
 func TestHandshakeProvesBothEnds(t *testing.T) {
 	m := newTestMaterial(t, "g-1")
-	for _, id := range []Identity{scheduler("s2"), operator("root"), tenant("acme"), cell("aws-1"), {Role: api.RoleViewer, Name: "v"}} {
+	for _, id := range []Identity{scheduler("s2"), operator("root"), tenant("acme"), cell(), {Role: api.RoleViewer, Name: "v"}} {
 		t.Run(id.path(), func(t *testing.T) {
 			cert := issue(t, m, CertRequest{Identity: id})
 			cc := ClientTLS(clientOf(m, cert))
@@ -116,7 +116,7 @@ func TestServerRefusesClients(t *testing.T) {
 		"expired":         {issue(t, m, CertRequest{Identity: id, Now: past, TTL: time.Hour}), "", "expired"},
 		"from tomorrow":   {issue(t, m, CertRequest{Identity: id, Now: time.Now().Add(24 * time.Hour)}), "", "not yet valid"},
 		"tenant":          {issue(t, m, CertRequest{Identity: tenant("acme")}), api.Forbidden, "role tenant is not taken here: only scheduler"},
-		"cell":            {issue(t, m, CertRequest{Identity: cell("aws-1")}), api.Forbidden, "spiffe://g-1/cell/aws/aws-1"},
+		"cell":            {issue(t, m, CertRequest{Identity: cell()}), api.Forbidden, "spiffe://g-1/cell/aws/aws-1"},
 		"operator":        {issue(t, m, CertRequest{Identity: operator("root")}), api.Forbidden, "role operator"},
 		"another cluster": {crafted(t, m, id, setURI(t, "spiffe://g-2/scheduler/s2")), api.Forbidden, "of another cluster: this one is g-1"},
 		"two identities": {crafted(t, m, id, func(c *x509.Certificate) {
@@ -188,6 +188,9 @@ func TestOptionalClientCertificate(t *testing.T) {
 	for _, mode := range []tls.ClientAuthType{tls.RequestClientCert, tls.VerifyClientCertIfGiven} {
 		o := serverOf(t, m)
 		o.Clients = mode
+		if got := ServerTLS(o).ClientAuth; got != tls.VerifyClientCertIfGiven {
+			t.Errorf("%v becomes %v", mode, got)
+		}
 		if _, s, c := handshake(t, ServerTLS(o), ClientTLS(clientOf(m, nil))); s != nil || c != nil {
 			t.Errorf("%v, no certificate: server %v, client %v", mode, s, c)
 		}
@@ -206,6 +209,9 @@ func TestServerWithoutRootsTrustsNobody(t *testing.T) {
 	m := newTestMaterial(t, "g-1")
 	o := serverOf(t, m)
 	o.Roots = nil
+	if ServerTLS(o).ClientCAs == nil {
+		t.Error("crypto/tls would take the machine's own roots")
+	}
 	if _, s, _ := handshake(t, ServerTLS(o), ClientTLS(clientOf(m, issue(t, m, CertRequest{Identity: tenant("acme")})))); s == nil {
 		t.Error("a client was taken")
 	}
@@ -228,7 +234,7 @@ func TestClientRefusesServers(t *testing.T) {
 		"another CA":      {issue(t, other, CertRequest{Identity: id}), api.Unauthenticated, "another CA issued it"},
 		"expired":         {issue(t, m, CertRequest{Identity: id, Now: past, TTL: time.Hour}), api.Unauthenticated, "expired 47h0m"},
 		"from tomorrow":   {issue(t, m, CertRequest{Identity: id, Now: time.Now().Add(24*time.Hour + 6*time.Minute)}), api.Unauthenticated, "valid only in 24h0m"},
-		"a cell":          {issue(t, m, CertRequest{Identity: cell("aws-1")}), api.IdentityMismatch, "role cell is not taken here: only scheduler"},
+		"a cell":          {issue(t, m, CertRequest{Identity: cell()}), api.IdentityMismatch, "role cell is not taken here: only scheduler"},
 		"a tenant":        {issue(t, m, CertRequest{Identity: tenant("acme")}), api.Unauthenticated, "not issued for this end"},
 		"another cluster": {crafted(t, m, id, setURI(t, "spiffe://g-2/scheduler/s1")), api.IdentityMismatch, "of another cluster: this one is g-1"},
 		"two identities":  {crafted(t, m, id, func(c *x509.Certificate) { c.URIs = append(c.URIs, c.URIs[0]) }), api.Unauthenticated, "2 URI SANs"},
@@ -247,7 +253,7 @@ func TestClientRefusesServers(t *testing.T) {
 func TestClientTLSOfACell(t *testing.T) {
 	m := newTestMaterial(t, "g-1")
 	o := serverOf(t, m)
-	o.Clients, o.Cert = tls.NoClientCert, fixed(issue(t, m, CertRequest{Identity: cell("aws-1")}))
+	o.Clients, o.Cert = tls.NoClientCert, fixed(issue(t, m, CertRequest{Identity: cell()}))
 	if _, s, c := handshake(t, ServerTLS(o), ClientTLS(ClientOptions{Roots: m.Pool(), Server: api.RoleCell})); s != nil || c != nil {
 		t.Errorf("server %v, client %v", s, c)
 	}
