@@ -1,0 +1,174 @@
+package gossip
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/memberlist"
+
+	"github.com/grafos/grafos/api"
+)
+
+// maxMembers bounds the schedulers that are remembered, dead ones too.
+const maxMembers = 64
+
+// Member is a scheduler that gossip knows.
+type Member struct {
+	Meta
+	// Addr is its gossip address.
+	Addr string
+	// Alive is false for one that left, or that died.
+	Alive bool
+}
+
+// delegate is what memberlist calls: from its own goroutines, some with its locks held, so
+// nothing here calls memberlist or waits.
+type delegate struct {
+	node  api.NodeID
+	table *Table
+	log   hclog.Logger
+
+	mu      sync.Mutex
+	meta    []byte                // guarded by mu: ours, printed
+	self    Meta                  // guarded by mu: ours
+	members map[api.NodeID]Member // guarded by mu
+	changed chan struct{}         // guarded by mu: closed at the next change of members
+}
+
+func newDelegate(c Config) *delegate {
+	return &delegate{node: c.Node, table: c.Table, log: c.Log, members: map[api.NodeID]Member{}, changed: make(chan struct{})}
+}
+
+func (d *delegate) setMeta(m Meta) error {
+	b, err := encodeMeta(m)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.meta, d.self = b, m
+	if self, ok := d.members[d.node]; ok && self.Meta != m {
+		self.Meta = m
+		d.members[d.node] = self
+		d.wakeLocked()
+	}
+	return nil
+}
+
+func (d *delegate) wakeLocked() {
+	close(d.changed)
+	d.changed = make(chan struct{})
+}
+
+// NodeMeta implements memberlist.Delegate.
+func (d *delegate) NodeMeta(int) []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.meta
+}
+
+// NotifyMsg implements memberlist.Delegate: a packet with transitions.
+func (d *delegate) NotifyMsg(b []byte) { d.take(b) }
+
+// GetBroadcasts implements memberlist.Delegate.
+func (d *delegate) GetBroadcasts(overhead, limit int) [][]byte {
+	if b := d.table.packet(limit - overhead); b != nil {
+		return [][]byte{b}
+	}
+	return nil
+}
+
+// LocalState implements memberlist.Delegate: this scheduler's half of a push/pull.
+func (d *delegate) LocalState(bool) []byte { return encode(msgWhole, d.table.local()) }
+
+// MergeRemoteState implements memberlist.Delegate: the other half.
+func (d *delegate) MergeRemoteState(b []byte, _ bool) { d.take(b) }
+
+func (d *delegate) take(b []byte) {
+	kind, digest, err := decode(b)
+	if err != nil {
+		d.log.Warn("gossip digest not taken", "error", err)
+		return
+	}
+	d.table.merge(digest, kind == msgWhole)
+}
+
+// NotifyAlive implements memberlist.AliveDelegate: who has no proper meta is no scheduler.
+func (d *delegate) NotifyAlive(n *memberlist.Node) error {
+	if _, err := decodeMeta(n.Name, n.Meta); err != nil {
+		return fmt.Errorf("refuse %s at %s: %w", n.Name, n.Address(), err)
+	}
+	return nil
+}
+
+// NotifyJoin implements memberlist.EventDelegate.
+func (d *delegate) NotifyJoin(n *memberlist.Node) {
+	if d.put(n, true) {
+		d.table.Joined(api.NodeID(n.Name))
+		d.log.Info("scheduler joined", "node_id", n.Name, "address", n.Address())
+	}
+}
+
+// NotifyUpdate implements memberlist.EventDelegate.
+func (d *delegate) NotifyUpdate(n *memberlist.Node) { d.put(n, true) }
+
+// NotifyLeave implements memberlist.EventDelegate, for the dead as well.
+func (d *delegate) NotifyLeave(n *memberlist.Node) {
+	if d.put(n, false) {
+		d.table.Lost(api.NodeID(n.Name))
+		d.log.Info("scheduler left or died", "node_id", n.Name, "address", n.Address())
+	}
+}
+
+// NotifyConflict implements memberlist.ConflictDelegate.
+func (d *delegate) NotifyConflict(existing, other *memberlist.Node) {
+	d.log.Error("two schedulers have one name", "node_id", existing.Name, "address", existing.Address(), "other", other.Address())
+}
+
+// put stores a member and reports whether anything changed.
+func (d *delegate) put(n *memberlist.Node, alive bool) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	id := api.NodeID(n.Name)
+	m := Member{Addr: n.Address(), Alive: alive}
+	old, held := d.members[id]
+	switch meta, err := decodeMeta(n.Name, n.Meta); {
+	case id == d.node:
+		m.Meta = d.self
+	case err == nil:
+		m.Meta = meta
+	case held:
+		m.Meta = old.Meta
+	default:
+		return false
+	}
+	if held && old == m || !held && len(d.members) >= maxMembers {
+		return false
+	}
+	d.members[id] = m
+	d.wakeLocked()
+	return true
+}
+
+// Members returns every scheduler that was heard of, this one included, by node id.
+func (g *Gossip) Members() []Member {
+	g.d.mu.Lock()
+	defer g.d.mu.Unlock()
+	members := make([]Member, 0, len(g.d.members))
+	for _, m := range g.d.members {
+		members = append(members, m)
+	}
+	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(string(a.Node), string(b.Node)) })
+	return members
+}
+
+// Changed returns a channel that is closed at the first change of Members after the call:
+// take it before Members.
+func (g *Gossip) Changed() <-chan struct{} {
+	g.d.mu.Lock()
+	defer g.d.mu.Unlock()
+	return g.d.changed
+}

@@ -1,0 +1,28 @@
+package gossip
+
+import (
+	"bytes"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// demoted writes memberlist's log one level lower than memberlist thinks: what it calls an
+// error is a peer that did not answer, which heals itself or shows in Members.
+type demoted struct{ log hclog.Logger }
+
+// Write takes one line: date, time, level in brackets, "memberlist: " and the text.
+func (d demoted) Write(line []byte) (int, error) {
+	text := bytes.TrimSpace(line)
+	level := hclog.Debug
+	if open, end := bytes.IndexByte(text, '['), bytes.IndexByte(text, ']'); open >= 0 && open < end {
+		switch string(text[open+1 : end]) {
+		case "ERR", "ERROR":
+			level = hclog.Warn
+		case "DEBUG":
+			level = hclog.Trace
+		}
+		text = bytes.TrimPrefix(bytes.TrimSpace(text[end+1:]), []byte("memberlist: "))
+	}
+	d.log.Log(level, "memberlist", "text", string(text))
+	return len(line), nil
+}

@@ -1,0 +1,71 @@
+package gossip
+
+import (
+	"time"
+
+	"github.com/grafos/grafos/api"
+)
+
+// maxPeers bounds the schedulers whose tables are kept.
+const maxPeers = 64
+
+// Merge takes another scheduler's whole table, as gossip or an answer of that scheduler
+// brought it. What it no longer names is gone. A digest that is not newer by number than the
+// newest whole one is ignored.
+func (t *Table) Merge(d api.SightingTable) { t.merge(d, true) }
+
+// merge takes a digest, whole or of a few cells that changed.
+func (t *Table) merge(d api.SightingTable, whole bool) {
+	if d.Node == t.node || d.Node == "" || len(d.Sightings) > MaxSightings {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p, ok := t.peers[d.Node]
+	if !ok {
+		if len(t.peers) >= maxPeers {
+			return
+		}
+		p = &peerTable{cells: map[api.CellID]seen{}}
+		t.peers[d.Node] = p
+	}
+	if d.Digest <= p.full {
+		return
+	}
+	now := t.now()
+	p.told, p.lost = now, false
+	for _, g := range d.Sightings {
+		old, held := p.cells[g.CellID]
+		if held && old.number >= d.Digest || !held && len(p.cells) >= MaxSightings {
+			continue // a packet that overtook this table told something newer
+		}
+		p.cells[g.CellID] = hearsay(g, d.Digest, now)
+	}
+	if !whole {
+		return
+	}
+	p.full = d.Digest
+	for cell, s := range p.cells {
+		if s.number < d.Digest {
+			delete(p.cells, cell)
+		}
+	}
+}
+
+// hearsay turns ages into times of this node's clock.
+func hearsay(g api.Sighting, number uint64, now time.Time) seen {
+	ago := func(ms int64) time.Time { return now.Add(-time.Duration(min(max(ms, 0), maxAgeMs)) * time.Millisecond) }
+	s := seen{epoch: g.Epoch, begun: ago(g.AgeMs), number: number}
+	if g.Seq != 0 || g.Stamp.BootID != "" {
+		s.heard, s.seq, s.stamp, s.stuck = true, g.Seq, g.Stamp, g.Stuck
+		s.last = ago(g.AgeMs)
+		s.from = s.last.Add(-time.Duration(min(max(g.SteadyMs, 0), maxAgeMs)) * time.Millisecond)
+	}
+	switch {
+	case g.Session:
+		s.sessions = 1
+	case g.SessionAgeMs >= 0:
+		s.lostAt = ago(g.SessionAgeMs)
+	}
+	return s
+}

@@ -1,0 +1,444 @@
+package gossip
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/grafos/grafos/api"
+)
+
+const limit = 3 * time.Second
+
+// clock is a clock that moves when told.
+type clock struct{ t time.Time }
+
+func newClock() *clock { return &clock{t: time.Unix(1_800_000_000, 0)} }
+
+func (c *clock) now() time.Time       { return c.t }
+func (c *clock) wait(d time.Duration) { c.t = c.t.Add(d) }
+func beat(seq uint64) api.Heartbeat   { return beatStuck(seq, "") }
+func boot(seq uint64) api.Stamp       { return api.Stamp{BootID: "b", BootTime: int64(seq) * 1e9} }
+func beatStuck(seq uint64, s string) api.Heartbeat {
+	return api.Heartbeat{Seq: seq, Stamp: boot(seq), Stuck: s}
+}
+
+func expectBest(t *testing.T, table *Table, epoch uint64, want Sight) {
+	t.Helper()
+	got, ok := table.Best("c1", epoch)
+	if !ok {
+		t.Fatal("nothing is known of the cell")
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("best sighting (-want +got):\n%s", d)
+	}
+}
+
+func TestTableHeartbeats(t *testing.T) {
+	c := newClock()
+	table := NewTable("s1", c.now)
+	if _, ok := table.Best("c1", 1); ok {
+		t.Error("an unknown cell has a sighting")
+	}
+	table.SessionOpened("c1", 1)
+	c.wait(time.Second)
+	table.SessionOpened("c1", 1) // the warm one; it does not make the cell younger
+	expectBest(t, table, 1, Sight{Age: time.Second, StampAge: Never, Session: true, Holder: "s1"})
+
+	table.Heartbeat("c1", 1, beat(1), limit)
+	c.wait(limit)
+	table.Heartbeat("c1", 1, beat(2), limit) // just in time
+	c.wait(time.Second)
+	expectBest(t, table, 1, Sight{Age: time.Second, Steady: limit, Stamp: boot(2), StampAge: time.Second, Session: true, Holder: "s1"})
+
+	table.Heartbeat("c1", 1, beat(2), limit) // sent again
+	table.Heartbeat("c1", 1, beat(1), limit) // late
+	table.Heartbeat("c1", 0, beat(9), limit) // of an agent that is gone
+	expectBest(t, table, 1, Sight{Age: time.Second, Steady: limit, Stamp: boot(2), StampAge: time.Second, Session: true, Holder: "s1"})
+
+	c.wait(limit) // a gap above the limit: steady begins again
+	table.Heartbeat("c1", 1, beatStuck(3, "disk"), limit)
+	expectBest(t, table, 1, Sight{Stamp: boot(3), Session: true, Holder: "s1", Stuck: "disk"})
+	c.wait(time.Second)
+	table.Heartbeat("c1", 1, beat(4), limit)
+	expectBest(t, table, 1, Sight{Steady: time.Second, Stamp: boot(4), Session: true, Holder: "s1"})
+}
+
+func TestTableEpochs(t *testing.T) {
+	c := newClock()
+	table := NewTable("s1", c.now)
+	table.SessionOpened("c1", 1)
+	table.Heartbeat("c1", 1, beat(50), limit)
+	c.wait(time.Second)
+	table.Heartbeat("c1", 2, beat(1), limit) // the agent started anew: its numbers too
+	if _, ok := table.Best("c1", 1); ok {
+		t.Error("the old epoch is still seen")
+	}
+	expectBest(t, table, 2, Sight{Stamp: boot(1), SessionAge: Never})
+	table.SessionOpened("c1", 2)
+	table.SessionClosed("c1", 1) // the old agent's session ends late
+	table.SessionOpened("c1", 1)
+	expectBest(t, table, 2, Sight{Stamp: boot(1), Session: true, Holder: "s1"})
+}
+
+func TestTableSessions(t *testing.T) {
+	c := newClock()
+	table := NewTable("s1", c.now)
+	table.SessionClosed("c1", 1)
+	table.Heartbeat("c1", 1, beat(1), limit)
+	expectBest(t, table, 1, Sight{Stamp: boot(1), SessionAge: Never})
+	table.SessionOpened("c1", 1)
+	table.SessionOpened("c1", 1) // a reconnect, before the old connection is noticed to be gone
+	table.SessionClosed("c1", 1)
+	expectBest(t, table, 1, Sight{Stamp: boot(1), Session: true, Holder: "s1"})
+	table.SessionClosed("c1", 1)
+	table.SessionClosed("c1", 1)
+	c.wait(2 * time.Second)
+	expectBest(t, table, 1, Sight{Age: 2 * time.Second, Stamp: boot(1), StampAge: 2 * time.Second, SessionAge: 2 * time.Second})
+}
+
+func TestTableFreshestWins(t *testing.T) {
+	c := newClock()
+	s1, s2, s3 := NewTable("s1", c.now), NewTable("s2", c.now), NewTable("s3", c.now)
+	s2.SessionOpened("c1", 1)
+	s2.Heartbeat("c1", 1, beat(1), limit)
+	c.wait(time.Second)
+	s3.SessionOpened("c1", 1) // the warm second session, without heartbeats
+	c.wait(time.Second)
+	s1.Merge(s2.Local())
+	s1.Merge(s3.Local())
+	want := Sight{Age: 2 * time.Second, Stamp: boot(1), StampAge: 2 * time.Second, Session: true, Holder: "s2"}
+	expectBest(t, s1, 1, want)
+
+	s3.Heartbeat("c1", 1, beat(2), limit) // the cell moves
+	s2.SessionClosed("c1", 1)
+	s1.Merge(s2.Local())
+	s1.Merge(s3.Local())
+	expectBest(t, s1, 1, Sight{Stamp: boot(2), Session: true, Holder: "s3"})
+
+	s1.Heartbeat("c1", 1, beat(3), limit) // and moves here: as steady as it was
+	expectBest(t, s1, 1, Sight{Steady: 2 * time.Second, Stamp: boot(3), Session: true, Holder: "s3"})
+	s3.SessionClosed("c1", 1)
+	c.wait(time.Second)
+	s1.Merge(s3.Local())
+	expectBest(t, s1, 1, Sight{
+		Age: time.Second, Steady: 2 * time.Second, Stamp: boot(3), StampAge: time.Second, SessionAge: time.Second,
+	})
+}
+
+// TestTableSteadyAcrossSchedulers: a series goes on when the next scheduler did not yet know
+// of the one before, and does not when there was a gap.
+func TestTableSteadyAcrossSchedulers(t *testing.T) {
+	for gap, want := range map[time.Duration]time.Duration{limit: 4*time.Second + limit, limit + time.Second: 2 * time.Second} {
+		c := newClock()
+		s1, s2, s3 := NewTable("s1", c.now), NewTable("s2", c.now), NewTable("s3", c.now)
+		s1.Heartbeat("other", 1, beat(1), limit)
+		s2.Heartbeat("c1", 1, beat(1), limit)
+		c.wait(2 * time.Second)
+		s2.Heartbeat("c1", 1, beat(2), limit)
+		c.wait(gap)
+		s3.Heartbeat("c1", 1, beat(3), limit)
+		c.wait(2 * time.Second)
+		s3.Heartbeat("c1", 1, beat(4), limit)
+		s1.Merge(s3.Local())
+		s1.Merge(s2.Local())
+		expectBest(t, s1, 1, Sight{Steady: want, Stamp: boot(4), SessionAge: Never})
+	}
+}
+
+func TestTableDeadSchedulers(t *testing.T) {
+	c := newClock()
+	s1, s2 := NewTable("s1", c.now), NewTable("s2", c.now)
+	s2.SessionOpened("c1", 1)
+	s2.Heartbeat("c1", 1, beat(1), limit)
+	s1.Merge(s2.Local())
+	c.wait(time.Second)
+	want := Sight{Age: time.Second, Stamp: boot(1), StampAge: time.Second, Session: true, Holder: "s2"}
+	expectBest(t, s1, 1, want)
+	s1.Lost("s2")
+	s1.Lost("nobody")
+	want.Session, want.Holder, want.SessionAge = false, "", time.Second
+	expectBest(t, s1, 1, want) // what it heard stays known
+	s1.Merge(s2.Local())
+	want.Session, want.Holder, want.SessionAge = true, "s2", 0
+	expectBest(t, s1, 1, want) // it was not dead
+	c.wait(staleAfter + time.Second)
+	if got, _ := s1.Best("c1", 1); got.Session || got.SessionAge != staleAfter+time.Second {
+		t.Errorf("a scheduler that is silent still holds a session: %+v", got)
+	}
+	s1.Forget("s2")
+	if _, ok := s1.Best("c1", 1); ok {
+		t.Error("a forgotten scheduler's sightings are still there")
+	}
+}
+
+func TestTableDigestNumbers(t *testing.T) {
+	c := newClock()
+	s1, s2 := NewTable("s1", c.now), NewTable("s2", c.now)
+	s2.Heartbeat("c1", 1, beat(1), limit)
+	s2.Heartbeat("c2", 1, beat(1), limit)
+	old := s2.Local()
+	c.wait(2 * time.Second)
+	kind, packet, err := decode(s2.packet(1400))
+	if err != nil || kind != msgSome || len(packet.Sightings) != 2 {
+		t.Fatalf("packet %v, %v", packet, err)
+	}
+	s1.merge(packet, false)
+	s1.Merge(old) // the packet overtook the table
+	if got, _ := s1.Best("c1", 1); got.Age != 2*time.Second {
+		t.Errorf("an older whole table took back what a packet told: age %v", got.Age)
+	}
+	young := s2.Local()
+	s1.Merge(young)
+	c.wait(time.Second)
+	s1.Merge(old)
+	s1.Merge(young) // delivered twice, the second time late
+	s1.merge(packet, false)
+	if got, _ := s1.Best("c1", 1); got.Age != 3*time.Second {
+		t.Errorf("a stale digest was taken: age %v", got.Age)
+	}
+
+	gone := s2.Local()
+	gone.Sightings = gone.Sightings[:1]
+	s1.Merge(gone)
+	if _, ok := s1.Best("c2", 1); ok {
+		t.Error("a cell that the whole table no longer names is still there")
+	}
+
+	c.wait(time.Second)
+	again := NewTable("s2", c.now) // s2 was restarted
+	again.Heartbeat("c1", 1, beat(9), limit)
+	s1.Merge(again.Local())
+	if got, _ := s1.Best("c1", 1); got.Age != 0 {
+		t.Errorf("a restarted scheduler's digest was ignored: age %v", got.Age)
+	}
+
+	c.wait(time.Second)
+	back := newClock() // and again, with its clock set back
+	third := NewTable("s2", back.now)
+	third.Heartbeat("c1", 1, beat(10), limit)
+	s1.Lost("s2")
+	s1.Joined("s2")
+	s1.Merge(third.Local())
+	if got, _ := s1.Best("c1", 1); got.Age != 0 {
+		t.Errorf("a digest of a scheduler that joined again was ignored: age %v", got.Age)
+	}
+	s1.Merge(api.SightingTable{Node: "s1", Digest: 1 << 63, Sightings: []api.Sighting{{CellID: "mine", Epoch: 1, Seq: 1}}})
+	if _, ok := s1.Best("mine", 1); ok {
+		t.Error("another told this scheduler what it saw itself")
+	}
+}
+
+func TestTableForgetsCells(t *testing.T) {
+	c := newClock()
+	table := NewTable("s1", c.now)
+	table.SessionOpened("held", 1)
+	table.Heartbeat("gone", 1, beat(1), limit)
+	c.wait(forgetAfter + time.Second)
+	if got := table.Local().Sightings; len(got) != 1 || got[0].CellID != "held" {
+		t.Errorf("table holds %v", got)
+	}
+}
+
+func TestPacketsAreBounded(t *testing.T) {
+	c := newClock()
+	table := NewTable("s1", c.now)
+	for i := range maxDirty + 500 {
+		table.SessionOpened(api.CellID(fmt.Sprintf("cell-%05d", i)), 1)
+	}
+	sent, packets := map[api.CellID]int{}, 0
+	for b := table.packet(1300); b != nil; b = table.packet(1300) {
+		if len(b) > 1300 {
+			t.Fatalf("a packet of %d bytes", len(b))
+		}
+		_, d, err := decode(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range d.Sightings {
+			sent[s.CellID]++
+		}
+		if packets++; packets > 100_000 {
+			t.Fatal("the packets do not end")
+		}
+	}
+	if len(sent) != maxDirty {
+		t.Errorf("%d cells were sent, want %d", len(sent), maxDirty)
+	}
+	for cell, n := range sent {
+		if n != transmits {
+			t.Fatalf("%s was sent %d times", cell, n)
+		}
+	}
+	if b := table.packet(40); b != nil {
+		t.Error("a packet without room")
+	}
+	table.SessionOpened("c", 1)
+	if b := table.packet(packetHead); b != nil {
+		t.Error("a packet without room for a sighting")
+	}
+}
+
+// TestTableAgainstModel: the best sighting never makes a cell older than the freshest
+// heartbeat that a digest carried, nor younger than the real one.
+func TestTableAgainstModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		c := newClock()
+		nodes := []api.NodeID{"s1", "s2", "s3"}
+		tables := map[api.NodeID]*Table{}
+		for _, n := range nodes {
+			tables[n] = NewTable(n, c.now)
+		}
+		heard, told := map[api.NodeID]time.Time{}, time.Time{}
+		var seq uint64
+		var last time.Time
+		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
+			n := rapid.SampledFrom(nodes).Draw(rt, "node")
+			switch rapid.SampledFrom([]string{"wait", "beat", "gossip"}).Draw(rt, "step") {
+			case "wait":
+				c.wait(time.Duration(rapid.IntRange(1, 5000).Draw(rt, "ms")) * time.Millisecond)
+			case "beat":
+				seq++
+				tables[n].Heartbeat("c1", 1, beat(seq), limit)
+				heard[n], last = c.now(), c.now()
+			case "gossip":
+				tables["s1"].Merge(tables[n].Local())
+				if heard[n].After(told) {
+					told = heard[n]
+				}
+			}
+			if heard["s1"].After(told) {
+				told = heard["s1"]
+			}
+			got, ok := tables["s1"].Best("c1", 1)
+			if told.IsZero() {
+				if ok {
+					rt.Fatal("seen before it was heard")
+				}
+				continue
+			}
+			if age := c.now().Sub(told); got.Age != age || got.Age < c.now().Sub(last) {
+				rt.Fatalf("age %v, want %v, really %v", got.Age, age, c.now().Sub(last))
+			}
+			if got.Steady < 0 {
+				rt.Fatalf("steady %v", got.Steady)
+			}
+		}
+	})
+}
+
+func TestCodec(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		name := rapid.StringMatching(`[a-z0-9]([a-z0-9._-]{0,20}[a-z0-9])?`)
+		want := api.SightingTable{Node: api.NodeID(name.Draw(rt, "node")), Digest: rapid.Uint64().Draw(rt, "digest"), Sightings: []api.Sighting{}}
+		for range rapid.IntRange(0, 5).Draw(rt, "n") {
+			s := api.Sighting{
+				CellID: api.CellID(name.Draw(rt, "cell")), Epoch: rapid.Uint64().Draw(rt, "epoch"), Seq: rapid.Uint64().Draw(rt, "seq"),
+				Stamp: api.Stamp{BootID: rapid.StringN(0, 36, 36).Draw(rt, "boot"), BootTime: rapid.Int64Min(0).Draw(rt, "time")},
+				AgeMs: rapid.Int64Range(0, maxAgeMs).Draw(rt, "age"), SteadyMs: rapid.Int64Range(0, maxAgeMs).Draw(rt, "steady"),
+				Session: rapid.Bool().Draw(rt, "session"), Stuck: rapid.StringN(0, 40, maxStuck).Draw(rt, "stuck"),
+			}
+			if !s.Session {
+				s.SessionAgeMs = rapid.Int64Range(-1, maxAgeMs).Draw(rt, "session age")
+			}
+			want.Sightings = append(want.Sightings, s)
+		}
+		b := encode(msgWhole, want)
+		kind, got, err := decode(b)
+		if err != nil || kind != msgWhole {
+			rt.Fatalf("kind %d, %v", kind, err)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			rt.Fatal(d)
+		}
+		cut := rapid.IntRange(0, len(b)-1).Draw(rt, "cut")
+		if _, _, err := decode(b[:cut]); err == nil {
+			rt.Fatalf("%d of %d bytes were taken", cut, len(b))
+		}
+		if _, _, err := decode(append(slices.Clone(b), 0)); err == nil {
+			rt.Fatal("a byte too many was taken")
+		}
+	})
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	good := encode(msgWhole, api.SightingTable{Node: "s1", Digest: 1, Sightings: []api.Sighting{{CellID: "c1"}}})
+	with := func(at int, v byte) []byte {
+		b := slices.Clone(good)
+		b[at] = v
+		return b
+	}
+	many := slices.Concat(good[:2], []byte{2, 's', '1'}, make([]byte, 8), []byte{0xff, 0xff, 0xff, 0x7f})
+	for name, b := range map[string][]byte{
+		"nothing": nil, "another version": with(0, 2), "another message": with(1, 3), "a bad node name": with(3, '!'),
+		"too many sightings": many, "too large": make([]byte, maxMessage+1), "unknown flags": with(len(good)-3, 8),
+	} {
+		if _, _, err := decode(b); err == nil {
+			t.Errorf("%s was taken", name)
+		}
+	}
+	if _, _, err := decode(good); err != nil {
+		t.Error(err)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add(encode(msgWhole, api.SightingTable{Node: "s1", Digest: 7, Sightings: []api.Sighting{
+		{CellID: "c1", Epoch: 3, Seq: 9, Stamp: boot(9), AgeMs: 250, Session: true}, {CellID: "c2", SessionAgeMs: -1, Stuck: "disk"},
+	}}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		kind, d, err := decode(b)
+		if err != nil {
+			return
+		}
+		if _, again, err := decode(encode(kind, d)); err != nil || !cmp.Equal(d, again) {
+			t.Errorf("decoded, then encoded and decoded: %v %v", again, err)
+		}
+		NewTable("other", time.Now).merge(d, kind == msgWhole)
+	})
+}
+
+func fleet(n int) (*Table, *Table, *clock) {
+	c := newClock()
+	s1, s2 := NewTable("s1", c.now), NewTable("s2", c.now)
+	for i := range n {
+		cell := api.CellID(fmt.Sprintf("cell-%05d", i))
+		s2.SessionOpened(cell, 1)
+		s2.Heartbeat(cell, 1, api.Heartbeat{Seq: 1, Stamp: api.Stamp{BootID: "0b6e6c1e-7f0e-4f63-9d3a-2f1f9b7e5a11", BootTime: 1e15}}, limit)
+	}
+	s1.Merge(s2.Local())
+	return s1, s2, c
+}
+
+func BenchmarkHeartbeat10k(b *testing.B) {
+	_, s2, _ := fleet(10_000)
+	seq := uint64(1)
+	for b.Loop() {
+		seq++
+		s2.Heartbeat("cell-05000", 1, beat(seq), limit)
+	}
+}
+
+func BenchmarkBest10k(b *testing.B) {
+	s1, _, _ := fleet(10_000)
+	for b.Loop() {
+		s1.Best("cell-05000", 1)
+	}
+}
+
+func BenchmarkPushPull10k(b *testing.B) {
+	s1, s2, _ := fleet(10_000)
+	for b.Loop() {
+		msg := encode(msgWhole, s2.local())
+		kind, d, err := decode(msg)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s1.merge(d, kind == msgWhole)
+		b.ReportMetric(float64(len(msg)), "bytes")
+	}
+}
