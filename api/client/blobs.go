@@ -57,14 +57,22 @@ func (s *source) open() (io.Reader, error) {
 	if read {
 		seeker, ok := s.r.(io.Seeker)
 		if !ok {
-			return nil, api.Refuse(api.OutcomeUnknown, "sending the bytes broke off, and they cannot be read again from their beginning")
+			return nil, spent(errors.New("they are not seekable"))
 		}
 		if _, err := seeker.Seek(0, io.SeekStart); err != nil {
-			return nil, api.Refuse(api.OutcomeUnknown, "sending the bytes broke off, and they cannot be read again: %v", err)
+			return nil, spent(err)
 		}
 	}
 	s.last = &lent{r: s.r}
 	return s.last, nil
+}
+
+// spent is the end of an upload that cannot be repeated.
+func spent(cause error) error {
+	return &endedError{
+		problem: api.Refuse(api.OutcomeUnknown, "sending the bytes broke off, and they cannot be read again from their beginning: %v", cause),
+		cause:   cause,
+	}
 }
 
 // end takes the reader back, and reports whether anything was ever read of it.

@@ -41,6 +41,9 @@ func (l *lines) next(out any) error {
 			return p
 		}
 		if err := json.Unmarshal(line, out); err != nil {
+			if !l.scan.Scan() { // the scanner hands out what was left of a line that broke off
+				return &brokenError{io.ErrUnexpectedEOF}
+			}
 			return api.Refuse(api.Internal, "a line of the stream cannot be read: %v", err)
 		}
 		return nil

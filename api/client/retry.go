@@ -31,6 +31,9 @@ const (
 // judge says whether a call that failed with err is tried again, and after how long at
 // least.
 func judge(err error) (verdict, time.Duration) {
+	if _, ok := errors.AsType[*endedError](err); ok {
+		return final, 0
+	}
 	if _, ok := errors.AsType[*brokenError](err); ok {
 		return other, 0
 	}

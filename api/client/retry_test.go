@@ -1,0 +1,292 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/grafos/grafos/api"
+)
+
+// served starts plain HTTP servers and returns a client of them.
+func served(t *testing.T, handlers ...http.HandlerFunc) *Client {
+	t.Helper()
+	c := Config{Timeout: 5 * time.Second}
+	for _, h := range handlers {
+		s := httptest.NewServer(h)
+		t.Cleanup(s.Close)
+		c.URLs = append(c.URLs, s.URL)
+	}
+	cl, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cl.Close() })
+	return cl
+}
+
+// refuse answers with a problem.
+func refuse(w http.ResponseWriter, p *api.Error) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_ = json.NewEncoder(w).Encode(p)
+}
+
+// TestRepeats: which answers are asked for again, and that the key stays the same.
+func TestRepeats(t *testing.T) {
+	broken := func(w http.ResponseWriter, _ *api.Error) { panic(http.ErrAbortHandler) }
+	status := func(code int) func(http.ResponseWriter, *api.Error) {
+		return func(w http.ResponseWriter, _ *api.Error) { w.WriteHeader(code) }
+	}
+	half := func(w http.ResponseWriter, _ *api.Error) {
+		_, _ = io.WriteString(w, `{"index":1,"tenant":{"ten`)
+	}
+	tests := []struct {
+		name   string
+		kind   api.Kind
+		answer func(http.ResponseWriter, *api.Error)
+		again  bool
+	}{
+		{"no leader", api.NoLeader, refuse, true},
+		{"outcome unknown", api.OutcomeUnknown, refuse, true},
+		{"overloaded", api.Overloaded, refuse, true},
+		{"broken connection", "", broken, true},
+		{"half an answer", "", half, true},
+		{"bad gateway", "", status(502), true},
+		{"gateway timeout", "", status(504), true},
+		{"a page", "", status(404), false},
+		{"bind timeout", api.BindTimeout, refuse, false},
+		{"quota", api.QuotaExceeded, refuse, false},
+		{"conflict", api.Conflict, refuse, false},
+		{"internal", api.Internal, refuse, false},
+		{"forbidden", api.Forbidden, refuse, false},
+		{"unauthenticated", api.Unauthenticated, refuse, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var keys []string
+			c := served(t, func(w http.ResponseWriter, r *http.Request) {
+				keys = append(keys, r.Header.Get("Idempotency-Key"))
+				if len(keys) < 3 {
+					tt.answer(w, api.Refuse(tt.kind, "no"))
+					return
+				}
+				_, _ = io.WriteString(w, `{"index":9}`)
+			})
+			a, err := c.CreateTenant(t.Context(), "acme", api.WriteOptions{})
+			if tt.again && (err != nil || a.Index != 9 || len(keys) != 3) {
+				t.Fatalf("%d tries, %v; want 3 and an answer", len(keys), err)
+			}
+			if !tt.again && (err == nil || len(keys) != 1) {
+				t.Fatalf("%d tries, %v; want 1 and an error", len(keys), err)
+			}
+			for _, k := range keys {
+				if k == "" || k != keys[0] {
+					t.Errorf("keys %q differ", keys)
+				}
+			}
+		})
+	}
+}
+
+// TestKindNotStatus: the kind is read from the body.
+func TestKindNotStatus(t *testing.T) {
+	c := served(t, func(w http.ResponseWriter, _ *http.Request) {
+		p := api.Refuse(api.TenantHasLeases, "3 leases")
+		p.Status = 418
+		refuse(w, p)
+	})
+	if _, err := c.DeleteTenant(t.Context(), "acme", api.WriteOptions{}); api.KindOf(err) != api.TenantHasLeases {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestRetryAfter: the server's wait is kept.
+func TestRetryAfter(t *testing.T) {
+	var first time.Time
+	var waited time.Duration
+	c := served(t, func(w http.ResponseWriter, _ *http.Request) {
+		if first.IsZero() {
+			first = time.Now()
+			p := api.Refuse(api.Overloaded, "later")
+			p.RetryAfterMs = 150
+			refuse(w, p)
+			return
+		}
+		waited = time.Since(first)
+		_, _ = io.WriteString(w, `{}`)
+	})
+	if _, err := c.ListTenants(t.Context(), api.ReadOptions{}); err != nil || waited < 150*time.Millisecond {
+		t.Errorf("came again after %s, %v", waited, err)
+	}
+}
+
+// TestSticks: a call goes to the scheduler that answered last.
+func TestSticks(t *testing.T) {
+	var a, b atomic.Int32
+	c := served(t, func(w http.ResponseWriter, _ *http.Request) {
+		a.Add(1)
+		refuse(w, api.Refuse(api.NoLeader, "no"))
+	}, func(w http.ResponseWriter, _ *http.Request) {
+		b.Add(1)
+		_, _ = io.WriteString(w, `{}`)
+	})
+	for range 3 {
+		if _, err := c.ListTenants(t.Context(), api.ReadOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a.Load() != 1 || b.Load() != 3 {
+		t.Errorf("asked %d and %d times, want 1 and 3", a.Load(), b.Load())
+	}
+}
+
+// TestStuckScheduler: one that takes a request and says nothing uses up its share only.
+func TestStuckScheduler(t *testing.T) {
+	stop := make(chan struct{})
+	defer close(stop)
+	c := served(t, func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-stop:
+		case <-r.Context().Done():
+		}
+	}, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"index":4}`) })
+	c.config.Timeout = time.Second
+	if l, err := c.ListTenants(t.Context(), api.ReadOptions{}); err != nil || l.Index != 4 {
+		t.Errorf("got %v, %v", l, err)
+	}
+}
+
+func TestToken(t *testing.T) {
+	if _, err := New(Config{URLs: []string{"http://127.0.0.1:1"}, Token: func() (string, error) { return "x", nil }}); api.KindOf(err) != api.InvalidArgument {
+		t.Errorf("a token over http: %v", err)
+	}
+	c := served(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer secret" {
+			refuse(w, api.Refuse(api.Unauthenticated, "who?"))
+			return
+		}
+		_, _ = io.WriteString(w, `{}`)
+	})
+	c.config.Token = func() (string, error) { return "secret", nil }
+	if _, err := c.ListTenants(t.Context(), api.ReadOptions{}); err != nil {
+		t.Error(err)
+	}
+	c.config.Token = func() (string, error) { return "", errors.New("no such file") }
+	if _, err := c.ListTenants(t.Context(), api.ReadOptions{}); api.KindOf(err) != api.Unauthenticated {
+		t.Errorf("a token that cannot be read: %v", err)
+	}
+}
+
+// TestNoRedirect: credentials are not carried to where an answer points.
+func TestNoRedirect(t *testing.T) {
+	c := served(t, func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect)
+	})
+	if _, err := c.ListTenants(t.Context(), api.ReadOptions{}); api.KindOf(err) != api.Internal {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestURLs(t *testing.T) {
+	for _, tt := range []struct {
+		in, want string
+		ok       bool
+	}{
+		{"https://h:7490", "https://h:7490", true},
+		{" https://h:7490/ ", "https://h:7490", true},
+		{"http://[::1]:80", "http://[::1]:80", true},
+		{"h:7490", "", false},
+		{"ftp://h", "", false},
+		{"https://", "", false},
+		{"https://h/api", "", false},
+		{"https://u:secret@h", "", false},
+		{"https://h?x=1", "", false},
+		{"https://h\x00", "", false},
+	} {
+		got, err := checkURL(tt.in, false)
+		if got != tt.want || (err == nil) != tt.ok {
+			t.Errorf("checkURL(%q) = %q, %v", tt.in, got, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%v tells a password", err)
+		}
+	}
+	if _, err := New(Config{}); api.KindOf(err) != api.InvalidArgument {
+		t.Errorf("no address: %v", err)
+	}
+}
+
+// TestBackoff: a wait is above nothing and below its cap, whatever the round.
+func TestBackoff(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		round := rapid.IntRange(0, 1_000_000).Draw(t, "round")
+		if d := backoff(round); d <= 0 || d > backoffCap+time.Millisecond {
+			t.Fatalf("backoff(%d) = %s", round, d)
+		}
+	})
+}
+
+// TestPages: a list ends when the pages do, when it has enough, and when a scheduler
+// answers with the page that was asked for.
+func TestPages(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sizes := rapid.SliceOfN(rapid.IntRange(0, 5), 1, 10).Draw(t, "sizes")
+		limit := rapid.IntRange(0, 20).Draw(t, "limit")
+		got, asked := 0, 0
+		err := pages("", limit, func(_ string, left int) (int, string, error) {
+			n := sizes[asked]
+			if limit > 0 {
+				n = min(n, left)
+			}
+			got += n
+			asked++
+			if asked == len(sizes) {
+				return n, "", nil
+			}
+			return n, fmt.Sprint(asked), nil
+		})
+		if err != nil || limit > 0 && got > limit || limit == 0 && asked != len(sizes) {
+			t.Fatalf("%d records in %d pages of %v with limit %d: %v", got, asked, sizes, limit, err)
+		}
+	})
+	asked := 0
+	err := pages("p", 0, func(string, int) (int, string, error) {
+		asked++
+		return 1, "p", nil
+	})
+	if err != nil || asked != 1 {
+		t.Errorf("a page that continues at itself was asked for %d times, %v", asked, err)
+	}
+}
+
+// TestPeerTriesOnce: what to do about a peer is its caller's business.
+func TestPeerTriesOnce(t *testing.T) {
+	var asked atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		refuse(w, api.Refuse(api.NoLeader, "not me"))
+	}))
+	defer s.Close()
+	p, err := NewPeer(Config{URLs: []string{s.URL}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if _, err := p.ReadIndex(context.Background()); api.KindOf(err) != api.NoLeader || asked.Load() != 1 {
+		t.Errorf("%v after %d tries", err, asked.Load())
+	}
+	if _, err := NewPeer(Config{URLs: []string{s.URL, s.URL}}); err == nil {
+		t.Error("a peer with two addresses was taken")
+	}
+}
