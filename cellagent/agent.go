@@ -131,7 +131,7 @@ func assemble(c Config, d deps) *Agent {
 
 // run registers and holds sessions, again and again, until ctx ends or the identity does.
 func (a *Agent) run(ctx context.Context) error {
-	for {
+	for epoch := uint64(0); ; {
 		answer, err := a.register(ctx)
 		if err != nil {
 			return err
@@ -139,7 +139,8 @@ func (a *Agent) run(ctx context.Context) error {
 		a.log.Info("registered", "cell_epoch", answer.Epoch, "index", answer.Index, "agent", a.name)
 		a.reporter.timers.Store(timersOf(answer))
 		a.roster.learn(answer.Schedulers)
-		a.keeper.hear(answer.Index)
+		a.keeper.begin(answer.Index, answer.Epoch != epoch)
+		epoch = answer.Epoch
 		a.surveyor.repeat()
 		if err = a.sessions.run(ctx, answer.Epoch); api.KindOf(err) != api.StaleEpoch {
 			return err

@@ -172,6 +172,19 @@ func (c *cluster) token(id api.LeaseID) string {
 	return c.tokens[id]
 }
 
+func (c *cluster) reportsAt(url string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.nodes[url].reports
+}
+
+// setJudge replaces what decides about reports before they are committed.
+func (c *cluster) setJudge(f func(api.Report) (*api.ReportAnswer, error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.judge = f
+}
+
 // kill ends a node: its sessions end, nothing on it answers.
 func (c *cluster) kill(url string) {
 	c.mu.Lock()
@@ -336,8 +349,11 @@ func (f *fakeFabric) Report(ctx context.Context, _ api.ProviderID, _ api.CellID,
 		return nil, err
 	}
 	c := f.c
-	if c.judge != nil {
-		if a, err := c.judge(r); a != nil || err != nil {
+	c.mu.Lock()
+	judge := c.judge
+	c.mu.Unlock()
+	if judge != nil {
+		if a, err := judge(r); a != nil || err != nil {
 			return a, err
 		}
 	}
@@ -358,6 +374,8 @@ func (f *fakeFabric) Report(ctx context.Context, _ api.ProviderID, _ api.CellID,
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reports = append(c.reports, r)
+	close(c.changed)
+	c.changed = make(chan struct{})
 	return &api.ReportAnswer{Index: c.index}, nil
 }
 

@@ -45,6 +45,13 @@ func (y *graveyard) confirm(id api.LeaseID, index uint64) {
 	}
 }
 
+// doubt forgets what was confirmed.
+func (y *graveyard) doubt() {
+	for _, g := range y.graves {
+		g.confirmed = 0
+	}
+}
+
 // close marks a lease whose end the schedulers know.
 func (y *graveyard) close(id api.LeaseID) {
 	g, ok := y.graves[id]

@@ -59,6 +59,7 @@ type keeper struct {
 	index   uint64 // of the newest set that was applied
 	heard   uint64 // the highest index of any message or answer
 	held    map[api.LeaseID]*holding
+	moving  map[api.LeaseID]*holding // those of held that are being bound or torn down
 	due     deadlines
 	gone    graveyard
 	runs    map[api.RunID]*tracked
@@ -68,6 +69,7 @@ func newKeeper(k *keeper) *keeper {
 	k.binders = make(chan struct{}, bindersMost)
 	k.kick = make(chan struct{}, 1)
 	k.held = make(map[api.LeaseID]*holding)
+	k.moving = make(map[api.LeaseID]*holding)
 	k.runs = make(map[api.RunID]*tracked)
 	k.gone = newGraveyard(gravesMost)
 	return k
@@ -80,11 +82,24 @@ func (k *keeper) seen() uint64 {
 	return k.heard
 }
 
-// hear notes an index that was learned otherwise: no session may begin behind it.
-func (k *keeper) hear(index uint64) {
+// begin is told of a registration: no session may begin behind its index. Under a new epoch
+// what was confirmed and seen before counts for nothing: the cluster may have been recovered
+// from an older state, and counts its indexes from there.
+func (k *keeper) begin(index uint64, anew bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.heard = max(k.heard, index)
+	if !anew {
+		k.heard = max(k.heard, index)
+		return
+	}
+	k.index, k.heard = 0, index
+	for _, h := range k.held {
+		h.confirmed = 0
+	}
+	for _, t := range k.runs {
+		t.confirmed = 0
+	}
+	k.gone.doubt()
 }
 
 // take applies a message of the active session. A set that is older than the newest applied
@@ -203,7 +218,7 @@ func (k *keeper) apply(ctx context.Context, l api.Lease, s step) {
 // bind begins to open the binding of a new lease.
 func (k *keeper) bind(ctx context.Context, l api.Lease, deadline int64) {
 	h := &holding{lease: l, deadline: deadline, phase: phaseBinding, since: k.clock.Now(), bound: make(chan struct{}), slot: -1}
-	k.held[l.ID] = h
+	k.held[l.ID], k.moving[l.ID] = h, h
 	k.schedule(h)
 	k.tasks.Go(func() {
 		k.binders <- struct{}{}
@@ -228,6 +243,7 @@ func (k *keeper) opened(ctx context.Context, h *holding, open opened, err error)
 		return // it ended meanwhile; its teardown waits for this
 	}
 	h.phase, h.since = phaseBound, k.clock.Now()
+	delete(k.moving, h.lease.ID)
 	k.outbox.putBound(h.lease.ID)
 	k.log.Debug("lease bound", "lease_id", h.lease.ID, "kind", h.lease.Kind, "generation", h.lease.Generation)
 	k.tryStart(ctx, h.lease.RunID)

@@ -26,6 +26,8 @@ type modules struct {
 	turn  uint64
 	bytes int64
 	files map[api.Digest]*moduleFile
+	// old are the files of earlier agents that nobody has asked for yet, and their sizes.
+	old map[api.Digest]int64
 }
 
 // moduleFile is one module, on disk or on its way there.
@@ -47,15 +49,20 @@ func openModules(dir string, most int64) (*modules, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read module directory: %w", err)
 	}
+	m := &modules{dir: dir, most: most, files: make(map[api.Digest]*moduleFile), old: make(map[api.Digest]int64)}
 	for _, f := range old {
-		if api.CheckDigest(digestOfName(f.Name())) == nil {
+		d := digestOfName(f.Name())
+		if info, err := f.Info(); err == nil && info.Mode().IsRegular() && api.CheckDigest(d) == nil {
+			m.old[d] = info.Size()
+			m.bytes += info.Size()
 			continue
 		}
 		if err := os.RemoveAll(filepath.Join(dir, f.Name())); err != nil {
 			return nil, fmt.Errorf("remove unfinished module: %w", err)
 		}
 	}
-	return &modules{dir: dir, most: most, files: make(map[api.Digest]*moduleFile)}, nil
+	m.evict()
+	return m, nil
 }
 
 func digestOfName(name string) api.Digest { return api.Digest("sha256:" + name) }
@@ -79,12 +86,12 @@ func (m *modules) get(ctx context.Context, d api.Digest, fetch func(context.Cont
 			select {
 			case <-f.ready:
 			case <-ctx.Done():
-				m.leave(d, f)
+				m.leave(f)
 				return "", nil, context.Cause(ctx)
 			}
 		}
 		if f.err == nil {
-			return m.path(d), func() { m.leave(d, f) }, nil
+			return m.path(d), func() { m.leave(f) }, nil
 		}
 		if mine {
 			return "", nil, f.err
@@ -102,13 +109,16 @@ func (m *modules) enter(d api.Digest) (f *moduleFile, mine bool) {
 	if !ok {
 		f = &moduleFile{ready: make(chan struct{})}
 		m.files[d] = f
+		m.bytes -= m.old[d] // counted again when it is known to be whole
+		delete(m.old, d)
 	}
 	f.users++
 	f.used = m.turn
 	return f, !ok
 }
 
-func (m *modules) leave(_ api.Digest, f *moduleFile) {
+// leave gives a module up.
+func (m *modules) leave(f *moduleFile) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f.users--
@@ -130,6 +140,13 @@ func (m *modules) filled(d api.Digest, f *moduleFile, size int64, err error) {
 
 // evict removes the least recently used files that nobody needs.
 func (m *modules) evict() {
+	for d, size := range m.old { // in no order: nothing is known of their use
+		if m.bytes <= m.most || os.Remove(m.path(d)) != nil {
+			break
+		}
+		m.bytes -= size
+		delete(m.old, d)
+	}
 	for m.bytes > m.most {
 		var oldest api.Digest
 		for d, f := range m.files {

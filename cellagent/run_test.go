@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -279,19 +280,20 @@ func TestWorkerThatDoesNotDieFencesItsLeases(t *testing.T) {
 func TestResultSurvivesLostAnswers(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		b.runner.do = succeed
-		lose := true
-		b.cluster.judge = func(r api.Report) (*api.ReportAnswer, error) {
-			if lose && len(r.Runs) > 0 {
+		var lose atomic.Bool
+		lose.Store(true)
+		b.cluster.setJudge(func(r api.Report) (*api.ReportAnswer, error) {
+			if lose.Load() && len(r.Runs) > 0 {
 				return nil, api.Refuse(api.OutcomeUnknown, "the answer was lost")
 			}
 			return nil, nil
-		}
+		})
 		b.place("r1", time.Minute)
 		pass(10 * time.Second)
 		if r := b.cluster.run("r1"); r.State != api.RunPlaced {
 			t.Fatalf("run is %s, want placed still", r.State)
 		}
-		lose = false
+		lose.Store(false)
 		pass(5 * time.Second)
 		if r := b.cluster.run("r1"); r.State != api.RunSucceeded {
 			t.Fatalf("run is %s, want succeeded", r.State)

@@ -145,7 +145,11 @@ func (k *keeper) execute(ctx, life context.Context, t *tracked, job tasklet.Job)
 	t.stop(nil)
 	k.mu.Lock()
 	close(t.dead)
-	k.release(life, t, reasonReleased)
+	reason := reasonReleased
+	if out.State == api.RunExpired {
+		reason = reasonExpired // the worker's own timer was a moment faster than the agent's
+	}
+	k.release(life, t, reason)
 	k.mu.Unlock()
 	// Storing may need more time than the leases have; only the agent's own end cuts it off.
 	report := k.workshop.result(life, t.run, out, job.Deadline)

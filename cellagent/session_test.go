@@ -35,7 +35,7 @@ func TestStandbyIsPromotedAtOnce(t *testing.T) {
 		pass(time.Second)
 		for round := range 4 {
 			active, standby := b.cluster.holder()
-			before := b.cluster.nodes[standby].reports
+			before := b.cluster.reportsAt(standby)
 			b.cluster.kill(active)
 			synctest.Wait() // no time passes
 			if now, _ := b.cluster.holder(); now != standby {
@@ -45,7 +45,7 @@ func TestStandbyIsPromotedAtOnce(t *testing.T) {
 			if w := last[len(last)-1]; w.After < b.cluster.lease("l0").Modified || w.Standby {
 				t.Fatalf("the promoted session asks for what is after %d (standby %t)", w.After, w.Standby)
 			}
-			if b.cluster.nodes[standby].reports == before {
+			if b.cluster.reportsAt(standby) == before {
 				t.Fatal("the new session heard nothing at once")
 			}
 			b.cluster.revive(active)
@@ -138,7 +138,7 @@ func TestRevokedIdentityStops(t *testing.T) {
 		})
 		t.Run("report "+string(kind), func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *bench) {
-				b.cluster.judge = func(api.Report) (*api.ReportAnswer, error) { return nil, api.Refuse(kind, "no") }
+				b.cluster.setJudge(func(api.Report) (*api.ReportAnswer, error) { return nil, api.Refuse(kind, "no") })
 				if err := b.agent.Wait(); api.KindOf(err) != kind {
 					t.Fatalf("wait answers %v, want %s", err, kind)
 				}
@@ -194,13 +194,13 @@ func TestHeartbeatsGoOnWhileAReportHangs(t *testing.T) {
 		pass(time.Second)
 		beats := 0
 		hang := make(chan struct{})
-		b.cluster.judge = func(r api.Report) (*api.ReportAnswer, error) {
+		b.cluster.setJudge(func(r api.Report) (*api.ReportAnswer, error) {
 			beats++
 			if len(r.Bound) > 0 {
 				<-hang // waits for a leader, and does not look at its context
 			}
 			return nil, nil
-		}
+		})
 		time.AfterFunc(time.Second, func() { close(hang) })
 		b.grant("l1", time.Minute)
 		pass(5 * time.Second)
@@ -217,18 +217,18 @@ func TestFailingReportsChangeTheScheduler(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
 		pass(time.Second)
 		active, standby := b.cluster.holder()
-		before := b.cluster.nodes[standby].reports
+		before := b.cluster.reportsAt(standby)
 		deaf := b.cluster.nodes[active]
-		b.cluster.judge = func(api.Report) (*api.ReportAnswer, error) {
+		b.cluster.setJudge(func(api.Report) (*api.ReportAnswer, error) {
 			b.cluster.mu.Lock()
 			defer b.cluster.mu.Unlock()
 			if deaf.active > 0 { // its watch lives, its reports do not
 				return nil, context.DeadlineExceeded
 			}
 			return nil, nil
-		}
+		})
 		pass(5 * time.Second)
-		if b.cluster.nodes[standby].reports == before {
+		if b.cluster.reportsAt(standby) == before {
 			t.Fatal("reports go on failing at the same scheduler")
 		}
 	})
@@ -252,14 +252,14 @@ func TestInventoryIsReported(t *testing.T) {
 
 func TestPoisonedReportIsSentInParts(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *bench) {
-		b.cluster.judge = func(r api.Report) (*api.ReportAnswer, error) {
+		b.cluster.setJudge(func(r api.Report) (*api.ReportAnswer, error) {
 			for _, l := range r.Bound {
 				if l.LeaseID == "l3" {
 					return nil, api.Refuse(api.InvalidArgument, "no such thing")
 				}
 			}
 			return nil, nil
-		}
+		})
 		for _, id := range []string{"l1", "l2", "l3", "l4", "l5"} {
 			b.grant(id, time.Hour)
 		}

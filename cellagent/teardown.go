@@ -15,6 +15,7 @@ func (k *keeper) end(ctx context.Context, h *holding, reason string) {
 		return
 	}
 	h.phase, h.since, h.reason = phaseEnding, k.clock.Now(), reason
+	k.moving[h.lease.ID] = h
 	k.unschedule(h)
 	k.outbox.dropBound(h.lease.ID)
 	t := k.runOf(h.lease)
@@ -43,6 +44,7 @@ func (k *keeper) teardown(ctx context.Context, h *holding, t *tracked) {
 			"took_ns", k.clock.Now()-h.since)
 	}
 	delete(k.held, h.lease.ID)
+	delete(k.moving, h.lease.ID)
 	k.buried(h.lease, r)
 }
 
@@ -113,7 +115,7 @@ func (k *keeper) stuck() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.clock.Now()
-	for id, h := range k.held {
+	for id, h := range k.moving {
 		took := time.Duration(now - h.since)
 		switch {
 		case h.phase == phaseBinding && took > api.BindBound:

@@ -1,0 +1,92 @@
+package cellagent
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/grafos/grafos/api"
+)
+
+func bindAll(id api.LeaseID) (api.BoundReport, bool) { return api.BoundReport{LeaseID: id}, true }
+
+// TestOutboxSaysEverythingInOrder puts random things, loses random answers, and checks that
+// everything is said, the newest word last, and no lease of a run before the run's result.
+func TestOutboxSaysEverythingInOrder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		o := newOutbox()
+		want := map[string]string{} // key -> newest word
+		got := map[string]string{}
+		result := map[api.RunID]bool{} // committed
+		step := func(answered bool, limit int) {
+			r, s := o.compose(limit, bindAll)
+			if len(r.Bound) > limit || len(r.Ended) > limit || len(r.Runs) > limit {
+				t.Fatalf("more than %d items", limit)
+			}
+			if limit == 1 && s.items() > 1 {
+				t.Fatalf("%d items in a report of one", s.items())
+			}
+			for _, run := range r.Runs { // runs are applied before ends
+				result[run.RunID] = result[run.RunID] || run.State.Terminal()
+				got["r"+string(run.RunID)] = string(run.State)
+			}
+			for _, e := range r.Ended {
+				got["e"+string(e.LeaseID)] = e.Reason
+				if run := api.RunID(e.LeaseID); want["r"+string(run)] == string(api.RunSucceeded) && !result[run] {
+					t.Fatalf("lease %s ends before the result of its run", e.LeaseID)
+				}
+			}
+			if answered {
+				o.settle(s)
+			}
+		}
+		for i := range rapid.IntRange(1, 50).Draw(t, "steps") {
+			id := fmt.Sprint(rapid.IntRange(0, 8).Draw(t, "id"))
+			switch rapid.IntRange(0, 3).Draw(t, "what") {
+			case 0:
+				reason := fmt.Sprint("lone", i)
+				o.putEnded(api.EndedReport{LeaseID: api.LeaseID("x" + id), Reason: reason}, "")
+				want["ex"+id] = reason
+			case 1:
+				if want["r"+id] == "" {
+					o.putRun(api.RunReport{RunID: api.RunID(id), State: api.RunRunning})
+					want["r"+id] = string(api.RunRunning)
+				}
+			case 2:
+				reason := fmt.Sprint("run", i)
+				o.putRun(api.RunReport{RunID: api.RunID(id), State: api.RunSucceeded}, api.EndedReport{LeaseID: api.LeaseID(id), Reason: reason})
+				want["r"+id], want["e"+id] = string(api.RunSucceeded), reason
+			case 3:
+				step(rapid.Bool().Draw(t, "answered"), rapid.SampledFrom([]int{1, 2, api.MaxReportItems}).Draw(t, "limit"))
+			}
+		}
+		for !o.empty() {
+			step(true, 2)
+		}
+		for k, w := range want {
+			if got[k] != w {
+				t.Fatalf("%s was last said as %q, want %q", k, got[k], w)
+			}
+		}
+	})
+}
+
+func TestOutboxLeavesOutWhatIsNoLongerBound(t *testing.T) {
+	o := newOutbox()
+	o.putBound("l1")
+	r, s := o.compose(10, func(api.LeaseID) (api.BoundReport, bool) { return api.BoundReport{}, false })
+	if len(r.Bound) != 0 || s.items() != 0 || !o.empty() {
+		t.Fatalf("report %+v, %d items sent, empty %t", r, s.items(), o.empty())
+	}
+}
+
+func TestOutboxBoundsMinted(t *testing.T) {
+	o := newOutbox()
+	for i := range 1000 {
+		o.putMinted(api.Minted{AskID: fmt.Sprint(i)})
+	}
+	if r, _ := o.compose(api.MaxReportItems, bindAll); len(r.Minted) != api.MaxReportItems || r.Minted[0].AskID != "744" {
+		t.Fatalf("%d answers wait, the oldest is %s", len(r.Minted), r.Minted[0].AskID)
+	}
+}
