@@ -2,142 +2,191 @@ package blob
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"time"
 
 	"github.com/grafos/grafos/api"
 )
 
-// copyTime bounds one copy to or from a peer.
-const copyTime = 2 * time.Minute
+// Attempts of one replica: a peer that was just restarted gets another chance before the
+// put fails for want of it.
+const (
+	replicaTries = 3
+	replicaPause = 200 * time.Millisecond
+)
 
-// Put stores the blob here and on peers, and returns when a quorum has it on disk. Slower
-// peers get it in the background.
+// Put stores size bytes of r under their digest and returns when a quorum of schedulers has
+// them on disk; the others get them meanwhile, or until ReplicaTime is over. Refusals are
+// those of PutLocal, and outcome_unknown when no quorum took them: then repeating it is right.
 func (s *Store) Put(ctx context.Context, d api.Digest, size int64, r io.Reader) error {
-	if err := s.PutLocal(ctx, d, size, r); err != nil {
+	if err := s.checkPut(d, size); err != nil {
 		return err
 	}
-	need := s.cfg.Quorum() - 1
-	peers := s.cfg.Peers.Others()
-	if len(peers) < need {
-		return s.fewer(d, need+1, len(peers)+1, nil)
+	return s.fly(ctx, flightKey{d, flyPut}, func(ctx context.Context) error {
+		if err := s.PutLocal(ctx, d, size, r); err != nil {
+			return err
+		}
+		return s.replicate(ctx, d)
+	})
+}
+
+// replicate copies the local blob to the others and returns when a quorum has it.
+func (s *Store) replicate(ctx context.Context, d api.Digest) error {
+	others, need := s.c.Peers.Others(), s.c.Quorum()-1
+	answers := make(chan error, len(others)) // room for all: nobody waits for a reader that left
+	for _, node := range others {
+		if !s.begin(func() { answers <- s.replica(d, node) }) {
+			return errClosed()
+		}
 	}
-	done := make(chan error, len(peers))
-	for _, n := range peers {
-		s.wg.Go(func() { done <- s.copyTo(n, d, size) })
-	}
-	have, errs := 0, []error{}
-	for range peers {
-		if have >= need {
-			break
+	var last error
+	left := len(others)
+	for need > 0 {
+		if left < need {
+			return api.Refuse(api.OutcomeUnknown, "blob %s is on too few schedulers: %d more would have to take it (%v)", d, need, last).
+				WithHint("repeat it when the other schedulers are back")
 		}
 		select {
-		case err := <-done:
+		case err := <-answers:
+			left--
 			if err == nil {
-				have++
+				need--
 			} else {
-				errs = append(errs, err)
+				last = err
 			}
 		case <-ctx.Done():
-			return ctx.Err()
+			return fmt.Errorf("wait for the blob's replicas: %w", context.Cause(ctx))
 		}
-	}
-	if have < need {
-		return s.fewer(d, need+1, have+1, errors.Join(errs...))
 	}
 	return nil
 }
 
-func (s *Store) fewer(d api.Digest, need, have int, cause error) *api.Error {
-	if cause != nil {
-		s.cfg.Log.Warn("blob not replicated", "digest", string(d), "error", cause)
+// replica copies the local blob to node. It belongs to the store, not to the put: a caller
+// that has its quorum, or that left, does not end it.
+func (s *Store) replica(d api.Digest, node api.NodeID) error {
+	ctx, cancel := context.WithTimeout(s.run, s.c.ReplicaTime)
+	defer cancel()
+	var err error
+	for try := range replicaTries {
+		if try > 0 && !pause(ctx, time.Duration(try)*replicaPause) {
+			break
+		}
+		if err = s.sendOnce(ctx, d, node); err == nil {
+			return nil
+		}
 	}
-	e := api.Refuse(api.NoLeader, "blob %s is on %d schedulers: a quorum of %d must have it", d, have, need).
-		WithHint("repeat it when more schedulers run")
-	e.RetryAfterMs = 500
-	return e
+	s.c.Log.Warn("blob not replicated", "digest", d, "node_id", node, "error", err)
+	return fmt.Errorf("replicate to %s: %w", node, err)
 }
 
-func (s *Store) copyTo(n api.NodeID, d api.Digest, size int64) error {
-	ctx, cancel := context.WithTimeout(s.ctx, copyTime)
-	defer cancel()
-	f, _, err := s.GetLocal(d)
+func (s *Store) sendOnce(ctx context.Context, d api.Digest, node api.NodeID) error {
+	r, size, err := s.GetLocal(ctx, d)
 	if err != nil {
 		return err
 	}
-	return errors.Join(s.cfg.Peers.PutReplica(ctx, n, d, size, f), f.Close())
+	defer r.Close() //nolint:errcheck // it was only read
+	return s.c.Peers.PutReplica(ctx, node, d, size, r)
 }
 
-// Has reports whether a quorum has the blob, as far as that can be told from here: this
-// node does, since it then was put or fetched whole. Otherwise it is looked for.
-func (s *Store) Has(ctx context.Context, d api.Digest) (bool, error) {
-	if s.HasLocal(d) {
-		return true, nil
+// pause waits; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
-	err := s.fetch(ctx, d)
-	if api.KindOf(err) == api.NotFound {
-		return false, nil
-	}
-	return err == nil, err
 }
 
-// Get opens the blob: this node's copy, or one that it fetches from a peer and keeps.
+// Get opens a blob: this scheduler's copy, or one that is fetched from another first,
+// verified and kept. not_found means that every scheduler said so; while one that may have
+// it does not answer, it is outcome_unknown.
 func (s *Store) Get(ctx context.Context, d api.Digest) (io.ReadCloser, int64, error) {
 	if err := api.CheckDigest(d); err != nil {
 		return nil, 0, err
 	}
 	if !s.HasLocal(d) {
-		if err := s.fetch(ctx, d); err != nil {
+		if err := s.fly(ctx, flightKey{d, flyFetch}, func(ctx context.Context) error { return s.fetch(ctx, d) }); err != nil {
 			return nil, 0, err
 		}
 	}
-	return s.GetLocal(d)
+	return s.GetLocal(ctx, d)
 }
 
-// fetch brings the blob here; readers that come together share one download.
+// fetch brings the blob here from the first scheduler that has it whole.
 func (s *Store) fetch(ctx context.Context, d api.Digest) error {
-	s.mu.Lock()
-	f, running := s.fetches[d]
-	if !running {
-		f = &flight{done: make(chan struct{})}
-		s.fetches[d] = f
-		s.wg.Go(func() {
-			f.err = s.download(d)
-			s.mu.Lock()
-			delete(s.fetches, d)
-			s.mu.Unlock()
-			close(f.done)
-		})
+	var silent error
+	for _, node := range s.c.Peers.Others() {
+		err := s.fetchFrom(ctx, d, node)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("fetch blob: %w", context.Cause(ctx))
+		case api.KindOf(err) != api.NotFound:
+			s.c.Log.Warn("blob not fetched", "digest", d, "node_id", node, "error", err)
+			silent = fmt.Errorf("%s: %w", node, err)
+		}
 	}
-	s.mu.Unlock()
-	select {
-	case <-f.done:
-		return f.err
-	case <-ctx.Done():
-		return ctx.Err()
+	if silent != nil {
+		return api.Refuse(api.OutcomeUnknown, "blob %s is on no scheduler that answered (%v)", d, silent)
 	}
+	return api.Refuse(api.NotFound, "blob %s is on no scheduler", d)
 }
 
-func (s *Store) download(d api.Digest) error {
-	ctx, cancel := context.WithTimeout(s.ctx, copyTime)
+func (s *Store) fetchFrom(ctx context.Context, d api.Digest, node api.NodeID) error {
+	ctx, cancel := context.WithTimeout(ctx, s.c.ReplicaTime)
 	defer cancel()
-	var errs []error
-	for _, n := range s.cfg.Peers.Others() {
-		body, size, err := s.cfg.Peers.GetReplica(ctx, n, d)
-		if err == nil {
-			err = errors.Join(s.PutLocal(ctx, d, size, body), body.Close())
-		}
-		if err == nil {
-			return nil
-		}
-		if api.KindOf(err) != api.NotFound {
-			errs = append(errs, err)
+	r, size, err := s.c.Peers.GetReplica(ctx, node, d)
+	if err != nil {
+		return err
+	}
+	defer r.Close() //nolint:errcheck // it was only read
+	return s.PutLocal(ctx, d, size, r)
+}
+
+// Has reports whether a quorum of schedulers has the blob. Schedulers are asked at the same
+// time; the first answers that decide are enough.
+func (s *Store) Has(ctx context.Context, d api.Digest) (bool, error) {
+	if err := api.CheckDigest(d); err != nil {
+		return false, err
+	}
+	need := s.c.Quorum()
+	if s.HasLocal(d) {
+		need--
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.c.ReplicaTime)
+	defer cancel()
+	others := s.c.Peers.Others()
+	answers := make(chan error, len(others))
+	for _, node := range others {
+		if !s.begin(func() { answers <- s.ask(ctx, d, node) }) {
+			return false, errClosed()
 		}
 	}
-	if len(errs) > 0 {
-		s.cfg.Log.Warn("blob not fetched", "digest", string(d), "error", errors.Join(errs...))
-		return api.Refuse(api.NoLeader, "blob %s is not here and could not be fetched from every scheduler", d).WithHint("repeat it")
+	var silent error
+	for left := len(others); need > 0 && left > 0; left-- {
+		switch err := <-answers; {
+		case err == nil:
+			need--
+		case api.KindOf(err) != api.NotFound:
+			silent = err
+		}
 	}
-	return api.Refuse(api.NotFound, "no scheduler has blob %s", d)
+	if need > 0 && silent != nil {
+		return false, api.Refuse(api.OutcomeUnknown, "too few schedulers say whether they have blob %s (%v)", d, silent)
+	}
+	return need <= 0, nil
+}
+
+// ask returns nil when node has the blob.
+func (s *Store) ask(ctx context.Context, d api.Digest, node api.NodeID) error {
+	r, _, err := s.c.Peers.GetReplica(ctx, node, d)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", node, err)
+	}
+	return r.Close()
 }
