@@ -67,7 +67,7 @@ function events(req: IncomingMessage, res: ServerResponse): void {
   res.write(': open\n\n');
   const id = setInterval(() => {
     index++;
-    res.write(`id: ${index}.0\nevent: lease_granted\ndata: {"cursor":"${index}.0","type":"lease_granted"}\n\n`);
+    res.write(`id: ${index}.0\ndata: {"cursor":"${index}.0","type":"lease_granted"}\n\n`);
   }, 1500);
   req.on('close', () => clearInterval(id));
 }

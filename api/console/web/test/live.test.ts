@@ -95,18 +95,18 @@ describe('live', () => {
     await pass(400);
     const before = f.count('cells');
     f.index = 2;
-    for (let i = 0; i < 50; i++) f.stream.emit('lease_granted');
-    f.stream.emit('cell_unready');
+    for (let i = 0; i < 50; i++) f.stream.emit('message');
+    f.stream.emit('message');
     await pass(350);
     expect(f.live.snapshot.value?.index).toBe(2);
     expect(f.count('cells') - before).toBeLessThanOrEqual(2);
   });
 
-  test('a gap in the stream is a reason to read again', async () => {
+  test.each(['message', 'gap', 'problem', 'cell_unready', 'lease_torndown'])('an event named %s is a reason to read again', async (name) => {
     await begin();
     await pass(400);
     const before = f.count('cells');
-    f.stream.emit('gap');
+    f.stream.emit(name);
     await pass(10);
     expect(f.count('cells')).toBe(before + 1);
   });
@@ -197,7 +197,7 @@ describe('live', () => {
   test('a session that ends takes what it saw with it, and a new one goes on', async () => {
     await begin();
     f.mode = 'logged-out';
-    f.stream.emit('cell_ready');
+    f.stream.emit('message');
     await pass(400);
     expect([f.live.link.value, f.live.snapshot.value, f.live.node.value]).toEqual(['logged_out', null, null]);
     f.stream.emit('error');
