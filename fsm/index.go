@@ -11,7 +11,7 @@ type lesser[K any] interface {
 // newIndex returns an empty ordered set of keys. It has no lock: only the goroutine that
 // applies writes, and it hands out copies.
 func newIndex[K lesser[K]]() *btree.BTreeG[K] {
-	return btree.NewBTreeGOptions(func(a, b K) bool { return a.less(b) }, btree.Options{NoLocks: true})
+	return btree.NewBTreeGOptions(func(a, b K) bool { return a.less(b) }, btree.Options{NoLocks: true, Degree: nodeDegree})
 }
 
 // move replaces the key of a record in an index; a record may have none before or after.

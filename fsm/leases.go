@@ -6,12 +6,12 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-// recordDegree is small because records are large: a changed node is copied whole.
-const recordDegree = 8
+// nodeDegree is small: every entry copies the nodes that it writes.
+const nodeDegree = 16
 
 // leaseTable is the leases, their indexes and the sums over them. Only set and drop write it.
 type leaseTable struct {
-	byID    *btree.Map[api.LeaseID, api.Lease]
+	byID    records[api.LeaseID, api.Lease]
 	onCell  *btree.BTreeG[ownKey]    // I3: those that occupy their cell
 	changed *btree.BTreeG[changeKey] // I3: all, by cell and index of change
 	tenant  *btree.BTreeG[liveKey]   // I3: all, by tenant
@@ -39,7 +39,7 @@ type tenantUse struct {
 
 func newLeaseTable() leaseTable {
 	return leaseTable{
-		byID:    btree.NewMap[api.LeaseID, api.Lease](recordDegree),
+		byID:    newRecords[api.LeaseID, api.Lease](),
 		onCell:  newIndex[ownKey](),
 		changed: newIndex[changeKey](),
 		tenant:  newIndex[liveKey](),

@@ -9,7 +9,7 @@ import (
 // runTable is the runs, their indexes and how often each blob is named by one. Only set and
 // drop write it.
 type runTable struct {
-	byID    *btree.Map[api.RunID, api.Run]
+	byID    records[api.RunID, api.Run]
 	onCell  *btree.BTreeG[ownKey]    // I3: placed and running, by cell
 	changed *btree.BTreeG[changeKey] // I3: all that have a cell, by cell and index of change
 	tenant  *btree.BTreeG[liveKey]   // I3: all, by tenant
@@ -21,7 +21,7 @@ type runTable struct {
 
 func newRunTable() runTable {
 	return runTable{
-		byID:    btree.NewMap[api.RunID, api.Run](recordDegree),
+		byID:    newRecords[api.RunID, api.Run](),
 		onCell:  newIndex[ownKey](),
 		changed: newIndex[changeKey](),
 		tenant:  newIndex[liveKey](),

@@ -8,7 +8,7 @@ import (
 
 // blobTable is which tenant may name which blob.
 type blobTable struct {
-	byKey   *btree.Map[string, BlobRef]
+	byKey   records[string, BlobRef]
 	age     *btree.BTreeG[ageKey] // I3: by the tick of the last use
 	digests *btree.Map[api.Digest, int]
 }
@@ -29,7 +29,7 @@ func joinKey(a, b string) string { return a + "\x00" + b }
 
 func newBlobTable() blobTable {
 	return blobTable{
-		byKey: btree.NewMap[string, BlobRef](recordDegree),
+		byKey: newRecords[string, BlobRef](),
 		age:   newIndex[ageKey](), digests: btree.NewMap[api.Digest, int](0),
 	}
 }
@@ -56,7 +56,7 @@ func (t *blobTable) drop(r BlobRef) {
 
 // keyTable is the idempotency keys and what became of them.
 type keyTable struct {
-	byKey *btree.Map[string, IdemRecord]
+	byKey records[string, IdemRecord]
 	age   *btree.BTreeG[ageKey] // I3
 }
 
@@ -75,7 +75,7 @@ type IdemRecord struct {
 func (r IdemRecord) key() string { return joinKey(r.Scope, r.Key) }
 
 func newKeyTable() keyTable {
-	return keyTable{byKey: btree.NewMap[string, IdemRecord](recordDegree), age: newIndex[ageKey]()}
+	return keyTable{byKey: newRecords[string, IdemRecord](), age: newIndex[ageKey]()}
 }
 
 func (t keyTable) copy() keyTable { return keyTable{byKey: t.byKey.Copy(), age: t.age.Copy()} }
@@ -92,7 +92,7 @@ func (t *keyTable) drop(r IdemRecord) {
 
 // tokenTable is the tokens of limited use that were used.
 type tokenTable struct {
-	byID *btree.Map[string, TokenRecord]
+	byID records[string, TokenRecord]
 	age  *btree.BTreeG[ageKey] // I3: by KeepTill
 }
 
@@ -110,7 +110,7 @@ type TokenRecord struct {
 }
 
 func newTokenTable() tokenTable {
-	return tokenTable{byID: btree.NewMap[string, TokenRecord](recordDegree), age: newIndex[ageKey]()}
+	return tokenTable{byID: newRecords[string, TokenRecord](), age: newIndex[ageKey]()}
 }
 
 func (t tokenTable) copy() tokenTable { return tokenTable{byID: t.byID.Copy(), age: t.age.Copy()} }

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-
-	"github.com/tidwall/btree"
 )
 
 // A snapshot is a stream of frames: one byte that says what it is (a table, or one of the
@@ -77,7 +75,7 @@ func (v *View) WriteSnapshot(w io.Writer) error {
 	return nil
 }
 
-func writeTable[K ~string, V any](w *snapshotWriter, t table, m *btree.Map[K, V]) {
+func writeTable[K ~string, V any](w *snapshotWriter, t table, m records[K, V]) {
 	m.Scan(func(_ K, v V) bool {
 		w.frame(byte(t), &v)
 		w.foot.Records[t]++

@@ -3,8 +3,6 @@ package fsm
 import (
 	"time"
 
-	"github.com/tidwall/btree"
-
 	"github.com/grafos/grafos/api"
 )
 
@@ -12,9 +10,9 @@ import (
 // the slices and maps inside them are shared: read them, never write them.
 type View struct {
 	meta      meta
-	providers *btree.Map[api.ProviderID, api.Provider]
-	cells     *btree.Map[api.CellID, api.CellRecord]
-	tenants   *btree.Map[api.TenantID, api.Tenant]
+	providers records[api.ProviderID, api.Provider]
+	cells     records[api.CellID, api.CellRecord]
+	tenants   records[api.TenantID, api.Tenant]
 	leases    leaseTable
 	runs      runTable
 	blobs     blobTable
@@ -37,9 +35,9 @@ type meta struct {
 func newView() View {
 	return View{
 		meta:      meta{Audit: api.AuditHead{Hash: api.AuditGenesis}},
-		providers: btree.NewMap[api.ProviderID, api.Provider](recordDegree),
-		cells:     btree.NewMap[api.CellID, api.CellRecord](2),
-		tenants:   btree.NewMap[api.TenantID, api.Tenant](recordDegree),
+		providers: newRecords[api.ProviderID, api.Provider](),
+		cells:     newRecords[api.CellID, api.CellRecord](),
+		tenants:   newRecords[api.TenantID, api.Tenant](),
 		leases:    newLeaseTable(),
 		runs:      newRunTable(),
 		blobs:     newBlobTable(),

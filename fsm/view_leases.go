@@ -69,7 +69,7 @@ func (v *View) NextDue() (api.Tick, bool) {
 }
 
 // owned lists the records of one owner by id.
-func owned[K ~string, V any](t *btree.BTreeG[ownKey], owner string, byID *btree.Map[K, V]) []V {
+func owned[K ~string, V any](t *btree.BTreeG[ownKey], owner string, byID records[K, V]) []V {
 	var list []V
 	t.Ascend(ownKey{owner: owner}, func(k ownKey) bool {
 		if k.owner != owner {
@@ -83,7 +83,7 @@ func owned[K ~string, V any](t *btree.BTreeG[ownKey], owner string, byID *btree.
 }
 
 // changed lists the records of one owner that changed after an index, oldest change first.
-func changed[K ~string, V any](t *btree.BTreeG[changeKey], owner string, after uint64, byID *btree.Map[K, V]) []V {
+func changed[K ~string, V any](t *btree.BTreeG[changeKey], owner string, after uint64, byID records[K, V]) []V {
 	if after == math.MaxUint64 {
 		return nil
 	}
