@@ -15,7 +15,9 @@ func Duration(d time.Duration) string {
 		return "-" + Duration(-d)
 	}
 	switch {
-	case d < time.Millisecond && d > 0:
+	case d == 0:
+		return "0s"
+	case d < time.Millisecond:
 		return strconv.FormatInt(max(d.Microseconds(), 1), 10) + "µs"
 	case d < time.Second:
 		return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
