@@ -1,0 +1,121 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/gossip"
+)
+
+// bootstrap forms a cluster when exactly as many schedulers as expected have found each
+// other and none of them has data. It ends when the node has a configuration, formed here
+// or received from a leader.
+func (n *Node) bootstrap(ctx context.Context) {
+	said := ""
+	for {
+		changed := n.gossip.Changed()
+		if n.hasConfiguration() {
+			n.gossip.SetMeta(n.meta(true))
+			return
+		}
+		servers, why := founders(n.gossip.Members(), n.cfg.Expect)
+		if why == "" {
+			n.form(ctx, servers)
+			continue
+		}
+		if why != said {
+			n.log.Info("waiting to form or join a cluster", "reason", why)
+			said = why
+		}
+		if !waitAny(ctx, changed, time.Second) {
+			return
+		}
+	}
+}
+
+func (n *Node) hasConfiguration() bool {
+	f := n.raft.GetConfiguration()
+	return f.Error() == nil && len(f.Configuration().Servers) > 0
+}
+
+func (n *Node) form(ctx context.Context, servers []raft.Server) {
+	err := n.raft.BootstrapCluster(raft.Configuration{Servers: servers}).Error()
+	if errors.Is(err, raft.ErrCantBootstrap) {
+		return // a leader was faster: its configuration is here
+	}
+	if err != nil {
+		n.log.Error("form cluster", "error", err)
+		wait(ctx, time.Second)
+		return
+	}
+	n.log.Info("cluster formed", "schedulers", len(servers))
+	n.gossip.SetMeta(n.meta(true))
+	// The first by name stands at once, so that a new cluster does not wait for a timeout.
+	if servers[0].ID == raft.ServerID(n.cfg.Node) {
+		if err := n.trans.startElection(ctx, n.header()); err != nil {
+			n.log.Debug("first election", "error", err)
+		}
+	}
+}
+
+func (n *Node) header() raft.RPCHeader {
+	return raft.RPCHeader{
+		ProtocolVersion: raft.ProtocolVersionMax,
+		ID:              []byte(n.cfg.Node), Addr: []byte(n.cfg.RaftAdvertise),
+	}
+}
+
+// founders decides who forms a cluster, or says why there is none to form yet. Every
+// founder computes the same list, in order of name.
+func founders(members []gossip.Member, expect int) ([]raft.Server, string) {
+	var alive []gossip.Member
+	for _, m := range members {
+		if m.HasState {
+			return nil, "scheduler " + string(m.Node) + " belongs to a cluster that has data: its leader must add this one"
+		}
+		if m.Alive {
+			alive = append(alive, m)
+		}
+	}
+	for _, m := range alive {
+		if m.Expect != expect {
+			return nil, "scheduler " + string(m.Node) + " expects another number of schedulers"
+		}
+	}
+	if len(alive) != expect {
+		return nil, countText(len(alive), expect)
+	}
+	slices.SortFunc(alive, func(a, b gossip.Member) int { return strings.Compare(string(a.Node), string(b.Node)) })
+	servers := make([]raft.Server, 0, expect)
+	for _, m := range alive {
+		servers = append(servers, raft.Server{
+			Suffrage: raft.Voter, ID: raft.ServerID(m.Node), Address: raft.ServerAddress(m.RaftAddr),
+		})
+	}
+	return servers, ""
+}
+
+func countText(have, want int) string {
+	if have > want {
+		return api.Refuse(api.Conflict, "%d schedulers found each other, but bootstrap-expect is %d: stop the ones that do not belong", have, want).Detail
+	}
+	return api.Refuse(api.NoLeader, "%d of %d schedulers found", have, want).Detail
+}
+
+// waitAny waits for ch, for d or for ctx; it reports whether ctx is still alive.
+func waitAny(ctx context.Context, ch <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ch:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}

@@ -1,0 +1,191 @@
+package cluster
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api"
+)
+
+// HoldTime is how long a request waits for a leader before it is answered no_leader.
+const HoldTime = 5 * time.Second
+
+// leadership is who leads, level-triggered: changed is closed at every change.
+type leadership struct {
+	mu      sync.Mutex
+	gate    bool          // this node leads and its memory is rebuilt
+	changed chan struct{} // replaced at every change
+}
+
+func newLeadership() *leadership { return &leadership{changed: make(chan struct{})} }
+
+func (l *leadership) open() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gate
+}
+
+func (l *leadership) wait() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changed
+}
+
+func (l *leadership) setGate(open bool) {
+	l.mu.Lock()
+	l.gate = open
+	l.mu.Unlock()
+	l.bump()
+}
+
+func (l *leadership) bump() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// SetGate says that this leader's memory is rebuilt and decisions may be made here, or
+// that they may no longer.
+func (n *Node) SetGate(open bool) { n.leadership.setGate(open) }
+
+// Lead runs role whenever this node leads, and ends it when it no longer does. What role
+// starts it has stopped when it returns, so two roles never overlap, and a node that lost
+// and regained the lead between two reads starts afresh.
+func (n *Node) Lead(ctx context.Context, role func(context.Context)) {
+	stop := func() {}
+	defer func() { stop() }()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case on := <-n.raft.LeaderCh():
+			stop()
+			stop = func() {}
+			if on {
+				stop = start(ctx, role)
+			}
+		}
+	}
+}
+
+// start runs role and returns the function that ends it and waits.
+func start(ctx context.Context, role func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		role(ctx)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// watchLeadership wakes whoever waits for a leader, and watches the leader's process.
+func (n *Node) watchLeadership(ctx context.Context) {
+	seen := make(chan raft.Observation, 16)
+	observer := raft.NewObserver(seen, false, func(o *raft.Observation) bool {
+		switch o.Data.(type) {
+		case raft.LeaderObservation, raft.RaftState:
+			return true
+		}
+		return false
+	})
+	n.raft.RegisterObserver(observer)
+	defer n.raft.DeregisterObserver(observer)
+	watching, stop := raft.ServerID(""), func() {}
+	defer func() { stop() }()
+	for {
+		gossip := n.gossip.Changed()
+		_, leader := n.raft.LeaderWithID()
+		if leader != watching {
+			stop()
+			stop, watching = func() {}, leader
+			if leader != "" && leader != raft.ServerID(n.cfg.Node) {
+				stop = start(ctx, n.watchLeader)
+			}
+			n.leadership.bump()
+		}
+		// Observations are dropped when the channel is full, so the level is read again soon.
+		t := time.NewTimer(250 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-seen:
+		case <-gossip: // a leader's address may have become known
+			n.leadership.bump()
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+// Locate says where decisions are made: here, or at the leader's URL. It waits at most
+// HoldTime for a leader whose memory is rebuilt, then refuses with no_leader.
+func (n *Node) Locate(ctx context.Context) (url string, self bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, HoldTime)
+	defer cancel()
+	for {
+		changed := n.leadership.wait()
+		_, id := n.raft.LeaderWithID()
+		if id == raft.ServerID(n.cfg.Node) {
+			if n.leadership.open() {
+				return n.cfg.URL, true, nil
+			}
+		} else if url := n.urlOf(api.NodeID(id)); url != "" {
+			return url, false, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return "", false, n.noLeader()
+		}
+	}
+}
+
+func (n *Node) noLeader() *api.Error {
+	return api.Refuse(api.NoLeader, "no scheduler led within %s", HoldTime).
+		WithHint("see whether a quorum of schedulers runs: grafos dev status, or /readyz?verbose of each")
+}
+
+func (n *Node) urlOf(id api.NodeID) string {
+	if id == "" {
+		return ""
+	}
+	if id == n.cfg.Node {
+		return n.cfg.URL
+	}
+	for _, m := range n.gossip.Members() {
+		if m.Node == id {
+			return m.URL
+		}
+	}
+	return ""
+}
+
+// Touch is for how long this node has not heard its leader; 0 on the leader itself.
+func (n *Node) Touch() time.Duration {
+	if n.raft.State() == raft.Leader {
+		return 0
+	}
+	last := n.raft.LastContact()
+	if last.IsZero() {
+		return time.Since(n.started)
+	}
+	return time.Since(last)
+}
+
+// Leader names the leader that this node follows, or "".
+func (n *Node) Leader() api.NodeID {
+	_, id := n.raft.LeaderWithID()
+	return api.NodeID(id)
+}
+
+// Leads reports whether this node leads and may decide.
+func (n *Node) Leads() bool { return n.raft.State() == raft.Leader && n.leadership.open() }

@@ -1,0 +1,323 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/client"
+	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/cluster/store"
+)
+
+// Node is one member of the Raft group.
+type Node struct {
+	cfg     Config
+	log     hclog.Logger
+	raft    *raft.Raft
+	machine *machine
+	logs    *store.Log
+	trans   *transport
+	stream  *stream
+	gossip  *gossip.Gossip
+	started time.Time
+
+	leadership *leadership
+	verifier   *batcher
+	peers      *peerClients
+
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	// undo closes, in reverse, what Open opened.
+	undo []func() error
+
+	failOnce sync.Once
+	failed   chan struct{}
+	failure  error
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// logCacheEntries bounds the newest entries kept in memory: they are what followers ask for.
+const logCacheEntries = 512
+
+// Open starts a node: its log, its transport, its gossip, and the search for a cluster to
+// form where there is none yet. An Open that fails leaves nothing behind.
+func Open(ctx context.Context, c Config) (*Node, error) {
+	c = c.withDefaults()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	n := &Node{
+		cfg: c, log: c.Log, machine: &machine{Machine: c.Machine}, started: time.Now(),
+		failed: make(chan struct{}), leadership: newLeadership(),
+	}
+	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := n.open(ctx); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	return n, nil
+}
+
+func (n *Node) open(ctx context.Context) error {
+	c := n.cfg
+	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
+		return fmt.Errorf("make raft directory: %w", err)
+	}
+	logs, err := store.OpenLog(filepath.Join(c.Dir, "raft.db"), store.LogOptions{
+		Log: c.Log.Named("store"), OnStall: n.stalled, OnFault: n.Fail,
+	})
+	if err != nil {
+		return fmt.Errorf("open raft log: %w", err)
+	}
+	n.logs = logs
+	n.onClose(logs.Close)
+	snaps, err := raft.NewFileSnapshotStoreWithLogger(c.Dir, 2, c.Log.Named("snapshot"))
+	if err != nil {
+		return fmt.Errorf("open snapshots: %w", err)
+	}
+	hasState, err := raft.HasExistingState(logs, logs, snaps)
+	if err != nil {
+		return fmt.Errorf("look for raft state: %w", err)
+	}
+	cached, err := raft.NewLogCache(logCacheEntries, logs)
+	if err != nil {
+		return fmt.Errorf("open log cache: %w", err)
+	}
+	n.stream, err = newStream(c.RaftBind, c.RaftAdvertise, c.ServerTLS, c.RaftTLS, c.Log.Named("transport"))
+	if err != nil {
+		return err
+	}
+	n.trans = newTransport(n.stream, c.Log.Named("transport"))
+	n.onClose(n.trans.Close)
+	n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, cached, logs, snaps, n.trans)
+	if err != nil {
+		return fmt.Errorf("start raft: %w", err)
+	}
+	n.onClose(func() error { return n.raft.Shutdown().Error() })
+	n.verifier = newBatcher(n.verifyOnce)
+	n.peers = &peerClients{open: map[string]*client.Peer{}, make: func(url string) (*client.Peer, error) {
+		return client.NewPeer(client.Config{URLs: []string{url}, TLS: c.PeerTLS, Timeout: 10 * time.Second, Log: c.Log.Named("peer")})
+	}}
+	n.onClose(n.peers.close)
+	n.onClose(func() error { n.verifier.wg.Wait(); return nil })
+
+	n.gossip, err = gossip.Open(ctx, gossip.Config{
+		Node: c.Node, ClusterID: c.ClusterID, Bind: c.GossipBind, Advertise: c.GossipAdvertise,
+		Key: c.GossipKey, Join: c.Join, Meta: n.meta(hasState), Table: c.Sightings,
+		Interval: c.GossipInterval, Log: c.Log.Named("gossip"),
+	})
+	if err != nil {
+		return fmt.Errorf("start gossip: %w", err)
+	}
+	n.onClose(n.gossip.Close)
+
+	n.wg.Go(func() { n.watchLeadership(ctx) })
+	n.wg.Go(func() { n.snapshots(ctx) })
+	if !hasState {
+		n.wg.Go(func() { n.bootstrap(ctx) })
+	}
+	return nil
+}
+
+func (n *Node) meta(hasState bool) gossip.Meta {
+	return gossip.Meta{
+		Node: n.cfg.Node, URL: n.cfg.URL, RaftAddr: n.cfg.RaftAdvertise,
+		Expect: n.cfg.Expect, HasState: hasState, Version: n.cfg.Version,
+	}
+}
+
+func (n *Node) raftConfig() *raft.Config {
+	c := raft.DefaultConfig()
+	c.LocalID = raft.ServerID(n.cfg.Node)
+	c.Logger = n.log.Named("raft")
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = n.cfg.Heartbeat, n.cfg.Election, n.cfg.Lease
+	// A follower learns of a commit with the next message or after this: what its reads wait for.
+	c.CommitTimeout = 10 * time.Millisecond
+	// Entries are groups of up to 64 KiB: 64 of them are plenty for one message.
+	c.MaxAppendEntries = 64
+	c.NoLegacyTelemetry = true
+	c.ShutdownOnRemove = false
+	// Snapshots are triggered by bytes (snapshots), since an entry can be a group of any size.
+	c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs = 1<<62, time.Hour, 2048
+	return c
+}
+
+const (
+	// stallGiveAway and stallStop are for how long a write may not return before a leader
+	// hands over, and before any node stops: a disk that hangs keeps an election from coming.
+	stallGiveAway = 2 * time.Second
+	stallStop     = 10 * time.Second
+)
+
+// stalled is told while a write to the log does not return.
+func (n *Node) stalled(d time.Duration) {
+	if d >= stallStop {
+		n.Fail(fmt.Errorf("the disk of %s has not finished a write for %s", n.cfg.Dir, d))
+		return
+	}
+	if d >= stallGiveAway && n.leadership.open() {
+		n.log.Error("the disk stalls: leadership is given away", "since", d)
+		go func() { // the transfer waits for the very write that stalls
+			if err := n.GiveAway(); err != nil {
+				n.log.Warn("leadership not handed over", "error", err)
+			}
+		}()
+	}
+}
+
+func (n *Node) onClose(f func() error) { n.undo = append(n.undo, f) }
+
+// snapshots asks raft for a snapshot when the log has grown enough, or some and long ago.
+func (n *Node) snapshots(ctx context.Context) {
+	last := time.Now()
+	for wait(ctx, time.Second) {
+		grown := n.machine.bytes.Load()
+		if grown < n.cfg.SnapshotBytes && (grown == 0 || time.Since(last) < n.cfg.SnapshotEvery) {
+			continue
+		}
+		last = time.Now()
+		if err := n.raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			n.log.Warn("snapshot", "error", err)
+		}
+	}
+}
+
+// Fail stops the node for a reason that it cannot mend: a log entry that it cannot read or
+// does not know. Failed is closed and Failure says why.
+func (n *Node) Fail(err error) {
+	n.failOnce.Do(func() {
+		n.failure = err
+		close(n.failed)
+	})
+}
+
+// Failed is closed when the node must stop.
+func (n *Node) Failed() <-chan struct{} { return n.failed }
+
+// Failure is why; valid once Failed is closed.
+func (n *Node) Failure() error { return n.failure }
+
+// ID names this scheduler.
+func (n *Node) ID() api.NodeID { return n.cfg.Node }
+
+// Gossip returns the node's view of the other schedulers.
+func (n *Node) Gossip() *gossip.Gossip { return n.gossip }
+
+// GiveAway hands leadership to another voter: before a graceful stop, or when a step of a
+// leader's start failed.
+func (n *Node) GiveAway() error {
+	if n.raft.State() != raft.Leader {
+		return nil
+	}
+	if err := n.raft.LeadershipTransfer().Error(); err != nil {
+		return fmt.Errorf("transfer leadership: %w", err)
+	}
+	return nil
+}
+
+// Close hands leadership away, stops everything and waits for it.
+func (n *Node) Close() error {
+	n.closeOnce.Do(func() {
+		if n.raft != nil && n.cfg.Expect > 1 {
+			if err := n.GiveAway(); err != nil {
+				n.log.Warn("leadership not handed over", "error", err)
+			}
+		}
+		n.cancel()
+		n.wg.Wait()
+		var errs []error
+		for i := len(n.undo) - 1; i >= 0; i-- {
+			errs = append(errs, n.undo[i]())
+		}
+		n.closeErr = errors.Join(errs...)
+	})
+	return n.closeErr
+}
+
+// State says what the node is, for people and for the checker of the promises.
+func (n *Node) State() api.NodeState {
+	_, id := n.raft.LeaderWithID()
+	v := n.machine.View()
+	st := api.NodeState{
+		Node: n.cfg.Node, ClusterID: n.cfg.ClusterID, Role: role(n.raft.State()), Leader: api.NodeID(id),
+		URL: n.cfg.URL, RaftAddr: n.cfg.RaftAdvertise, Term: n.raft.CurrentTerm(),
+		AppliedIndex: v.Index(), CommitIndex: n.raft.CommitIndex(), LastIndex: n.raft.LastIndex(),
+		Fingerprint: v.Fingerprint(), StartedAt: n.started, Version: n.cfg.Version,
+		Peers: n.Peers(), Fingerprints: n.machine.Fingerprints(),
+	}
+	st.LeaderURL = n.urlOf(api.NodeID(id))
+	if st.Role != "leader" {
+		st.LastContactMs = -1
+		if last := n.raft.LastContact(); !last.IsZero() {
+			st.LastContactMs = time.Since(last).Milliseconds()
+		}
+	}
+	st.Ready, st.NotReady = n.ready(st)
+	return st
+}
+
+// ready reports whether the node has a leader and has caught up with it.
+func (n *Node) ready(st api.NodeState) (bool, string) {
+	select {
+	case <-n.failed:
+		return false, n.failure.Error()
+	default:
+	}
+	switch {
+	case st.Leader == "":
+		return false, "there is no leader"
+	case st.Role == "leader" && !n.leadership.open():
+		return false, "this leader is still catching up"
+	case st.LastIndex > 0 && n.raft.AppliedIndex()+readyLag < n.raft.CommitIndex():
+		return false, fmt.Sprintf("it is %d entries behind", n.raft.CommitIndex()-n.raft.AppliedIndex())
+	}
+	return true, ""
+}
+
+// readyLag is how many entries a ready node may be behind.
+const readyLag = 256
+
+func role(s raft.RaftState) string {
+	switch s {
+	case raft.Leader:
+		return "leader"
+	case raft.Follower:
+		return "follower"
+	case raft.Candidate:
+		return "candidate"
+	case raft.Shutdown:
+		return "shutdown"
+	}
+	return "unknown"
+}
+
+// Peers lists the members of the Raft group with what gossip knows of them.
+func (n *Node) Peers() []api.Peer {
+	alive := map[api.NodeID]gossip.Member{}
+	for _, m := range n.gossip.Members() {
+		alive[m.Node] = m
+	}
+	f := n.raft.GetConfiguration()
+	if f.Error() != nil {
+		return nil
+	}
+	var peers []api.Peer
+	for _, s := range f.Configuration().Servers {
+		m := alive[api.NodeID(s.ID)]
+		peers = append(peers, api.Peer{
+			Node: api.NodeID(s.ID), URL: m.URL, RaftAddr: string(s.Address),
+			Voter: s.Suffrage == raft.Voter, Alive: m.Alive,
+		})
+	}
+	return peers
+}

@@ -1,0 +1,73 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+)
+
+// enqueueTimeout bounds how long an entry may wait for raft's main loop.
+const enqueueTimeout = 5 * time.Second
+
+// Propose puts an entry into the log and returns its results when it is applied here. It
+// refuses with no_leader when the entry was surely not taken, and with outcome_unknown when
+// leadership moved before its fate was known.
+func (n *Node) Propose(ctx context.Context, e fsm.Entry) ([]fsm.Result, error) {
+	b, err := fsm.EncodeEntry(e)
+	if err != nil {
+		return nil, err
+	}
+	f := n.raft.Apply(b, enqueueTimeout)
+	if err := await(ctx, f); err != nil {
+		return nil, proposeError(err)
+	}
+	results, ok := f.Response().([]fsm.Result)
+	if !ok {
+		return nil, api.Refuse(api.OutcomeUnknown, "this scheduler stopped while it applied entry %d", f.Index())
+	}
+	return results, nil
+}
+
+// await waits for a future without outliving ctx: a future resolves only when its entry
+// commits or leadership ends.
+func await(ctx context.Context, f raft.Future) error {
+	done := make(chan error, 1)
+	go func() { done <- f.Error() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func proposeError(err error) *api.Error {
+	if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrEnqueueTimeout) ||
+		errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+		return api.Refuse(api.NoLeader, "this scheduler does not lead: %v", err)
+	}
+	return api.Refuse(api.OutcomeUnknown, "leadership moved before the outcome was known: %v", err).
+		WithHint("repeat the request with the same idempotency key")
+}
+
+// Barrier returns when everything that was committed before it is applied here.
+func (n *Node) Barrier(ctx context.Context) error {
+	if err := await(ctx, n.raft.Barrier(10*time.Second)); err != nil {
+		return fmt.Errorf("barrier: %w", err)
+	}
+	return nil
+}
+
+// Verify returns nil when a quorum just confirmed that this node leads.
+func (n *Node) Verify(ctx context.Context) error {
+	if err := await(ctx, n.raft.VerifyLeader()); err != nil {
+		return fmt.Errorf("verify leadership: %w", err)
+	}
+	return nil
+}

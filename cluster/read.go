@@ -1,0 +1,180 @@
+package cluster
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/client"
+	"github.com/grafos/grafos/fsm"
+)
+
+// verifyTimeout bounds one round of confirming the leadership.
+const verifyTimeout = 2 * time.Second
+
+// Read returns a state that holds every write acknowledged before the call began, on any
+// node: the leader's commit index, confirmed by a quorum, then waited for here. Readers
+// that come together share a round. It waits at most HoldTime for a leader.
+func (n *Node) Read(ctx context.Context) (*fsm.View, error) {
+	hold, cancel := context.WithTimeout(ctx, HoldTime)
+	defer cancel()
+	for {
+		index, err := n.verifier.do(hold)
+		if err == nil {
+			if err := n.machine.WaitIndex(hold, index); err != nil {
+				return nil, api.Refuse(api.NoLeader, "this scheduler did not reach index %d within %s: it is at %d", index, HoldTime, n.machine.View().Index())
+			}
+			return n.machine.View(), nil
+		}
+		if !waitAny(hold, n.leadership.wait(), 50*time.Millisecond) {
+			return nil, n.noLeader()
+		}
+	}
+}
+
+// ReadIndex answers another scheduler that wants to serve a verified read.
+func (n *Node) ReadIndex(ctx context.Context) (*api.ReadIndex, error) {
+	if !n.Leads() {
+		return nil, api.Refuse(api.NoLeader, "scheduler %s does not lead", n.cfg.Node)
+	}
+	// The commit index comes first: the confirmation then covers it. An open gate means that
+	// an entry of this term is committed, without which the index could be an old leader's.
+	index, term := n.raft.CommitIndex(), n.raft.CurrentTerm()
+	if err := n.Verify(ctx); err != nil {
+		return nil, api.Refuse(api.NoLeader, "scheduler %s does not lead: %v", n.cfg.Node, err)
+	}
+	return &api.ReadIndex{Index: index, Term: term}, nil
+}
+
+func (n *Node) verifyOnce() (uint64, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), verifyTimeout)
+	defer cancel()
+	url, self, err := n.Locate(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if self {
+		r, err := n.ReadIndex(ctx)
+		if err != nil {
+			return 0, err
+		}
+		return r.Index, nil
+	}
+	peer, err := n.dialPeer(url)
+	if err != nil {
+		return 0, err
+	}
+	r, err := peer.ReadIndex(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return r.Index, nil
+}
+
+// Peer returns a client of another scheduler.
+func (n *Node) Peer(id api.NodeID) (api.Peers, error) {
+	url := n.urlOf(id)
+	if url == "" {
+		return nil, api.Refuse(api.NotFound, "the address of scheduler %s is not known", id)
+	}
+	return n.dialPeer(url)
+}
+
+func (n *Node) dialPeer(url string) (api.Peers, error) { return n.peers.get(url) }
+
+// Others lists the schedulers that gossip holds for alive, without this one.
+func (n *Node) Others() []api.NodeID {
+	var others []api.NodeID
+	for _, m := range n.gossip.Members() {
+		if m.Alive && m.Node != n.cfg.Node {
+			others = append(others, m.Node)
+		}
+	}
+	return others
+}
+
+// peerClients keeps one client per address: connections are kept alive between calls.
+type peerClients struct {
+	mu   sync.Mutex
+	make func(url string) (*client.Peer, error)
+	open map[string]*client.Peer
+}
+
+func (p *peerClients) get(url string) (*client.Peer, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c, ok := p.open[url]; ok {
+		return c, nil
+	}
+	c, err := p.make(url)
+	if err != nil {
+		return nil, err
+	}
+	p.open[url] = c
+	return c, nil
+}
+
+func (p *peerClients) close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.open {
+		if err := c.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// batcher lets callers share a round of work: whoever comes while a round runs takes part
+// in the next one, which begins after it came.
+type batcher struct {
+	work func() (uint64, error)
+	mu   sync.Mutex
+	next *round
+	busy bool
+	wg   sync.WaitGroup
+}
+
+type round struct {
+	done  chan struct{}
+	index uint64
+	err   error
+}
+
+func newBatcher(work func() (uint64, error)) *batcher { return &batcher{work: work} }
+
+func (b *batcher) do(ctx context.Context) (uint64, error) {
+	b.mu.Lock()
+	r := b.next
+	if r == nil {
+		r = &round{done: make(chan struct{})}
+		b.next = r
+		if !b.busy {
+			b.busy = true
+			b.wg.Go(b.run)
+		}
+	}
+	b.mu.Unlock()
+	select {
+	case <-r.done:
+		return r.index, r.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (b *batcher) run() {
+	for {
+		b.mu.Lock()
+		r := b.next
+		b.next = nil
+		b.busy = r != nil
+		b.mu.Unlock()
+		if r == nil {
+			return
+		}
+		r.index, r.err = b.work()
+		close(r.done)
+	}
+}

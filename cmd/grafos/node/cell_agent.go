@@ -1,0 +1,157 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent"
+	"github.com/grafos/grafos/cmd/grafos/internal/ui"
+)
+
+// agentSettings are the settings of a cell.
+type agentSettings struct {
+	Identity   string   `toml:"identity"`
+	DataDir    string   `toml:"data_dir"`
+	Schedulers []string `toml:"schedulers"`
+
+	DataBind      string `toml:"data_bind"`
+	DataAdvertise string `toml:"data_advertise"`
+
+	ReserveCPU int64  `toml:"reserve_cpu"`
+	ReserveMem string `toml:"reserve_mem"`
+	Block      string `toml:"block"`
+
+	Zone   string   `toml:"zone"`
+	Rack   string   `toml:"rack"`
+	Labels []string `toml:"labels"`
+
+	logSettings
+}
+
+// CellAgent is grafos cell-agent.
+func CellAgent(o Options) *cobra.Command {
+	var s agentSettings
+	var config string
+	cmd := &cobra.Command{
+		Use:   "cell-agent",
+		Short: "Run a cell",
+		Long: `Run a cell: it registers under the certificate in --identity (grafos cloud
+bootstrap-cell), reports what the host has, holds a session to a scheduler, and runs
+tasklets under leases.
+
+Settings come from --config (TOML, the flags' names with '_'), then GRAFOS_CELL_* in the
+environment, then flags.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := settings(cmd, config, "GRAFOS_CELL", &s); err != nil {
+				return err
+			}
+			return runAgent(cmd.Context(), s, o.Version, cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&config, "config", "", "TOML file with these settings")
+	f.StringVar(&s.Identity, "identity", "", "folder that grafos cloud bootstrap-cell wrote")
+	f.StringVar(&s.DataDir, "data-dir", "", "directory of blocks, modules and compiled code")
+	f.StringSliceVar(&s.Schedulers, "schedulers", nil, "API addresses of schedulers (default: those of the identity)")
+	f.StringVar(&s.DataBind, "data-bind", "0.0.0.0:7500", "host:port of the data plane")
+	f.StringVar(&s.DataAdvertise, "data-advertise", "", "host:port of the data plane as holders of leases reach it")
+	f.Int64Var(&s.ReserveCPU, "reserve-cpu", 0, "millicores kept for the host")
+	f.StringVar(&s.ReserveMem, "reserve-mem", "0", "memory kept for the host and the workers")
+	f.StringVar(&s.Block, "block", "0", "what block leases may take in all (0: half of the free disk)")
+	f.StringVar(&s.Zone, "zone", "", "zone of the host")
+	f.StringVar(&s.Rack, "rack", "", "rack of the host")
+	f.StringSliceVar(&s.Labels, "label", nil, "label of the host, key=value")
+	logFlags(cmd, &s.logSettings)
+	return cmd
+}
+
+func (s agentSettings) reserve() (api.Resources, error) {
+	mem, err := api.ParseSize(s.ReserveMem)
+	if err != nil {
+		return api.Resources{}, err
+	}
+	return api.Resources{CPU: s.ReserveCPU, Mem: mem}, nil
+}
+
+func (s agentSettings) labels() (map[string]string, error) {
+	out := map[string]string{}
+	for _, l := range s.Labels {
+		k, v, ok := strings.Cut(l, "=")
+		if !ok || k == "" {
+			return nil, api.Refuse(api.InvalidArgument, "label %q is not key=value", ui.Clean(l))
+		}
+		out[k] = v
+	}
+	return out, nil
+}
+
+// agentConfig makes the agent's config from the settings and the identity folder.
+func (s agentSettings) agentConfig(version string, w io.Writer) (cellagent.Config, error) {
+	if s.Identity == "" || s.DataDir == "" {
+		return cellagent.Config{}, api.Refuse(api.InvalidArgument, "--identity and --data-dir are both needed").
+			WithHint("make an identity: grafos cloud bootstrap-cell --help")
+	}
+	id, err := loadCell(s.Identity)
+	if err != nil {
+		return cellagent.Config{}, err
+	}
+	reserve, err := s.reserve()
+	if err != nil {
+		return cellagent.Config{}, err
+	}
+	block, err := api.ParseSize(s.Block)
+	if err != nil {
+		return cellagent.Config{}, err
+	}
+	labels, err := s.labels()
+	if err != nil {
+		return cellagent.Config{}, err
+	}
+	dir, err := filepath.Abs(s.DataDir)
+	if err != nil {
+		return cellagent.Config{}, err
+	}
+	if len(s.Schedulers) == 0 {
+		s.Schedulers = id.about.Schedulers
+	}
+	log, err := s.open("grafos-cell-agent", w)
+	if err != nil {
+		return cellagent.Config{}, err
+	}
+	cert := id.cert
+	return cellagent.Config{
+		Provider: id.about.Provider, CellID: id.about.CellID, ClusterID: id.about.ClusterID, Dir: dir,
+		Schedulers: s.Schedulers, Credential: func() (*tls.Certificate, error) { return &cert, nil }, Roots: id.roots,
+		DataBind: s.DataBind, DataAdvertise: s.DataAdvertise, Reserve: reserve, BlockBytes: block,
+		Zone: s.Zone, Rack: s.Rack, Labels: labels, Version: version,
+		Log: log,
+	}, nil
+}
+
+// runAgent runs a cell until ctx ends or it must stop.
+func runAgent(ctx context.Context, s agentSettings, version string, w io.Writer) error {
+	c, err := s.agentConfig(version, w)
+	if err != nil {
+		return err
+	}
+	if err := c.Validate(); err != nil {
+		return api.Refuse(api.InvalidArgument, "%v", err)
+	}
+	agent, err := cellagent.Open(ctx, c)
+	if err != nil {
+		return err
+	}
+	err = agent.Wait()
+	if ctx.Err() != nil {
+		err = nil
+	}
+	return errors.Join(err, agent.Close())
+}

@@ -1,0 +1,73 @@
+package node
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster"
+	"github.com/grafos/grafos/fsm"
+)
+
+// newMetrics exposes the node in Prometheus' format. Labels carry no ids: their number
+// does not grow with the fleet.
+func newMetrics(n *cluster.Node, m *fsm.Machine) http.Handler {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	gauge := func(name, help string, value func() float64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "grafos_" + name, Help: help}, value))
+	}
+	gauge("raft_is_leader", "1 while this scheduler leads.", func() float64 {
+		if n.Leads() {
+			return 1
+		}
+		return 0
+	})
+	gauge("raft_applied_index", "Index of the newest applied entry.", func() float64 { return float64(m.View().Index()) })
+	gauge("leases_live", "Leases that have not ended.", func() float64 { return float64(m.View().Counts().LiveLeases) })
+	gauge("runs_live", "Runs without a result.", func() float64 { return float64(m.View().Counts().LiveRuns) })
+	gauge("tenants", "Tenants.", func() float64 { return float64(m.View().Counts().Tenants) })
+	gauge("audit_sequence", "Newest record of the audit chain.", func() float64 { return float64(m.View().AuditHead().Sequence) })
+	r.MustRegister(&cellMetrics{
+		m:     m,
+		cells: prometheus.NewDesc("grafos_cells", "Cells by provider and state.", []string{"provider", "state"}, nil),
+		unmet: prometheus.NewDesc("grafos_cell_requirement_unmet", "Cells that do not meet a requirement.", []string{"provider", "requirement"}, nil),
+	})
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
+
+// cellMetrics counts the fleet at scrape time.
+type cellMetrics struct {
+	m            *fsm.Machine
+	cells, unmet *prometheus.Desc
+}
+
+// Describe names the two families.
+func (c *cellMetrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- c.cells
+	ch <- c.unmet
+}
+
+// Collect counts the cells of the state as it is.
+func (c *cellMetrics) Collect(ch chan<- prometheus.Metric) {
+	v := c.m.View()
+	for _, p := range v.Providers() {
+		states, unmet := map[api.CellState]int{}, map[api.Requirement]int{}
+		for _, rec := range v.Cells(p.ID) {
+			states[v.CellState(rec)]++
+			ready, _ := v.Readiness(rec)
+			for _, q := range ready.Unmet() {
+				unmet[q]++
+			}
+		}
+		for state, n := range states {
+			ch <- prometheus.MustNewConstMetric(c.cells, prometheus.GaugeValue, float64(n), string(p.ID), string(state))
+		}
+		for q, n := range unmet {
+			ch <- prometheus.MustNewConstMetric(c.unmet, prometheus.GaugeValue, float64(n), string(p.ID), string(q))
+		}
+	}
+}

@@ -1,0 +1,310 @@
+package node
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/console"
+	"github.com/grafos/grafos/api/server"
+	"github.com/grafos/grafos/capbroker/pki"
+	"github.com/grafos/grafos/cluster"
+	"github.com/grafos/grafos/cluster/blob"
+	"github.com/grafos/grafos/cluster/control"
+	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/cluster/leader"
+	"github.com/grafos/grafos/cluster/store"
+	"github.com/grafos/grafos/fsm"
+)
+
+// scheduler is a running scheduler node: the floors of design.md tied together.
+type scheduler struct {
+	log     hclog.Logger
+	node    *cluster.Node
+	control *control.Control
+	blobs   *blob.Store
+	machine *fsm.Machine
+	http    *http.Server
+	served  chan error
+
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	undo   []func() error
+}
+
+// ALPN names: a connection of one protocol is never taken for another.
+const raftProtocol = "grafos-raft"
+
+// openScheduler starts everything in order; what was opened is closed again when a later
+// step fails.
+func openScheduler(ctx context.Context, s serverSettings, version string, log hclog.Logger) (*scheduler, error) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	n := &scheduler{log: log, cancel: cancel, served: make(chan error, 1)}
+	if err := n.open(ctx, s, version); err != nil {
+		return nil, errors.Join(err, n.close())
+	}
+	return n, nil
+}
+
+func (n *scheduler) open(ctx context.Context, s serverSettings, version string) error {
+	material, err := pki.LoadMaterial(s.Material)
+	if err != nil {
+		return err
+	}
+	id, err := cluster.ClaimDir(s.DataDir, material.ClusterID, s.Name)
+	if err != nil {
+		return err
+	}
+	cert, err := ownCertificate(material, s)
+	if err != nil {
+		return err
+	}
+	audit, err := store.OpenAudit(filepath.Join(s.DataDir, "audit"), n.log.Named("audit"))
+	if err != nil {
+		return fmt.Errorf("open audit chain: %w", err)
+	}
+	n.undo = append(n.undo, audit.Close)
+
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Bind)
+	if err != nil {
+		return fmt.Errorf("listen for the API: %w", err)
+	}
+	n.undo = append(n.undo, func() error { return ignoreClosed(listener.Close()) })
+
+	n.machine = fsm.New(fsm.Options{
+		Log: n.log.Named("fsm"), Audit: audit.Append, BeforePersist: audit.Sync,
+		Fatal: func(err error) { n.fail(err) },
+	})
+	sightings := gossip.NewTable(id, time.Now)
+	identity := pki.ClientTLS(pki.ClientOptions{
+		Cert: cert, Roots: material.Pool(), ClusterID: material.ClusterID, Server: api.RoleScheduler,
+	})
+	if err := n.openNode(ctx, s, id, version, material, cert, identity, sightings); err != nil {
+		return err
+	}
+	n.blobs, err = blob.Open(filepath.Join(s.DataDir, "blobs"), blob.Config{
+		Peers: blobPeers{n.node}, Quorum: func() int { return len(n.node.Peers())/2 + 1 }, Log: n.log.Named("blob"),
+	})
+	if err != nil {
+		return fmt.Errorf("open blobs: %w", err)
+	}
+	n.undo = append(n.undo, n.blobs.Close)
+
+	lead := n.openControl(s, id, material, audit, sightings)
+	handler, err := n.handler(material, identity)
+	if err != nil {
+		return err
+	}
+	n.wg.Go(func() { n.node.Lead(ctx, lead.Run) })
+	n.wg.Go(func() { n.sweep(ctx) })
+	n.wg.Go(func() { n.backfill(ctx, audit) })
+	n.serve(listener, handler, apiTLS(material, cert, n.log))
+	return nil
+}
+
+func (n *scheduler) openNode(
+	ctx context.Context, s serverSettings, id api.NodeID, version string,
+	material *pki.Material, cert func() (*tls.Certificate, error), identity *tls.Config, sightings *gossip.Table,
+) error {
+	raftServer := pki.ServerTLS(pki.ServerOptions{
+		Cert: cert, Roots: material.Pool(), ClusterID: material.ClusterID,
+		Clients: tls.RequireAndVerifyClientCert, Roles: []api.Role{api.RoleScheduler},
+		NextProtos: []string{raftProtocol}, Log: n.log.Named("raft-tls"),
+	})
+	raftClient := identity.Clone()
+	raftClient.NextProtos = []string{raftProtocol}
+	node, err := cluster.Open(ctx, cluster.Config{
+		Node: id, ClusterID: material.ClusterID, Dir: filepath.Join(s.DataDir, "raft"),
+		RaftBind: s.RaftBind, RaftAdvertise: s.RaftAdvertise, URL: "https://" + s.Advertise,
+		Expect: s.BootstrapExpect, Version: version,
+		ServerTLS: raftServer, RaftTLS: raftClient, PeerTLS: identity, Machine: n.machine,
+		GossipBind: s.GossipBind, GossipAdvertise: s.GossipAdvertise, GossipKey: material.GossipKey, Join: s.Join,
+		Sightings: sightings, GossipInterval: min(s.Heartbeat, time.Second), Log: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.node = node
+	n.undo = append(n.undo, node.Close)
+	return nil
+}
+
+func (n *scheduler) openControl(s serverSettings, id api.NodeID, material *pki.Material, audit *store.Audit, sightings *gossip.Table) *leader.Leader {
+	var services *control.Control
+	lead := leader.New(leader.Config{
+		Node: n.node, Machine: n.machine, ClusterID: material.ClusterID, Providers: providers(s.Providers),
+		Sightings: sightings, Ask: func(ctx context.Context) { services.AskPeers(ctx) },
+		Heartbeat: s.Heartbeat, Limit: s.HeartbeatLimit, Warmup: s.Warmup, Log: n.log.Named("leader"),
+	})
+	services = control.New(control.Config{
+		Node: id, ClusterID: material.ClusterID, Machine: n.machine, Cluster: n.node, Decider: lead,
+		Blobs: n.blobs, Audit: audit, Material: material, Sightings: sightings,
+		Heartbeat: s.Heartbeat, Limit: s.HeartbeatLimit, Warmup: s.Warmup, Log: n.log.Named("control"),
+	})
+	n.control = services
+	return lead
+}
+
+func (n *scheduler) handler(material *pki.Material, identity *tls.Config) (http.Handler, error) {
+	transport := &http.Transport{
+		TLSClientConfig: identity, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 64,
+		IdleConnTimeout: 90 * time.Second, DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
+	}
+	n.undo = append(n.undo, func() error { transport.CloseIdleConnections(); return nil })
+	h, err := server.New(server.Config{
+		Services: n.control, Agent: n.control, Peers: n.control,
+		Leader: place{n.node, transport}, Auth: auth{material, n.control}, Info: n.node.State, Head: n.head,
+		Console: console.Handler(), Metrics: newMetrics(n.node, n.machine), CAPEM: material.CAPEM,
+		Log: n.log.Named("api"),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the API: %w", err)
+	}
+	return h, nil
+}
+
+// head is what every answer tells of how fresh it is.
+func (n *scheduler) head() server.Head {
+	st := server.Head{Node: n.node.ID(), Index: n.machine.View().Index(), Leader: n.node.Leader(), LastContact: n.node.Touch()}
+	return st
+}
+
+func apiTLS(material *pki.Material, cert func() (*tls.Certificate, error), log hclog.Logger) *tls.Config {
+	return pki.ServerTLS(pki.ServerOptions{
+		Cert: cert, Roots: material.Pool(), ClusterID: material.ClusterID, Clients: tls.VerifyClientCertIfGiven,
+		NextProtos: []string{"h2", "http/1.1"}, Log: log.Named("api-tls"),
+	})
+}
+
+func (n *scheduler) serve(listener net.Listener, h http.Handler, conf *tls.Config) {
+	n.http = server.HTTPServer(h, conf, n.log.Named("http"))
+	n.wg.Go(func() {
+		err := n.http.ServeTLS(listener, "", "")
+		if !errors.Is(err, http.ErrServerClosed) {
+			n.served <- fmt.Errorf("serve the API: %w", err)
+		}
+	})
+	n.log.Info("scheduler started", "api", listener.Addr().String(), "cluster", n.node.State().ClusterID)
+}
+
+func (n *scheduler) fail(err error) {
+	if n.node != nil {
+		n.node.Fail(err)
+		return
+	}
+	select {
+	case n.served <- err:
+	default:
+	}
+}
+
+// wait returns when the node was asked to stop, or why it must.
+func (n *scheduler) wait(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		n.log.Info("stopping")
+		return nil
+	case err := <-n.served:
+		return err
+	case <-n.node.Failed():
+		n.log.Error("this scheduler must stop", "error", n.node.Failure())
+		return n.node.Failure()
+	}
+}
+
+// stopTime bounds how long requests under way may take at a stop.
+const stopTime = 3 * time.Second
+
+func (n *scheduler) close() error {
+	var errs []error
+	if n.node != nil {
+		if err := n.node.GiveAway(); err != nil {
+			n.log.Warn("leadership not handed over", "error", err)
+		}
+	}
+	n.cancel()
+	if n.http != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+		defer cancel()
+		if err := n.http.Shutdown(ctx); err != nil {
+			errs = append(errs, n.http.Close())
+		}
+	}
+	n.wg.Wait()
+	for i := len(n.undo) - 1; i >= 0; i-- {
+		errs = append(errs, n.undo[i]())
+	}
+	return errors.Join(errs...)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// ownCertificate issues this scheduler's certificate from the material: a day's work of
+// the next start, so it is never written to disk.
+func ownCertificate(material *pki.Material, s serverSettings) (func() (*tls.Certificate, error), error) {
+	var names []string
+	var ips []net.IP
+	for _, a := range []string{s.Advertise, s.RaftAdvertise, s.GossipAdvertise} {
+		host, _, err := net.SplitHostPort(a)
+		if err != nil {
+			return nil, api.Refuse(api.InvalidArgument, "address %q is not host:port", a)
+		}
+		if ip := net.ParseIP(host); ip != nil {
+			ips = append(ips, ip)
+		} else {
+			names = append(names, host)
+		}
+	}
+	cred, err := material.Issue(pki.CertRequest{
+		Identity: pki.Identity{ClusterID: material.ClusterID, Role: api.RoleScheduler, Name: s.Name},
+		DNSNames: append(names, "localhost"), IPs: append(ips, net.IPv4(127, 0, 0, 1)),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("issue this scheduler's certificate: %w", err)
+	}
+	cert, err := cred.TLS()
+	if err != nil {
+		return nil, fmt.Errorf("load this scheduler's certificate: %w", err)
+	}
+	return func() (*tls.Certificate, error) { return &cert, nil }, nil
+}
+
+// providers are the well-known names, and the configured ones switched on.
+func providers(enabled []string) []api.Provider {
+	known := map[api.ProviderID]api.Provider{}
+	order := []api.ProviderID{"aws", "azure", "gcp", "local"}
+	for _, id := range order {
+		known[id] = api.Provider{ID: id, Ownership: api.OwnedByCustomer}
+	}
+	for _, e := range enabled {
+		name, kind, _ := strings.Cut(e, "=")
+		p := api.Provider{ID: api.ProviderID(name), Enabled: true, Ownership: api.OwnedByCustomer}
+		if kind == string(api.OwnedManaged) {
+			p.Ownership = api.OwnedManaged
+		}
+		if _, ok := known[p.ID]; !ok {
+			order = append(order, p.ID)
+		}
+		known[p.ID] = p
+	}
+	list := make([]api.Provider, 0, len(order))
+	for _, id := range order {
+		list = append(list, known[id])
+	}
+	return list
+}

@@ -1,0 +1,177 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cmd/grafos/internal/ui"
+)
+
+// Options are what the commands of a node stand on.
+type Options struct {
+	Version string
+}
+
+// serverSettings are the settings of a scheduler.
+type serverSettings struct {
+	Name     string `toml:"name"`
+	DataDir  string `toml:"data_dir"`
+	Material string `toml:"material"`
+
+	Bind            string `toml:"bind"`
+	Advertise       string `toml:"advertise"`
+	RaftBind        string `toml:"raft_bind"`
+	RaftAdvertise   string `toml:"raft_advertise"`
+	GossipBind      string `toml:"gossip_bind"`
+	GossipAdvertise string `toml:"gossip_advertise"`
+
+	BootstrapExpect int      `toml:"bootstrap_expect"`
+	Join            []string `toml:"join"`
+	Providers       []string `toml:"providers"`
+
+	Heartbeat      time.Duration `toml:"heartbeat"`
+	HeartbeatLimit time.Duration `toml:"heartbeat_limit"`
+	Warmup         time.Duration `toml:"warmup"`
+
+	logSettings
+}
+
+// Server is grafos server.
+func Server(o Options) *cobra.Command {
+	var s serverSettings
+	var config string
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run a scheduler",
+		Long: `Run a scheduler: one of the 1, 3 or 5 that replicate the state, place the work and
+serve the API. It issues its own certificate from the cluster's material (grafos admin
+init-ca) and forms a cluster when as many schedulers as expected have found each other.
+
+Settings come from --config (TOML, the flags' names with '_'), then GRAFOS_SERVER_* in the
+environment, then flags.`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := settings(cmd, config, "GRAFOS_SERVER", &s); err != nil {
+				return err
+			}
+			if err := s.complete(); err != nil {
+				return err
+			}
+			return runServer(cmd.Context(), s, o.Version, cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&config, "config", "", "TOML file with these settings")
+	f.StringVar(&s.Name, "name", "", "name of this scheduler (default: the host's)")
+	f.StringVar(&s.DataDir, "data-dir", "", "directory of the log, the snapshots and the blobs")
+	f.StringVar(&s.Material, "material", "", "folder that grafos admin init-ca wrote")
+	f.StringVar(&s.Bind, "bind", "0.0.0.0:7490", "host:port of the API")
+	f.StringVar(&s.Advertise, "advertise", "", "host:port of the API as others reach it")
+	f.StringVar(&s.RaftBind, "raft-bind", "0.0.0.0:7491", "host:port of Raft")
+	f.StringVar(&s.RaftAdvertise, "raft-advertise", "", "host:port of Raft as others reach it")
+	f.StringVar(&s.GossipBind, "gossip-bind", "0.0.0.0:7492", "host:port of the gossip")
+	f.StringVar(&s.GossipAdvertise, "gossip-advertise", "", "host:port of the gossip as others reach it")
+	f.IntVar(&s.BootstrapExpect, "bootstrap-expect", 3, "with how many schedulers a new cluster forms: 1, 3 or 5")
+	f.StringSliceVar(&s.Join, "join", nil, "gossip addresses of the other schedulers")
+	f.StringSliceVar(&s.Providers, "providers", nil, "providers that take work from the start; name=managed for a managed one")
+	f.DurationVar(&s.Heartbeat, "heartbeat", 5*time.Second, "how often cells send a heartbeat")
+	f.DurationVar(&s.HeartbeatLimit, "heartbeat-limit", 15*time.Second, "how old a cell's last heartbeat may be")
+	f.DurationVar(&s.Warmup, "warmup", 30*time.Second, "how long heartbeats must be steady before a cell is healthy")
+	logFlags(cmd, &s.logSettings)
+	return cmd
+}
+
+func logFlags(cmd *cobra.Command, l *logSettings) {
+	cmd.Flags().StringVar(&l.Level, "log-level", "info", "trace, debug, info, warn, error or off")
+	cmd.Flags().BoolVar(&l.JSON, "log-json", false, "log JSON lines")
+}
+
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return api.Refuse(api.InvalidArgument, "%s takes no argument: %q", cmd.CommandPath(), ui.Clean(args[0]))
+	}
+	return nil
+}
+
+// complete fills in what follows from other settings, and refuses what is missing.
+func (s *serverSettings) complete() error {
+	if s.Name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("ask for the host's name: %w", err)
+		}
+		s.Name = host
+	}
+	for what, value := range map[string]string{"data-dir": s.DataDir, "material": s.Material} {
+		if value == "" {
+			return api.Refuse(api.InvalidArgument, "--%s is not given", what).WithHint("grafos server --help")
+		}
+	}
+	if s.Heartbeat < 50*time.Millisecond || s.HeartbeatLimit < 2*s.Heartbeat {
+		return api.Refuse(api.InvalidArgument, "heartbeat is %s and heartbeat-limit %s: the first must be 50 ms or more, the second at least twice it", s.Heartbeat, s.HeartbeatLimit)
+	}
+	if s.Warmup < 0 {
+		return api.Refuse(api.InvalidArgument, "warmup is %s: it cannot be negative", s.Warmup)
+	}
+	var err error
+	for _, a := range []struct {
+		what, bind string
+		into       *string
+	}{
+		{"advertise", s.Bind, &s.Advertise},
+		{"raft-advertise", s.RaftBind, &s.RaftAdvertise},
+		{"gossip-advertise", s.GossipBind, &s.GossipAdvertise},
+	} {
+		if *a.into, err = advertised(a.what, a.bind, *a.into); err != nil {
+			return err
+		}
+	}
+	s.DataDir, err = filepath.Abs(s.DataDir)
+	return err
+}
+
+// advertised is the address that others reach: given, or the one that is bound when that
+// names a host.
+func advertised(what, bind, given string) (string, error) {
+	if given != "" {
+		if _, _, err := net.SplitHostPort(given); err != nil {
+			return "", api.Refuse(api.InvalidArgument, "--%s is %q: it must be host:port", what, given)
+		}
+		return given, nil
+	}
+	host, port, err := net.SplitHostPort(bind)
+	if err != nil {
+		return "", api.Refuse(api.InvalidArgument, "the address %q that --%s follows from is not host:port", bind, what)
+	}
+	if ip := net.ParseIP(host); host != "" && (ip == nil || !ip.IsUnspecified()) {
+		return bind, nil
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "", fmt.Errorf("ask for the host's name: %w", err)
+	}
+	return net.JoinHostPort(name, port), nil
+}
+
+// runServer runs a scheduler until ctx ends or it must stop.
+func runServer(ctx context.Context, s serverSettings, version string, w io.Writer) error {
+	log, err := s.open("grafos", w)
+	if err != nil {
+		return err
+	}
+	sched, err := openScheduler(ctx, s, version, log.With("node", s.Name))
+	if err != nil {
+		return err
+	}
+	err = sched.wait(ctx)
+	return errors.Join(err, sched.close())
+}

@@ -1,0 +1,238 @@
+// Package harness starts real clusters of real processes through the command line, as a
+// user does, and looks at them from the outside. The tests, the demo and the benchmarks
+// share it.
+package harness
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/client"
+	"github.com/grafos/grafos/capbroker/pki"
+)
+
+// Cluster is a dev cluster in a folder of its own.
+type Cluster struct {
+	bin string
+	dir string // holds .grafos/dev
+}
+
+// Status is dev status --json.
+type Status struct {
+	Schedulers []Scheduler `json:"schedulers"`
+	Cells      []Cell      `json:"cells"`
+	Console    string      `json:"console"`
+	CA         string      `json:"ca"`
+	Tenant     string      `json:"tenant"`
+}
+
+// Scheduler is one scheduler of a status.
+type Scheduler struct {
+	Name string `json:"name"`
+	PID  int    `json:"pid"`
+	URL  string `json:"url"`
+	Role string `json:"role"`
+}
+
+// Cell is one cell of a status.
+type Cell struct {
+	Name  string `json:"name"`
+	PID   int    `json:"pid"`
+	Ready bool   `json:"ready"`
+}
+
+// Up starts a cluster with dev up in dir, and returns when that does.
+func Up(ctx context.Context, bin, dir string, schedulers, cells int) (*Cluster, error) {
+	bin, err := filepath.Abs(bin)
+	if err != nil {
+		return nil, fmt.Errorf("find the program: %w", err)
+	}
+	c := &Cluster{bin: bin, dir: dir}
+	_, err = c.Run(ctx, "dev", "up", "--schedulers", fmt.Sprint(schedulers), "--cells", fmt.Sprint(cells), "--json")
+	if err != nil {
+		return nil, errors.Join(err, c.Down(context.WithoutCancel(ctx)))
+	}
+	return c, nil
+}
+
+// Down takes the cluster down.
+func (c *Cluster) Down(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	_, err := c.Run(ctx, "dev", "down", "--json")
+	return err
+}
+
+// Dir is the folder in which commands find the cluster.
+func (c *Cluster) Dir() string { return c.dir }
+
+// DevDir is the cluster's own folder.
+func (c *Cluster) DevDir() string { return filepath.Join(c.dir, ".grafos", "dev") }
+
+// ExitError is a command that ended with another code than zero.
+type ExitError struct {
+	Args   []string
+	Code   int
+	Stdout []byte
+	Stderr []byte
+}
+
+// Error tells the command, its exit code and what it said.
+func (e *ExitError) Error() string {
+	return fmt.Sprintf("grafos %v: exit %d: %s", e.Args, e.Code, bytes.TrimSpace(e.Stderr))
+}
+
+// Run runs grafos with args in the cluster's folder and returns its standard output; a
+// non-zero exit is an *ExitError.
+func (c *Cluster) Run(ctx context.Context, args ...string) ([]byte, error) {
+	return c.RunInput(ctx, nil, args...)
+}
+
+// RunInput is Run with a standard input.
+func (c *Cluster) RunInput(ctx context.Context, stdin []byte, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, c.bin, args...)
+	cmd.Dir = c.dir
+	var out, errOut bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &out, &errOut
+	cmd.Env = append(cmd.Environ(), "XDG_CONFIG_HOME="+filepath.Join(c.dir, "config"))
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return out.Bytes(), &ExitError{Args: args, Code: exit.ExitCode(), Stdout: out.Bytes(), Stderr: errOut.Bytes()}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("run grafos %v: %w", args, err)
+	}
+	return out.Bytes(), nil
+}
+
+// JSON runs grafos with args and --json and decodes its answer into v.
+func (c *Cluster) JSON(ctx context.Context, v any, args ...string) error {
+	out, err := c.Run(ctx, append(args, "--json")...)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(out, v); err != nil {
+		return fmt.Errorf("grafos %v answered no JSON document: %w", args, err)
+	}
+	return nil
+}
+
+// Status asks dev status.
+func (c *Cluster) Status(ctx context.Context) (*Status, error) {
+	var s Status
+	return &s, c.JSON(ctx, &s, "dev", "status")
+}
+
+// Leader names the scheduler that leads; it waits for one.
+func (c *Cluster) Leader(ctx context.Context) (Scheduler, error) {
+	for {
+		s, err := c.Status(ctx)
+		if err != nil {
+			return Scheduler{}, err
+		}
+		for _, n := range s.Schedulers {
+			if n.Role == "leader" {
+				return n, nil
+			}
+		}
+		if err := Pause(ctx, 20*time.Millisecond); err != nil {
+			return Scheduler{}, fmt.Errorf("wait for a leader: %w", err)
+		}
+	}
+}
+
+// Kill ends a node as kill -9 does.
+func (c *Cluster) Kill(ctx context.Context, node string) error {
+	_, err := c.Run(ctx, "dev", "kill", node)
+	return err
+}
+
+// Signal sends STOP, CONT or KILL to a node.
+func (c *Cluster) Signal(ctx context.Context, node, signal string) error {
+	_, err := c.Run(ctx, "dev", "kill", node, "--signal", signal)
+	return err
+}
+
+// Restart starts a node again and returns when it is up.
+func (c *Cluster) Restart(ctx context.Context, node string) error {
+	_, err := c.Run(ctx, "dev", "restart", node)
+	return err
+}
+
+// Client returns a client of the schedulers at urls (none: all of them), as the dev
+// cluster's operator.
+func (c *Cluster) Client(ctx context.Context, timeout time.Duration, urls ...string) (*client.Client, error) {
+	if len(urls) == 0 {
+		s, err := c.Status(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range s.Schedulers {
+			urls = append(urls, n.URL)
+		}
+	}
+	return c.ClientAs(filepath.Join(c.DevDir(), "operator"), timeout, urls...)
+}
+
+// ClientAs is Client with the certificate in a folder that admin issue-cert wrote.
+func (c *Cluster) ClientAs(folder string, timeout time.Duration, urls ...string) (*client.Client, error) {
+	cred, err := pki.LoadCredential(filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem"))
+	if err != nil {
+		return nil, err
+	}
+	m, err := pki.LoadMaterial(filepath.Join(c.DevDir(), "material"))
+	if err != nil {
+		return nil, err
+	}
+	cert, err := cred.TLS()
+	if err != nil {
+		return nil, err
+	}
+	conf := pki.ClientTLS(pki.ClientOptions{
+		Cert: certOf(cert), Roots: m.Pool(), ClusterID: m.ClusterID, Server: api.RoleScheduler,
+	})
+	return client.New(client.Config{URLs: urls, TLS: conf, Timeout: timeout, Log: hclog.NewNullLogger()})
+}
+
+// States asks every scheduler that runs what it is.
+func (c *Cluster) States(ctx context.Context) ([]*api.NodeState, error) {
+	s, err := c.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var states []*api.NodeState
+	for _, n := range s.Schedulers {
+		one, err := c.Client(ctx, 10*time.Second, n.URL)
+		if err != nil {
+			return nil, err
+		}
+		st, err := one.NodeState(ctx)
+		if err = errors.Join(err, one.Close()); err != nil {
+			return nil, fmt.Errorf("ask %s: %w", n.Name, err)
+		}
+		states = append(states, st)
+	}
+	return states, nil
+}
+
+// Pause waits for d unless ctx ends: between two looks at something that has no other
+// sign to give.
+func Pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
