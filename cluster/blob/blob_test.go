@@ -85,7 +85,7 @@ func (f from) GetReplica(ctx context.Context, node api.NodeID, d api.Digest) (io
 	if err != nil {
 		return nil, 0, err
 	}
-	r, n, err := s.GetLocal(ctx, d)
+	r, n, err := s.GetLocal(d)
 	if err == nil && f.spoil != nil {
 		r = f.spoil(r)
 	}

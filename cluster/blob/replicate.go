@@ -81,7 +81,7 @@ func (s *Store) replica(d api.Digest, node api.NodeID) error {
 }
 
 func (s *Store) sendOnce(ctx context.Context, d api.Digest, node api.NodeID) error {
-	r, size, err := s.GetLocal(ctx, d)
+	r, size, err := s.GetLocal(d)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func (s *Store) Get(ctx context.Context, d api.Digest) (io.ReadCloser, int64, er
 			return nil, 0, err
 		}
 	}
-	return s.GetLocal(ctx, d)
+	return s.GetLocal(d)
 }
 
 // fetch brings the blob here from the first scheduler that has it whole.

@@ -134,7 +134,7 @@ func (s *Store) HasLocal(d api.Digest) bool {
 
 // GetLocal opens this scheduler's copy; not_found when it has none. Bytes that rotted on the
 // disk end in digest_mismatch at the last one, and the copy is removed, to be fetched anew.
-func (s *Store) GetLocal(_ context.Context, d api.Digest) (io.ReadCloser, int64, error) {
+func (s *Store) GetLocal(d api.Digest) (io.ReadCloser, int64, error) {
 	if err := api.CheckDigest(d); err != nil {
 		return nil, 0, err
 	}
