@@ -31,17 +31,16 @@ func (c *Client) Register(ctx context.Context, r api.RegisterRequest) (*api.Regi
 // The scheduler knows the provider from the certificate.
 func (c *Client) Watch(ctx context.Context, _ api.ProviderID, cell api.CellID, r api.WatchRequest) iter.Seq2[api.Desired, error] {
 	return func(yield func(api.Desired, error) bool) {
-		resp, err := c.openStream(ctx, userBase+"/cells/"+seg(cell)+"/watch", watchQuery(r))
+		body, err := c.openStream(ctx, userBase+"/cells/"+seg(cell)+"/watch", watchQuery(r))
 		if err != nil {
 			yield(api.Desired{}, err)
 			return
 		}
-		body := watchOver(resp.Body, idleLimit)
 		defer func() { _ = body.Close() }()
 		for in := newLines(body); ; {
 			var d api.Desired
 			if err := in.next(&d); err != nil {
-				c.next(origin(resp))
+				c.next(body.base)
 				if err = ended(err); err != nil && ctx.Err() == nil {
 					yield(api.Desired{}, err)
 				}

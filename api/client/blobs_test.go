@@ -85,7 +85,7 @@ func TestGetBlobChecks(t *testing.T) {
 			if err != nil {
 				return
 			}
-			defer body.Close()
+			defer func() { _ = body.Close() }()
 			if b, err := io.ReadAll(body); err == nil {
 				t.Errorf("read %q without an error", b)
 			}

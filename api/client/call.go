@@ -42,7 +42,6 @@ type call struct {
 	extra time.Duration
 	// stream leaves the answer's body open beyond the call, and the time unbounded.
 	stream bool
-	header http.Header
 }
 
 // get returns a read.
@@ -107,9 +106,6 @@ func (c *Client) request(ctx context.Context, base string, p prepared) (*http.Re
 		req.Header.Set("Content-Type", "application/octet-stream")
 	} else if p.json != nil {
 		req.Header.Set("Content-Type", "application/json")
-	}
-	for name, values := range p.header {
-		req.Header[name] = values
 	}
 	return req, c.dress(req, p)
 }

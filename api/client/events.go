@@ -60,13 +60,12 @@ type eventStream struct {
 
 // follow yields what one connection brings.
 func (s *eventStream) follow(ctx context.Context, yield func(api.Event, error) bool) error {
-	resp, err := s.client.openStream(ctx, userBase+"/events", eventQuery(s.filter))
+	body, err := s.client.openStream(ctx, userBase+"/events", eventQuery(s.filter))
 	if err != nil {
 		return err
 	}
-	body := watchOver(resp.Body, idleLimit)
 	defer func() { _ = body.Close() }()
-	s.begin(resp.Header)
+	s.begin(body.header)
 	for in := newLines(body); ; {
 		var e api.Event
 		if err := in.next(&e); err != nil {
@@ -74,7 +73,7 @@ func (s *eventStream) follow(ctx context.Context, yield func(api.Event, error) b
 				err = &brokenError{io.ErrUnexpectedEOF}
 			}
 			if what, wait := judge(err); what != final {
-				s.client.next(origin(resp))
+				s.client.next(body.base)
 				pause(ctx, wait)
 				err = &brokenError{err}
 			}
@@ -111,17 +110,14 @@ func eventQuery(f api.EventFilter) url.Values {
 }
 
 // openStream opens a stream of lines at whichever scheduler gives one.
-func (c *Client) openStream(ctx context.Context, path string, q url.Values) (*http.Response, error) {
-	var stream *http.Response
+func (c *Client) openStream(ctx context.Context, path string, q url.Values) (*vigil, error) {
+	var stream *vigil
 	k := call{method: http.MethodGet, path: path, query: q, accept: ndjson, stream: true}
 	err := c.each(ctx, k, func(resp *http.Response) error {
-		stream = resp
+		stream = watchOver(resp.Body, idleLimit)
+		stream.header = resp.Header
+		stream.base = resp.Request.URL.Scheme + "://" + resp.Request.URL.Host
 		return nil
 	})
 	return stream, err
-}
-
-// origin returns the address that an answer came from, as Config.URLs has it.
-func origin(resp *http.Response) string {
-	return resp.Request.URL.Scheme + "://" + resp.Request.URL.Host
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -62,10 +63,8 @@ func problemLine(line []byte) (*api.Error, bool) {
 	var last struct {
 		Problem *api.Error `json:"problem"`
 	}
-	if err := json.Unmarshal(line, &last); err != nil || last.Problem == nil || last.Problem.Kind == "" {
-		return nil, false
-	}
-	return last.Problem, true
+	err := json.Unmarshal(line, &last)
+	return last.Problem, err == nil && last.Problem != nil && last.Problem.Kind != ""
 }
 
 // vigil closes a stream that is silent for too long.
@@ -73,6 +72,9 @@ type vigil struct {
 	io.ReadCloser
 	timer *time.Timer
 	limit time.Duration
+	// base and header are the address and the headers of the answer, where it is one.
+	base   string
+	header http.Header
 }
 
 func watchOver(body io.ReadCloser, limit time.Duration) *vigil {

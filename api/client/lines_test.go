@@ -107,7 +107,7 @@ func TestVigil(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, w := io.Pipe()
 		v := watchOver(r, 10*time.Second)
-		defer v.Close()
+		defer func() { _ = v.Close() }()
 		go func() {
 			for range 5 {
 				time.Sleep(8 * time.Second)

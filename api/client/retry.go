@@ -103,7 +103,7 @@ func (r *pursuit) once(ctx, bounded context.Context, base string, take func(*htt
 	try, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(bounded, cancel)
 	timer := time.AfterFunc(r.share(), cancel)
-	resp, sent, err := r.client.try(try, base, r.call)
+	resp, sent, err := r.client.try(try, base, r.call) //nolint:bodyclose // take closes it
 	r.sent = r.sent || sent
 	if err == nil && r.call.stream {
 		timer.Stop()
@@ -145,7 +145,7 @@ func (b *liveBody) Close() error {
 func (r *pursuit) again(ctx context.Context, base string, err error) bool {
 	what, wait := judge(err)
 	n := len(r.client.urls)
-	if what == final && api.KindOf(err) == api.Unauthenticated && !r.sent && r.distrusted+1 < n {
+	if what == final && untrusted(err) && !r.sent && r.distrusted+1 < n {
 		r.distrusted++ // this scheduler's TLS fails; the others' may not
 		what = other
 	}
@@ -161,6 +161,13 @@ func (r *pursuit) again(ctx context.Context, base string, err error) bool {
 	r.client.config.Log.Debug("call again", "method", r.call.method, "path", r.call.path,
 		"scheduler", base, "failures", r.failures, "wait", wait, "error", err)
 	return pause(ctx, wait)
+}
+
+// untrusted reports whether TLS, or our own check in it, found the other side to be somebody
+// else.
+func untrusted(err error) bool {
+	kind := api.KindOf(err)
+	return kind == api.Unauthenticated || kind == api.IdentityMismatch
 }
 
 // end returns the error that the call ends with, err being that of its last try.

@@ -44,7 +44,7 @@ func refuse(w http.ResponseWriter, p *api.Error) {
 
 // TestRepeats: which answers are asked for again, and that the key stays the same.
 func TestRepeats(t *testing.T) {
-	broken := func(w http.ResponseWriter, _ *api.Error) { panic(http.ErrAbortHandler) }
+	broken := func(_ http.ResponseWriter, _ *api.Error) { panic(http.ErrAbortHandler) }
 	status := func(code int) func(http.ResponseWriter, *api.Error) {
 		return func(w http.ResponseWriter, _ *api.Error) { w.WriteHeader(code) }
 	}
@@ -282,7 +282,7 @@ func TestPeerTriesOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	if _, err := p.ReadIndex(context.Background()); api.KindOf(err) != api.NoLeader || asked.Load() != 1 {
 		t.Errorf("%v after %d tries", err, asked.Load())
 	}

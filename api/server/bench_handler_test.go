@@ -13,6 +13,7 @@ import (
 
 // handlerAndRequest returns the handler and what makes one request of a tenant for leases.
 func handlerAndRequest(b *testing.B) (func(*http.Request), func() *http.Request) {
+	b.Helper()
 	f := &fake{leases: api.GrantSet{Index: 1, CellID: "aws-1", Leases: []api.Grant{{Lease: filled[api.Lease](), Token: "token"}}}}
 	h, err := New(Config{
 		Services: f, Agent: f, Peers: f, Leader: &fakeLeader{self: true}, Auth: fakeAuth{}, Info: f.info, Log: quiet(),

@@ -39,6 +39,7 @@ func BenchmarkRequestLeases(b *testing.B) {
 }
 
 func request(b *testing.B, c *client.Client) {
+	b.Helper()
 	if _, err := c.RequestLeases(b.Context(), aLease(), api.WriteOptions{}); err != nil {
 		b.Error(err)
 		runtime.Goexit()
@@ -47,6 +48,7 @@ func request(b *testing.B, c *client.Client) {
 
 // measure reports the CPU time of the process for each operation.
 func measure(b *testing.B, run func()) {
+	b.Helper()
 	b.ReportAllocs()
 	before := cpu(b)
 	run()
@@ -54,6 +56,7 @@ func measure(b *testing.B, run func()) {
 }
 
 func cpu(b *testing.B) int64 {
+	b.Helper()
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		b.Fatal(err)

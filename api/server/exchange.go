@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -118,9 +119,7 @@ func (x *exchange) refuse(err error) {
 	}
 	p := problemOf(x.id, err)
 	h := x.Header()
-	for name, values := range p.GetHeaders() {
-		h[name] = values
-	}
+	maps.Copy(h, p.GetHeaders())
 	h.Set("Content-Type", problemType)
 	if p.Kind == api.Internal {
 		x.server.config.Log.Error("request failed", "request_id", x.id, "route", x.route, "error", err)

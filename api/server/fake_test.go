@@ -73,7 +73,7 @@ func (f *fake) info() api.NodeState {
 }
 
 // give notes the call and answers with v.
-func give[T any](f *fake, ctx context.Context, v T, call string, args ...any) (*T, error) {
+func give[T any](ctx context.Context, f *fake, v T, call string, args ...any) (*T, error) {
 	if err := f.note(ctx, call, args...); err != nil {
 		return nil, err
 	}
@@ -81,31 +81,31 @@ func give[T any](f *fake, ctx context.Context, v T, call string, args ...any) (*
 }
 
 func (f *fake) ListProviders(ctx context.Context, o api.ReadOptions) (*api.ProviderList, error) {
-	return give(f, ctx, filled[api.ProviderList](), "ListProviders", o)
+	return give(ctx, f, filled[api.ProviderList](), "ListProviders", o)
 }
 
 func (f *fake) ProviderStatus(ctx context.Context, p api.ProviderID, o api.ReadOptions) (*api.ProviderStatus, error) {
-	return give(f, ctx, filled[api.ProviderStatus](), "ProviderStatus", p, o)
+	return give(ctx, f, filled[api.ProviderStatus](), "ProviderStatus", p, o)
 }
 
 func (f *fake) EnableProvider(ctx context.Context, p api.ProviderID, on bool, o api.WriteOptions) (*api.ProviderStatus, error) {
-	return give(f, ctx, filled[api.ProviderStatus](), "EnableProvider", p, on, o)
+	return give(ctx, f, filled[api.ProviderStatus](), "EnableProvider", p, on, o)
 }
 
 func (f *fake) RevokeCell(ctx context.Context, p api.ProviderID, c api.CellID, r api.RevokeCellRequest, o api.WriteOptions) (*api.ProviderStatus, error) {
-	return give(f, ctx, filled[api.ProviderStatus](), "RevokeCell", p, c, r, o)
+	return give(ctx, f, filled[api.ProviderStatus](), "RevokeCell", p, c, r, o)
 }
 
 func (f *fake) ListCells(ctx context.Context, p api.ProviderID, o api.ReadOptions) (*api.CellList, error) {
-	return give(f, ctx, filled[api.CellList](), "ListCells", p, o)
+	return give(ctx, f, filled[api.CellList](), "ListCells", p, o)
 }
 
 func (f *fake) Bootstrap(ctx context.Context, r api.BootstrapRequest) (*api.BootstrapAnswer, error) {
-	return give(f, ctx, filled[api.BootstrapAnswer](), "Bootstrap", r)
+	return give(ctx, f, filled[api.BootstrapAnswer](), "Bootstrap", r)
 }
 
 func (f *fake) Register(ctx context.Context, r api.RegisterRequest) (*api.RegisterAnswer, error) {
-	return give(f, ctx, filled[api.RegisterAnswer](), "Register", r)
+	return give(ctx, f, filled[api.RegisterAnswer](), "Register", r)
 }
 
 func (f *fake) Watch(ctx context.Context, p api.ProviderID, c api.CellID, r api.WatchRequest) iter.Seq2[api.Desired, error] {
@@ -128,62 +128,62 @@ func (f *fake) Watch(ctx context.Context, p api.ProviderID, c api.CellID, r api.
 }
 
 func (f *fake) Report(ctx context.Context, p api.ProviderID, c api.CellID, r api.Report) (*api.ReportAnswer, error) {
-	return give(f, ctx, filled[api.ReportAnswer](), "Report", p, c, r)
+	return give(ctx, f, filled[api.ReportAnswer](), "Report", p, c, r)
 }
 
 func (f *fake) RequestLeases(ctx context.Context, r api.LeaseRequest, o api.WriteOptions) (*api.GrantSet, error) {
 	if f.leases.CellID != "" {
 		return &f.leases, nil // the benchmark's: nothing is remembered
 	}
-	return give(f, ctx, filled[api.GrantSet](), "RequestLeases", r, o)
+	return give(ctx, f, filled[api.GrantSet](), "RequestLeases", r, o)
 }
 
 func (f *fake) RequestBatch(ctx context.Context, r api.BatchRequest, o api.WriteOptions) (*api.BatchAnswer, error) {
-	return give(f, ctx, filled[api.BatchAnswer](), "RequestBatch", r, o)
+	return give(ctx, f, filled[api.BatchAnswer](), "RequestBatch", r, o)
 }
 
 func (f *fake) ListLeases(ctx context.Context, flt api.LeaseFilter, o api.ReadOptions) (*api.LeaseList, error) {
 	list := filled[api.LeaseList]()
 	list.NextPage = map[string]string{"": "two", "two": "three", "three": ""}[flt.Page]
-	return give(f, ctx, list, "ListLeases", flt, o)
+	return give(ctx, f, list, "ListLeases", flt, o)
 }
 
 func (f *fake) ShowLease(ctx context.Context, id api.LeaseID, o api.ReadOptions) (*api.LeaseAnswer, error) {
-	return give(f, ctx, filled[api.LeaseAnswer](), "ShowLease", id, o)
+	return give(ctx, f, filled[api.LeaseAnswer](), "ShowLease", id, o)
 }
 
 func (f *fake) RenewLease(ctx context.Context, id api.LeaseID, r api.RenewRequest, o api.WriteOptions) (*api.LeaseAnswer, error) {
-	return give(f, ctx, filled[api.LeaseAnswer](), "RenewLease", id, r, o)
+	return give(ctx, f, filled[api.LeaseAnswer](), "RenewLease", id, r, o)
 }
 
 func (f *fake) LeaseToken(ctx context.Context, id api.LeaseID, o api.WriteOptions) (*api.LeaseAnswer, error) {
-	return give(f, ctx, filled[api.LeaseAnswer](), "LeaseToken", id, o)
+	return give(ctx, f, filled[api.LeaseAnswer](), "LeaseToken", id, o)
 }
 
 func (f *fake) FreeLease(ctx context.Context, id api.LeaseID, o api.WriteOptions) (*api.LeaseAnswer, error) {
-	return give(f, ctx, filled[api.LeaseAnswer](), "FreeLease", id, o)
+	return give(ctx, f, filled[api.LeaseAnswer](), "FreeLease", id, o)
 }
 
 func (f *fake) RevokeLease(ctx context.Context, id api.LeaseID, r api.RevokeRequest, o api.WriteOptions) (*api.LeaseAnswer, error) {
-	return give(f, ctx, filled[api.LeaseAnswer](), "RevokeLease", id, r, o)
+	return give(ctx, f, filled[api.LeaseAnswer](), "RevokeLease", id, r, o)
 }
 
 func (f *fake) Plan(ctx context.Context, r api.PlanRequest, o api.ReadOptions) (*api.Plan, error) {
-	return give(f, ctx, filled[api.Plan](), "Plan", r, o)
+	return give(ctx, f, filled[api.Plan](), "Plan", r, o)
 }
 
 func (f *fake) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOptions) (*api.RunAnswer, error) {
-	return give(f, ctx, filled[api.RunAnswer](), "StartRun", r, o)
+	return give(ctx, f, filled[api.RunAnswer](), "StartRun", r, o)
 }
 
 func (f *fake) ListRuns(ctx context.Context, flt api.RunFilter, o api.ReadOptions) (*api.RunList, error) {
 	list := filled[api.RunList]()
 	list.NextPage = ""
-	return give(f, ctx, list, "ListRuns", flt, o)
+	return give(ctx, f, list, "ListRuns", flt, o)
 }
 
 func (f *fake) ShowRun(ctx context.Context, id api.RunID, o api.ReadOptions) (*api.RunAnswer, error) {
-	return give(f, ctx, filled[api.RunAnswer](), "ShowRun", id, o)
+	return give(ctx, f, filled[api.RunAnswer](), "ShowRun", id, o)
 }
 
 func (f *fake) RunArtifact(ctx context.Context, id api.RunID, name string) (io.ReadCloser, api.Artifact, error) {
@@ -214,19 +214,19 @@ func (f *fake) HasBlob(ctx context.Context, d api.Digest) (bool, error) {
 }
 
 func (f *fake) CreateTenant(ctx context.Context, t api.TenantID, o api.WriteOptions) (*api.TenantAnswer, error) {
-	return give(f, ctx, filled[api.TenantAnswer](), "CreateTenant", t, o)
+	return give(ctx, f, filled[api.TenantAnswer](), "CreateTenant", t, o)
 }
 
 func (f *fake) ListTenants(ctx context.Context, o api.ReadOptions) (*api.TenantList, error) {
-	return give(f, ctx, filled[api.TenantList](), "ListTenants", o)
+	return give(ctx, f, filled[api.TenantList](), "ListTenants", o)
 }
 
 func (f *fake) SetQuota(ctx context.Context, t api.TenantID, q api.Quota, o api.WriteOptions) (*api.TenantAnswer, error) {
-	return give(f, ctx, filled[api.TenantAnswer](), "SetQuota", t, q, o)
+	return give(ctx, f, filled[api.TenantAnswer](), "SetQuota", t, q, o)
 }
 
 func (f *fake) DeleteTenant(ctx context.Context, t api.TenantID, o api.WriteOptions) (*api.TenantAnswer, error) {
-	return give(f, ctx, filled[api.TenantAnswer](), "DeleteTenant", t, o)
+	return give(ctx, f, filled[api.TenantAnswer](), "DeleteTenant", t, o)
 }
 
 func (f *fake) AuditRecords(ctx context.Context, flt api.AuditFilter, o api.ReadOptions) (*api.AuditPage, error) {
@@ -235,7 +235,7 @@ func (f *fake) AuditRecords(ctx context.Context, flt api.AuditFilter, o api.Read
 	if flt.From == 5 {
 		page.Next = 6
 	}
-	return give(f, ctx, page, "AuditRecords", flt, o)
+	return give(ctx, f, page, "AuditRecords", flt, o)
 }
 
 func (f *fake) Events(ctx context.Context, flt api.EventFilter) iter.Seq2[api.Event, error] {
@@ -258,23 +258,23 @@ func (f *fake) Events(ctx context.Context, flt api.EventFilter) iter.Seq2[api.Ev
 }
 
 func (f *fake) NodeState(ctx context.Context) (*api.NodeState, error) {
-	return give(f, ctx, filled[api.NodeState](), "NodeState")
+	return give(ctx, f, filled[api.NodeState](), "NodeState")
 }
 
 func (f *fake) Schedulers(ctx context.Context) (*api.SchedulerList, error) {
-	return give(f, ctx, filled[api.SchedulerList](), "Schedulers")
+	return give(ctx, f, filled[api.SchedulerList](), "Schedulers")
 }
 
 func (f *fake) ReadIndex(ctx context.Context) (*api.ReadIndex, error) {
-	return give(f, ctx, filled[api.ReadIndex](), "ReadIndex")
+	return give(ctx, f, filled[api.ReadIndex](), "ReadIndex")
 }
 
 func (f *fake) Sightings(ctx context.Context) (*api.SightingTable, error) {
-	return give(f, ctx, filled[api.SightingTable](), "Sightings")
+	return give(ctx, f, filled[api.SightingTable](), "Sightings")
 }
 
 func (f *fake) TakeReport(ctx context.Context, p api.ProviderID, c api.CellID, r api.Report) (*api.ReportAnswer, error) {
-	return give(f, ctx, filled[api.ReportAnswer](), "TakeReport", p, c, r)
+	return give(ctx, f, filled[api.ReportAnswer](), "TakeReport", p, c, r)
 }
 
 func (f *fake) AskCell(ctx context.Context, c api.CellID, a api.Ask) error {
@@ -301,5 +301,5 @@ func (f *fake) ReferBlob(ctx context.Context, t api.TenantID, d api.Digest, size
 }
 
 func (f *fake) AuditReplica(ctx context.Context, flt api.AuditFilter) (*api.AuditPage, error) {
-	return give(f, ctx, filled[api.AuditPage](), "AuditReplica", flt)
+	return give(ctx, f, filled[api.AuditPage](), "AuditReplica", flt)
 }

@@ -31,7 +31,7 @@ func fill(v reflect.Value, n *int64, depth int) {
 		v.SetString(string(api.QuotaExceeded))
 		return
 	}
-	switch v.Kind() {
+	switch v.Kind() { //nolint:exhaustive // the api has no other
 	case reflect.String:
 		v.SetString("s" + strings.Repeat("x", int(*n%7)))
 	case reflect.Int, reflect.Int32, reflect.Int64:

@@ -46,7 +46,7 @@ func (s *server) forward(x *exchange, r *http.Request, body []byte, by string) (
 			return false, api.Refuse(api.NoLeader, "%s forwarded this request to %s, which does not lead", by, s.head().Node).
 				WithHint("leadership is moving: repeat it with the same idempotency key")
 		}
-		resp, err := s.sendOn(r.Context(), x, r, url, body)
+		resp, err := s.sendOn(r.Context(), x, r, url, body) //nolint:bodyclose // relay closes it
 		if err == nil {
 			return true, relay(x, resp)
 		}

@@ -23,16 +23,16 @@ var material = sync.OnceValues(func() (*pki.Material, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	return pki.InitMaterial(dir+"/ca", pki.InitOptions{ClusterID: "g-test"})
 })
 
 // certificate returns a certificate of a role.
-func certificate(t testing.TB, id pki.Identity) *tls.Certificate {
-	t.Helper()
+func certificate(tb testing.TB, id pki.Identity) *tls.Certificate {
+	tb.Helper()
 	m, err := material()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	r := pki.CertRequest{Identity: id}
 	if id.Role == api.RoleScheduler {
@@ -40,11 +40,11 @@ func certificate(t testing.TB, id pki.Identity) *tls.Certificate {
 	}
 	cred, err := m.Issue(r)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	cert, err := cred.TLS()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return &cert
 }
@@ -59,15 +59,15 @@ func who(role api.Role) pki.Identity {
 }
 
 // clientTLS is the TLS of a client with a role; none without one.
-func clientTLS(t testing.TB, role api.Role) *tls.Config {
-	t.Helper()
+func clientTLS(tb testing.TB, role api.Role) *tls.Config {
+	tb.Helper()
 	m, err := material()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	o := pki.ClientOptions{Roots: m.Pool(), ClusterID: "g-test", Server: api.RoleScheduler}
 	if role != "" {
-		cert := certificate(t, who(role))
+		cert := certificate(tb, who(role))
 		o.Cert = func() (*tls.Certificate, error) { return cert, nil }
 	}
 	return pki.ClientTLS(o)
@@ -83,8 +83,8 @@ type sched struct {
 }
 
 // start serves one; change may alter its config.
-func start(t testing.TB, change func(*Config)) *sched {
-	t.Helper()
+func start(tb testing.TB, change func(*Config)) *sched {
+	tb.Helper()
 	n := &sched{fake: &fake{}, leader: &fakeLeader{self: true}}
 	c := Config{
 		Services: n.fake, Agent: n.fake, Peers: n.fake, Leader: n.leader, Auth: fakeAuth{}, Info: n.fake.info,
@@ -95,26 +95,26 @@ func start(t testing.TB, change func(*Config)) *sched {
 	}
 	h, err := New(c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	n.serve(t, h)
+	n.serve(tb, h)
 	return n
 }
 
-func (n *sched) serve(t testing.TB, h http.Handler) {
-	t.Helper()
+func (n *sched) serve(tb testing.TB, h http.Handler) {
+	tb.Helper()
 	m, err := material()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	cert := certificate(t, who(api.RoleScheduler))
+	cert := certificate(tb, who(api.RoleScheduler))
 	conf := pki.ServerTLS(pki.ServerOptions{
 		Cert: func() (*tls.Certificate, error) { return cert, nil }, Roots: m.Pool(), ClusterID: "g-test",
 		Clients: tls.VerifyClientCertIfGiven, Log: hclog.NewNullLogger(), NextProtos: []string{"h2", "http/1.1"},
 	})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.end = cancel
@@ -126,7 +126,7 @@ func (n *sched) serve(t testing.TB, h http.Handler) {
 		defer close(done)
 		_ = n.server.ServeTLS(ln, "", "")
 	}()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		n.kill()
 		<-done
 	})
@@ -139,25 +139,25 @@ func (n *sched) kill() {
 }
 
 // dial returns a client with a role.
-func dial(t testing.TB, role api.Role, nodes ...*sched) *client.Client {
-	t.Helper()
-	c := client.Config{TLS: clientTLS(t, role), Timeout: 10 * time.Second, Log: hclog.NewNullLogger()}
+func dial(tb testing.TB, role api.Role, nodes ...*sched) *client.Client {
+	tb.Helper()
+	c := client.Config{TLS: clientTLS(tb, role), Timeout: 10 * time.Second, Log: hclog.NewNullLogger()}
 	for _, n := range nodes {
 		c.URLs = append(c.URLs, n.url)
 	}
 	cl, err := client.New(c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cl.Close() })
+	tb.Cleanup(func() { _ = cl.Close() })
 	return cl
 }
 
 // raw returns a http.Client with a role, for what the client would not send.
-func raw(t testing.TB, role api.Role) *http.Client {
-	t.Helper()
-	tr := &http.Transport{TLSClientConfig: clientTLS(t, role), ForceAttemptHTTP2: true}
-	t.Cleanup(tr.CloseIdleConnections)
+func raw(tb testing.TB, role api.Role) *http.Client {
+	tb.Helper()
+	tr := &http.Transport{TLSClientConfig: clientTLS(tb, role), ForceAttemptHTTP2: true}
+	tb.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: 20 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}

@@ -147,7 +147,7 @@ func TestBlobBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	if resp.StatusCode != 422 || resp.Header.Get("Grafos-Kind") != string(api.TooLarge) {
+	if resp.StatusCode != http.StatusUnprocessableEntity || resp.Header.Get("Grafos-Kind") != string(api.TooLarge) {
 		t.Errorf("too large: %s %s", resp.Status, resp.Header.Get("Grafos-Kind"))
 	}
 	req, err = http.NewRequestWithContext(t.Context(), http.MethodPut, url, zeros{})
@@ -159,7 +159,7 @@ func TestBlobBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = resp.Body.Close()
-	if resp.StatusCode != 422 || resp.Header.Get("Grafos-Kind") != string(api.InvalidArgument) {
+	if resp.StatusCode != http.StatusUnprocessableEntity || resp.Header.Get("Grafos-Kind") != string(api.InvalidArgument) {
 		t.Errorf("no length: %s %s", resp.Status, resp.Header.Get("Grafos-Kind"))
 	}
 }

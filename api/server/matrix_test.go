@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -145,15 +146,13 @@ func ask(t *testing.T, c *http.Client, method, url string, body []byte, header .
 		t.Fatal(err)
 	}
 	for _, h := range header {
-		for name, v := range h {
-			req.Header[name] = v
-		}
+		maps.Copy(req.Header, h)
 	}
 	resp, err := c.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	for _, name := range []string{"Grafos-Index", "Grafos-Leader", "Grafos-Last-Contact", "Grafos-Request-Id", "X-Content-Type-Options"} {
 		if resp.Header.Get(name) == "" {
 			t.Errorf("%s %s: no header %s", method, url, name)

@@ -26,9 +26,9 @@ func TestOpenAPI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	got, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != 200 {
+	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatal(resp.Status, err)
 	}
 	var doc struct {
@@ -66,18 +66,26 @@ func TestOpenAPI(t *testing.T) {
 	}
 }
 
-func body(t *testing.T, c *http.Client, url string) (*http.Response, string) {
+// page is an answer that was read.
+type page struct {
+	status  int
+	header  http.Header
+	cookies []*http.Cookie
+	body    string
+}
+
+func body(t *testing.T, c *http.Client, url string) page {
 	t.Helper()
 	resp, err := c.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp, string(b)
+	return page{resp.StatusCode, resp.Header, resp.Cookies(), string(b)}
 }
 
 func TestProbes(t *testing.T) {
@@ -93,23 +101,23 @@ func TestProbes(t *testing.T) {
 	})
 	c := raw(t, "")
 	for _, path := range []string{"/livez", "/health", "/readyz"} {
-		if resp, b := body(t, c, n.url+path); resp.StatusCode != 200 || !json.Valid([]byte(b)) {
-			t.Errorf("%s: %s %s", path, resp.Status, b)
+		if p := body(t, c, n.url+path); p.status != 200 || !json.Valid([]byte(p.body)) {
+			t.Errorf("%s: %d %s", path, p.status, p.body)
 		}
 	}
-	if resp, b := body(t, c, n.url+"/ca.pem"); resp.StatusCode != 200 || b != "pem" {
-		t.Errorf("ca.pem: %s %s", resp.Status, b)
+	if p := body(t, c, n.url+"/ca.pem"); p.status != 200 || p.body != "pem" {
+		t.Errorf("ca.pem: %d %s", p.status, p.body)
 	}
-	if resp, b := body(t, raw(t, api.RoleViewer), n.url+"/metrics"); resp.StatusCode != 200 || b != "up 1\n" {
-		t.Errorf("metrics: %s %s", resp.Status, b)
+	if p := body(t, raw(t, api.RoleViewer), n.url+"/metrics"); p.status != 200 || p.body != "up 1\n" {
+		t.Errorf("metrics: %d %s", p.status, p.body)
 	}
 	mu.Lock()
 	state.Ready, state.NotReady, state.AppliedIndex = false, "applied 3 of 5", 3
 	mu.Unlock()
-	resp, b := body(t, c, n.url+"/readyz?verbose")
+	p := body(t, c, n.url+"/readyz?verbose")
 	var f fitness
-	if err := json.Unmarshal([]byte(b), &f); err != nil || resp.StatusCode != 503 || f.Ready || len(f.Checks) != 4 {
-		t.Errorf("readyz: %s %s", resp.Status, b)
+	if err := json.Unmarshal([]byte(p.body), &f); err != nil || p.status != 503 || f.Ready || len(f.Checks) != 4 {
+		t.Errorf("readyz: %d %s", p.status, p.body)
 	}
 	if !f.Checks[0].OK || f.Checks[1].OK || f.Checks[3].Detail != "applied 3 of 5" {
 		t.Errorf("checks %+v", f.Checks)
@@ -119,9 +127,9 @@ func TestProbes(t *testing.T) {
 func TestConsole(t *testing.T) {
 	n := start(t, func(c *Config) { c.Console = console.Handler() })
 	c := raw(t, "")
-	resp, b := body(t, c, n.url+"/admin/stats")
-	if resp.StatusCode != 200 || !strings.Contains(b, "<html") || !strings.Contains(resp.Header.Get("Content-Security-Policy"), "default-src 'none'") {
-		t.Errorf("console: %s %v", resp.Status, resp.Header)
+	p := body(t, c, n.url+"/admin/stats")
+	if p.status != 200 || !strings.Contains(p.body, "<html") || !strings.Contains(p.header.Get("Content-Security-Policy"), "default-src 'none'") {
+		t.Errorf("console: %d %v", p.status, p.header)
 	}
 	if status, p := ask(t, c, http.MethodGet, n.url+"/admin/nothing.js", nil); status != 404 || p.Kind != api.NotFound {
 		t.Errorf("a page that is none: %d %+v", status, p)
@@ -129,19 +137,19 @@ func TestConsole(t *testing.T) {
 	if status, p := ask(t, c, http.MethodPost, n.url+"/admin/stats", nil); status != 405 || p.Kind != api.InvalidArgument {
 		t.Errorf("a post: %d %+v", status, p)
 	}
-	if resp, _ := body(t, c, n.url+"/"); resp.StatusCode != 303 || resp.Header.Get("Location") != consoleHome {
-		t.Errorf("home: %s", resp.Status)
+	if p := body(t, c, n.url+"/"); p.status != 303 || p.header.Get("Location") != consoleHome {
+		t.Errorf("home: %d", p.status)
 	}
 }
 
 func TestLogin(t *testing.T) {
 	n := start(t, nil)
 	c := raw(t, "")
-	resp, _ := body(t, c, n.url+"/admin/login?token=once")
-	if resp.StatusCode != 303 || resp.Header.Get("Location") != "/admin/stats#infrastructure" {
-		t.Fatalf("login: %s %v", resp.Status, resp.Header)
+	p := body(t, c, n.url+"/admin/login?token=once")
+	if p.status != 303 || p.header.Get("Location") != "/admin/stats#infrastructure" {
+		t.Fatalf("login: %d %v", p.status, p.header)
 	}
-	cookies := resp.Cookies()
+	cookies := p.cookies
 	if len(cookies) != 1 || !cookies[0].Secure || !cookies[0].HttpOnly || cookies[0].SameSite != http.SameSiteStrictMode || cookies[0].MaxAge != 60 {
 		t.Fatalf("cookies %v", cookies)
 	}

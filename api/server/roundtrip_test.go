@@ -131,7 +131,7 @@ func TestRoundTripDownloads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer art.Close()
+	defer func() { _ = art.Close() }()
 	if diff := cmp.Diff(api.Artifact{Name: "out put.bin", Digest: d, Size: size}, a); diff != "" {
 		t.Error(diff)
 	}
@@ -146,7 +146,7 @@ func TestRoundTripDownloads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	if _, err := io.ReadAll(body); api.KindOf(err) != api.DigestMismatch {
 		t.Errorf("reading other bytes: %v, want %s", err, api.DigestMismatch)
 	}
@@ -194,7 +194,7 @@ func TestRoundTripPeers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	ctx := t.Context()
 	if got, err := p.ReadIndex(ctx); err != nil || *got != filled[api.ReadIndex]() {
 		t.Errorf("ReadIndex = %v, %v", got, err)
@@ -235,7 +235,7 @@ func TestRoundTripPeers(t *testing.T) {
 	if err != nil || size != 7 {
 		t.Fatal(size, err)
 	}
-	defer body.Close()
+	defer func() { _ = body.Close() }()
 	if b, err := io.ReadAll(body); err != nil || string(b) != "replica" {
 		t.Errorf("%q, %v", b, err)
 	}

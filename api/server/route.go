@@ -66,7 +66,7 @@ func plain(h func(x *exchange, r *http.Request) error, describe func(*huma.Opera
 			describe(&op)
 			s.huma.OpenAPI().AddOperation(&op)
 		}
-		s.router.handle(r.method, r.path, s.guard(r, func(w http.ResponseWriter, req *http.Request) {
+		s.router.handle(r.method, r.path, s.guard(r, func(_ http.ResponseWriter, req *http.Request) {
 			x := exchangeFrom(req.Context())
 			err := r.checkQuery(&op, req)
 			if err == nil {
@@ -81,8 +81,8 @@ func plain(h func(x *exchange, r *http.Request) error, describe func(*huma.Opera
 
 // checkQuery refuses a parameter that the operation does not have, as huma does for typed
 // routes. Probes and pages may be asked with anything.
-func (r route) checkQuery(op *huma.Operation, req *http.Request) error {
-	if r.probe || req.URL.RawQuery == "" || !strings.HasPrefix(r.path, "/api/") {
+func (rt route) checkQuery(op *huma.Operation, req *http.Request) error {
+	if rt.probe || req.URL.RawQuery == "" || !strings.HasPrefix(rt.path, "/api/") {
 		return nil
 	}
 	for name := range req.URL.Query() {
@@ -110,26 +110,26 @@ func (s *server) refusal(ctx context.Context, err error) error {
 }
 
 // operation is the route as OpenAPI has it.
-func (r route) operation() huma.Operation {
+func (rt route) operation() huma.Operation {
 	op := huma.Operation{
-		OperationID: r.id, Method: r.method, Path: r.path, Summary: r.summary, Tags: []string{tagOf(r.path)},
+		OperationID: rt.id, Method: rt.method, Path: rt.path, Summary: rt.summary, Tags: []string{tagOf(rt.path)},
 		RejectUnknownQueryParameters: true,
-		MaxBodyBytes:                 r.bodyLimit() + 1, // the guard has read it, within its bound
+		MaxBodyBytes:                 rt.bodyLimit() + 1, // the guard has read it, within its bound
 		BodyReadTimeout:              -1,
 	}
-	if r.access.public {
+	if rt.access.public {
 		op.Security = []map[string][]string{}
 	} else {
-		op.Description = "Role: " + r.access.String() + "."
+		op.Description = "Role: " + rt.access.String() + "."
 	}
 	return op
 }
 
-func (r route) bodyLimit() int64 {
-	if r.limit == 0 {
+func (rt route) bodyLimit() int64 {
+	if rt.limit == 0 {
 		return maxBody
 	}
-	return r.limit
+	return rt.limit
 }
 
 // guard takes the steps that every route has before its handler.

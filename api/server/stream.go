@@ -46,7 +46,8 @@ func stream[T any](ctx context.Context, cancel context.CancelFunc, seq iter.Seq2
 	}()
 	defer func() {
 		cancel()
-		for range items { //nolint:revive // waits for the puller
+		for range items {
+			continue // until the puller has left
 		}
 	}()
 	first, ok, err := firstItem(ctx, items, out)

@@ -126,7 +126,7 @@ func TestSSE(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	if ct := resp.Header.Get("Content-Type"); ct != "text/event-stream" || resp.Header.Get("Grafos-Index") != "42" {
 		t.Errorf("headers %v", resp.Header)
 	}
@@ -220,7 +220,7 @@ func TestNDJSONEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	in := bufio.NewReader(resp.Body)
 	var lines []string
 	for range 3 {
