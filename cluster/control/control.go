@@ -58,7 +58,7 @@ type Blobs interface {
 	Put(ctx context.Context, d api.Digest, size int64, r io.Reader) error
 	PutLocal(ctx context.Context, d api.Digest, size int64, r io.Reader) error
 	Get(ctx context.Context, d api.Digest) (io.ReadCloser, int64, error)
-	GetLocal(ctx context.Context, d api.Digest) (io.ReadCloser, int64, error)
+	GetLocal(d api.Digest) (io.ReadCloser, int64, error)
 	Has(ctx context.Context, d api.Digest) (bool, error)
 }
 
