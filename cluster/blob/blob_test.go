@@ -472,11 +472,16 @@ func TestGetOfWhatIsNowhere(t *testing.T) {
 	if s.HasLocal("x") {
 		t.Error("has what is no digest")
 	}
-	n.mu.Lock()
-	n.cut["s3"] = true
-	n.mu.Unlock()
-	if _, _, err := s.Get(t.Context(), d); api.KindOf(err) != api.OutcomeUnknown {
-		t.Errorf("while a scheduler that may have it is silent: %v", err)
+	for i, want := range []api.Kind{api.NotFound, api.OutcomeUnknown} {
+		n.mu.Lock()
+		n.cut[[]api.NodeID{"s3", "s2"}[i]] = true
+		n.mu.Unlock()
+		if _, _, err := s.Get(t.Context(), d); api.KindOf(err) != want {
+			t.Errorf("with %d schedulers silent: %v", i+1, err)
+		}
+		if ok, err := s.Has(t.Context(), d); ok || want == api.NotFound && err != nil || want != api.NotFound && api.KindOf(err) != want {
+			t.Errorf("has, with %d schedulers silent: %v, %v", i+1, ok, err)
+		}
 	}
 }
 

@@ -44,8 +44,8 @@ func (s *Store) replicate(ctx context.Context, d api.Digest) error {
 	left := len(others)
 	for need > 0 {
 		if left < need {
-			return api.Refuse(api.OutcomeUnknown, "blob %s is on too few schedulers: %d more would have to take it (%v)", d, need, last).
-				WithHint("repeat it when the other schedulers are back")
+			return later(api.Refuse(api.OutcomeUnknown, "blob %s is on too few schedulers: %d more would have to take it (%v)", d, need, last).
+				WithHint("repeat it when the other schedulers are back"))
 		}
 		select {
 		case err := <-answers:
@@ -101,9 +101,15 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// later says when to repeat what a scheduler that is down stood in the way of.
+func later(e *api.Error) *api.Error {
+	e.RetryAfterMs = 500
+	return e
+}
+
 // Get opens a blob: this scheduler's copy, or one that is fetched from another first,
-// verified and kept. not_found means that every scheduler said so; while one that may have
-// it does not answer, it is outcome_unknown.
+// verified and kept. not_found means that a quorum does not have it, so that no put of it
+// was ever answered; while fewer say so, it is outcome_unknown.
 func (s *Store) Get(ctx context.Context, d api.Digest) (io.ReadCloser, int64, error) {
 	if err := api.CheckDigest(d); err != nil {
 		return nil, 0, err
@@ -118,7 +124,7 @@ func (s *Store) Get(ctx context.Context, d api.Digest) (io.ReadCloser, int64, er
 
 // fetch brings the blob here from the first scheduler that has it whole.
 func (s *Store) fetch(ctx context.Context, d api.Digest) error {
-	var silent error
+	without, silent := 1, error(nil) // this one is without
 	for _, node := range s.c.Peers.Others() {
 		err := s.fetchFrom(ctx, d, node)
 		switch {
@@ -126,13 +132,15 @@ func (s *Store) fetch(ctx context.Context, d api.Digest) error {
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("fetch blob: %w", context.Cause(ctx))
-		case api.KindOf(err) != api.NotFound:
+		case api.KindOf(err) == api.NotFound:
+			without++
+		default:
 			s.c.Log.Warn("blob not fetched", "digest", d, "node_id", node, "error", err)
 			silent = fmt.Errorf("%s: %w", node, err)
 		}
 	}
-	if silent != nil {
-		return api.Refuse(api.OutcomeUnknown, "blob %s is on no scheduler that answered (%v)", d, silent)
+	if without < s.c.Quorum() {
+		return later(api.Refuse(api.OutcomeUnknown, "blob %s is on no scheduler that answered, and too few did (%v)", d, silent))
 	}
 	return api.Refuse(api.NotFound, "blob %s is on no scheduler", d)
 }
@@ -148,38 +156,42 @@ func (s *Store) fetchFrom(ctx context.Context, d api.Digest, node api.NodeID) er
 	return s.PutLocal(ctx, d, size, r)
 }
 
-// Has reports whether a quorum of schedulers has the blob. Schedulers are asked at the same
-// time; the first answers that decide are enough.
+// Has reports whether a quorum of schedulers has the blob. They are asked at the same time;
+// the first answers that decide are enough. While too few answer it is outcome_unknown.
 func (s *Store) Has(ctx context.Context, d api.Digest) (bool, error) {
 	if err := api.CheckDigest(d); err != nil {
 		return false, err
 	}
-	need := s.c.Quorum()
-	if s.HasLocal(d) {
-		need--
+	quorum, with, without := s.c.Quorum(), 0, 0
+	count := func(err error) {
+		switch {
+		case err == nil:
+			with++
+		case api.KindOf(err) == api.NotFound:
+			without++
+		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.c.ReplicaTime)
 	defer cancel()
 	others := s.c.Peers.Others()
-	answers := make(chan error, len(others))
+	answers := make(chan error, len(others)) // room for all: nobody waits for a reader that left
 	for _, node := range others {
 		if !s.begin(func() { answers <- s.ask(ctx, d, node) }) {
 			return false, errClosed()
 		}
 	}
-	var silent error
-	for left := len(others); need > 0 && left > 0; left-- {
-		switch err := <-answers; {
-		case err == nil:
-			need--
-		case api.KindOf(err) != api.NotFound:
-			silent = err
-		}
+	if s.HasLocal(d) {
+		with++
+	} else {
+		without++
 	}
-	if need > 0 && silent != nil {
-		return false, api.Refuse(api.OutcomeUnknown, "too few schedulers say whether they have blob %s (%v)", d, silent)
+	for left := len(others); left > 0 && with < quorum && without < quorum; left-- {
+		count(<-answers)
 	}
-	return need <= 0, nil
+	if with < quorum && without < quorum {
+		return false, later(api.Refuse(api.OutcomeUnknown, "too few schedulers say whether they have blob %s: %d do, %d do not", d, with, without))
+	}
+	return with >= quorum, nil
 }
 
 // ask returns nil when node has the blob.

@@ -19,8 +19,6 @@ import (
 
 // Bounds and defaults.
 const (
-	// DefaultMaxBytes bounds one blob where Config does not.
-	DefaultMaxBytes = 256 << 20
 	// DefaultReplicaTime is how long one replica may take where Config does not say.
 	DefaultReplicaTime = time.Minute
 	// maxPuts bounds the bodies that are written at one time.
@@ -32,7 +30,7 @@ const (
 
 // Peers are the other schedulers. Its methods are called from many goroutines at once.
 type Peers interface {
-	// Others returns the schedulers that should have every blob, this one left out.
+	// Others returns the live schedulers, this one left out.
 	Others() []api.NodeID
 	// PutReplica returns when node has the blob on disk. It reads r only where node lacks it.
 	PutReplica(ctx context.Context, node api.NodeID, d api.Digest, size int64, r io.Reader) error
@@ -45,7 +43,7 @@ type Config struct {
 	Peers Peers
 	// Quorum returns how many schedulers, this one included, must have a blob on disk.
 	Quorum func() int
-	// MaxBytes bounds one blob; 0 is DefaultMaxBytes.
+	// MaxBytes bounds one blob; 0 is api.MaxModuleBytes.
 	MaxBytes int64
 	// ReplicaTime bounds the copying of one blob to or from one scheduler; 0 is
 	// DefaultReplicaTime. What a put leaves behind when it has its quorum ends by then.
@@ -75,7 +73,7 @@ func errClosed() error { return api.Refuse(api.OutcomeUnknown, "the scheduler is
 // Open opens the store in dir, or begins there, and removes what was never finished.
 func Open(dir string, c Config) (*Store, error) {
 	if c.MaxBytes == 0 {
-		c.MaxBytes = DefaultMaxBytes
+		c.MaxBytes = api.MaxModuleBytes
 	}
 	if c.ReplicaTime == 0 {
 		c.ReplicaTime = DefaultReplicaTime
