@@ -9,7 +9,8 @@ import (
 )
 
 func TestLeaseIsBoundReportedAndFreed(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.grant("l1", time.Minute)
 		synctest.Wait()
 		got := b.cluster.lease("l1")
@@ -32,7 +33,8 @@ func TestLeaseIsBoundReportedAndFreed(t *testing.T) {
 }
 
 func TestExpiryWhileCutOff(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.grant("l1", 5*time.Second)
 		synctest.Wait()
 		granted := b.clock.Now()
@@ -59,7 +61,8 @@ func TestExpiryWhileCutOff(t *testing.T) {
 }
 
 func TestSuspendEndsLeaseAtOnce(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.grant("l1", time.Minute)
 		synctest.Wait()
 		b.clock.jump(2 * time.Minute)

@@ -19,44 +19,45 @@ import (
 )
 
 // call makes one request on the data plane.
-func (b *bench) call(method, target, token string, body []byte) *http.Response {
+func (b *bench) call(method, target, token string, body []byte) *httptest.ResponseRecorder {
 	r := httptest.NewRequestWithContext(b.t.Context(), method, target, bytes.NewReader(body))
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}
 	w := httptest.NewRecorder()
 	b.agent.server.Handler.ServeHTTP(w, r)
-	return w.Result()
+	return w
 }
 
 // kindOf returns the kind of a problem document, "" of a success.
-func kindOf(t *testing.T, r *http.Response) api.Kind {
+func kindOf(t *testing.T, r *httptest.ResponseRecorder) api.Kind {
 	t.Helper()
-	if r.StatusCode < 300 {
+	if r.Code < 300 {
 		return ""
 	}
-	if ct := r.Header.Get("Content-Type"); ct != "application/problem+json" {
-		t.Fatalf("status %d comes as %q", r.StatusCode, ct)
+	if ct := r.Header().Get("Content-Type"); ct != "application/problem+json" {
+		t.Fatalf("status %d comes as %q", r.Code, ct)
 	}
 	var p api.Error
 	if err := json.NewDecoder(r.Body).Decode(&p); err != nil {
 		t.Fatal(err)
 	}
-	if p.Status != r.StatusCode {
-		t.Fatalf("problem says %d, the answer %d", p.Status, r.StatusCode)
+	if p.Status != r.Code {
+		t.Fatalf("problem says %d, the answer %d", p.Status, r.Code)
 	}
 	return p.Kind
 }
 
 func TestDataPlaneReadsWhatWasWritten(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.grant("m", time.Minute)
 		b.grant("d", time.Minute, func(l *api.Lease) { l.Kind, l.Use, l.Amount = api.KindBlock, "", 2<<20 })
 		synctest.Wait()
 		for _, id := range []api.LeaseID{"m", "d"} {
 			token, path := b.cluster.token(id), "/v1/leases/"+string(id)
-			if r := b.call("PUT", path+"?offset=100", token, []byte("hello")); r.StatusCode != http.StatusNoContent {
-				t.Fatalf("%s: write answers %d (%s)", id, r.StatusCode, kindOf(t, r))
+			if r := b.call("PUT", path+"?offset=100", token, []byte("hello")); r.Code != http.StatusNoContent {
+				t.Fatalf("%s: write answers %d (%s)", id, r.Code, kindOf(t, r))
 			}
 			r := b.call("GET", path+"?offset=98&length=9", token, nil)
 			got, err := io.ReadAll(r.Body)
@@ -72,7 +73,8 @@ func TestDataPlaneReadsWhatWasWritten(t *testing.T) {
 }
 
 func TestDataPlaneBounds(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.grant("m", time.Minute)
 		b.grant("big", time.Minute, func(l *api.Lease) { l.Kind, l.Use, l.Amount = api.KindBlock, "", 4<<20 })
 		b.grant("c", time.Minute, func(l *api.Lease) { l.Kind, l.Use, l.Amount = api.KindCPU, "", 500 })
@@ -108,7 +110,8 @@ func TestDataPlaneBounds(t *testing.T) {
 }
 
 func TestTokenMatrix(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		l := b.grant("m", 10*time.Minute, func(l *api.Lease) { l.Generation = 2 })
 		b.grant("other", 10*time.Minute)
 		b.grant("short", 2*time.Second)
@@ -185,7 +188,8 @@ func TestTokenMatrix(t *testing.T) {
 // TestStoppedAgentServesNobodyLate is the agent that was stopped beyond a deadline: the first
 // request may come before the timer does.
 func TestStoppedAgentServesNobodyLate(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.grant("m", time.Minute)
 		synctest.Wait()
 		k := b.agent.keeper
@@ -200,14 +204,15 @@ func TestStoppedAgentServesNobodyLate(t *testing.T) {
 }
 
 func TestSlowWriterDoesNotOutliveItsLease(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.grant("m", 2*time.Second)
 		synctest.Wait()
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/v1/leases/m", &slowBody{wait: 3 * time.Second})
 		r.Header.Set("Authorization", "Bearer "+b.cluster.token("m"))
 		w := httptest.NewRecorder()
 		b.agent.server.Handler.ServeHTTP(w, r)
-		if got := kindOf(t, w.Result()); got != api.TokenExpired && got != api.LeaseExpiredKind {
+		if got := kindOf(t, w); got != api.TokenExpired && got != api.LeaseExpiredKind {
 			t.Errorf("answered %q", got)
 		}
 	})
@@ -231,9 +236,8 @@ func TestDataPlaneOverload(t *testing.T) {
 	p := &dataPlane{room: make(chan struct{}), log: hclog.NewNullLogger()}
 	w := httptest.NewRecorder()
 	p.handler().ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/v1/leases/m", nil))
-	r := w.Result()
-	if got := kindOf(t, r); got != api.Overloaded || r.Header.Get("Retry-After") != "1" {
-		t.Errorf("answered %q, retry after %q", got, r.Header.Get("Retry-After"))
+	if got := kindOf(t, w); got != api.Overloaded || w.Header().Get("Retry-After") != "1" {
+		t.Errorf("answered %q, retry after %q", got, w.Header().Get("Retry-After"))
 	}
 }
 

@@ -77,7 +77,7 @@ type deps struct {
 }
 
 // close closes what there is, in reverse order of its making, and all of it whatever fails.
-func (d deps) close() error {
+func (d *deps) close() error {
 	var errs []error
 	if d.listener != nil {
 		if err := d.listener.Close(); !errors.Is(err, net.ErrClosed) {

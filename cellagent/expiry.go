@@ -9,16 +9,20 @@ import (
 // deadlines is a heap of holdings, earliest deadline first.
 type deadlines []*holding
 
-func (d deadlines) Len() int           { return len(d) }
-func (d deadlines) Less(i, j int) bool { return d[i].deadline < d[j].deadline }
+// Len is for container/heap, as are the others.
+func (d *deadlines) Len() int { return len(*d) }
+
+// Less orders by deadline.
+func (d *deadlines) Less(i, j int) bool { return (*d)[i].deadline < (*d)[j].deadline }
 
 // Swap keeps each holding's slot.
-func (d deadlines) Swap(i, j int) {
-	d[i], d[j] = d[j], d[i]
-	d[i].slot, d[j].slot = i, j
+func (d *deadlines) Swap(i, j int) {
+	h := *d
+	h[i], h[j] = h[j], h[i]
+	h[i].slot, h[j].slot = i, j
 }
 
-// Push is for container/heap.
+// Push appends.
 func (d *deadlines) Push(x any) {
 	h, ok := x.(*holding)
 	if !ok {
@@ -28,7 +32,7 @@ func (d *deadlines) Push(x any) {
 	*d = append(*d, h)
 }
 
-// Pop is for container/heap.
+// Pop takes the last.
 func (d *deadlines) Pop() any {
 	last := len(*d) - 1
 	h := (*d)[last]

@@ -128,6 +128,7 @@ type node struct {
 }
 
 func newCluster(t *testing.T, urls ...string) *cluster {
+	t.Helper()
 	c := &cluster{
 		t: t, index: 10, leases: map[api.LeaseID]api.Lease{}, runs: map[api.RunID]api.Run{},
 		blobs: map[api.Digest][]byte{}, nodes: map[string]*node{}, tokens: map[api.LeaseID]string{},
@@ -368,12 +369,13 @@ func (f *fakeFabric) Report(ctx context.Context, _ api.ProviderID, _ api.CellID,
 	}
 	c.minted = append(c.minted, r.Minted...)
 	c.mu.Unlock()
-	if len(r.Bound)+len(r.Ended)+len(r.Runs) > 0 {
-		c.change(func() { c.commit(r) })
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.reports = append(c.reports, r)
+	if len(r.Bound)+len(r.Ended)+len(r.Runs) > 0 {
+		c.index++
+		c.commit(r)
+	}
 	close(c.changed)
 	c.changed = make(chan struct{})
 	return &api.ReportAnswer{Index: c.index}, nil
@@ -645,13 +647,13 @@ func (b *bench) close() {
 }
 
 // inBubble runs a test on a started bench in fake time.
-func inBubble(t *testing.T, f func(t *testing.T, b *bench)) {
+func inBubble(t *testing.T, f func(b *bench)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
 		b.start()
 		defer b.close()
-		f(t, b)
+		f(b)
 	})
 }
 

@@ -11,7 +11,8 @@ import (
 )
 
 func TestRenewalMovesDeadlineAndToken(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.grant("l1", 10*time.Second)
 		pass(8 * time.Second)
 		first := b.cluster.token("l1")
@@ -41,7 +42,8 @@ func TestRenewalMovesDeadlineAndToken(t *testing.T) {
 }
 
 func TestRepeatedSetDoesNotLengthen(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		l := b.grant("l1", 10*time.Second)
 		for range 9 {
 			pass(time.Second)
@@ -70,7 +72,8 @@ func TestRefusedGrants(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bench) {
+			inBubble(t, func(b *bench) {
+				t := b.t
 				b.grant("l1", time.Minute, func(l *api.Lease) { tt.change(b, l) })
 				synctest.Wait()
 				if got := b.cluster.lease("l1"); got.State != api.LeaseTornDown || got.Reason != tt.reason {
@@ -85,7 +88,8 @@ func TestRefusedGrants(t *testing.T) {
 }
 
 func TestOldestStampThatIsTaken(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.grant("l1", time.Minute, func(l *api.Lease) { l.Stamp.BootTime -= int64(api.DeliveryBound) })
 		synctest.Wait()
 		if !b.host.bound("l1") {
@@ -95,7 +99,8 @@ func TestOldestStampThatIsTaken(t *testing.T) {
 }
 
 func TestStaleRenewalKeepsOldDeadline(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.grant("l1", 20*time.Second)
 		pass(15 * time.Second)
 		l := b.cluster.lease("l1")
@@ -113,7 +118,8 @@ func TestStaleRenewalKeepsOldDeadline(t *testing.T) {
 }
 
 func TestOlderGenerationIsIgnored(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.grant("l1", time.Minute, func(l *api.Lease) { l.Generation = 3 })
 		synctest.Wait()
 		b.grant("l1", time.Second, func(l *api.Lease) { l.Generation, l.BoundGeneration = 2, 3 })
@@ -125,7 +131,8 @@ func TestOlderGenerationIsIgnored(t *testing.T) {
 }
 
 func TestWarningIsNotTheEnd(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		l := b.grant("l1", time.Minute)
 		synctest.Wait()
 		l = b.cluster.lease(l.ID)
@@ -155,7 +162,8 @@ func TestFence(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bench) {
+			inBubble(t, func(b *bench) {
+				t := b.t
 				b.host.onClose = tt.close
 				b.grant("l1", time.Minute)
 				synctest.Wait()
@@ -180,7 +188,8 @@ func TestFence(t *testing.T) {
 
 func TestBindRefusedAndBindTooLate(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
-		inBubble(t, func(t *testing.T, b *bench) {
+		inBubble(t, func(b *bench) {
+			t := b.t
 			b.host.refuse = api.Refuse(api.Overloaded, "no bytes free")
 			b.grant("l1", time.Minute)
 			synctest.Wait()
@@ -190,7 +199,8 @@ func TestBindRefusedAndBindTooLate(t *testing.T) {
 		})
 	})
 	t.Run("expires while binding", func(t *testing.T) {
-		inBubble(t, func(t *testing.T, b *bench) {
+		inBubble(t, func(b *bench) {
+			t := b.t
 			b.host.slow = 1500 * time.Millisecond
 			b.grant("l1", time.Second)
 			pass(3 * time.Second)
@@ -200,7 +210,8 @@ func TestBindRefusedAndBindTooLate(t *testing.T) {
 		})
 	})
 	t.Run("stuck", func(t *testing.T) {
-		inBubble(t, func(t *testing.T, b *bench) {
+		inBubble(t, func(b *bench) {
+			t := b.t
 			b.host.slow = 8 * time.Second
 			b.grant("l1", time.Minute)
 			pass(6 * time.Second)
@@ -216,7 +227,8 @@ func TestBindRefusedAndBindTooLate(t *testing.T) {
 }
 
 func TestFullSetEndsWhatIsNotInIt(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.grant("l1", time.Minute)
 		b.grant("l2", time.Minute)
 		synctest.Wait()
@@ -231,7 +243,8 @@ func TestFullSetEndsWhatIsNotInIt(t *testing.T) {
 }
 
 func TestOlderSetIsIgnored(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.grant("l1", time.Minute)
 		synctest.Wait()
 		active, _ := b.cluster.holder()
@@ -244,7 +257,8 @@ func TestOlderSetIsIgnored(t *testing.T) {
 }
 
 func TestAsks(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.grant("l1", time.Minute)
 		synctest.Wait()
 		first := b.cluster.token("l1")

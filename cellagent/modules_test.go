@@ -16,9 +16,9 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-// moduleOf returns a module of n bytes and what fetches it.
-func moduleOf(name string, n int) (api.Digest, func(context.Context, io.Writer) error) {
-	data := make([]byte, n)
+// moduleOf returns a module of 100 bytes and what fetches it.
+func moduleOf(name string) (api.Digest, func(context.Context, io.Writer) error) {
+	data := make([]byte, 100)
 	copy(data, name)
 	a := newArtifact(name, data)
 	return a.Digest, func(_ context.Context, w io.Writer) error {
@@ -33,7 +33,7 @@ func TestModulesAreFetchedOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, fetch := moduleOf("a", 100)
+		d, fetch := moduleOf("a")
 		var fetches atomic.Int64
 		slow := func(ctx context.Context, w io.Writer) error {
 			fetches.Add(1)
@@ -67,7 +67,7 @@ func TestFetchThatFailsIsTakenOver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, fetch := moduleOf("a", 100)
+		d, fetch := moduleOf("a")
 		first, cancel := context.WithCancelCause(t.Context())
 		stopped := errors.New("stopped")
 		go func() {
@@ -106,7 +106,7 @@ func TestModulesAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	get := func(m *modules, name string) func() {
-		d, fetch := moduleOf(name, 100)
+		d, fetch := moduleOf(name)
 		_, release, err := m.get(t.Context(), d, fetch)
 		if err != nil {
 			t.Fatal(err)
@@ -114,7 +114,7 @@ func TestModulesAreBounded(t *testing.T) {
 		return release
 	}
 	there := func(m *modules, name string) bool {
-		d, _ := moduleOf(name, 100)
+		d, _ := moduleOf(name)
 		_, err := os.Stat(m.path(d))
 		return err == nil
 	}
@@ -141,7 +141,7 @@ func TestModulesAreBounded(t *testing.T) {
 
 func TestModuleOfAnEarlierAgentIsChecked(t *testing.T) {
 	dir := t.TempDir()
-	d, fetch := moduleOf("a", 100)
+	d, fetch := moduleOf("a")
 	m, err := openModules(dir, 1000)
 	if err != nil {
 		t.Fatal(err)

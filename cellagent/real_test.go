@@ -77,7 +77,7 @@ func newRealCell(t *testing.T) *realCell {
 	c.client = &http.Client{Transport: transport, Timeout: 10 * time.Second}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
-		c.bench.close()
+		c.close()
 	})
 	return c
 }
@@ -182,7 +182,7 @@ func TestRealRun(t *testing.T) {
 	if r := c.cluster.run("r1"); r.State != api.RunSucceeded || len(r.Artifacts) != 3 {
 		t.Fatalf("run is %s (%+v) with %v", r.State, r.Failure, r.Artifacts)
 	}
-	c.checkResultFirst("r1")
+	c.checkResultFirst()
 }
 
 func TestRealInventory(t *testing.T) {

@@ -24,7 +24,7 @@ func (b *bench) lastReport() api.Report {
 }
 
 // place makes a run with its leases, all in one change.
-func (b *bench) place(id string, ttl time.Duration, change ...func(*api.Run)) api.Run {
+func (b *bench) place(id string, ttl time.Duration, change ...func(*api.Run)) {
 	r := api.Run{
 		ID: api.RunID(id), Tenant: "acme", Provider: "local", CellID: "local-1", State: api.RunPlaced, Attempt: 1,
 		Profile: api.ProfileWASI, Module: b.cluster.blob("\x00asm module"), TTLMs: ttl.Milliseconds(),
@@ -52,7 +52,6 @@ func (b *bench) place(id string, ttl time.Duration, change ...func(*api.Run)) ap
 		cpu.Modified, mem.Modified, r.Modified = b.cluster.index, b.cluster.index, b.cluster.index
 		b.cluster.leases[cpu.ID], b.cluster.leases[mem.ID], b.cluster.runs[r.ID] = cpu, mem, r
 	})
-	return r
 }
 
 // succeed is a runner that writes what it got.
@@ -77,7 +76,8 @@ func (b *bench) artifact(r api.Run, name string) string {
 }
 
 func TestRunSucceeds(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		var seen tasklet.Job
 		var module string
 		b.runner.do = func(ctx context.Context, j tasklet.Job) tasklet.Outcome {
@@ -122,12 +122,13 @@ func TestRunSucceeds(t *testing.T) {
 				t.Errorf("lease %s is %s, bound %t", id, l.State, b.host.bound(id))
 			}
 		}
-		b.checkResultFirst("r1")
+		b.checkResultFirst()
 	})
 }
 
-// checkResultFirst checks C6 over all committed reports.
-func (b *bench) checkResultFirst(id api.RunID) {
+// checkResultFirst checks C6 of run r1 over all committed reports.
+func (b *bench) checkResultFirst() {
+	const id = api.RunID("r1")
 	b.t.Helper()
 	b.cluster.mu.Lock()
 	defer b.cluster.mu.Unlock()
@@ -148,7 +149,8 @@ func (b *bench) checkResultFirst(id api.RunID) {
 }
 
 func TestRunIsReportedRunningWithItsBounds(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.place("r1", time.Minute)
 		synctest.Wait()
 		if r := b.cluster.run("r1"); r.State != api.RunRunning {
@@ -223,7 +225,8 @@ func TestRunEnds(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T, b *bench) {
+			inBubble(t, func(b *bench) {
+				t := b.t
 				if tt.setup != nil {
 					tt.setup(b)
 				}
@@ -246,14 +249,15 @@ func TestRunEnds(t *testing.T) {
 						t.Errorf("lease %s is %s (%s), bound %t: want it torn down", id, l.State, l.Reason, b.host.bound(id))
 					}
 				}
-				b.checkResultFirst("r1")
+				b.checkResultFirst()
 			})
 		})
 	}
 }
 
 func TestWorkerThatDoesNotDieFencesItsLeases(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		end := make(chan struct{})
 		b.runner.do = func(context.Context, tasklet.Job) tasklet.Outcome {
 			<-end
@@ -278,7 +282,8 @@ func TestWorkerThatDoesNotDieFencesItsLeases(t *testing.T) {
 }
 
 func TestResultSurvivesLostAnswers(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.runner.do = succeed
 		var lose atomic.Bool
 		lose.Store(true)
@@ -301,12 +306,13 @@ func TestResultSurvivesLostAnswers(t *testing.T) {
 		if b.runner.count() != 1 {
 			t.Fatalf("it ran %d times", b.runner.count())
 		}
-		b.checkResultFirst("r1")
+		b.checkResultFirst()
 	})
 }
 
 func TestFetchIsRepeated(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.runner.do = succeed
 		b.place("r1", time.Minute)
 		b.place("r2", time.Minute)
@@ -320,7 +326,8 @@ func TestFetchIsRepeated(t *testing.T) {
 }
 
 func TestNextAttemptOnTheSameCell(t *testing.T) {
-	inBubble(t, func(t *testing.T, b *bench) {
+	inBubble(t, func(b *bench) {
+		t := b.t
 		b.host.refuse = errors.New("full")
 		b.place("r1", time.Minute)
 		synctest.Wait()

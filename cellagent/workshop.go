@@ -129,8 +129,7 @@ func unfetched(what string, err error) tasklet.Outcome {
 			state, kind = api.RunFailed, p.Kind
 		}
 	}
-	var stopped *stopError
-	if errors.As(err, &stopped) {
+	if _, stopped := errors.AsType[*stopError](err); stopped {
 		state, kind = api.RunLost, api.WorkerLost
 	}
 	return tasklet.Outcome{State: state, Failure: api.Failure{Kind: kind, Message: clip(fmt.Sprintf("fetch %s: %v", what, err))}}
