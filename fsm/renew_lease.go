@@ -52,9 +52,11 @@ func leastTTL(now, stopped api.Tick) int64 {
 	if left <= 0 {
 		return 0
 	}
-	// ttl*(1+drift) >= left, in whole ms. A ms more covers the rounding in HoldDown.
-	us := left.Microseconds() + 1
-	return us*1_000/(1_000_000+api.DriftPPM) + 1
+	ms := left.Microseconds() * 1_000 / (1_000_000 + api.DriftPPM)
+	for ttl := ms * int64(time.Millisecond); now+api.Tick(ttl)+api.Tick(api.HoldDown(time.Duration(ttl))) < stopped; ttl += int64(time.Millisecond) {
+		ms++ // the division rounded down; a step or two
+	}
+	return ms
 }
 
 // mayRenew says why a lease can no longer be renewed.
