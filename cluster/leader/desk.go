@@ -158,6 +158,11 @@ func (d *desk) place(j *job, cell api.CellID, res api.Resources) {
 		it.ID = api.LeaseID(newID("l-"))
 		g.Items[i] = it
 	}
+	if g.Run != nil && g.Run.ID == "" {
+		run := *g.Run
+		run.ID = api.RunID(newID("r-"))
+		g.Run = &run
+	}
 	j.cmd = g
 	b := booking{first: g.Items[0].ID, cell: cell, tenant: g.Tenant, res: res, leases: len(g.Items)}
 	d.t.booked.add(j, b)
