@@ -4,5 +4,11 @@ import "github.com/spf13/cobra"
 
 func (a *app) admin() *cobra.Command {
 	return group("admin", "Tenants, quotas and the audit chain",
-		a.createTenant(), a.listTenants(), a.setQuota(), a.deleteTenant(), a.auditQuery(), a.auditVerify())
+		a.createTenant(),
+		a.listTenants(),
+		a.suggest(a.setQuota(), listTenants),
+		a.suggest(a.deleteTenant(), listTenants),
+		a.auditQuery(),
+		a.auditVerify(),
+	)
 }

@@ -1,13 +1,9 @@
 package cli
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +25,6 @@ type auditVerdict struct {
 
 // Bounds of verifying.
 const (
-	maxAuditLine = 1 << 20 // bytes of one exported record
 	// auditLag is how long the records may take to arrive at the scheduler that has their
 	// head already.
 	auditLag  = 5 * time.Second
@@ -61,7 +56,7 @@ at its end cannot be seen there. Exit 1 names the record that breaks the chain.`
 	return cmd
 }
 
-// errBroken says that what was checked is not a whole, unaltered chain.
+// brokenChainError says that what was checked is not a whole, unaltered chain.
 type brokenChainError struct{ problem *api.Error }
 
 func (e *brokenChainError) Error() string { return e.problem.Error() }
@@ -142,56 +137,4 @@ func (v *auditVerdict) check(verifier *api.AuditVerifier, records []api.AuditRec
 		v.Head = verifier.Head()
 	}
 	return nil
-}
-
-// verifyFile checks an exported chain. One that does not begin with the first record is
-// checked from where it begins.
-func verifyFile(u *ui.UI, dir, file string) error {
-	in, name := u.In, "standard input"
-	if file != "-" {
-		f, err := os.Open(under(dir, file))
-		if err != nil {
-			return api.Refuse(api.InvalidArgument, "%v", err)
-		}
-		// Nothing was written that closing could lose.
-		defer func() { _ = f.Close() }()
-		in, name = f, file
-	}
-	verdict := &auditVerdict{File: name}
-	return verdict.show(u, verdict.read(in, name))
-}
-
-func (v *auditVerdict) read(in io.Reader, name string) error {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, maxAuditLine)
-	var verifier *api.AuditVerifier
-	for n := 1; lines.Scan(); n++ {
-		if len(lines.Bytes()) == 0 {
-			continue
-		}
-		var r api.AuditRecord
-		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			return broken(api.Refuse(api.Conflict, "%s:%d: not an audit record: %v", name, n, err))
-		}
-		if verifier == nil {
-			verifier = beginAt(r)
-		}
-		if err := v.check(verifier, []api.AuditRecord{r}); err != nil {
-			return err
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return broken(api.Refuse(api.Conflict, "%s, after %d records: %v", name, v.Records, err))
-	}
-	if verifier == nil {
-		return broken(api.Refuse(api.Conflict, "%s has no audit record", name))
-	}
-	return nil
-}
-
-func beginAt(first api.AuditRecord) *api.AuditVerifier {
-	if first.Sequence <= 1 {
-		return api.NewAuditVerifier(api.AuditHead{})
-	}
-	return api.NewAuditVerifier(api.AuditHead{Sequence: first.Sequence - 1, Hash: first.PrevHash})
 }

@@ -107,3 +107,14 @@ func TestAuditQueryLimits(t *testing.T) {
 		t.Errorf("%q", got.out)
 	}
 }
+
+func FuzzAuditFile(f *testing.F) {
+	f.Add("{}\n")
+	f.Add("{\"sequence\":2,\"event_data\":{}}\n\n{\"sequence\":3}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		verdict := &auditVerdict{}
+		if err := verdict.read(strings.NewReader(text), "f"); err == nil && verdict.Records == 0 {
+			t.Error("nothing was checked and all was well")
+		}
+	})
+}

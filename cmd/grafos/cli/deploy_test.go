@@ -260,3 +260,26 @@ func TestForgedArtifactLeavesNoFile(t *testing.T) {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
 }
+
+func FuzzProgram(f *testing.F) {
+	f.Add([]byte(twoTasklets))
+	f.Add([]byte("[[tasklet]]\nenv = {}\nmem = 7\n"))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if err := os.WriteFile(filepath.Join(dir, programFile), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p, err := loadProgram(dir)
+		if err != nil {
+			if kind := api.KindOf(err); kind != api.InvalidArgument && kind != api.TooLarge {
+				t.Errorf("%v", err)
+			}
+			return
+		}
+		for _, name := range append([]string{""}, p.Tasklets[0].Name) {
+			if _, err := p.pick(name, dir); err != nil && api.KindOf(err) != api.InvalidArgument {
+				t.Errorf("%v", err)
+			}
+		}
+	})
+}

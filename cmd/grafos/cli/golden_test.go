@@ -90,6 +90,7 @@ func TestEveryCommand(t *testing.T) {
 }
 
 func golden(t *testing.T, path string, args []string) {
+	t.Helper()
 	table := goldenRun(t, args, "120", nil)
 	tsv := goldenRun(t, args, "", nil)
 	machine := goldenRun(t, args, "", []string{"--json"})

@@ -74,7 +74,7 @@ func Root(o Options) *cobra.Command {
 		&cobra.Group{ID: groupRest, Title: "This program:"},
 	)
 
-	add(root, groupWork, a.deploy(), a.runs(), a.artifacts(), a.lease())
+	add(root, groupWork, a.deploy(), a.runs(), a.suggest(a.artifacts(), listRuns), a.lease())
 	add(root, groupFleet, a.provider(), a.fabric(), a.admin())
 	add(root, groupRest, a.version(), a.completion())
 	return root

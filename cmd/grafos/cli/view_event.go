@@ -29,14 +29,18 @@ func eventView(p *ui.Page, e api.Event) {
 // subjects are what an event is about, each with its noun.
 func subjects(e api.Event) []string {
 	var out []string
-	for _, s := range [][2]string{
-		{"lease", string(e.LeaseID)}, {"run", string(e.RunID)}, {"cell", string(e.CellID)},
-		{"provider", string(e.Provider)}, {"tenant", string(e.Tenant)},
-	} {
-		if s[1] != "" && !(s[0] == "provider" && e.CellID != "") {
-			out = append(out, s[0]+" "+s[1])
+	add := func(noun, id string) {
+		if id != "" {
+			out = append(out, noun+" "+id)
 		}
 	}
+	add("lease", string(e.LeaseID))
+	add("run", string(e.RunID))
+	add("cell", string(e.CellID))
+	if e.CellID == "" {
+		add("provider", string(e.Provider))
+	}
+	add("tenant", string(e.Tenant))
 	return out
 }
 

@@ -89,7 +89,7 @@ func (p *Page) Gap() {
 func (p *Page) Text(text string) { p.blocks = append(p.blocks, plainLine(text)) }
 
 // Table adds a table.
-func (p *Page) Table(t Table) { p.blocks = append(p.blocks, t) }
+func (p *Page) Table(t Table) { p.blocks = append(p.blocks, &t) }
 
 // Fields adds names and values, one pair a line; pairs without a value are left out for
 // people.

@@ -22,7 +22,7 @@ type Table struct {
 // Row adds a row.
 func (t *Table) Row(cells ...Cell) { t.Rows = append(t.Rows, cells) }
 
-func (t Table) render(w *strings.Builder, l layout) {
+func (t *Table) render(w *strings.Builder, l layout) {
 	if !l.terminal {
 		for _, row := range t.Rows {
 			w.WriteString(tsv(row))
@@ -54,7 +54,7 @@ func (t Table) render(w *strings.Builder, l layout) {
 	}
 }
 
-func (t Table) field(printer tableprinter.TablePrinter, c Cell, l layout) {
+func (t *Table) field(printer tableprinter.TablePrinter, c Cell, l layout) {
 	text := Clean(c.Text)
 	brush := tableprinter.WithColor(l.brush(c.Style))
 	if c.Whole {
@@ -65,8 +65,8 @@ func (t Table) field(printer tableprinter.TablePrinter, c Cell, l layout) {
 }
 
 // filled returns the table without the columns that are empty or "-" in every row.
-func (t Table) filled() Table {
-	out := Table{Indent: t.Indent, Rows: make([][]Cell, len(t.Rows))}
+func (t *Table) filled() *Table {
+	out := &Table{Indent: t.Indent, Rows: make([][]Cell, len(t.Rows))}
 	for col, head := range t.Header {
 		empty := !slices.ContainsFunc(t.Rows, func(row []Cell) bool { return row[col].Text != "" && row[col].Text != "-" })
 		if empty {

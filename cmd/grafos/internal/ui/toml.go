@@ -63,8 +63,7 @@ func tomlKeys(t reflect.Type, path []string) []string {
 		return nil
 	}
 	var keys []string
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		key, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
 		if len(path) > 0 && key == path[0] {
 			return tomlKeys(field.Type, path[1:])

@@ -50,13 +50,19 @@ func (u *UI) Show(ctx context.Context, follow bool, read func(context.Context, a
 			return nil
 		}
 		o.AfterIndex, o.Wait = now.Index, w.wait()
-		now, err = read(ctx, o)
-		if ctx.Err() != nil {
-			return nil
+		if now, err = read(ctx, o); err != nil {
+			return unlessEnded(ctx, err)
 		}
-		if err != nil {
-			return err
-		}
+	}
+}
+
+// unlessEnded returns err unless ctx has ended: whatever a read then says is its end.
+func unlessEnded(ctx context.Context, err error) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	default:
+		return err
 	}
 }
 
@@ -133,7 +139,7 @@ func fingerprint(doc any) ([]byte, error) {
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(text, &members); err != nil {
-		return text, nil
+		return nil, api.Refuse(api.Internal, "the answer is no document: %v", err)
 	}
 	delete(members, "index")
 	return json.Marshal(members)
