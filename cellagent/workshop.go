@@ -55,16 +55,24 @@ func (w *workshop) run(ctx context.Context, r api.Run, job tasklet.Job) tasklet.
 // invocation fetches and reads a run's arguments and environment. Bounded as bytes, they are
 // checked item by item by the runner.
 func (w *workshop) invocation(ctx context.Context, d api.Digest) (api.Invocation, error) {
-	var in api.Invocation
 	var raw bytes.Buffer
 	// Escaped, a byte of JSON text takes at most six.
 	if err := w.fetch(ctx, d, 6*api.MaxInvocation+64<<10, &raw); err != nil {
-		return in, err
+		return api.Invocation{}, err
 	}
-	dec := json.NewDecoder(&raw)
+	return readInvocation(raw.Bytes())
+}
+
+// readInvocation reads one whole JSON document and nothing else.
+func readInvocation(raw []byte) (api.Invocation, error) {
+	var in api.Invocation
+	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&in); err != nil {
-		return in, api.Refuse(api.InvalidArgument, "invocation blob %s cannot be read: %v", d, err)
+		return in, api.Refuse(api.InvalidArgument, "the invocation cannot be read: %v", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return in, api.Refuse(api.InvalidArgument, "the invocation has something behind its end")
 	}
 	return in, nil
 }
