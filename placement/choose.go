@@ -44,26 +44,53 @@ func Choose(v View, r Request) api.Plan {
 		plan.Refusal = e
 		return plan
 	}
-	best := pick(&v, r.Resources)
-	plan.Decision, plan.CellID = api.DecisionAdmit, best.ID
-	plan.Score, plan.Components = score(best, r.Resources), components(best, r.Resources)
+	best := &plan.Candidates[0] // there is one without vetoes, or it would have been refused
+	plan.Decision, plan.CellID = api.DecisionAdmit, best.CellID
+	plan.Score, plan.Components = best.Score, best.Components
 	return plan
 }
 
+// rank is what a candidate's place depends on, without the pointers that make sorting
+// candidates themselves slow.
+type rank struct {
+	cell   int   // its place in the view
+	score  int64 // of one without vetoes
+	vetoed bool
+}
+
 func candidates(v *View, ask api.Resources) []api.Candidate {
-	list := make([]api.Candidate, 0, len(v.Cells))
+	ranks := make([]rank, len(v.Cells))
 	for i := range v.Cells {
 		c := &v.Cells[i]
-		k := api.Candidate{CellID: c.ID, Vetoes: []api.Veto{}}
-		if reach(c, ask) == stageFits {
-			k.Score, k.Components = score(c, ask), components(c, ask)
-		} else {
-			k.Vetoes = vetoes(c, ask)
+		ranks[i] = rank{cell: i, vetoed: reach(c, ask) != stageFits}
+		if !ranks[i].vetoed {
+			ranks[i].score = score(c, ask)
 		}
-		list = append(list, k)
 	}
-	slices.SortFunc(list, func(a, b api.Candidate) int {
-		return cmp.Or(cmp.Compare(min(len(a.Vetoes), 1), min(len(b.Vetoes), 1)), cmp.Compare(b.Score, a.Score), cmp.Compare(a.CellID, b.CellID))
-	})
+	slices.SortFunc(ranks, func(a, b rank) int { return v.better(a, b) })
+	list := make([]api.Candidate, len(ranks))
+	none := []api.Veto{} // not null in JSON; shared, since nobody can append into it
+	for i, r := range ranks {
+		c := &v.Cells[r.cell]
+		list[i] = api.Candidate{CellID: c.ID, Score: r.score, Vetoes: none}
+		if r.vetoed {
+			list[i].Vetoes = vetoes(c, ask)
+		} else {
+			list[i].Components = components(c, ask)
+		}
+	}
 	return list
+}
+
+// better orders candidates: those without vetoes first, by score, then by id.
+func (v *View) better(a, b rank) int {
+	switch {
+	case a.vetoed != b.vetoed && b.vetoed:
+		return -1
+	case a.vetoed != b.vetoed:
+		return 1
+	case a.score != b.score:
+		return cmp.Compare(b.score, a.score)
+	}
+	return cmp.Compare(v.Cells[a.cell].ID, v.Cells[b.cell].ID)
 }

@@ -1,7 +1,7 @@
 package placement
 
 import (
-	"fmt"
+	"strconv"
 
 	"github.com/grafos/grafos/api"
 )
@@ -40,41 +40,51 @@ func closed(c *Cell) bool {
 	return c.Revoking || c.Revoked || c.Mode != "" && c.Mode != api.ModeAccepting
 }
 
-// vetoes lists every reason why a cell cannot take the request, not only the first.
+// vetoes lists every reason why a cell cannot take the request, not only the first. A
+// thousand cells may have one each, so that the words are put together without fmt.
 func vetoes(c *Cell, ask api.Resources) []api.Veto {
-	list := []api.Veto{}
-	add := func(code, format string, args ...any) {
-		list = append(list, api.Veto{Code: code, Message: fmt.Sprintf(format, args...)})
-	}
+	list := make([]api.Veto, 0, 2)
 	for _, q := range c.Readiness.Unmet() {
-		add(string(q), "%s", reason(c, q))
+		list = append(list, api.Veto{Code: string(q), Message: reason(c, q)})
 	}
 	switch {
 	case c.Revoked:
-		add("revoked", "its identity is revoked")
+		list = append(list, api.Veto{Code: "revoked", Message: "its identity is revoked"})
 	case c.Revoking:
-		add("revoking", "it is being revoked")
+		list = append(list, api.Veto{Code: "revoking", Message: "it is being revoked"})
 	case closed(c):
-		add(string(c.Mode), "it is %s and takes no new work", c.Mode)
+		list = append(list, api.Veto{Code: string(c.Mode), Message: "it is " + string(c.Mode) + " and takes no new work"})
 	}
-	for _, k := range c.Capacity.Short(ask) {
-		add("insufficient_"+string(k), "it has %d %s of %s in all, %d are asked for", c.Capacity.Get(k), k.Unit(), k, ask.Get(k))
-	}
-	for _, k := range c.Free.Short(ask) {
-		if ask.Get(k) > c.Capacity.Get(k) {
-			continue // said above
+	if c.Readiness.InventoryReported { // else nobody knows what it has
+		for _, k := range api.LeaseKinds() {
+			if asked := ask.Get(k); asked > c.Free.Get(k) || asked > c.Capacity.Get(k) {
+				list = append(list, lack(c, k, asked))
+			}
 		}
-		free := c.Free.Floor().Get(k)
-		if fenced := c.Fenced.Get(k); fenced > 0 {
-			add("full_"+string(k), "%d of %d %s of %s are free, %d are fenced, %d are asked for", free, c.Capacity.Get(k), k.Unit(), k, fenced, ask.Get(k))
-			continue
-		}
-		add("full_"+string(k), "%d of %d %s of %s are free, %d are asked for", free, c.Capacity.Get(k), k.Unit(), k, ask.Get(k))
 	}
 	if !c.HasStamp && c.Readiness.Ready() {
-		add("heartbeat_unknown", "the leader has no heartbeat of it that is fresh enough to date a grant")
+		list = append(list, api.Veto{Code: "heartbeat_unknown", Message: "the leader has no heartbeat of it that is fresh enough to date a grant"})
 	}
 	return list
+}
+
+// lack is the veto of a resource that there is not enough of: insufficient when there never
+// could be, full when there may be later.
+func lack(c *Cell, k api.LeaseKind, asked int64) api.Veto {
+	n := func(v int64) string { return strconv.FormatInt(v, 10) }
+	total := c.Capacity.Get(k)
+	unit := " " + k.Unit() + " of " + string(k)
+	if asked > total {
+		return api.Veto{Code: "insufficient_" + string(k), Message: "it has " + n(total) + unit + " in all, " + n(asked) + " are asked for"}
+	}
+	fenced := ""
+	if f := c.Fenced.Get(k); f > 0 {
+		fenced = ", " + n(f) + " are fenced"
+	}
+	return api.Veto{
+		Code:    "full_" + string(k),
+		Message: n(max(c.Free.Get(k), 0)) + " of " + n(total) + unit + " are free" + fenced + ", " + n(asked) + " are asked for",
+	}
 }
 
 func reason(c *Cell, q api.Requirement) string {

@@ -16,10 +16,10 @@ func refusal(v *View, r Request) *api.Error {
 	}
 	switch furthest {
 	case stageUnready:
-		return ineligible(r, api.ReasonUnready, "no cell of provider %s meets all six requirements", r.Provider).
+		return ineligible(api.ReasonUnready, "no cell of provider %s meets all six requirements", r.Provider).
 			WithHint("see what is missing: grafos provider status %s", r.Provider)
 	case stageClosed:
-		return ineligible(r, api.ReasonFull, "every ready cell of provider %s is draining, in maintenance or being revoked", r.Provider).
+		return ineligible(api.ReasonFull, "every ready cell of provider %s is draining, in maintenance or being revoked", r.Provider).
 			WithHint("see them: grafos provider status %s", r.Provider)
 	case stageSmall:
 		return short(v, r, api.ReasonInsufficient)
@@ -68,7 +68,7 @@ func providerRefusal(v *View, r Request) *api.Error {
 	return nil
 }
 
-func ineligible(_ Request, reason, format string, args ...any) *api.Error {
+func ineligible(reason, format string, args ...any) *api.Error {
 	e := api.Refuse(api.NoEligibleProviderCells, format, args...)
 	e.Reason = reason
 	return e
@@ -105,10 +105,10 @@ func short(v *View, r Request, reason string) *api.Error {
 	used := total - near.Free.Get(nearKind)
 	var e *api.Error
 	if reason == api.ReasonInsufficient {
-		e = ineligible(r, reason, "no cell of provider %s could ever hold it: the nearest, %s, has %d %s of %s, %d are asked for",
+		e = ineligible(reason, "no cell of provider %s could ever hold it: the nearest, %s, has %d %s of %s, %d are asked for",
 			r.Provider, near.ID, total, nearKind.Unit(), nearKind, asked).WithHint("ask for less, or bring in a larger cell")
 	} else {
-		e = ineligible(r, reason, "no cell of provider %s has room now: the nearest, %s, has %d of %d %s of %s free, %d are asked for",
+		e = ineligible(reason, "no cell of provider %s has room now: the nearest, %s, has %d of %d %s of %s free, %d are asked for",
 			r.Provider, near.ID, max(total-used, 0), total, nearKind.Unit(), nearKind, asked).WithHint("repeat it when something was given back, or ask for less")
 		e.RetryAfterMs = 1000
 	}
@@ -134,9 +134,5 @@ func lacks(c *Cell, ask api.Resources, reason string) (api.LeaseKind, int64) {
 	return worst, most
 }
 
-func permille(part, total int64) int64 {
-	for total > api.MaxAmount/(1<<20) {
-		part, total = part/2, total/2
-	}
-	return part * 1000 / max(total, 1)
-}
+// permille is part of total in thousandths. MaxAmount keeps the product in range.
+func permille(part, total int64) int64 { return part * 1000 / max(total, 1) }

@@ -32,13 +32,7 @@ func fit(c *Cell, ask api.Resources) int64 {
 }
 
 // share is part of total in units of fitWeight. MaxAmount keeps the product in range.
-func share(part, total int64) int64 {
-	const scale = api.MaxAmount / (1 << 20)
-	for total > scale {
-		part, total = part/2, total/2
-	}
-	return min(part*fitWeight/max(total, 1), fitWeight)
-}
+func share(part, total int64) int64 { return min(part*fitWeight/max(total, 1), fitWeight) }
 
 func score(c *Cell, ask api.Resources) int64 { return spread(c) + fit(c, ask) }
 
