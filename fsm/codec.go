@@ -89,7 +89,7 @@ func (cd codec) encodeEntry(e Entry) ([]byte, error) {
 		}
 		body, err := cd.enc.Marshal(c)
 		if err != nil {
-			return nil, fmt.Errorf("encode command %d of kind %d: %w", i, c.Kind(), err)
+			return nil, api.Refuse(api.InvalidArgument, "command %d of kind %d cannot be encoded: %v", i, c.Kind(), err)
 		}
 		wire.Commands[i] = wireCommand{Kind: c.Kind(), Body: body}
 	}

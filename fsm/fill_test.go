@@ -1,0 +1,62 @@
+package fsm
+
+import (
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/grafos/grafos/api"
+)
+
+// lastKind is the newest kind; a test below fails when one is added behind it.
+const lastKind = KindEndRun
+
+// kindName returns the name of the command struct.
+func kindName(k Kind) string { return reflect.TypeOf(k.make()).Elem().Name() }
+
+// fill sets every field of v to something that is not its zero value, the same every time.
+func fill(v reflect.Value, n *int) {
+	*n++
+	switch v.Kind() {
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), n)
+	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[time.Time]() {
+			v.Set(reflect.ValueOf(time.UnixMilli(startWall + int64(*n)).UTC()))
+			return
+		}
+		for i := range v.NumField() {
+			fill(v.Field(i), n)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+		fill(v.Index(0), n)
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		v.SetMapIndex(reflect.ValueOf("zone"), reflect.ValueOf("z"))
+	case reflect.String:
+		v.SetString(fmt.Sprintf("s%d", *n))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(int64(*n))
+	case reflect.Uint64, reflect.Uint16:
+		v.SetUint(uint64(*n))
+	default:
+		panic("no filler for " + v.Kind().String())
+	}
+}
+
+// filled returns a command of a kind with every field set.
+func filled(k Kind) Command {
+	c := k.make()
+	n := 0
+	fill(reflect.ValueOf(c).Elem(), &n)
+	return c
+}
+
+// records lists an empty record of every table.
+func emptyRecords() []any {
+	return []any{api.Provider{}, api.CellRecord{}, api.Tenant{}, api.Lease{}, api.Run{}, BlobRef{}, IdemRecord{}, TokenRecord{}}
+}

@@ -1,0 +1,226 @@
+package fsm
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api"
+)
+
+// smallState has something in every table.
+func smallState(t testingT) *rig {
+	t.Helper()
+	r := newRig(t).cluster()
+	c := grantRun("r1", 1)
+	c.Idem = Idem{Scope: "acme", Key: "k", Hash: "h"}
+	r.must(c)
+	r.must(ReferBlob{Tenant: "acme", Digest: module, Size: 1})
+	r.must(UseToken{JTI: "j", Purpose: PurposeLogin, Uses: 1})
+	r.bound("r1-cpu", "r1-mem")
+	return r
+}
+
+func snapshotOf(t testingT, v *View) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	if err := v.WriteSnapshot(&buf); err != nil {
+		t.Fatalf("write snapshot: %v", err)
+	}
+	return buf.Bytes()
+}
+
+// sink is a raft.SnapshotSink in memory.
+type sink struct {
+	bytes.Buffer
+	closed, cancelled bool
+}
+
+func (s *sink) ID() string    { return "test" }
+func (s *sink) Close() error  { s.closed = true; return nil }
+func (s *sink) Cancel() error { s.cancelled = true; return nil }
+
+func TestSnapshotThroughRaft(t *testing.T) {
+	r := smallState(t)
+	snap, err := r.m.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.must(FreeLease{Lease: "r1-cpu"}) // entries go on while it is written
+	var s sink
+	if err := snap.Persist(&s); err != nil || !s.closed || s.cancelled {
+		t.Fatalf("persist: %v, %+v", err, s)
+	}
+	snap.Release()
+
+	other := newRig(t)
+	woken := other.m.Changed(TopicLeases)
+	if err := other.m.Restore(io.NopCloser(&s.Buffer)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-woken:
+	default:
+		t.Error("a restore wakes nobody")
+	}
+	if l, ok := other.m.View().Lease("r1-cpu"); !ok || l.State != api.LeaseActive {
+		t.Errorf("lease %+v", l)
+	}
+	if _, gap := other.m.EventsAfter(api.Cursor{Index: 1}, 10); !gap {
+		t.Error("events of before the snapshot are missing and nobody says so")
+	}
+	other.index, other.chain = r.index-1, api.NewAuditVerifier(other.m.View().AuditHead())
+	other.apply(r.log[len(r.log)-1])
+	if got, want := snapshotOf(t, other.m.View()), snapshotOf(t, r.m.View()); !bytes.Equal(got, want) {
+		t.Error("the restored replica differs")
+	}
+	if other.m.View().Fingerprint() != r.m.View().Fingerprint() {
+		t.Error("the fingerprints differ")
+	}
+}
+
+func TestPersistFails(t *testing.T) {
+	r := smallState(t)
+	boom := errors.New("disk full")
+	m := New(Options{Log: hclog.NewNullLogger(), BeforePersist: func() error { return boom }})
+	snap, err := m.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s sink
+	if err := snap.Persist(&s); !errors.Is(err, boom) || !s.cancelled || s.closed || s.Len() > 0 {
+		t.Errorf("persist without its audit records: %v, %+v", err, s)
+	}
+	if err := r.m.View().WriteSnapshot(failingWriter{boom}); !errors.Is(err, boom) {
+		t.Errorf("write: %v", err)
+	}
+}
+
+type failingWriter struct{ err error }
+
+func (w failingWriter) Write([]byte) (int, error) { return 0, w.err }
+
+// Every byte of a snapshot matters: flipped, cut or added to, it is refused, and what was
+// there before stays whole.
+func TestSnapshotCorruption(t *testing.T) {
+	good := snapshotOf(t, smallState(t).m.View())
+	r := smallState(t)
+	before := snapshotOf(t, r.m.View())
+	refuse := func(what string, at int, b []byte) {
+		t.Helper()
+		if err := r.m.Restore(io.NopCloser(bytes.NewReader(b))); err == nil {
+			t.Fatalf("%s at %d: restored", what, at)
+		}
+	}
+	for i := range good {
+		for _, bit := range []byte{0x01, 0x80} {
+			b := bytes.Clone(good)
+			b[i] ^= bit
+			refuse("flipped", i, b)
+		}
+		refuse("cut", i, good[:i])
+	}
+	refuse("longer", len(good), append(bytes.Clone(good), 0))
+	refuse("twice", len(good), append(bytes.Clone(good), good...))
+	if !bytes.Equal(before, snapshotOf(t, r.m.View())) || r.fatal != nil {
+		t.Error("a refused snapshot changed the state")
+	}
+	r.must(FreeLease{Lease: "r1-cpu"})
+}
+
+// A snapshot of a state that cannot be is refused although its sum is right.
+func TestSnapshotStrict(t *testing.T) {
+	for name, change := range map[string]func(*View){
+		"unknown lease state": func(v *View) { l, _ := v.Lease("r1-cpu"); l.State = "napping"; v.leases.byID.Set(l.ID, l) },
+		"unknown lease kind":  func(v *View) { l, _ := v.Lease("r1-cpu"); l.Kind = "disk"; v.leases.byID.Set(l.ID, l) },
+		"negative amount":     func(v *View) { l, _ := v.Lease("r1-cpu"); l.Amount = -1; v.leases.byID.Set(l.ID, l) },
+		"unknown run state":   func(v *View) { r, _ := v.Run("r1"); r.State = "napping"; v.runs.byID.Set(r.ID, r) },
+		"audit head":          func(v *View) { v.meta.Audit.Hash = "zz" },
+		"key twice":           func(v *View) { l, _ := v.Lease("r1-mem"); v.leases.byID.Set("zz", l) },
+		"out of order":        func(v *View) { l, _ := v.Lease("r1-mem"); l.ID = "a"; v.leases.byID.Set("zz", l) },
+		"record too large": func(v *View) {
+			r, _ := v.Run("r1")
+			r.Tasklet = strings.Repeat("x", maxRecord)
+			v.runs.byID.Set(r.ID, r)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := *smallState(t).m.View()
+			v.leases, v.runs = v.leases.copy(), v.runs.copy()
+			change(&v)
+			var buf bytes.Buffer
+			if err := v.WriteSnapshot(&buf); err != nil {
+				return // the writer refuses too: what it cannot read back it does not write
+			}
+			if _, err := ReadSnapshot(&buf); err == nil {
+				t.Error("taken")
+			}
+		})
+	}
+}
+
+func FuzzRestore(f *testing.F) {
+	good := snapshotOf(f, smallState(f).m.View())
+	f.Add(good)
+	f.Add(good[:len(good)/2])
+	f.Add([]byte(snapshotMagic))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		v, err := ReadSnapshot(bytes.NewReader(b))
+		if err == nil && !bytes.Equal(snapshotOf(t, v), b) {
+			t.Error("a snapshot was taken that is not what its state writes")
+		}
+		// Behind the sum: the frames themselves.
+		cd, _ := newCodec()
+		l := loader{state: newState(cd), codec: cd}
+		for i := 0; i+1 < len(b) && i < 64; i++ {
+			_ = l.load(table(b[i]), b[i+1:])
+		}
+	})
+}
+
+// An entry that cannot be read stops the node, for good and with its index in the words.
+func TestFatalEntry(t *testing.T) {
+	r := newRig(t).cluster()
+	before := r.m.View()
+	woken := r.m.Changed(TopicIndex)
+	for range 2 {
+		if err, ok := r.m.Apply(&raft.Log{Index: 99, Data: []byte{1, 2, 3}}).(error); !ok || !strings.Contains(err.Error(), "99") {
+			t.Errorf("got %v", err)
+		}
+	}
+	if r.fatal == nil || r.m.View() != before {
+		t.Errorf("fatal %v", r.fatal)
+	}
+	select {
+	case <-woken:
+	default:
+		t.Error("those who wait are not told")
+	}
+	good, _ := EncodeEntry(Entry{Commands: []Command{Tick{}}})
+	if _, ok := r.m.Apply(&raft.Log{Index: 100, Data: good}).(error); !ok {
+		t.Error("it applies on")
+	}
+	if err := r.m.WaitIndex(t.Context(), math.MaxUint64); err == nil || err.Error() != r.fatal.Error() {
+		t.Errorf("wait: %v", err)
+	}
+	if _, err := r.m.Snapshot(); err == nil {
+		t.Error("it snapshots on")
+	}
+}
+
+// Audit records that cannot be kept stop the node before anybody sees what they are about.
+func TestAuditFails(t *testing.T) {
+	var fatal error
+	boom := errors.New("disk full")
+	m := New(Options{Log: hclog.NewNullLogger(), Audit: func([]api.AuditRecord) error { return boom }, Fatal: func(err error) { fatal = err }})
+	b, _ := EncodeEntry(Entry{Commands: []Command{CreateTenant{Tenant: "acme", Quota: api.NoQuota()}}})
+	if _, ok := m.Apply(&raft.Log{Index: 1, Data: b}).(error); !ok || !errors.Is(fatal, boom) || m.View().Index() != 0 {
+		t.Errorf("fatal %v, index %d", fatal, m.View().Index())
+	}
+}
