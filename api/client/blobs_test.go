@@ -92,3 +92,25 @@ func TestGetBlobChecks(t *testing.T) {
 		})
 	}
 }
+
+// TestSource: a reader that was taken back is read by nobody, and starts at its beginning.
+func TestSource(t *testing.T) {
+	s := &source{r: strings.NewReader("0123456789")}
+	first, err := s.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(first, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	second, err := s.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := first.Read(make([]byte, 4)); n != 0 || err == nil {
+		t.Errorf("the old try read %d more bytes, %v", n, err)
+	}
+	if b, err := io.ReadAll(second); string(b) != "0123456789" || err != nil {
+		t.Errorf("the new try read %q, %v", b, err)
+	}
+}

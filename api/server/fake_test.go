@@ -31,6 +31,7 @@ type fake struct {
 	hold   bool
 	events []api.Event
 	blob   string
+	short  bool         // the blob's last byte is missing
 	leases api.GrantSet // of RequestLeases
 }
 
@@ -205,7 +206,11 @@ func (f *fake) GetBlob(ctx context.Context, d api.Digest) (io.ReadCloser, int64,
 	if err := f.note(ctx, "GetBlob", d); err != nil {
 		return nil, 0, err
 	}
-	return io.NopCloser(strings.NewReader(f.blob)), int64(len(f.blob)), nil
+	have := f.blob
+	if f.short {
+		have = have[:len(have)-1]
+	}
+	return io.NopCloser(strings.NewReader(have)), int64(len(f.blob)), nil
 }
 
 func (f *fake) HasBlob(ctx context.Context, d api.Digest) (bool, error) {
