@@ -252,3 +252,24 @@ func flip(s string) string {
 	}
 	return string(b)
 }
+
+func TestRenewalDuringAWriteVoidsItsToken(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.t
+		b.grant("m", time.Minute)
+		synctest.Wait()
+		token := b.cluster.token("m")
+		time.AfterFunc(time.Second, func() {
+			l := b.cluster.lease("m")
+			l.Generation, l.Stamp = 2, stampOf(b.clock)
+			b.cluster.put(l)
+		})
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/v1/leases/m", &slowBody{wait: 3 * time.Second})
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		b.agent.server.Handler.ServeHTTP(w, r)
+		if got := kindOf(t, w); got != api.StaleGeneration {
+			t.Errorf("answered %q, want stale_generation", got)
+		}
+	})
+}

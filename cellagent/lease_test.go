@@ -334,3 +334,19 @@ func TestRestartReportsWiped(t *testing.T) {
 		}
 	})
 }
+
+func TestShorterRenewalEndsEarlier(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.t
+		b.grant("l1", 10*time.Second)
+		b.grant("l2", time.Minute)
+		synctest.Wait()
+		l := b.cluster.lease("l2")
+		l.Generation, l.TTLMs, l.Stamp = 2, 2000, stampOf(b.clock)
+		b.cluster.put(l)
+		pass(2 * time.Second)
+		if b.host.bound("l2") || !b.host.bound("l1") {
+			t.Fatalf("after 2 s: l1 bound %t, l2 bound %t, want only l1", b.host.bound("l1"), b.host.bound("l2"))
+		}
+	})
+}

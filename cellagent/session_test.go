@@ -159,7 +159,9 @@ func TestStaleEpochRegistersAgain(t *testing.T) {
 		t := b.t
 		b.grant("l1", time.Minute)
 		synctest.Wait()
-		b.cluster.change(func() { b.cluster.epoch += 5; b.cluster.agents = nil }) // a recovery jumped ahead
+		b.cluster.change(func() { // a recovery from an older state: indexes go back, epochs jump ahead
+			b.cluster.epoch, b.cluster.agents, b.cluster.index = b.cluster.epoch+5, nil, 3
+		})
 		pass(5 * time.Second)
 		b.grant("l2", time.Minute)
 		synctest.Wait()
@@ -350,4 +352,66 @@ func TestPermanentErrors(t *testing.T) {
 	if _, ok := errors.AsType[*backoff.PermanentError](permanent(api.Refuse(api.NotFound, "x"))); !ok {
 		t.Error("not_found is tried again")
 	}
+}
+
+// TestStandbyComesBeforeTheNextInTurn makes the standby another one than the next address.
+func TestStandbyComesBeforeTheNextInTurn(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.t
+		pass(time.Second)
+		active, first := b.cluster.holder()
+		b.cluster.kill(first)
+		pass(2 * retryMost)
+		_, second := b.cluster.holder()
+		b.cluster.revive(first)
+		pass(time.Second)
+		b.cluster.kill(active)
+		synctest.Wait()
+		if now, _ := b.cluster.holder(); now != second {
+			t.Fatalf("the session is at %q, want at the standby %s", now, second)
+		}
+	})
+}
+
+func TestThirdIsTriedAtOnce(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.t
+		pass(time.Second)
+		active, standby := b.cluster.holder()
+		b.cluster.mu.Lock() // both in one instant
+		for _, u := range []string{active, standby} {
+			b.cluster.nodes[u].up = false
+		}
+		for _, u := range []string{active, standby} {
+			close(b.cluster.nodes[u].down)
+		}
+		b.cluster.mu.Unlock()
+		synctest.Wait()
+		if now, _ := b.cluster.holder(); now == "" || now == active || now == standby {
+			t.Fatalf("the session is at %q, want at the third at once", now)
+		}
+	})
+}
+
+func TestNewSessionHearsAtOnce(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.t
+		pass(time.Second)
+		for u := range b.cluster.nodes {
+			b.cluster.kill(u)
+		}
+		pass(time.Minute)
+		b.cluster.revive("https://s2")
+		reports := b.cluster.reportsAt("https://s2")
+		for active := ""; active == ""; active, _ = b.cluster.holder() {
+			pass(time.Millisecond)
+		}
+		before := time.Now()
+		for b.cluster.reportsAt("https://s2") == reports {
+			pass(time.Millisecond)
+		}
+		if waited := time.Since(before); waited > time.Millisecond {
+			t.Fatalf("the new session heard nothing for %s", waited)
+		}
+	})
 }
