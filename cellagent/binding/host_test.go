@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -17,7 +16,7 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-func open(t testing.TB, dir string, capacity api.Resources) *Host {
+func open(t *testing.T, dir string, capacity api.Resources) *Host {
 	t.Helper()
 	h, err := Open(Options{Dir: dir, Capacity: capacity, Log: hclog.NewNullLogger(), CloseBound: 100 * time.Millisecond})
 	if err != nil {
@@ -209,12 +208,7 @@ func TestBounds(t *testing.T) {
 func TestCapacityProperty(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		capacity := api.Resources{CPU: 4000, Mem: 64 << 10, Block: 64 << 10, Net: 500, GPU: 2}
-		dir, err := os.MkdirTemp("", "grafos-binding-")
-		if err != nil {
-			rt.Fatal(err)
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		h := open(t, dir, capacity)
+		h := open(t, t.TempDir(), capacity)
 		defer func() { _ = h.Close() }()
 		live := map[api.LeaseID]Binding{}
 		amounts := map[api.LeaseID]api.Lease{}

@@ -12,16 +12,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"golang.org/x/sys/unix"
 
 	"github.com/grafos/grafos/api"
 )
 
 // testAgent is an agent in a process of its own: it prepares a module, says so with the
-// deadline, and runs it. args: directory, module path, digest, milliseconds to live.
+// deadline, and runs it. args: directory, module path, digest, milliseconds to live, worker.
 func testAgent(args []string) int {
 	ctx := context.Background()
-	c := testConfig(args[0])
+	c := Config{Exe: args[4], Dir: filepath.Join(args[0], "cache"), Log: hclog.NewNullLogger()}
 	r, err := Open(ctx, c)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -51,7 +52,7 @@ func agentProcess(t *testing.T, life time.Duration) (agent *exec.Cmd, worker int
 	if g.err != nil {
 		t.Fatal(g.err)
 	}
-	agent = exec.Command(os.Args[0], "test-agent", t.TempDir(), g.path, string(g.digest), strconv.FormatInt(life.Milliseconds(), 10))
+	agent = exec.Command(os.Args[0], "test-agent", t.TempDir(), g.path, string(g.digest), strconv.FormatInt(life.Milliseconds(), 10), workerExe())
 	agent.Stderr = os.Stderr
 	out, err := agent.StdoutPipe()
 	if err != nil {

@@ -2,14 +2,11 @@ package tasklet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/grafos/grafos/api"
 )
@@ -56,22 +53,25 @@ func (e *execution) do(ctx context.Context) (out Outcome, fit bool) {
 	}
 	e.sent = time.Now()
 	if err := e.send(message, file); err != nil {
-		p.end()
-		e.undelivered = file == nil
-		return e.death(ctx, err), false
+		return e.lose(ctx, err, file == nil), false
 	}
 	done, err := e.receive()
 	if err != nil {
-		p.end()
-		// The kernel says so when the dead worker had not read all that was sent to it.
-		e.undelivered = file == nil && errors.Is(err, unix.ECONNRESET)
-		return e.death(ctx, err), false
+		return e.lose(ctx, err, file == nil), false
 	}
 	p.resident = done.Resident
 	out = Outcome{State: done.State, ExitCode: done.ExitCode, Failure: done.Failure}
 	out.Duration = min(max(time.Duration(done.Duration), 0), time.Since(e.sent))
 	// A kill that has begun cannot be called back: the result stands, the worker does not.
 	return out, stop() && done.Clean
+}
+
+// lose ends a worker that err says is lost, and finds out why. One that was warm and never said
+// that it enters guest code may have been dead before it got the job.
+func (e *execution) lose(ctx context.Context, err error, warm bool) Outcome {
+	e.process.end()
+	e.undelivered = warm && e.started.IsZero()
+	return e.death(ctx, err)
 }
 
 // prepareSend bounds the worker for this run and opens the module where the worker

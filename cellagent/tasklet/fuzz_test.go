@@ -3,6 +3,7 @@ package tasklet
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"testing"
 
@@ -102,7 +103,7 @@ func TestFrameBounds(t *testing.T) {
 		}
 		h, _ := header(kind, int64(limit))
 		h[4], h[5], h[6], h[7] = 0xff, 0xff, 0xff, 0xff
-		if _, _, err := readFrame(bytes.NewReader(h[:])); err == nil || err == io.ErrUnexpectedEOF {
+		if _, _, err := readFrame(bytes.NewReader(h[:])); err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("type %d with 4 GiB: %v", kind, err)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // buildGojq builds somebody else's program, unmodified, the way its README says.
-func buildGojq(t testing.TB) built {
+func buildGojq(t *testing.T) built {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "gojq.wasm")
 	cmd := exec.Command("go", "build", "-o", out, "github.com/itchyny/gojq/cmd/gojq")

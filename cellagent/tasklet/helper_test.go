@@ -115,5 +115,7 @@ func open(t *testing.T, change ...func(*Config)) *Runner {
 }
 
 func testConfig(dir string) Config {
-	return Config{Dir: filepath.Join(dir, "cache"), Log: hclog.NewNullLogger(), MaxWorkers: 4, Idle: time.Minute}
+	return Config{
+		Exe: workerExe(), Dir: filepath.Join(dir, "cache"), Log: hclog.NewNullLogger(), MaxWorkers: 4, Idle: time.Minute,
+	}
 }

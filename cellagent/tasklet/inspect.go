@@ -49,7 +49,7 @@ func inspect(module []byte) (traits, error) {
 }
 
 // exceeds returns how the module cannot run within limit bytes of linear memory, or nil.
-func (t traits) exceeds(limit int64) *api.Failure {
+func (t *traits) exceeds(limit int64) *api.Failure {
 	if t.memoryPages <= uint64(limit/wasmPage) {
 		return nil
 	}

@@ -29,7 +29,7 @@ func parseMounts(text string) map[string]string {
 		case "cgroup2":
 			out[""] = fields[4]
 		case "cgroup":
-			for _, controller := range strings.Split(rest[2], ",") {
+			for controller := range strings.SplitSeq(rest[2], ",") {
 				if controller == "cpu" || controller == "memory" {
 					out[controller] = fields[4]
 				}
@@ -55,7 +55,7 @@ func parseOwnGroups(text string) map[string]string {
 		if len(parts) != 3 {
 			continue
 		}
-		for _, controller := range strings.Split(parts[1], ",") {
+		for controller := range strings.SplitSeq(parts[1], ",") {
 			out[controller] = parts[2]
 		}
 	}

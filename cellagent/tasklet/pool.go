@@ -157,6 +157,7 @@ func (r *Runner) forget(p *process) {
 	defer r.mu.Unlock()
 	if i := slices.Index(r.idle, p); i >= 0 {
 		r.idle = slices.Delete(r.idle, i, i+1)
+		_ = p.conn.Close()
 		r.slots--
 		r.callNext()
 	}

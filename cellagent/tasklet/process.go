@@ -66,7 +66,6 @@ func (p *process) greet() error {
 func (p *process) wait() {
 	p.err = p.cmd.Wait()
 	p.state = p.cmd.ProcessState
-	_ = p.conn.Close() // nothing is lost: what the worker said last was read or is void
 	if p.group != nil {
 		p.oomSeen = p.group.outOfMemory()
 		p.group.remove()
@@ -82,10 +81,12 @@ func (p *process) kill() {
 	}
 }
 
-// end kills the worker and waits until it is gone.
+// end kills the worker, waits until it is gone and hangs up. Only who owns it may: what a
+// dead worker said can still be read until then.
 func (p *process) end() {
 	p.kill()
 	<-p.dead
+	_ = p.conn.Close()
 }
 
 // holds reports whether the worker has the module compiled.

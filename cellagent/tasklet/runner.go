@@ -18,8 +18,7 @@ type Runner struct {
 	groups    *groups
 	spawner   *spawner
 	compiling keyedLock
-	ctx       context.Context // ends with Close
-	cancel    context.CancelCauseFunc
+	closing   chan struct{}  // closed when Close begins
 	runs      sync.WaitGroup // of Run and Prepare
 	processes sync.WaitGroup // one goroutine for each worker
 	janitor   sync.WaitGroup
@@ -45,8 +44,7 @@ func Open(ctx context.Context, c Config) (*Runner, error) {
 	if err := sweepCache(c.Dir, c.MaxCache); err != nil {
 		return nil, err
 	}
-	r := &Runner{config: c, groups: openGroups(c.Cgroup), spawner: newSpawner()}
-	r.ctx, r.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	r := &Runner{config: c, groups: openGroups(c.Cgroup), spawner: newSpawner(), closing: make(chan struct{})}
 	if err := r.probe(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("try a worker: %w", err), r.Close())
 	}
@@ -87,7 +85,7 @@ func (r *Runner) close() {
 	r.idle = nil
 	r.mu.Unlock()
 
-	r.cancel(errClosed())
+	close(r.closing)
 	for _, p := range idle {
 		p.end()
 	}
@@ -148,9 +146,7 @@ func (r *Runner) run(ctx context.Context, job Job, prepare bool) Outcome {
 	left := time.Duration(job.Deadline - BootTime())
 	ctx, cancelTimer := context.WithTimeoutCause(ctx, left, errDeadline())
 	defer cancelTimer()
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(r.ctx, func() { cancel(context.Cause(r.ctx)) })
+	ctx, stop := r.untilClose(ctx)
 	defer stop()
 
 	for attempt := 0; ; attempt++ {
@@ -165,10 +161,27 @@ func (r *Runner) run(ctx context.Context, job Job, prepare bool) Outcome {
 		out, fit := e.do(ctx)
 		r.release(p, fit)
 		// A warm worker may have died before it got the job: nothing has run then.
-		if e.undelivered && attempt == 0 && ctx.Err() == nil {
+		if e.undelivered && attempt == 0 && out.Failure.Kind == api.WorkerLost {
 			continue
 		}
 		return out
+	}
+}
+
+// untilClose returns a context that also ends when the Runner closes. The caller calls stop.
+func (r *Runner) untilClose(ctx context.Context) (bounded context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		select {
+		case <-r.closing:
+			cancel(errClosed())
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() {
+		cancel(nil)
+		watch.Wait()
 	}
 }
 
@@ -178,7 +191,7 @@ func (r *Runner) clean() {
 	for {
 		timer := time.NewTimer(max(wait, time.Millisecond))
 		select {
-		case <-r.ctx.Done():
+		case <-r.closing:
 			timer.Stop()
 			return
 		case now := <-timer.C:

@@ -111,8 +111,7 @@ func (w *worker) serve(ctx context.Context) error {
 		if err := writeMessage(w.conn, frameDone, done); err != nil {
 			return err
 		}
-		if module != nil {
-			module = nil
+		if len(module) > 0 {
 			debug.FreeOSMemory() // the compiler's; the agent has its answer already
 		}
 	}
