@@ -22,6 +22,8 @@ func TestMain(m *testing.M) {
 		switch os.Args[1] {
 		case "tasklet-worker":
 			os.Exit(Worker(context.Background(), os.Args[2:]))
+		case "test-liar":
+			os.Exit(lie(os.Args[2]))
 		case "test-escape":
 			os.Exit(escape(os.Args[2:]))
 		case "test-agent":
