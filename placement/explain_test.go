@@ -24,34 +24,59 @@ func TestVetoes(t *testing.T) {
 			c.Readiness.HealthyCell = false
 			c.Reasons = []api.Reason{{Requirement: api.ReqHealthyCell, Message: "last heartbeat 47s ago, limit 15s"}}
 		}, api.Resources{Mem: 1}, []api.Veto{{Code: "healthy_cell", Message: "last heartbeat 47s ago, limit 15s"}}},
-		{"a requirement without one", func(c *Cell) { c.Readiness.CodeEnabled = false }, api.Resources{Mem: 1},
-			[]api.Veto{{Code: "code_enabled", Message: "not met"}}},
-		{"draining", func(c *Cell) { c.Mode = api.ModeDraining }, api.Resources{Mem: 1},
-			[]api.Veto{{Code: "draining", Message: "it is draining and takes no new work"}}},
-		{"in maintenance", func(c *Cell) { c.Mode = api.ModeMaintenance }, api.Resources{Mem: 1},
-			[]api.Veto{{Code: "maintenance", Message: "it is maintenance and takes no new work"}}},
+		{
+			"a requirement without one", func(c *Cell) { c.Readiness.CodeEnabled = false },
+			api.Resources{Mem: 1},
+			[]api.Veto{{Code: "code_enabled", Message: "not met"}},
+		},
+		{
+			"draining", func(c *Cell) { c.Mode = api.ModeDraining },
+			api.Resources{Mem: 1},
+			[]api.Veto{{Code: "draining", Message: "it is draining and takes no new work"}},
+		},
+		{
+			"in maintenance", func(c *Cell) { c.Mode = api.ModeMaintenance },
+			api.Resources{Mem: 1},
+			[]api.Veto{{Code: "maintenance", Message: "it is maintenance and takes no new work"}},
+		},
 		{"revoking", func(c *Cell) { c.Revoking = true }, api.Resources{Mem: 1}, []api.Veto{{Code: "revoking", Message: "it is being revoked"}}},
 		{"revoked", func(c *Cell) { c.Revoking, c.Revoked = true, true }, api.Resources{Mem: 1}, []api.Veto{{Code: "revoked", Message: "its identity is revoked"}}},
 		{"never", func(*Cell) {}, api.Resources{GPU: 1, Mem: 1001}, []api.Veto{
 			{Code: "insufficient_mem", Message: "it has 1000 bytes of mem in all, 1001 are asked for"},
 			{Code: "insufficient_gpu", Message: "it has 0 devices of gpu in all, 1 are asked for"},
 		}},
-		{"not now", func(c *Cell) { c.Free.CPU = -5 }, api.Resources{CPU: 1},
-			[]api.Veto{{Code: "full_cpu", Message: "0 of 4000 millicores of cpu are free, 1 are asked for"}}},
-		{"fenced", func(c *Cell) { c.Free.Mem, c.Fenced.Mem = 200, 800 }, api.Resources{Mem: 500},
-			[]api.Veto{{Code: "full_mem", Message: "200 of 1000 bytes of mem are free, 800 are fenced, 500 are asked for"}}},
-		{"no stamp", func(c *Cell) { c.HasStamp = false }, api.Resources{Mem: 1},
-			[]api.Veto{{Code: "heartbeat_unknown", Message: "the leader has no heartbeat of it that is fresh enough to date a grant"}}},
-		{"no inventory: nobody knows what it has", func(c *Cell) {
-			c.Readiness.InventoryReported, c.Capacity, c.Free = false, api.Resources{}, api.Resources{}
+		{
+			"not now", func(c *Cell) { c.Free.CPU = -5 },
+			api.Resources{CPU: 1},
+			[]api.Veto{{Code: "full_cpu", Message: "0 of 4000 millicores of cpu are free, 1 are asked for"}},
 		},
-			api.Resources{Mem: 1}, []api.Veto{{Code: "inventory_reported", Message: "not met"}}},
-		{"free beyond its capacity is no capacity", func(c *Cell) { c.Capacity.Mem = 10 }, api.Resources{Mem: 11},
-			[]api.Veto{{Code: "insufficient_mem", Message: "it has 10 bytes of mem in all, 11 are asked for"}}},
+		{
+			"fenced", func(c *Cell) { c.Free.Mem, c.Fenced.Mem = 200, 800 },
+			api.Resources{Mem: 500},
+			[]api.Veto{{Code: "full_mem", Message: "200 of 1000 bytes of mem are free, 800 are fenced, 500 are asked for"}},
+		},
+		{
+			"no stamp", func(c *Cell) { c.HasStamp = false },
+			api.Resources{Mem: 1},
+			[]api.Veto{{Code: "heartbeat_unknown", Message: "the leader has no heartbeat of it that is fresh enough to date a grant"}},
+		},
+		{
+			"no inventory: nobody knows what it has", func(c *Cell) {
+				c.Readiness.InventoryReported, c.Capacity, c.Free = false, api.Resources{}, api.Resources{}
+			},
+			api.Resources{Mem: 1},
+			[]api.Veto{{Code: "inventory_reported", Message: "not met"}},
+		},
+		{
+			"free beyond its capacity is no capacity", func(c *Cell) { c.Capacity.Mem = 10 },
+			api.Resources{Mem: 11},
+			[]api.Veto{{Code: "insufficient_mem", Message: "it has 10 bytes of mem in all, 11 are asked for"}},
+		},
 		{"all at once", func(c *Cell) {
 			c.Readiness.IdentityBound, c.Readiness.OutboundRegistered, c.Mode, c.Free.Mem, c.HasStamp = false, false, api.ModeDrained, 0, false
 		}, api.Resources{CPU: 5000, Mem: 1}, []api.Veto{
-			{Code: "identity_bound", Message: "not met"}, {Code: "outbound_registered", Message: "not met"},
+			{Code: "identity_bound", Message: "not met"},
+			{Code: "outbound_registered", Message: "not met"},
 			{Code: "drained", Message: "it is drained and takes no new work"},
 			{Code: "insufficient_cpu", Message: "it has 4000 millicores of cpu in all, 5000 are asked for"},
 			{Code: "full_mem", Message: "0 of 1000 bytes of mem are free, 1 are asked for"},

@@ -205,7 +205,7 @@ func TestBadPutsLeaveNothing(t *testing.T) {
 	cancel(cause)
 	tests := []struct {
 		name string
-		ctx  context.Context
+		gone bool // the caller left
 		d    api.Digest
 		size int64
 		body io.Reader
@@ -220,15 +220,16 @@ func TestBadPutsLeaveNothing(t *testing.T) {
 		{name: "too large", d: d, size: 1<<20 + 1, body: bytes.NewReader(body), kind: api.TooLarge},
 		{name: "no digest", d: "sha256:../../etc/passwd", size: size, body: bytes.NewReader(body), kind: api.InvalidArgument},
 		{name: "a body that fails", d: d, size: size, body: iotest.ErrReader(cause), is: cause},
-		{name: "a caller that left", ctx: gone, d: d, size: size, body: bytes.NewReader(body), is: cause},
+		{name: "a caller that left", gone: true, d: d, size: size, body: bytes.NewReader(body), is: cause},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			n := cluster(t)
-			if tt.ctx == nil {
-				tt.ctx = t.Context()
+			ctx := t.Context()
+			if tt.gone {
+				ctx = gone
 			}
-			err := n.stores["s1"].Put(tt.ctx, tt.d, tt.size, tt.body)
+			err := n.stores["s1"].Put(ctx, tt.d, tt.size, tt.body)
 			if tt.is != nil && !errors.Is(err, tt.is) || tt.is == nil && api.KindOf(err) != tt.kind {
 				t.Errorf("got %v", err)
 			}

@@ -17,14 +17,14 @@ import (
 func (s *Store) Sweep(keep func(api.Digest) bool, olderThan time.Duration) (int, error) {
 	removed := 0
 	err := filepath.WalkDir(filepath.Join(s.dir, "sha256"), func(path string, e fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) || err == nil && e.IsDir() {
-			return nil
-		}
 		if err != nil {
 			return err
 		}
+		if e.IsDir() {
+			return nil
+		}
 		d := api.Digest(digestPrefix + e.Name())
-		if api.CheckDigest(d) != nil || s.path(d) != path {
+		if !s.owns(d, path) {
 			s.c.Log.Warn("file among the blobs is not one", "path", path)
 			return nil
 		}
@@ -38,6 +38,11 @@ func (s *Store) Sweep(keep func(api.Digest) bool, olderThan time.Duration) (int,
 		return removed, fmt.Errorf("sweep blobs: %w", err)
 	}
 	return removed, nil
+}
+
+// owns reports whether path is where the blob d is.
+func (s *Store) owns(d api.Digest, path string) bool {
+	return api.CheckDigest(d) == nil && s.path(d) == path
 }
 
 // sweepOne removes one blob. The age is read under the lock under which a put touches: a put

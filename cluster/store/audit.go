@@ -34,8 +34,9 @@ const (
 // of JSON lines, each named after its first sequence. Records reach the disk when Sync says
 // so; what a crash takes from the tail, the replay of the Raft log brings again.
 type Audit struct {
-	dir string
-	log hclog.Logger
+	dir  string
+	log  hclog.Logger
+	size int64 // at which a segment is ended: SegmentSize, but in tests
 
 	syncMu sync.Mutex // held by Sync; before mu
 
@@ -67,7 +68,7 @@ func OpenAudit(dir string, log hclog.Logger) (*Audit, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Audit{dir: dir, log: log}
+	a := &Audit{dir: dir, log: log, size: SegmentSize}
 	for i, name := range names {
 		seg, ok, err := a.openSegment(filepath.Join(dir, name), i == len(names)-1)
 		if err != nil {

@@ -89,7 +89,7 @@ func (a *Audit) openTail(rec api.AuditRecord, follows bool) error {
 		}
 		a.tail = &tailFile{f: f, buf: bufio.NewWriterSize(f, 64<<10), size: info.Size()}
 	}
-	if a.tail != nil && follows && a.tail.size < SegmentSize {
+	if a.tail != nil && follows && a.tail.size < a.size {
 		return nil
 	}
 	if err := a.endTail(); err != nil {

@@ -53,7 +53,7 @@ type cachedScan struct {
 	scan segmentScan
 }
 
-func (s segmentScan) segment(path string, first uint64) segment {
+func (s *segmentScan) segment(path string, first uint64) segment {
 	n := len(s.lines)
 	return segment{path: path, first: first, last: first + uint64(n) - 1, prevHash: s.prevHash, lastHash: s.lines[n-1].hash}
 }
@@ -76,35 +76,40 @@ func scanLines(r io.Reader, first uint64) (segmentScan, error) {
 	var s segmentScan
 	var chain *api.AuditVerifier
 	in := bufio.NewReaderSize(r, maxAuditLine)
-	for {
+	for s.bad == "" {
 		line, err := in.ReadSlice('\n')
 		switch {
-		case errors.Is(err, io.EOF):
-			if len(line) > 0 {
-				s.bad, s.torn = "a line without its end", true
-			}
+		case err == nil:
+			s.take(line, first, &chain)
+		case errors.Is(err, io.EOF) && len(line) == 0:
 			return s, nil
+		case errors.Is(err, io.EOF):
+			s.bad, s.torn = "a line without its end", true
 		case errors.Is(err, bufio.ErrBufferFull):
 			s.bad = "a line without end"
-			return s, nil
-		case err != nil:
+		default:
 			return segmentScan{}, err
 		}
-		rec, err := parseRecord(line)
-		if err == nil && chain == nil {
-			s.prevHash = rec.PrevHash
-			chain = api.NewAuditVerifier(api.AuditHead{Sequence: first - 1, Hash: rec.PrevHash})
-		}
-		if err == nil {
-			err = chain.Next(rec)
-		}
-		if err != nil {
-			s.bad = err.Error()
-			return s, nil
-		}
-		s.lines = append(s.lines, lineAt{off: s.good, n: len(line), hash: rec.Hash})
-		s.good += int64(len(line))
 	}
+	return s, nil
+}
+
+// take adds the next line, or says in bad why it does not belong there.
+func (s *segmentScan) take(line []byte, first uint64, chain **api.AuditVerifier) {
+	rec, err := parseRecord(line)
+	if err == nil && *chain == nil {
+		s.prevHash = rec.PrevHash
+		*chain = api.NewAuditVerifier(api.AuditHead{Sequence: first - 1, Hash: rec.PrevHash})
+	}
+	if err == nil {
+		err = (*chain).Next(rec)
+	}
+	if err != nil {
+		s.bad = err.Error()
+		return
+	}
+	s.lines = append(s.lines, lineAt{off: s.good, n: len(line), hash: rec.Hash})
+	s.good += int64(len(line))
 }
 
 // parseRecord reads one line, strictly.

@@ -19,8 +19,8 @@ import (
 )
 
 // chain makes the first n records of a chain; pad bytes of data each.
-func chain(t testing.TB, n, pad int) []api.AuditRecord {
-	t.Helper()
+func chain(tb testing.TB, n, pad int) []api.AuditRecord {
+	tb.Helper()
 	recs, prev := make([]api.AuditRecord, n), api.AuditGenesis
 	for i := range recs {
 		kind := []string{"lease_granted", "lease_renewed", "cell_ready"}[i%3]
@@ -30,7 +30,7 @@ func chain(t testing.TB, n, pad int) []api.AuditRecord {
 		}
 		var err error
 		if r.Hash, err = api.AuditHash(r); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		recs[i], prev = r, r.Hash
 	}
@@ -43,6 +43,7 @@ func openAudit(t *testing.T, dir string) *Audit {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.size = 64 << 10
 	t.Cleanup(func() {
 		if err := a.Close(); err != nil {
 			t.Error(err)
@@ -133,7 +134,7 @@ func TestAuditFilters(t *testing.T) {
 // TestAuditTornAtEveryByte cuts the file everywhere, as kill -9 may, replays the chain over
 // what is left, and wants all of it back.
 func TestAuditTornAtEveryByte(t *testing.T) {
-	recs := chain(t, 5, 3)
+	recs := chain(t, 3, 3)
 	src := t.TempDir()
 	a := openAudit(t, src)
 	must(t, a.Append(recs))
@@ -210,7 +211,7 @@ func TestAuditReplayIsCompared(t *testing.T) {
 
 func TestAuditSegmentsRotate(t *testing.T) {
 	dir := t.TempDir()
-	recs := chain(t, 9000, 1400)
+	recs := chain(t, 3000, 100)
 	a := openAudit(t, dir)
 	for i := 0; i < len(recs); i += 100 {
 		must(t, a.Append(recs[i:i+100]))
@@ -307,7 +308,7 @@ func relinked(t *testing.T, recs []api.AuditRecord) []api.AuditRecord {
 }
 
 func TestAuditDamageIsFound(t *testing.T) {
-	recs := chain(t, 9000, 1400)
+	recs := chain(t, 600, 100)
 	alter := func(b []byte) []byte { return bytes.Replace(b, []byte("tenant/t1"), []byte("tenant/tX"), 1) }
 	drop := func(b []byte) []byte {
 		i := bytes.IndexByte(b, '\n') + 1
@@ -332,10 +333,10 @@ func TestAuditDamageIsFound(t *testing.T) {
 
 				a = openAudit(t, dir)
 				if which == "last" {
-					if h := a.Head(); h.Sequence >= 9000 {
+					if h := a.Head(); h.Sequence >= 600 {
 						t.Fatalf("head %d: nothing was noticed", h.Sequence)
 					}
-					must(t, a.Append(recs[8990:])) // leaves a gap
+					must(t, a.Append(recs[595:])) // leaves a gap
 				} else if _, _, err := a.Read(api.AuditFilter{From: 1}); err == nil {
 					t.Fatal("read as if nothing were")
 				}
@@ -355,7 +356,7 @@ func TestAuditDamageIsFound(t *testing.T) {
 
 func TestAuditRefusesForeignFiles(t *testing.T) {
 	recs := chain(t, 20, 0)
-	write := func(dir string, name string, recs []api.AuditRecord) {
+	write := func(dir, name string, recs []api.AuditRecord) {
 		var b bytes.Buffer
 		for _, r := range recs {
 			must(t, printRecord(&b, r))
@@ -373,10 +374,10 @@ func TestAuditRefusesForeignFiles(t *testing.T) {
 		},
 		"a name that is no sequence": func(dir string) { write(dir, "audit-7.jsonl", recs[6:]) },
 	}
-	for name, make := range tests {
+	for name, fill := range tests {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			make(dir)
+			fill(dir)
 			_, err := OpenAudit(dir, hclog.NewNullLogger())
 			if _, ok := errors.AsType[*CorruptError](err); !ok {
 				t.Errorf("got %v", err)
@@ -386,7 +387,7 @@ func TestAuditRefusesForeignFiles(t *testing.T) {
 }
 
 func TestAuditIsSafeForManyAtOnce(t *testing.T) {
-	recs := chain(t, 6000, 1000)
+	recs := chain(t, 3000, 100)
 	a := openAudit(t, t.TempDir())
 	var wg sync.WaitGroup
 	done := make(chan struct{})

@@ -174,8 +174,8 @@ func TestLogAgainstInmem(t *testing.T) {
 		defer func() { l.Close() }() //nolint:errcheck // closed again below
 		model, next := raft.NewInmemStore(), rapid.Uint64Range(1, 1<<40).Draw(rt, "start")
 		for range rapid.IntRange(1, 12).Draw(rt, "steps") {
-			first, _ := model.FirstIndex() //nolint:errcheck // in memory
-			last, _ := model.LastIndex()   //nolint:errcheck // in memory
+			first, _ := model.FirstIndex()
+			last, _ := model.LastIndex()
 			switch rapid.SampledFrom([]string{"append", "append", "compact", "truncate", "reopen"}).Draw(rt, "step") {
 			case "append":
 				var batch []*raft.Log
@@ -212,13 +212,13 @@ func TestLogAgainstInmem(t *testing.T) {
 }
 
 func compareLogs(rt *rapid.T, l *Log, model *raft.InmemStore) {
-	first, _ := model.FirstIndex() //nolint:errcheck // in memory
-	last, _ := model.LastIndex()   //nolint:errcheck // in memory
+	first, _ := model.FirstIndex()
+	last, _ := model.LastIndex()
 	if first > last {
 		first, last = 0, 0
 	}
-	gotFirst, _ := l.FirstIndex() //nolint:errcheck // cached
-	gotLast, _ := l.LastIndex()   //nolint:errcheck // cached
+	gotFirst, _ := l.FirstIndex()
+	gotLast, _ := l.LastIndex()
 	if gotFirst != first || gotLast != last {
 		rt.Fatalf("holds %d to %d, want %d to %d", gotFirst, gotLast, first, last)
 	}
