@@ -6,11 +6,14 @@ package harness
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -78,13 +81,16 @@ func (c *Cluster) Dir() string { return c.dir }
 // DevDir is the cluster's own folder.
 func (c *Cluster) DevDir() string { return filepath.Join(c.dir, ".grafos", "dev") }
 
-// ExitError is a command that ended with another code than zero.
-type ExitError struct {
+// Said is what a command answered.
+type Said struct {
 	Args   []string
 	Code   int
 	Stdout []byte
 	Stderr []byte
 }
+
+// ExitError is a command that ended with another code than zero.
+type ExitError struct{ Said }
 
 // Error tells the command, its exit code and what it said.
 func (e *ExitError) Error() string {
@@ -99,19 +105,36 @@ func (c *Cluster) Run(ctx context.Context, args ...string) ([]byte, error) {
 
 // RunInput is Run with a standard input.
 func (c *Cluster) RunInput(ctx context.Context, stdin []byte, args ...string) ([]byte, error) {
+	said, err := c.Exec(ctx, stdin, args...)
+	if err == nil && said.Code != 0 {
+		err = &ExitError{said}
+	}
+	return said.Stdout, err
+}
+
+// Exec runs grafos with args in the cluster's folder and returns what it said, whatever its
+// exit code is.
+func (c *Cluster) Exec(ctx context.Context, stdin []byte, args ...string) (Said, error) {
 	cmd := exec.CommandContext(ctx, c.bin, args...)
 	cmd.Dir = c.dir
 	var out, errOut bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &out, &errOut
-	cmd.Env = append(cmd.Environ(), "XDG_CONFIG_HOME="+filepath.Join(c.dir, "config"))
+	cmd.Env = append(c.environ(cmd.Environ()), "XDG_CONFIG_HOME="+filepath.Join(c.dir, "config"))
 	err := cmd.Run()
+	said := Said{Args: args, Stdout: out.Bytes(), Stderr: errOut.Bytes()}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		return out.Bytes(), &ExitError{Args: args, Code: exit.ExitCode(), Stdout: out.Bytes(), Stderr: errOut.Bytes()}
+		said.Code = exit.ExitCode()
+		return said, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("run grafos %v: %w", args, err)
+		return said, fmt.Errorf("run grafos %v: %w", args, err)
 	}
-	return out.Bytes(), nil
+	return said, nil
+}
+
+// environ leaves out the settings of whoever runs the tests: they name another cluster.
+func (c *Cluster) environ(env []string) []string {
+	return slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, "GRAFOS_") })
 }
 
 // JSON runs grafos with args and --json and decodes its answer into v.
@@ -189,18 +212,33 @@ func (c *Cluster) ClientAs(folder string, timeout time.Duration, urls ...string)
 	if err != nil {
 		return nil, err
 	}
-	m, err := pki.LoadMaterial(filepath.Join(c.DevDir(), "material"))
+	conf, err := c.TLS(cred, api.RoleScheduler)
 	if err != nil {
 		return nil, err
 	}
-	cert, err := cred.TLS()
-	if err != nil {
-		return nil, err
-	}
-	conf := pki.ClientTLS(pki.ClientOptions{
-		Cert: certOf(cert), Roots: m.Pool(), ClusterID: m.ClusterID, Server: api.RoleScheduler,
-	})
 	return client.New(client.Config{URLs: urls, TLS: conf, Timeout: timeout, Log: hclog.NewNullLogger()})
+}
+
+// Material is the cluster's own.
+func (c *Cluster) Material() (*pki.Material, error) {
+	return pki.LoadMaterial(filepath.Join(c.DevDir(), "material"))
+}
+
+// TLS is how to reach a node of this cluster in a role with a credential; nil is none.
+func (c *Cluster) TLS(cred *pki.Credential, server api.Role) (*tls.Config, error) {
+	m, err := c.Material()
+	if err != nil {
+		return nil, err
+	}
+	o := pki.ClientOptions{Roots: m.Pool(), ClusterID: m.ClusterID, Server: server}
+	if cred != nil {
+		cert, err := cred.TLS()
+		if err != nil {
+			return nil, err
+		}
+		o.Cert = func() (*tls.Certificate, error) { return &cert, nil }
+	}
+	return pki.ClientTLS(o), nil
 }
 
 // States asks every scheduler that runs what it is.
