@@ -44,7 +44,7 @@ func add(root *cobra.Command, o node.Options) {
 	root.AddCommand(node.Server(o), node.CellAgent(o))
 	dev := cli.Group(root, "dev")
 	dev.Short = "A real cluster on loopback"
-	dev.AddCommand(node.Dev(o)...)
+	dev.AddCommand(node.Dev()...)
 	cli.Group(root, "admin").AddCommand(node.Admin()...)
 	cloud := cli.Group(root, "cloud")
 	cloud.Short = "Bring hosts in as cells"

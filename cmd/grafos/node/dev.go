@@ -13,8 +13,8 @@ import (
 )
 
 // Dev is the commands of grafos dev: a real cluster of processes on loopback.
-func Dev(o Options) []*cobra.Command {
-	return []*cobra.Command{devUp(o), devStatus(), devEnv(), devKill(), devRestart(), devDown()}
+func Dev() []*cobra.Command {
+	return []*cobra.Command{devUp(), devStatus(), devEnv(), devKill(), devRestart(), devDown()}
 }
 
 const defaultDevDir = ".grafos/dev"
@@ -23,7 +23,7 @@ func dirFlag(cmd *cobra.Command, dir *string) {
 	cmd.Flags().StringVar(dir, "dir", "", "folder of the cluster (default: "+defaultDevDir+", here or in a folder above)")
 }
 
-func devUp(o Options) *cobra.Command {
+func devUp() *cobra.Command {
 	var dir string
 	var schedulers, cells int
 	cmd := &cobra.Command{
@@ -48,12 +48,11 @@ is ready; the nodes stay. Where a cluster runs already, what of it does not run 
 				return err
 			}
 			defer d.unlock()
-			began := time.Now()
-			up := upper{dev: d, ui: u, version: o.Version, began: began}
+			up := upper{dev: d, ui: u, began: time.Now()}
 			if err := up.run(ctx, schedulers, cells); err != nil {
 				return err
 			}
-			return d.show(ctx, u, time.Since(began))
+			return d.show(ctx, u, &devTimes{LeaderMs: up.leader.Milliseconds(), UpMs: time.Since(up.began).Milliseconds()})
 		},
 	}
 	dirFlag(cmd, &dir)
@@ -76,7 +75,7 @@ func devStatus() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return d.show(ctx, u, 0)
+			return d.show(ctx, u, nil)
 		},
 	}
 	dirFlag(cmd, &dir)

@@ -21,6 +21,13 @@ type devAnswer struct {
 	CA         string         `json:"ca"`
 	Tenant     string         `json:"tenant"`
 	Dir        string         `json:"dir"`
+	*devTimes
+}
+
+// devTimes is how long dev up needed to the first committed write, and in all.
+type devTimes struct {
+	LeaderMs int64 `json:"leader_ms"`
+	UpMs     int64 `json:"up_ms"`
 }
 
 type devScheduler struct {
@@ -158,12 +165,13 @@ func (d *dev) console(a *devAnswer) error {
 	return nil
 }
 
-// show prints the status; took is how long dev up needed, or 0.
-func (d *dev) show(ctx context.Context, u *ui.UI, took time.Duration) error {
+// show prints the status; took is how long dev up needed, or nil.
+func (d *dev) show(ctx context.Context, u *ui.UI, took *devTimes) error {
 	a, err := d.status(ctx)
 	if err != nil {
 		return err
 	}
+	a.devTimes = took
 	return u.Print(a, func(p *ui.Page) {
 		t := ui.Table{Header: []string{"NODE", "KIND", "STATE", "PID", "WHERE"}}
 		for _, s := range a.Schedulers {
@@ -179,12 +187,12 @@ func (d *dev) show(ctx context.Context, u *ui.UI, took time.Duration) error {
 			t.Row(ui.ID(c.Name), ui.T("cell"), ui.T(state), ui.T(fmt.Sprint(c.PID)), ui.T(c.Why))
 		}
 		p.Table(t)
-		if !p.Terminal && took == 0 {
+		if !p.Terminal && took == nil {
 			return
 		}
 		p.Gap()
-		if took > 0 {
-			p.Text("up after " + took.Round(10*time.Millisecond).String())
+		if took != nil {
+			p.Text("up after " + (time.Duration(took.UpMs) * time.Millisecond).Round(10*time.Millisecond).String())
 		}
 		p.Text("console  " + a.Console)
 		p.Text("logs     " + strings.TrimSuffix(d.path("logs"), "/"))

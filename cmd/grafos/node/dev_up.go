@@ -28,8 +28,9 @@ const (
 type upper struct {
 	dev     *dev
 	ui      *ui.UI
-	version string
 	began   time.Time
+	// leader is when the first write was committed, after began.
+	leader time.Duration
 }
 
 func (u *upper) run(ctx context.Context, schedulers, cells int) error {
@@ -88,7 +89,8 @@ func (u *upper) settle(ctx context.Context, c *client.Client) error {
 		api.KindOf(err) != api.Conflict {
 		return fmt.Errorf("wait for a leader: %w", err)
 	}
-	u.ui.Progress(ui.Span{Text: fmt.Sprintf("leader elected after %s", time.Since(u.began).Round(10*time.Millisecond))})
+	u.leader = time.Since(u.began)
+	u.ui.Progress(ui.Span{Text: fmt.Sprintf("leader elected after %s", u.leader.Round(10*time.Millisecond))})
 	if err := u.joinCells(ctx); err != nil {
 		return err
 	}

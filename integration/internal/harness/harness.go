@@ -55,12 +55,17 @@ type Cell struct {
 
 // Up starts a cluster with dev up in dir, and returns when that does.
 func Up(ctx context.Context, bin, dir string, schedulers, cells int) (*Cluster, error) {
+	return UpJSON(ctx, new(Status), bin, dir, schedulers, cells)
+}
+
+// UpJSON is Up, and decodes what dev up answers into v.
+func UpJSON(ctx context.Context, v any, bin, dir string, schedulers, cells int) (*Cluster, error) {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return nil, fmt.Errorf("find the program: %w", err)
 	}
 	c := &Cluster{bin: bin, dir: dir}
-	_, err = c.Run(ctx, "dev", "up", "--schedulers", fmt.Sprint(schedulers), "--cells", fmt.Sprint(cells), "--json")
+	err = c.JSON(ctx, v, "dev", "up", "--schedulers", fmt.Sprint(schedulers), "--cells", fmt.Sprint(cells))
 	if err != nil {
 		return nil, errors.Join(err, c.Down(context.WithoutCancel(ctx)))
 	}
