@@ -342,3 +342,26 @@ func TestNextAttemptOnTheSameCell(t *testing.T) {
 		}
 	})
 }
+
+// TestEndIsNotRepeatedBeforeTheResult asks for a lease again that has ended while its run's
+// output is still being stored.
+func TestEndIsNotRepeatedBeforeTheResult(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.t
+		b.cluster.putBlob = func(api.Digest) error {
+			time.Sleep(3 * time.Second)
+			return nil
+		}
+		b.place("r1", 5*time.Second)
+		pass(6 * time.Second)
+		if l := b.cluster.lease("r1-mem"); b.host.bound(l.ID) || l.State != api.LeaseActive {
+			t.Fatalf("lease is %s, bound %t: want it torn down and not reported yet", l.State, b.host.bound(l.ID))
+		}
+		b.cluster.put(b.cluster.lease("r1-mem"))
+		pass(10 * time.Second)
+		if r := b.cluster.run("r1"); r.State != api.RunExpired {
+			t.Errorf("run is %s, want expired", r.State)
+		}
+		b.checkResultFirst()
+	})
+}
