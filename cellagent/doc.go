@@ -5,9 +5,11 @@
 // How it is cut:
 //
 //	register.go  sessions.go  watch.go    the way to the schedulers: one session, one warm standby
+//	roster.go  fleet.go                   which schedulers there are, and any of them, for what needs no session
 //	reporter.go  outbox.go                the way up: one report in flight, kept until it is committed
 //	reconcile.go                          pure: what is desired and what is held -> what to do
-//	keeper.go  teardown.go  expiry.go     who holds the leases: binds, renews, ends, fences
+//	keeper.go  teardown.go  expiry.go
+//	graveyard.go                          who holds the leases: binds, renews, ends, fences
 //	runs.go  modules.go  artifacts.go     a run: fetch, execute, store, report
 //	dataplane.go                          HTTPS for the holders of capability tokens
 //	inventory.go  capacity.go             what the hardware is and how much of it may be leased
