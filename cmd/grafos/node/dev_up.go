@@ -26,9 +26,9 @@ const (
 
 // upper brings a dev cluster up.
 type upper struct {
-	dev     *dev
-	ui      *ui.UI
-	began   time.Time
+	dev   *dev
+	ui    *ui.UI
+	began time.Time
 	// leader is when the first write was committed, after began.
 	leader time.Duration
 }
