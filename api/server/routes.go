@@ -75,7 +75,7 @@ func (s *server) routes() []route {
 		{method: get, path: "/readyz", id: "readyz", summary: "Does this scheduler take requests", access: anyone(), probe: true, bind: plain(s.readyz, describeAs("It does; 503 where it does not. verbose tells why."))},
 		{method: get, path: "/metrics", id: "metrics", summary: "Metrics for Prometheus", access: watchers(), probe: true, bind: plain(s.metrics, describeAs("Prometheus text."))},
 		{method: get, path: "/ca.pem", id: "ca-pem", summary: "The cluster's CA certificate", access: anyone(), probe: true, bind: plain(s.caPEM, describeAs("PEM."))},
-		{method: get, path: "/admin/login", id: "console-login", summary: "Trade a login link for a console session", access: anyone(), raw: true, bind: plain(s.login, nil)},
+		{method: get, path: "/admin/login", id: "console-login", summary: "Trade a login link for a console session", access: anyone(), leader: true, raw: true, bind: plain(s.login, nil)},
 		{method: get, path: "/admin/", id: "console", summary: "The console", access: anyone(), raw: true, bind: plain(s.console, nil)},
 		{method: get, path: "/{$}", id: "home", summary: "Leads to the console", access: anyone(), raw: true, bind: plain(s.home, nil)},
 	}

@@ -108,7 +108,7 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	n.wg.Go(func() { n.node.Lead(ctx, lead.Run) })
 	n.wg.Go(func() { n.sweep(ctx) })
 	n.wg.Go(func() { n.backfill(ctx, audit) })
-	n.serve(listener, handler, apiTLS(material, cert, n.log))
+	n.serve(ctx, listener, handler, apiTLS(material, cert, n.log))
 	return nil
 }
 
@@ -186,8 +186,9 @@ func apiTLS(material *pki.Material, cert func() (*tls.Certificate, error), log h
 	})
 }
 
-func (n *scheduler) serve(listener net.Listener, h http.Handler, conf *tls.Config) {
+func (n *scheduler) serve(ctx context.Context, listener net.Listener, h http.Handler, conf *tls.Config) {
 	n.http = server.HTTPServer(h, conf, n.log.Named("http"))
+	n.http.BaseContext = func(net.Listener) context.Context { return ctx } // a stop ends the streams
 	n.wg.Go(func() {
 		err := n.http.ServeTLS(listener, "", "")
 		if !errors.Is(err, http.ErrServerClosed) {
