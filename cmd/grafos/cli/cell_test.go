@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -92,5 +93,35 @@ func TestLeaseTokenOfAFile(t *testing.T) {
 		if call == "LeaseToken" {
 			t.Error("a fresh token was asked for although one was given")
 		}
+	}
+}
+
+// TestTokenAndBusyCellInTheMiddle shows that a transfer of several parts survives a token
+// that runs out and a cell that is busy, and that nothing is asked for ever.
+func TestTokenAndBusyCellInTheMiddle(t *testing.T) {
+	r := newRig(t)
+	region := bytes.Repeat([]byte("0123456789abcdef"), 3*maxTransfer/16)
+	r.leases[0].Amount = int64(len(region))
+	kinds := []api.Kind{"", api.TokenExpired, api.Overloaded, "", api.Overloaded, ""}
+	r.http = &http.Client{Transport: cellTransport(func(w http.ResponseWriter, req *http.Request) {
+		kind := kinds[0]
+		if kinds = kinds[1:]; kind != "" {
+			refuse(w, api.Refuse(kind, "not now"))
+			return
+		}
+		serveRegion(w, req, region)
+	})}
+	if got := r.run("lease", "read", "l-7f3a01"); got.code != 0 || got.out != string(region) {
+		t.Errorf("exit %d, %d bytes; %s", got.code, len(got.out), got.err)
+	}
+
+	asked := 0
+	r.http = &http.Client{Transport: cellTransport(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		refuse(w, api.Refuse(api.Overloaded, "the cell is busy"))
+	})}
+	r.run("lease", "read", "l-7f3a01", "--length", "1").want(t, 8, "", "overloaded")
+	if asked != maxBusy+1 {
+		t.Errorf("a busy cell was asked %d times", asked)
 	}
 }

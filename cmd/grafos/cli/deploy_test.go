@@ -93,7 +93,7 @@ func TestDeployProgram(t *testing.T) {
 	r := newRig(t)
 	r.program(twoTasklets)
 	r.run("deploy", "run", "etl", "--provider", "aws").want(t, 2, "", "extract, load")
-	r.run("deploy", "run", "etl", "--provider", "aws", "--tasklet", "extrct").want(t, 2, "", "Try: --tasklet extract")
+	r.run("deploy", "run", "etl", "--provider", "aws", "--tasklet", "extrct").want(t, 2, "", "Hint: --tasklet extract")
 	r.run("deploy", "run", "etl", "--provider", "aws", "--tasklet", "extract", "--env", "MODE=y", "--mem", "128M", "--", "-n").want(t, 0, "", "")
 	if got := r.start; got.Resources != (api.Resources{CPU: 1000, Mem: 128 << 20}) || got.TTLMs != 120_000 || got.Tasklet != "extract" {
 		t.Errorf("request is %+v", got)
@@ -229,7 +229,7 @@ func TestPlanRefused(t *testing.T) {
 func TestArtifacts(t *testing.T) {
 	r := newRig(t)
 	r.run("artifacts", "r-5b0", "--name", "stderr.log").want(t, 0, "working\n", "")
-	r.run("artifacts", "r-5b01aa", "--name", "nope").want(t, 5, "", "Try: it has response.json, output.b64, stderr.log")
+	r.run("artifacts", "r-5b01aa", "--name", "nope").want(t, 5, "", "Hint: it has response.json, output.b64, stderr.log")
 	r.run("artifacts", "r-5b01aa", "--name", "stderr.log", "--out", "log.txt").want(t, 0, "", "")
 	if text, err := os.ReadFile(filepath.Join(r.dir, "log.txt")); err != nil || string(text) != "working\n" {
 		t.Errorf("log.txt: %q, %v", text, err)

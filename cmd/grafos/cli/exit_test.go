@@ -53,8 +53,8 @@ func TestUsage(t *testing.T) {
 		err  string
 	}{
 		"unknown command":       {[]string{"leas", "list"}, `grafos has no command "leas"`},
-		"unknown command hint":  {[]string{"lease", "lst"}, "Try: grafos lease list"},
-		"unknown flag":          {[]string{"run", "list", "--tennant", "x"}, "Try: --tenant"},
+		"unknown command hint":  {[]string{"lease", "lst"}, "Hint: grafos lease list"},
+		"unknown flag":          {[]string{"run", "list", "--tennant", "x"}, "Hint: --tenant"},
 		"flag without value":    {[]string{"run", "list", "--tenant"}, "needs an argument"},
 		"too many arguments":    {[]string{"run", "show", "a", "b"}, "grafos run show takes RUN: 2 given"},
 		"no argument":           {[]string{"provider", "revoke-cell"}, "takes PROVIDER and CELL: 0 given"},
@@ -71,7 +71,7 @@ func TestUsage(t *testing.T) {
 		"bad jq":                {[]string{"lease", "request", "--provider", "aws", "--mem", "1M", "--jq", ".["}, "--jq"},
 		"bad template":          {[]string{"run", "list", "--template", "{{"}, "--template"},
 		"bad consistency":       {[]string{"run", "list", "--consistency", "maybe"}, "linearizable, stale"},
-		"bad state":             {[]string{"lease", "list", "--state", "activ"}, "Try: --state active"},
+		"bad state":             {[]string{"lease", "list", "--state", "activ"}, "Hint: --state active"},
 		"bad cursor":            {[]string{"fabric", "events", "--from", "yesterday"}, "cursor"},
 		"bad env":               {[]string{"deploy", "run", "--provider", "aws", "--module", "hello.wasm", "--env", "X"}, "not K=V"},
 		"no program":            {[]string{"deploy", "run", "--provider", "aws"}, "there is no grafos.toml"},
@@ -81,7 +81,7 @@ func TestUsage(t *testing.T) {
 		"bad shell":             {[]string{"completion", "csh"}, "bash, zsh, fish"},
 		"unknown context":       {[]string{"run", "list", "--context", "prod"}, "context"},
 		"key too long":          {[]string{"lease", "free", "l-7f3a01", "--idempotency-key", strings.Repeat("k", 129)}, "129 bytes"},
-		"not to be confirmed":   {[]string{"lease", "revoke", "l-7f3a01"}, "Try: add --yes"},
+		"not to be confirmed":   {[]string{"lease", "revoke", "l-7f3a01"}, "Hint: add --yes"},
 		"delete unconfirmed":    {[]string{"admin", "delete-tenant", "acme"}, "nobody to ask"},
 		"revoke unconfirmed":    {[]string{"provider", "revoke-cell", "aws", "aws-1"}, "nobody to ask"},
 		"ambiguous lease":       {[]string{"lease", "show", "l-7f"}, "l-7f3a01, l-7f9c22"},
@@ -128,7 +128,7 @@ func TestRefusalShowsItsEvidence(t *testing.T) {
   mem: asked 2 GiB, in use 63 GiB of 64 GiB
   aws-2  healthy_cell  last heartbeat 47s [31mago
          full          no room
-Try: grafos admin set-quota acme
+Hint: grafos admin set-quota acme
 It may work again in 1.5s.
 request 01JD
 `

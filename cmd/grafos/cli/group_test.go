@@ -43,7 +43,7 @@ func TestAddedCommands(t *testing.T) {
 	}{
 		{[]string{"dev", "up"}, 2, "required flag"},
 		{[]string{"dev", "up", "--dir", "x", "y"}, 2, "unknown command"},
-		{[]string{"dev", "upp"}, 2, "Try: grafos dev up"},
+		{[]string{"dev", "upp"}, 2, "Hint: grafos dev up"},
 		{[]string{"dev", "up", "--dir", "x"}, 1, "disk is full"},
 	} {
 		code, text := run(tt.args...)

@@ -50,7 +50,11 @@ func (s *session) showFailure(run api.Run, midLine bool) {
 		kind = string(run.State)
 	}
 	s.Note("Error: %s  (%s)", message, kind)
-	s.Note("run %s on %s, exit code %d", run.ID, run.CellID, run.ExitCode)
+	if run.ExitCode != 0 {
+		s.Note("run %s on %s, exit code %d", run.ID, run.CellID, run.ExitCode)
+		return
+	}
+	s.Note("run %s on %s", run.ID, run.CellID)
 }
 
 // rawOutput returns what the tasklet wrote to its standard output.

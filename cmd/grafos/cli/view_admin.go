@@ -48,6 +48,19 @@ func usedCell(k api.LeaseKind, used, limit int64) ui.Cell {
 	return c
 }
 
+// auditColumns is the width of what stands before a record's data.
+const auditColumns = 76
+
+// clip cuts text to a width of a terminal, where it leaves at least a few words.
+func clip(text string, width int) string {
+	const least = 24
+	runes := []rune(text)
+	if width = max(width, least); len(runes) > width {
+		return string(runes[:width-1]) + "…"
+	}
+	return text
+}
+
 // auditView is one record on one line, the same width each, since they come one by one.
 func auditView(p *ui.Page, r api.AuditRecord) {
 	p.Name(strconv.FormatUint(r.Sequence, 10))
@@ -63,7 +76,7 @@ func auditView(p *ui.Page, r api.AuditRecord) {
 		ui.Span{Text: fmt.Sprintf("%7d  %s  ", r.Sequence, when.Format(time.DateTime)), Style: ui.Dim},
 		ui.Span{Text: pad(r.Kind, 20) + "  "},
 		ui.Span{Text: pad(r.Identity, 22) + "  ", Style: ui.Bold},
-		ui.Span{Text: string(r.Data), Style: ui.Dim},
+		ui.Span{Text: clip(string(r.Data), p.Width-auditColumns), Style: ui.Dim},
 	)
 }
 

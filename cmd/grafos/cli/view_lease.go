@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -13,7 +14,10 @@ func leasesView(p *ui.Page, leases []api.Lease, now time.Time) {
 	if p.Wide {
 		t.Header = append(t.Header, "PROVIDER", "PRIORITY", "GENERATION", "EPOCH", "REASON", "GRANTED", "COORDINATE")
 	}
-	for _, l := range leases {
+	// The newest first; the document keeps the order of the API, which pages by id.
+	newest := slices.Clone(leases)
+	slices.SortStableFunc(newest, func(a, b api.Lease) int { return b.GrantedAt.Compare(a.GrantedAt) })
+	for _, l := range newest {
 		p.Name(string(l.ID))
 		row := []ui.Cell{
 			ui.ID(l.ID), ui.ID(l.Kind), ui.AmountCell(l.Kind, l.Amount), ui.ID(l.State).In(leaseStyle(l.State)),

@@ -134,7 +134,7 @@ func refusalView(p *ui.Page, r *api.Error) {
 		ui.Span{Text: "  (" + string(r.Kind) + ")", Style: ui.Dim},
 	)
 	if r.Hint != "" {
-		p.Line(ui.Span{Text: "Try: ", Style: ui.Bold}, ui.Span{Text: r.Hint})
+		p.Line(ui.Span{Text: "Hint: ", Style: ui.Bold}, ui.Span{Text: r.Hint})
 	}
 }
 

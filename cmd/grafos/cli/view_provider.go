@@ -132,7 +132,8 @@ func notReady(p *ui.Page, cells []api.Cell, now time.Time) {
 				ui.Span{Text: string(r.Requirement) + "  " + r.Code, Style: ui.Warn},
 				ui.Span{Text: "  " + r.Message + sinceText(r.Since, now)},
 			)
-			if r.Hint != "" {
+			// Reasons with one remedy have it once, below the last of them.
+			if r.Hint != "" && (i == len(c.Reasons)-1 || c.Reasons[i+1].Hint != r.Hint) {
 				p.Line(ui.Span{Text: "  " + pad("", 14) + "  fix: ", Style: ui.Dim}, ui.Span{Text: r.Hint})
 			}
 		}

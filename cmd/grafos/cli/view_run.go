@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,7 +15,10 @@ func runsView(p *ui.Page, runs []api.Run, now time.Time) {
 	if p.Wide {
 		t.Header = append(t.Header, "PROVIDER", "ATTEMPT", "FUEL", "MODULE", "FINAL", "FAILURE")
 	}
-	for _, r := range runs {
+	// The newest first; the document keeps the order of the API, which pages by id.
+	newest := slices.Clone(runs)
+	slices.SortStableFunc(newest, func(a, b api.Run) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	for _, r := range newest {
 		p.Name(string(r.ID))
 		row := []ui.Cell{
 			ui.ID(r.ID), ui.T(dash(r.Tasklet)), ui.ID(r.State).In(runStyle(r.State)), exitCell(r),

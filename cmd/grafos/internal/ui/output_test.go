@@ -106,7 +106,7 @@ func TestFailForEveryReader(t *testing.T) {
 	if code := u.Fail(wrapped); code != ExitNotFound {
 		t.Errorf("exit %d", code)
 	}
-	if want := "Error: renew: there is no lease l-1  (not_found)\nTry: grafos lease list\n"; errOut.String() != want {
+	if want := "Error: renew: there is no lease l-1  (not_found)\nHint: grafos lease list\n"; errOut.String() != want {
 		t.Errorf("stderr is %q, want %q", errOut, want)
 	}
 	u, _, errOut = person("")

@@ -73,7 +73,7 @@ func problemView(p *api.Error, text string, page *Page) {
 	}
 	vetoesView(p.Candidates, page)
 	if p.Hint != "" {
-		page.Line(Span{"Try: ", Bold}, Span{p.Hint, Plain})
+		page.Line(Span{"Hint: ", Bold}, Span{p.Hint, Plain})
 	}
 	if p.RetryAfterMs > 0 {
 		page.Line(Span{"It may work again in " + Duration(time.Duration(p.RetryAfterMs)*time.Millisecond) + ".", Dim})
