@@ -104,6 +104,16 @@ func TestTableSessions(t *testing.T) {
 func TestTableFreshestWins(t *testing.T) {
 	c := newClock()
 	s1, s2, s3 := NewTable("s1", c.now), NewTable("s2", c.now), NewTable("s3", c.now)
+	s1.SessionOpened("warm", 1) // long before the session that brings heartbeats
+	c.wait(time.Second)
+	s2.Heartbeat("warm", 1, beat(1), limit)
+	s1.Merge(s2.Local())
+	s2.Merge(s1.Local())
+	for _, table := range []*Table{s1, s2} {
+		if got, _ := table.Best("warm", 1); got.Age != 0 || got.Stamp != boot(1) || got.Holder != "s1" {
+			t.Errorf("a session without heartbeats hid a heartbeat: %+v", got)
+		}
+	}
 	s2.SessionOpened("c1", 1)
 	s2.Heartbeat("c1", 1, beat(1), limit)
 	c.wait(time.Second)
@@ -207,6 +217,10 @@ func TestTableDigestNumbers(t *testing.T) {
 	s1.Merge(gone)
 	if _, ok := s1.Best("c2", 1); ok {
 		t.Error("a cell that the whole table no longer names is still there")
+	}
+	s1.Merge(old)
+	if _, ok := s1.Best("c2", 1); ok {
+		t.Error("a stale whole table brought a cell back")
 	}
 
 	c.wait(time.Second)

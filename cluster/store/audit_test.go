@@ -157,6 +157,9 @@ func TestAuditTornAtEveryByte(t *testing.T) {
 			t.Fatalf("cut to %d bytes (-want +got):\n%s", n, d)
 		}
 		must(t, a.Close())
+		if scan, err := scanSegment(filepath.Join(dir, name), 1); err != nil || scan.bad != "" || len(scan.lines) != len(recs) {
+			t.Fatalf("cut to %d bytes: the file is not whole again: %d lines, %s, %v", n, len(scan.lines), scan.bad, err)
+		}
 		if left, err := filepath.Glob(filepath.Join(dir, "*.damaged")); err != nil || len(left) != 0 {
 			t.Fatalf("a torn line was taken for damage: %v %v", left, err)
 		}
@@ -259,7 +262,7 @@ func TestAuditBackfill(t *testing.T) {
 	for name, page := range map[string][]api.AuditRecord{
 		"nothing": nil, "not up to the gap's end": recs[1600:1690], "too much": recs[1600:1701], "from before the gap": recs[1599:1700],
 		"an altered record": forged, "swapped records": swapped, "a dropped record": slices.Delete(slices.Clone(recs[1600:1700]), 5, 6),
-		"another chain": relinked(t, recs[1600:1700]),
+		"another chain": relinked(t, recs[1600:1700]), "the end of another chain": relinked(t, recs[1650:1700]),
 	} {
 		if err := a.Backfill(page); err == nil {
 			t.Errorf("%s was taken", name)

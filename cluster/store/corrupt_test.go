@@ -91,6 +91,22 @@ func TestCorruptValuesAreNamed(t *testing.T) {
 	}
 }
 
+// TestEntrySumCoversItsPlace: an entry that was moved is found even when its own index was
+// made to fit, and so is every other field that Raft relies on.
+func TestEntrySumCoversItsPlace(t *testing.T) {
+	for name, change := range map[string]func(*raft.Log){
+		"index": func(l *raft.Log) { l.Index = 6 }, "term": func(l *raft.Log) { l.Term++ },
+		"type": func(l *raft.Log) { l.Type = raft.LogBarrier }, "extensions": func(l *raft.Log) { l.Extensions = []byte{1} },
+		"time": func(l *raft.Log) { l.AppendedAt = l.AppendedAt.Add(1) },
+	} {
+		l := sealEntry(entry(4, 3, "data"))
+		change(l)
+		if err := openEntry(l.Index, l); err == nil {
+			t.Errorf("another %s was not seen", name)
+		}
+	}
+}
+
 // TestCorruptWhileOpen: a fault that appears after the file was verified is found by the read.
 func TestCorruptWhileOpen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "raft.db")
