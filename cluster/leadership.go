@@ -102,12 +102,12 @@ func (n *Node) watchLeadership(ctx context.Context) {
 	defer func() { stop() }()
 	for {
 		gossip := n.gossip.Changed()
-		_, leader := n.raft.LeaderWithID()
+		addr, leader := n.raft.LeaderWithID()
 		if leader != watching {
 			stop()
 			stop, watching = func() {}, leader
 			if leader != "" && leader != raft.ServerID(n.cfg.Node) {
-				stop = start(ctx, n.watchLeader)
+				stop = start(ctx, func(ctx context.Context) { n.watchLeader(ctx, leader, addr) })
 			}
 			n.leadership.bump()
 		}

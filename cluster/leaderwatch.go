@@ -21,27 +21,18 @@ const (
 	// watchStagger keeps the followers from standing at once: by rank among the living.
 	watchStagger = 100 * time.Millisecond
 	watchDial    = 500 * time.Millisecond
+	// watchGone is for how long the ends of the leader's connections may trickle in.
+	watchGone = 100 * time.Millisecond
 	// watchBackoff is how long a follower leaves alone a leader that closed the connection
 	// and still accepts new ones: it refuses this follower, or restarted its listener.
 	watchBackoff = time.Second
 )
 
-// watchLeader holds a silent connection to the leader until ctx ends, and stands for
-// election when the connection ends and the leader's address refuses a new one.
-func (n *Node) watchLeader(ctx context.Context) {
-	addr, id := n.raft.LeaderWithID()
-	term := n.raft.CurrentTerm()
-	for ctx.Err() == nil {
-		conn, err := n.stream.Dial(addr, watchDial)
-		if err == nil {
-			held(ctx, conn)
-			conn, err = n.redial(ctx, addr)
-			if err == nil {
-				closeQuietly(conn)
-			}
-		}
-		if ctx.Err() == nil && errors.Is(err, syscall.ECONNREFUSED) {
-			n.stand(ctx, id, addr, term)
+// watchLeader watches one leader's process until ctx ends, or until this node stood for
+// election in its place.
+func (n *Node) watchLeader(ctx context.Context, id raft.ServerID, addr raft.ServerAddress) {
+	for {
+		if key, term, ended := n.hold(ctx, addr); ended && n.refuses(ctx, addr) && n.stand(ctx, id, addr, key, term) {
 			return
 		}
 		if !wait(ctx, watchBackoff) {
@@ -50,38 +41,56 @@ func (n *Node) watchLeader(ctx context.Context) {
 	}
 }
 
-func (n *Node) redial(ctx context.Context, addr raft.ServerAddress) (net.Conn, error) {
-	d := net.Dialer{Timeout: watchDial}
-	return d.DialContext(ctx, "tcp", string(addr))
-}
-
-// held blocks until the peer closes conn or ctx ends. Nothing is ever sent on it.
-func held(ctx context.Context, conn net.Conn) {
+// hold keeps a silent connection to the leader and returns when it has ended: with the
+// leader's key, and the term in which it led. ended is false when there never was one.
+func (n *Node) hold(ctx context.Context, addr raft.ServerAddress) (key string, term uint64, ended bool) {
+	conn, err := n.stream.dial(ctx, addr, watchDial)
+	if err != nil {
+		n.log.Debug("watch the leader", "address", string(addr), "error", err)
+		return "", 0, false
+	}
+	defer closeQuietly(conn)
+	term = n.raft.CurrentTerm()
 	stop := context.AfterFunc(ctx, func() { closeQuietly(conn) })
 	defer stop()
 	var b [1]byte
-	_, _ = conn.Read(b[:]) // whatever ends it: an end is all there is to learn
-	closeQuietly(conn)
+	_, _ = conn.Read(b[:]) // nothing is ever sent: an end is all there is to learn
+	return peerKey(conn), term, ctx.Err() == nil
 }
 
-// stand starts an election in this follower's turn, unless somebody was faster.
-func (n *Node) stand(ctx context.Context, id raft.ServerID, addr raft.ServerAddress, term uint64) {
+// refuses reports whether nobody listens at the leader's address any more.
+func (n *Node) refuses(ctx context.Context, addr raft.ServerAddress) bool {
+	d := net.Dialer{Timeout: watchDial}
+	conn, err := d.DialContext(ctx, "tcp", string(addr))
+	if err == nil {
+		closeQuietly(conn)
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
+}
+
+// stand starts an election in this follower's turn, unless somebody was faster or the leader
+// turns out to live; it reports whether it did. A leader that lives holds connections to its
+// followers, whatever became of its listener and of the way there.
+func (n *Node) stand(ctx context.Context, id raft.ServerID, addr raft.ServerAddress, key string, term uint64) bool {
+	if !n.stream.inbound.gone(ctx, key, watchGone) {
+		return false
+	}
 	rank := n.rank(id)
 	if rank < 0 || !wait(ctx, time.Duration(rank)*watchStagger) {
-		return
+		return false
 	}
 	_, leader := n.raft.LeaderWithID()
 	if leader != id || n.raft.CurrentTerm() != term || n.raft.State() != raft.Follower {
-		return
+		return false
 	}
-	if conn, err := n.redial(ctx, addr); err == nil {
-		closeQuietly(conn)
-		return
+	if rank > 0 && !n.refuses(ctx, addr) {
+		return false
 	}
 	n.log.Info("the leader's process is gone: standing for election", "leader", string(id), "term", term)
 	if err := n.trans.startElection(ctx, n.header()); err != nil {
 		n.log.Warn("start election", "error", err)
 	}
+	return true
 }
 
 // rank is this voter's place among the voters without the dead leader, by name; -1 when it

@@ -2,8 +2,6 @@ package cluster
 
 import (
 	"context"
-	"crypto/tls"
-	"fmt"
 	"net"
 	"sync"
 	"time"
@@ -11,120 +9,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
-
-const (
-	handshakeTimeout = 5 * time.Second
-	// maxHandshakes bounds the connections that have not proved their role yet.
-	maxHandshakes = 64
-)
-
-// stream carries Raft over mutual TLS. A connection reaches Raft only when its handshake
-// has proved the scheduler role, under a deadline and off the accept loop.
-type stream struct {
-	listener net.Listener
-	addr     net.Addr
-	client   *tls.Config
-	log      hclog.Logger
-	ready    chan net.Conn
-	slots    chan struct{}
-	ctx      context.Context //nolint:containedctx // the stream's own life: Close cancels it
-	cancel   context.CancelFunc
-	wg       sync.WaitGroup
-}
-
-func newStream(bind, advertise string, server, client *tls.Config, log hclog.Logger) (*stream, error) {
-	inner, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", bind)
-	if err != nil {
-		return nil, fmt.Errorf("listen for raft: %w", err)
-	}
-	addr, err := net.ResolveTCPAddr("tcp", advertise)
-	if err != nil {
-		return nil, fmt.Errorf("resolve raft address %q: %w", advertise, joinClose(err, inner))
-	}
-	s := &stream{
-		listener: inner, addr: addr, client: client, log: log,
-		ready: make(chan net.Conn), slots: make(chan struct{}, maxHandshakes),
-	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.wg.Go(func() { s.accept(server) })
-	return s, nil
-}
-
-func (s *stream) accept(server *tls.Config) {
-	for {
-		conn, err := s.listener.Accept()
-		if err != nil {
-			if s.ctx.Err() != nil {
-				return
-			}
-			s.log.Warn("accept raft connection", "error", err)
-			if !wait(s.ctx, 50*time.Millisecond) {
-				return
-			}
-			continue
-		}
-		select {
-		case s.slots <- struct{}{}:
-		case <-s.ctx.Done():
-			closeQuietly(conn)
-			return
-		}
-		s.wg.Go(func() {
-			defer func() { <-s.slots }()
-			s.handshake(tls.Server(conn, server))
-		})
-	}
-}
-
-func (s *stream) handshake(conn *tls.Conn) {
-	ctx, cancel := context.WithTimeout(s.ctx, handshakeTimeout)
-	defer cancel()
-	if err := conn.HandshakeContext(ctx); err != nil {
-		if s.ctx.Err() == nil {
-			s.log.Warn("raft connection refused", "remote", conn.RemoteAddr().String(), "error", err)
-		}
-		closeQuietly(conn)
-		return
-	}
-	select {
-	case s.ready <- conn:
-	case <-s.ctx.Done():
-		closeQuietly(conn)
-	}
-}
-
-// Accept returns the next connection of a proven scheduler.
-func (s *stream) Accept() (net.Conn, error) {
-	select {
-	case conn := <-s.ready:
-		return conn, nil
-	case <-s.ctx.Done():
-		return nil, net.ErrClosed
-	}
-}
-
-// Close ends the listener and every handshake under way.
-func (s *stream) Close() error {
-	s.cancel()
-	err := s.listener.Close()
-	s.wg.Wait()
-	return err
-}
-
-// Addr is what the other schedulers dial.
-func (s *stream) Addr() net.Addr { return s.addr }
-
-// Dial opens a connection to another scheduler and has it prove that it is one.
-func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: timeout}, Config: s.client}
-	ctx, cancel := context.WithTimeout(s.ctx, timeout)
-	defer cancel()
-	conn, err := d.DialContext(ctx, "tcp", string(address))
-	if err != nil {
-		return nil, fmt.Errorf("dial scheduler %s: %w", address, err)
-	}
-	return conn, nil
-}
 
 // transport is raft's network transport with two changes. Heartbeats take the ordinary
 // path: the fast path lets a deposed leader stamp entries with a term that is not its own
@@ -135,6 +19,9 @@ type transport struct {
 	rpc  chan raft.RPC
 	done chan struct{}
 	wg   sync.WaitGroup
+
+	closeOnce sync.Once
+	closeErr  error
 }
 
 func newTransport(s *stream, log hclog.Logger) *transport {
@@ -189,9 +76,13 @@ func (t *transport) startElection(ctx context.Context, header raft.RPCHeader) er
 	}
 }
 
-// Close ends the pump and the network transport.
+// Close ends the pump and the network transport. raft closes it too.
 func (t *transport) Close() error {
-	close(t.done)
-	t.wg.Wait()
-	return t.NetworkTransport.Close()
+	t.closeOnce.Do(func() {
+		close(t.done)
+		t.CloseStreams() // the pooled connections, which Close forgets
+		t.closeErr = t.NetworkTransport.Close()
+		t.wg.Wait()
+	})
+	return t.closeErr
 }

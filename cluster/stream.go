@@ -1,0 +1,140 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+)
+
+const (
+	handshakeTimeout = 5 * time.Second
+	// maxHandshakes bounds the connections that have not proved their role yet.
+	maxHandshakes = 64
+)
+
+// stream carries Raft over mutual TLS. A connection reaches Raft only when its handshake
+// has proved the scheduler role, under a deadline and off the accept loop.
+type stream struct {
+	listener net.Listener
+	addr     net.Addr
+	client   *tls.Config
+	log      hclog.Logger
+	ready    chan net.Conn
+	slots    chan struct{}
+	inbound  *inbound
+	ctx      context.Context //nolint:containedctx // the stream's own life: Close cancels it
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+}
+
+func newStream(bind, advertise string, server, client *tls.Config, log hclog.Logger) (*stream, error) {
+	inner, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", bind)
+	if err != nil {
+		return nil, fmt.Errorf("listen for raft: %w", err)
+	}
+	addr, err := net.ResolveTCPAddr("tcp", advertise)
+	if err != nil {
+		return nil, fmt.Errorf("resolve raft address %q: %w", advertise, joinClose(err, inner))
+	}
+	s := &stream{
+		listener: inner, addr: addr, client: client, log: log,
+		ready: make(chan net.Conn), slots: make(chan struct{}, maxHandshakes), inbound: newInbound(),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.wg.Go(func() { s.accept(server) })
+	return s, nil
+}
+
+func (s *stream) accept(server *tls.Config) {
+	for {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			if s.ctx.Err() != nil {
+				return
+			}
+			s.log.Warn("accept raft connection", "error", err)
+			if !wait(s.ctx, 50*time.Millisecond) {
+				return
+			}
+			continue
+		}
+		select {
+		case s.slots <- struct{}{}:
+		case <-s.ctx.Done():
+			closeQuietly(conn)
+			return
+		}
+		s.wg.Go(func() {
+			defer func() { <-s.slots }()
+			s.handshake(tls.Server(conn, server))
+		})
+	}
+}
+
+func (s *stream) handshake(conn *tls.Conn) {
+	ctx, cancel := context.WithTimeout(s.ctx, handshakeTimeout)
+	defer cancel()
+	if err := conn.HandshakeContext(ctx); err != nil {
+		if s.ctx.Err() == nil {
+			s.log.Warn("raft connection refused", "remote", conn.RemoteAddr().String(), "error", err)
+		}
+		closeQuietly(conn)
+		return
+	}
+	proven := s.inbound.add(conn)
+	select {
+	case s.ready <- proven:
+	case <-s.ctx.Done():
+		closeQuietly(proven)
+	}
+}
+
+// Accept returns the next connection of a proven scheduler.
+func (s *stream) Accept() (net.Conn, error) {
+	select {
+	case conn := <-s.ready:
+		return conn, nil
+	case <-s.ctx.Done():
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends the listener, every handshake under way and every connection that was accepted:
+// raft reads from those until somebody closes them.
+func (s *stream) Close() error {
+	s.cancel()
+	err := s.listener.Close()
+	s.wg.Wait()
+	s.inbound.close()
+	return err
+}
+
+// Addr is what the other schedulers dial.
+func (s *stream) Addr() net.Addr { return s.addr }
+
+// Dial opens a connection to another scheduler and has it prove that it is one.
+func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	return s.dial(s.ctx, address, timeout)
+}
+
+func (s *stream) dial(ctx context.Context, address raft.ServerAddress, timeout time.Duration) (*tls.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	d := tls.Dialer{NetDialer: &net.Dialer{}, Config: s.client}
+	conn, err := d.DialContext(ctx, "tcp", string(address))
+	if err != nil {
+		return nil, fmt.Errorf("dial scheduler %s: %w", address, err)
+	}
+	secure, ok := conn.(*tls.Conn)
+	if !ok { // crypto/tls promises that it is one
+		return nil, fmt.Errorf("dial scheduler %s: %w", address, joinClose(errors.ErrUnsupported, conn))
+	}
+	return secure, nil
+}
