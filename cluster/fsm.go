@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,18 +13,33 @@ import (
 	"github.com/grafos/grafos/fsm"
 )
 
-// machine puts compression round the state machine's snapshots and counts the bytes of the
-// log since the last one. raft calls it from one goroutine, Persist from another.
+// machine puts compression round the state machine's snapshots, counts the bytes of the log
+// since the last one, and knows how far it has come. raft calls it from one goroutine,
+// Persist from another.
 type machine struct {
 	*fsm.Machine
 	bytes atomic.Int64
+	done  progress
 }
 
-// Apply applies one committed entry.
+// Apply applies one committed entry. One that stopped the machine is not done.
 func (m *machine) Apply(l *raft.Log) any {
 	m.bytes.Add(int64(len(l.Data)))
-	return m.Machine.Apply(l)
+	out := m.Machine.Apply(l)
+	if _, failed := out.(error); failed {
+		m.done.halt()
+		return out
+	}
+	m.done.reach(l.Index)
+	return out
 }
+
+// StoreConfiguration is told of raft's own entries that change the members: there is nothing
+// to apply, but a read may wait for their index.
+func (m *machine) StoreConfiguration(index uint64, _ raft.Configuration) { m.done.reach(index) }
+
+// WaitIndex returns when every entry up to index is applied here, raft's own too.
+func (m *machine) WaitIndex(ctx context.Context, index uint64) error { return m.done.wait(ctx, index) }
 
 // Snapshot takes the state as it is; Persist writes it compressed.
 func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
@@ -31,8 +47,7 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take snapshot: %w", err)
 	}
-	m.bytes.Store(0)
-	return &compressed{s}, nil
+	return &compressed{s, m, m.bytes.Swap(0)}, nil
 }
 
 // Restore replaces the state by what a snapshot holds.
@@ -42,7 +57,12 @@ func (m *machine) Restore(r io.ReadCloser) error {
 	if err != nil {
 		return fmt.Errorf("open snapshot: %w", joinClose(err, r))
 	}
-	return m.Machine.Restore(&zreader{z, r})
+	if err := m.Machine.Restore(&zreader{z, r}); err != nil {
+		return err
+	}
+	m.bytes.Store(0)
+	m.done.reach(m.View().Index())
+	return nil
 }
 
 type zreader struct {
@@ -56,10 +76,24 @@ func (z *zreader) Close() error {
 	return z.under.Close()
 }
 
-type compressed struct{ raft.FSMSnapshot }
+// compressed is a snapshot on its way to a sink, and how much of the log it makes superfluous.
+type compressed struct {
+	raft.FSMSnapshot
+	machine *machine
+	bytes   int64
+}
 
-// Persist writes the snapshot through a compressor.
+// Persist writes the snapshot through a compressor. When it fails the log is as long as
+// before.
 func (c *compressed) Persist(sink raft.SnapshotSink) error {
+	if err := c.persist(sink); err != nil {
+		c.machine.bytes.Add(c.bytes)
+		return err
+	}
+	return nil
+}
+
+func (c *compressed) persist(sink raft.SnapshotSink) error {
 	z, err := zstd.NewWriter(sink, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1))
 	if err != nil {
 		return fmt.Errorf("open snapshot compressor: %w", errors.Join(err, sink.Cancel()))

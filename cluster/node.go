@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -36,6 +37,8 @@ type Node struct {
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	calls  tasks       // on behalf of callers
+	handed atomic.Bool // a stall is being answered by giving leadership away
 	// undo closes, in reverse, what Open opened.
 	undo []func() error
 
@@ -104,12 +107,13 @@ func (n *Node) open(ctx context.Context) error {
 		return fmt.Errorf("start raft: %w", err)
 	}
 	n.onClose(func() error { return n.raft.Shutdown().Error() })
-	n.verifier = newBatcher(n.verifyOnce)
+	// Calls end when their entries commit or leadership ends, so raft goes after them.
+	n.onClose(func() error { n.calls.close(); return nil })
+	n.verifier = newBatcher(func() (uint64, error) { return n.verifyOnce(ctx) }, n.calls.start)
 	n.peers = &peerClients{open: map[string]*client.Peer{}, make: func(url string) (*client.Peer, error) {
 		return client.NewPeer(client.Config{URLs: []string{url}, TLS: c.PeerTLS, Timeout: 10 * time.Second, Log: c.Log.Named("peer")})
 	}}
 	n.onClose(n.peers.close)
-	n.onClose(func() error { n.verifier.wg.Wait(); return nil })
 
 	n.gossip, err = gossip.Open(ctx, gossip.Config{
 		Node: c.Node, ClusterID: c.ClusterID, Bind: c.GossipBind, Advertise: c.GossipAdvertise,
@@ -165,14 +169,16 @@ func (n *Node) stalled(d time.Duration) {
 		n.Fail(fmt.Errorf("the disk of %s has not finished a write for %s", n.cfg.Dir, d))
 		return
 	}
-	if d >= stallGiveAway && n.leadership.open() {
-		n.log.Error("the disk stalls: leadership is given away", "since", d)
-		go func() { // the transfer waits for the very write that stalls
-			if err := n.GiveAway(); err != nil {
-				n.log.Warn("leadership not handed over", "error", err)
-			}
-		}()
+	if d < stallGiveAway || !n.leadership.open() || !n.handed.CompareAndSwap(false, true) {
+		return
 	}
+	n.log.Error("the disk stalls: leadership is given away", "since", d)
+	n.calls.start(func() { // the transfer waits for the very write that stalls
+		defer n.handed.Store(false)
+		if err := n.GiveAway(); err != nil {
+			n.log.Warn("leadership not handed over", "error", err)
+		}
+	})
 }
 
 func (n *Node) onClose(f func() error) { n.undo = append(n.undo, f) }
@@ -227,12 +233,17 @@ func (n *Node) GiveAway() error {
 
 // Close hands leadership away, stops everything and waits for it.
 func (n *Node) Close() error {
-	n.closeOnce.Do(func() {
-		if n.raft != nil && n.cfg.Expect > 1 {
-			if err := n.GiveAway(); err != nil {
-				n.log.Warn("leadership not handed over", "error", err)
-			}
+	if n.raft != nil && n.cfg.Expect > 1 {
+		if err := n.GiveAway(); err != nil {
+			n.log.Warn("leadership not handed over", "error", err)
 		}
+	}
+	return n.stop()
+}
+
+// stop is Close without the hand-over.
+func (n *Node) stop() error {
+	n.closeOnce.Do(func() {
 		n.cancel()
 		n.wg.Wait()
 		var errs []error

@@ -15,6 +15,8 @@ import (
 // enqueueTimeout bounds how long an entry may wait for raft's main loop.
 const enqueueTimeout = 5 * time.Second
 
+const barrierTimeout = 10 * time.Second
+
 // Propose puts an entry into the log and returns its results when it is applied here. It
 // refuses with no_leader when the entry was surely not taken, and with outcome_unknown when
 // leadership moved before its fate was known.
@@ -23,8 +25,14 @@ func (n *Node) Propose(ctx context.Context, e fsm.Entry) ([]fsm.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := n.raft.Apply(b, enqueueTimeout)
-	if err := await(ctx, f); err != nil {
+	if ctx.Err() != nil {
+		return nil, api.Refuse(api.NoLeader, "the entry was not proposed: %v", ctx.Err())
+	}
+	var f raft.ApplyFuture
+	if err := n.await(ctx, func() raft.Future {
+		f = n.raft.Apply(b, enqueueTimeout)
+		return f
+	}); err != nil {
 		return nil, proposeError(err)
 	}
 	results, ok := f.Response().([]fsm.Result)
@@ -34,11 +42,13 @@ func (n *Node) Propose(ctx context.Context, e fsm.Entry) ([]fsm.Result, error) {
 	return results, nil
 }
 
-// await waits for a future without outliving ctx: a future resolves only when its entry
-// commits or leadership ends.
-func await(ctx context.Context, f raft.Future) error {
+// await calls raft and waits for its answer without outliving ctx: a future resolves only
+// when its entry commits or leadership ends. Close waits for the calls that were left behind.
+func (n *Node) await(ctx context.Context, call func() raft.Future) error {
 	done := make(chan error, 1)
-	go func() { done <- f.Error() }()
+	if !n.calls.start(func() { done <- call().Error() }) {
+		return raft.ErrRaftShutdown
+	}
 	select {
 	case err := <-done:
 		return err
@@ -58,7 +68,7 @@ func proposeError(err error) *api.Error {
 
 // Barrier returns when everything that was committed before it is applied here.
 func (n *Node) Barrier(ctx context.Context) error {
-	if err := await(ctx, n.raft.Barrier(10*time.Second)); err != nil {
+	if err := n.await(ctx, func() raft.Future { return n.raft.Barrier(barrierTimeout) }); err != nil {
 		return fmt.Errorf("barrier: %w", err)
 	}
 	return nil
@@ -66,7 +76,7 @@ func (n *Node) Barrier(ctx context.Context) error {
 
 // Verify returns nil when a quorum just confirmed that this node leads.
 func (n *Node) Verify(ctx context.Context) error {
-	if err := await(ctx, n.raft.VerifyLeader()); err != nil {
+	if err := n.await(ctx, n.raft.VerifyLeader); err != nil {
 		return fmt.Errorf("verify leadership: %w", err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ func (n *Node) Read(ctx context.Context) (*fsm.View, error) {
 	hold, cancel := context.WithTimeout(ctx, HoldTime)
 	defer cancel()
 	for {
+		changed := n.leadership.wait()
 		index, err := n.verifier.do(hold)
 		if err == nil {
 			if err := n.machine.WaitIndex(hold, index); err != nil {
@@ -27,7 +29,7 @@ func (n *Node) Read(ctx context.Context) (*fsm.View, error) {
 			}
 			return n.machine.View(), nil
 		}
-		if !waitAny(hold, n.leadership.wait(), 50*time.Millisecond) {
+		if !waitAny(hold, changed, 50*time.Millisecond) {
 			return nil, n.noLeader()
 		}
 	}
@@ -40,15 +42,19 @@ func (n *Node) ReadIndex(ctx context.Context) (*api.ReadIndex, error) {
 	}
 	// The commit index comes first: the confirmation then covers it. An open gate means that
 	// an entry of this term is committed, without which the index could be an old leader's.
-	index, term := n.raft.CommitIndex(), n.raft.CurrentTerm()
+	term, index := n.raft.CurrentTerm(), n.raft.CommitIndex()
 	if err := n.Verify(ctx); err != nil {
 		return nil, api.Refuse(api.NoLeader, "scheduler %s does not lead: %v", n.cfg.Node, err)
+	}
+	if now := n.raft.CurrentTerm(); now != term { // lost between, and won again
+		return nil, api.Refuse(api.NoLeader, "scheduler %s led term %d, now it is %d", n.cfg.Node, term, now)
 	}
 	return &api.ReadIndex{Index: index, Term: term}, nil
 }
 
-func (n *Node) verifyOnce() (uint64, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), verifyTimeout)
+// verifyOnce asks whoever leads for an index at which a verified read may be served.
+func (n *Node) verifyOnce(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
 	url, self, err := n.Locate(ctx)
 	if err != nil {
@@ -96,14 +102,19 @@ func (n *Node) Others() []api.NodeID {
 
 // peerClients keeps one client per address: connections are kept alive between calls.
 type peerClients struct {
-	mu   sync.Mutex
 	make func(url string) (*client.Peer, error)
-	open map[string]*client.Peer
+
+	mu     sync.Mutex
+	open   map[string]*client.Peer // guarded by mu
+	closed bool                    // guarded by mu
 }
 
 func (p *peerClients) get(url string) (*client.Peer, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.closed {
+		return nil, api.Refuse(api.NoLeader, "this scheduler stops")
+	}
 	if c, ok := p.open[url]; ok {
 		return c, nil
 	}
@@ -118,22 +129,23 @@ func (p *peerClients) get(url string) (*client.Peer, error) {
 func (p *peerClients) close() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.closed = true
+	var errs []error
 	for _, c := range p.open {
-		if err := c.Close(); err != nil {
-			return err
-		}
+		errs = append(errs, c.Close())
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // batcher lets callers share a round of work: whoever comes while a round runs takes part
 // in the next one, which begins after it came.
 type batcher struct {
-	work func() (uint64, error)
+	work  func() (uint64, error)
+	start func(func()) bool // begins a goroutine, false when none may begin any more
+
 	mu   sync.Mutex
-	next *round
-	busy bool
-	wg   sync.WaitGroup
+	next *round // guarded by mu: whom the next round is for
+	busy bool   // guarded by mu: a goroutine runs rounds
 }
 
 type round struct {
@@ -142,26 +154,40 @@ type round struct {
 	err   error
 }
 
-func newBatcher(work func() (uint64, error)) *batcher { return &batcher{work: work} }
+func newBatcher(work func() (uint64, error), start func(func()) bool) *batcher {
+	return &batcher{work: work, start: start}
+}
 
 func (b *batcher) do(ctx context.Context) (uint64, error) {
-	b.mu.Lock()
-	r := b.next
-	if r == nil {
-		r = &round{done: make(chan struct{})}
-		b.next = r
-		if !b.busy {
-			b.busy = true
-			b.wg.Go(b.run)
-		}
+	r, err := b.join()
+	if err != nil {
+		return 0, err
 	}
-	b.mu.Unlock()
 	select {
 	case <-r.done:
 		return r.index, r.err
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
+}
+
+// join returns the round that begins next.
+func (b *batcher) join() (*round, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.next != nil {
+		return b.next, nil
+	}
+	r := &round{done: make(chan struct{})}
+	b.next = r
+	if !b.busy {
+		if !b.start(b.run) {
+			b.next = nil
+			return nil, api.Refuse(api.NoLeader, "this scheduler stops")
+		}
+		b.busy = true
+	}
+	return r, nil
 }
 
 func (b *batcher) run() {
