@@ -1,0 +1,280 @@
+package cluster
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker/pki"
+	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/fsm"
+)
+
+// rig is a cluster on loopback: real logs, real TLS, and of the API only what one scheduler
+// asks another for a verified read.
+type rig struct {
+	t        *testing.T
+	material *pki.Material
+	seats    []*seat
+	change   func(*Config) // of every node that is opened
+}
+
+// seat is where a node lives: what stays the same when it is opened again.
+type seat struct {
+	rig                  *rig
+	dir, raft, talk, api string
+	name                 api.NodeID
+	cert                 tls.Certificate
+	node                 *Node
+	machine              *fsm.Machine
+	http                 *http.Server
+	cancel               context.CancelFunc
+	led                  chan struct{} // closed when the role has ended
+}
+
+func newRig(t *testing.T, n int, change func(*Config)) *rig {
+	t.Helper()
+	material, err := pki.InitMaterial(filepath.Join(t.TempDir(), "material"), pki.InitOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, material: material, change: change}
+	for i := range n {
+		name := fmt.Sprintf("s%d", i+1)
+		r.seats = append(r.seats, &seat{
+			rig: r, name: api.NodeID(name), dir: t.TempDir(), raft: freePort(t), talk: freePort(t), api: freePort(t),
+			cert: r.issue(pki.Identity{Role: api.RoleScheduler, Name: name}),
+		})
+	}
+	for _, s := range r.seats {
+		s.open()
+	}
+	t.Cleanup(func() {
+		for _, s := range r.seats {
+			s.close()
+		}
+	})
+	return r
+}
+
+// freePort returns an address of loopback that nobody listened on a moment ago.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeQuietly(l)
+	return l.Addr().String()
+}
+
+func (r *rig) issue(id pki.Identity) tls.Certificate {
+	r.t.Helper()
+	id.ClusterID = r.material.ClusterID
+	cred, err := r.material.Issue(pki.CertRequest{Identity: id, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	cert, err := cred.TLS()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return cert
+}
+
+func (r *rig) serverTLS(cert tls.Certificate) *tls.Config {
+	return pki.ServerTLS(pki.ServerOptions{
+		Cert: func() (*tls.Certificate, error) { return &cert, nil }, Roots: r.material.Pool(), ClusterID: r.material.ClusterID,
+		Clients: tls.RequireAndVerifyClientCert, Roles: []api.Role{api.RoleScheduler}, Log: hclog.NewNullLogger(),
+	})
+}
+
+func (r *rig) clientTLS(cert tls.Certificate) *tls.Config {
+	return pki.ClientTLS(pki.ClientOptions{
+		Cert: func() (*tls.Certificate, error) { return &cert, nil }, Roots: r.material.Pool(), ClusterID: r.material.ClusterID,
+		Server: api.RoleScheduler,
+	})
+}
+
+func (s *seat) config() Config {
+	var join []string
+	for _, other := range s.rig.seats {
+		join = append(join, other.talk)
+	}
+	s.machine = fsm.New(fsm.Options{Log: hclog.NewNullLogger()})
+	c := Config{
+		Node: s.name, ClusterID: s.rig.material.ClusterID, Dir: s.dir, RaftBind: s.raft, RaftAdvertise: s.raft,
+		URL: "https://" + s.api, Expect: len(s.rig.seats), Version: "test",
+		ServerTLS: s.rig.serverTLS(s.cert), RaftTLS: s.rig.clientTLS(s.cert), PeerTLS: s.rig.clientTLS(s.cert), Machine: s.machine,
+		GossipBind: s.talk, GossipAdvertise: s.talk, GossipKey: s.rig.material.GossipKey, Join: join,
+		Sightings: gossip.NewTable(s.name, time.Now), GossipInterval: 100 * time.Millisecond,
+		Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond, Lease: 250 * time.Millisecond,
+		Log: hclog.NewNullLogger(),
+	}
+	if s.rig.change != nil {
+		s.rig.change(&c)
+	}
+	return c
+}
+
+func (s *seat) open() {
+	s.rig.t.Helper()
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /peer/v1/read-index", func(w http.ResponseWriter, r *http.Request) {
+		index, err := s.node.ReadIndex(r.Context())
+		if err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_ = json.NewEncoder(w).Encode(api.Problem(err))
+			return
+		}
+		_ = json.NewEncoder(w).Encode(index)
+	})
+	l, err := tls.Listen("tcp", s.api, s.rig.serverTLS(s.cert))
+	if err != nil {
+		s.rig.t.Fatal(err)
+	}
+	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Second, ErrorLog: hclog.NewNullLogger().StandardLogger(nil)}
+	server := s.http
+	go func() { _ = server.Serve(l) }()
+	node, err := Open(s.rig.t.Context(), s.config())
+	if err != nil {
+		s.rig.t.Fatalf("open %s: %v", s.name, err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.node, s.cancel, s.led = node, cancel, make(chan struct{})
+	led := s.led
+	go func() {
+		defer close(led)
+		node.Lead(ctx, func(ctx context.Context) { s.lead(ctx, node) })
+	}()
+}
+
+// lead is a leader that does nothing but open the gate.
+func (s *seat) lead(ctx context.Context, node *Node) {
+	if err := node.Barrier(ctx); err != nil {
+		return
+	}
+	if _, err := node.Propose(ctx, fsm.Entry{Commands: []fsm.Command{fsm.InitCluster{ClusterID: s.rig.material.ClusterID}}}); err != nil {
+		return
+	}
+	node.SetGate(true)
+	<-ctx.Done()
+	node.SetGate(false)
+}
+
+func (s *seat) end(stop func(*Node) error) {
+	if s.node == nil {
+		return
+	}
+	s.rig.t.Helper()
+	s.cancel()
+	<-s.led
+	if err := stop(s.node); err != nil {
+		s.rig.t.Errorf("close %s: %v", s.name, err)
+	}
+	closeQuietly(s.http)
+	s.node = nil
+}
+
+func (s *seat) close() { s.end((*Node).Close) }
+
+// kill ends a node without a word to the others.
+func (s *seat) kill() { s.end((*Node).stop) }
+
+// leader waits until a node leads and its gate is open, and returns its seat.
+func (r *rig) leader() *seat {
+	r.t.Helper()
+	var found *seat
+	eventually(r.t, "a leader", func() bool {
+		for _, s := range r.seats {
+			if s.node != nil && s.node.Leads() {
+				found = s
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+func (r *rig) others(not *seat) []*seat {
+	return slices.DeleteFunc(slices.Clone(r.seats), func(s *seat) bool { return s == not })
+}
+
+// write commits a tenant through whoever leads.
+func (r *rig) write(tenant string) {
+	r.t.Helper()
+	cmd := fsm.CreateTenant{Actor: "operator/root", Tenant: api.TenantID(tenant), Quota: api.NoQuota()}
+	eventually(r.t, "a write of "+tenant, func() bool {
+		res, err := r.leader().node.Propose(r.t.Context(), fsm.Entry{Wall: 1, Commands: []fsm.Command{cmd}})
+		return err == nil && (res[0].Problem == nil || res[0].Problem.Kind == api.Conflict)
+	})
+}
+
+func tenants(v *fsm.View) string {
+	var names []string
+	for _, t := range v.Tenants() {
+		names = append(names, string(t.ID))
+	}
+	return strings.Join(names, " ")
+}
+
+// wantRead reads on every node that lives.
+func (r *rig) wantRead(want string) {
+	r.t.Helper()
+	for _, s := range r.seats {
+		if s.node == nil {
+			continue
+		}
+		v, err := s.node.Read(r.t.Context())
+		if err != nil {
+			r.t.Fatalf("read on %s: %v", s.name, err)
+		}
+		if got := tenants(v); got != want {
+			r.t.Errorf("%s reads %q, want %q", s.name, got, want)
+		}
+	}
+}
+
+// eventually waits until cond holds.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	end := time.NewTimer(20 * time.Second)
+	defer end.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-end.C:
+			t.Fatalf("never: %s", what)
+		}
+	}
+}
+
+func kindOf(err error) api.Kind { return api.KindOf(err) }
+
+// logs are raft entries made by hand.
+func command(t *testing.T, index uint64, cmds ...fsm.Command) *raft.Log {
+	t.Helper()
+	b, err := fsm.EncodeEntry(fsm.Entry{Tick: api.Tick(index), Wall: 1, Commands: cmds})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &raft.Log{Index: index, Term: 1, Type: raft.LogCommand, Data: b}
+}
+
+var errSink = errors.New("the disk is full")
