@@ -93,19 +93,7 @@ func disturb(t *testing.T, c *harness.Cluster, cell, signal string) {
 	if err := c.Signal(ctx, cell, signal); err != nil {
 		t.Fatal(err)
 	}
-	for {
-		s, err := c.Status(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		i := slices.IndexFunc(s.Cells, func(n harness.Cell) bool { return n.Name == cell })
-		if !s.Cells[i].Ready {
-			break
-		}
-		if err := harness.Pause(ctx, 50*time.Millisecond); err != nil {
-			t.Fatalf("cell %s is still ready after SIG%s", cell, signal)
-		}
-	}
+	waitUnready(t, c, cell)
 	if signal == "STOP" {
 		if err := c.Signal(ctx, cell, "CONT"); err != nil {
 			t.Fatal(err)
@@ -114,5 +102,25 @@ func disturb(t *testing.T, c *harness.Cluster, cell, signal string) {
 	}
 	if err := c.Restart(ctx, cell); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// waitUnready waits until the schedulers no longer hold a cell for ready.
+func waitUnready(t *testing.T, c *harness.Cluster, cell string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for {
+		s, err := c.Status(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(s.Cells, func(n harness.Cell) bool { return n.Name == cell })
+		if !s.Cells[i].Ready {
+			return
+		}
+		if err := harness.Pause(ctx, 50*time.Millisecond); err != nil {
+			t.Fatalf("cell %s is still ready", cell)
+		}
 	}
 }

@@ -158,7 +158,7 @@ func (c *Control) UseLogin(ctx context.Context, l pki.LoginClaims) error {
 	res, err := c.cfg.Decider.Submit(ctx, fsm.UseToken{
 		Actor: string(l.Role) + "/" + l.Name, JTI: l.ID, Purpose: "login", Uses: 1, Expires: l.ExpiresAt.Unix(),
 	})
-	if err == nil && res.Replayed {
+	if api.KindOf(err) == api.BootstrapTokenUsed || err == nil && res.Replayed {
 		return api.Refuse(api.Forbidden, "the login link was used already").WithHint("make a new one: grafos dev status")
 	}
 	return err

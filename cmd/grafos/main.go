@@ -23,11 +23,12 @@ func main() {
 const agentName = "grafos-cell-agent"
 
 func run(args []string) int {
+	// A worker runs other people's code: nothing else of grafOS starts in its process.
+	if len(args) > 1 && args[1] == "tasklet-worker" {
+		return tasklet.Worker(context.Background(), args[2:])
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if len(args) > 1 && args[1] == "tasklet-worker" {
-		return tasklet.Worker(ctx, args[2:])
-	}
 	root := cli.Root(cli.Options{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Version: version, Connect: connect,
 	})

@@ -88,6 +88,7 @@ type envAnswer struct {
 	CA     string `json:"GRAFOS_CA"`
 	Cert   string `json:"GRAFOS_CERT"`
 	Key    string `json:"GRAFOS_KEY"`
+	Tenant string `json:"GRAFOS_TENANT"`
 }
 
 func devEnv() *cobra.Command {
@@ -101,9 +102,9 @@ func devEnv() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			a := envAnswer{Fabric: strings.Join(d.urls(), ","), CA: d.path(d.state.CA), Cert: d.path(d.state.Cert), Key: d.path(d.state.Key)}
+			a := envAnswer{Fabric: strings.Join(d.urls(), ","), CA: d.path(d.state.CA), Cert: d.path(d.state.Cert), Key: d.path(d.state.Key), Tenant: d.state.Tenant}
 			return ui.From(cmd.Context()).Print(a, func(p *ui.Page) {
-				for _, kv := range [][2]string{{"FABRIC", a.Fabric}, {"CA", a.CA}, {"CERT", a.Cert}, {"KEY", a.Key}} {
+				for _, kv := range [][2]string{{"FABRIC", a.Fabric}, {"CA", a.CA}, {"CERT", a.Cert}, {"KEY", a.Key}, {"TENANT", a.Tenant}} {
 					p.Text(fmt.Sprintf("export GRAFOS_%s='%s'", kv[0], strings.ReplaceAll(kv[1], "'", `'\''`)))
 				}
 			})
