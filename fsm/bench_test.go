@@ -15,8 +15,11 @@ import (
 // benchGroup is how many commands a busy leader puts into one entry.
 const benchGroup = 64
 
+// benchCells is over how many cells they spread.
+const benchCells = 50
+
 // benchMachine returns a machine with big cells, and a function that applies one entry.
-func benchMachine(b *testing.B, cells int) func(cs ...Command) []Result {
+func benchMachine(b *testing.B) func(cs ...Command) []Result {
 	b.Helper()
 	m := New(Options{Log: hclog.NewNullLogger()})
 	index, tick := uint64(0), api.Tick(0)
@@ -36,7 +39,7 @@ func benchMachine(b *testing.B, cells int) func(cs ...Command) []Result {
 	apply(InitCluster{ClusterID: "g", Providers: []api.Provider{{ID: "aws", Enabled: true}}},
 		CreateTenant{Tenant: "acme", Quota: api.NoQuota()})
 	big := api.Resources{CPU: api.MaxAmount, Mem: api.MaxAmount}
-	for i := range cells {
+	for i := range benchCells {
 		c := api.CellID(fmt.Sprintf("aws-%d", i))
 		apply(register("aws", c, "agent-1"),
 			ReportCell{Cell: c, Epoch: 1, Inventory: &api.InventoryReport{Capacity: big}},
@@ -45,10 +48,10 @@ func benchMachine(b *testing.B, cells int) func(cs ...Command) []Result {
 	return apply
 }
 
-func benchGrant(n, cells int) GrantLeases {
+func benchGrant(n int) GrantLeases {
 	h := uint32(n) * 2654435761 // ids in no order, as random ones are
 	c := grantRun(api.RunID(fmt.Sprintf("r-%08x-%d", h, n)), 0)
-	c.Cell = api.CellID(fmt.Sprintf("aws-%d", n%cells))
+	c.Cell = api.CellID(fmt.Sprintf("aws-%d", n%benchCells))
 	c.Idem = Idem{Scope: "acme", Key: fmt.Sprintf("k-%08x-%d", h, n), Hash: "0011223344556677"}
 	return c
 }
@@ -84,18 +87,18 @@ func cpuTime(b *testing.B) time.Duration {
 
 // BenchmarkApplyLife measures the whole life of such a run: granted, bound, result, torn down.
 func BenchmarkApplyLife(b *testing.B) {
-	apply := benchMachine(b, 50)
+	apply := benchMachine(b)
 	b.ReportAllocs()
 	for i := 0; i < b.N; i += benchGroup {
 		var grants, bounds, ends []Command
 		for j := range benchGroup {
-			grants = append(grants, benchGrant(i+j, 50))
+			grants = append(grants, benchGrant(i+j))
 		}
 		for j, res := range apply(grants...) {
 			if res.Problem != nil {
 				b.Fatal(res.Problem)
 			}
-			cell := grants[j].(GrantLeases).Cell
+			cell := benchGrant(i + j).Cell
 			epoch := uint64(2*(i+j) + 1)
 			bound, end := ReportCell{Cell: cell, Epoch: 1}, ReportCell{Cell: cell, Epoch: 1}
 			for n, id := range res.Leases {
@@ -135,7 +138,7 @@ func benchLoaded(b *testing.B) (entry func(i int) *raft.Log, apply func(*raft.Lo
 	}
 	apply(encode(InitCluster{ClusterID: "g", Providers: []api.Provider{{ID: "aws", Enabled: true}}},
 		CreateTenant{Tenant: "acme", Quota: api.NoQuota()}))
-	for i := range 50 {
+	for i := range benchCells {
 		c := api.CellID(fmt.Sprintf("aws-%d", i))
 		apply(encode(register("aws", c, "agent-1"),
 			ReportCell{Cell: c, Epoch: 1, Inventory: &api.InventoryReport{Capacity: api.Resources{CPU: api.MaxAmount, Mem: api.MaxAmount}}},
@@ -144,14 +147,14 @@ func benchLoaded(b *testing.B) (entry func(i int) *raft.Log, apply func(*raft.Lo
 	entry = func(i int) *raft.Log {
 		var cs []Command
 		for j := range benchGroup {
-			cs = append(cs, benchGrant(i+j+1<<24, 50))
+			cs = append(cs, benchGrant(i+j+1<<24))
 		}
 		return encode(cs...)
 	}
 	for i := range 10_000 / benchGroup {
 		var cs []Command
 		for j := range benchGroup {
-			cs = append(cs, benchGrant(i*benchGroup+j, 50))
+			cs = append(cs, benchGrant(i*benchGroup+j))
 		}
 		apply(encode(cs...))
 	}
@@ -162,7 +165,7 @@ func benchLoaded(b *testing.B) (entry func(i int) *raft.Log, apply func(*raft.Lo
 func BenchmarkEncodeEntry(b *testing.B) {
 	var cs []Command
 	for j := range benchGroup {
-		cs = append(cs, benchGrant(j, 50))
+		cs = append(cs, benchGrant(j))
 	}
 	b.ReportAllocs()
 	for i := 0; i < b.N; i += benchGroup {

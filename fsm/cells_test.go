@@ -165,7 +165,7 @@ func TestRevokeCellNow(t *testing.T) {
 	r.pass(time.Minute + api.HoldDown(time.Minute))
 	r.due()
 	r.wantState("r1-cpu", api.LeaseFailedClosed, ReasonCellRevoked)
-	r.wantRun("r1", api.RunRevoked, true)
+	r.wantRun(api.RunRevoked, true)
 }
 
 func TestReportCell(t *testing.T) {
@@ -176,11 +176,18 @@ func TestReportCell(t *testing.T) {
 	r.refused(api.InvalidArgument, ReportCell{Cell: "aws-1", Epoch: 1, Inventory: &api.InventoryReport{Capacity: api.Resources{CPU: -1}}})
 	r.refused(api.TooLarge, ReportCell{Cell: "aws-1", Epoch: 1, Inventory: &api.InventoryReport{Inventory: api.Inventory{GPUs: make([]api.GPU, maxGPUs+1)}}})
 	r.must(grant(cpu("l1", 1)))
+	r.ready("aws", "aws-2")
 	l := r.lease("l1")
+	elsewhere := ReportCell{Cell: "aws-2", Epoch: 1, Ended: []api.EndedReport{{LeaseID: "l1", Epoch: l.Epoch, State: api.LeaseTornDown}}}
+	if res := r.must(elsewhere); res.Changed || len(res.Refused) != 1 || res.Refused[0].Kind != api.NotFound {
+		t.Errorf("a cell ended another's lease: %+v", res)
+	}
 	rep := ReportCell{
 		Cell: "aws-1", Epoch: 1,
 		Bound: []api.BoundReport{
-			{LeaseID: "l9", Epoch: 1, Generation: 1}, {LeaseID: "l1", Epoch: 99, Generation: 1}, {LeaseID: "l1", Epoch: l.Epoch, Generation: 2},
+			{LeaseID: "l9", Epoch: 1, Generation: 1},
+			{LeaseID: "l1", Epoch: 99, Generation: 1},
+			{LeaseID: "l1", Epoch: l.Epoch, Generation: 2},
 			{LeaseID: "l1", Epoch: l.Epoch, Generation: 1, Coordinate: "https://c"},
 		},
 		Ended: []api.EndedReport{{LeaseID: "l1", Epoch: l.Epoch, State: api.LeaseExpired}, {LeaseID: "l1", Epoch: 99, State: api.LeaseTornDown}},
@@ -214,7 +221,7 @@ func TestTokenIsRefused(t *testing.T) {
 	r := newRig(t).cluster()
 	r.must(grant(cpu("l1", 1)))
 	const canary = "v4.public.canary"
-	p := r.refused(api.InvalidArgument, ReportCell{Cell: "aws-1", Epoch: 1, Bound: []api.BoundReport{
+	p := r.refusal(api.InvalidArgument, ReportCell{Cell: "aws-1", Epoch: 1, Bound: []api.BoundReport{
 		{LeaseID: "l1", Epoch: r.lease("l1").Epoch, Generation: 1}, {LeaseID: "l1", Token: canary},
 	}})
 	if strings.Contains(p.Error(), canary) || r.lease("l1").BoundGeneration != 0 {

@@ -55,7 +55,7 @@ func checkCondition(c *api.Condition) *api.Error {
 }
 
 // adopt replaces a condition and reports whether that changed it.
-func adopt(old *api.Condition, seen *api.Condition) bool {
+func adopt(old, seen *api.Condition) bool {
 	if seen == nil || *seen == *old {
 		return false
 	}

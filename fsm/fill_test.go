@@ -17,34 +17,34 @@ func kindName(k Kind) string { return reflect.TypeOf(k.make()).Elem().Name() }
 // fill sets every field of v to something that is not its zero value, the same every time.
 func fill(v reflect.Value, n *int) {
 	*n++
-	switch v.Kind() {
-	case reflect.Pointer:
+	switch k := v.Kind(); {
+	case k == reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
 		fill(v.Elem(), n)
-	case reflect.Struct:
+	case k == reflect.Struct:
 		if v.Type() == reflect.TypeFor[time.Time]() {
 			v.Set(reflect.ValueOf(time.UnixMilli(startWall + int64(*n)).UTC()))
 			return
 		}
-		for i := range v.NumField() {
-			fill(v.Field(i), n)
+		for _, f := range v.Fields() {
+			fill(f, n)
 		}
-	case reflect.Slice:
+	case k == reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
 		fill(v.Index(0), n)
-	case reflect.Map:
+	case k == reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
 		v.SetMapIndex(reflect.ValueOf("zone"), reflect.ValueOf("z"))
-	case reflect.String:
+	case k == reflect.String:
 		v.SetString(fmt.Sprintf("s%d", *n))
-	case reflect.Bool:
+	case k == reflect.Bool:
 		v.SetBool(true)
-	case reflect.Int, reflect.Int64:
+	case v.CanInt():
 		v.SetInt(int64(*n))
-	case reflect.Uint64, reflect.Uint16:
+	case v.CanUint():
 		v.SetUint(uint64(*n))
 	default:
-		panic("no filler for " + v.Kind().String())
+		panic("no filler for " + k.String())
 	}
 }
 

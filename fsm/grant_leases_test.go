@@ -92,8 +92,8 @@ func TestGrantLeasesRefusals(t *testing.T) {
 			r.must(grant(mem("held", 1)))
 			cmd := grant(cpu("new", 100))
 			c.change(&cmd)
-			p := r.refused(c.kind, cmd)
-			if c.kind == api.QuotaExceeded && (p.Shortage == nil || p.Shortage.Limit == 0 || p.Shortage.Asked == 0) {
+			p := r.refusal(c.kind, cmd)
+			if c.kind == api.QuotaExceeded && (p.Shortage == nil || p.Limit == 0 || p.Asked == 0) {
 				t.Errorf("quota_exceeded without evidence: %+v", p)
 			}
 			if _, ok := r.m.View().Lease("a"); ok {
@@ -176,19 +176,19 @@ func TestRunIsPlacedAgain(t *testing.T) {
 	r := newRig(t).cluster()
 	r.ready("aws", "aws-2")
 	r.must(grantRun("r1", 1))
-	run := r.run("r1")
+	run := r.run1()
 	if run.State != api.RunPlaced || run.Attempt != 1 || run.CellID != "aws-1" || run.Profile != api.ProfileWASI || len(run.LeaseIDs) != 2 {
 		t.Errorf("run %+v", run)
 	}
 	r.bound("r1-cpu", "r1-mem")
 	r.ended(api.LeaseTornDown, "agent_restarted", "r1-cpu")
-	r.wantRun("r1", api.RunPlaced, false)
+	r.wantRun(api.RunPlaced, false)
 	r.wantState("r1-mem", api.LeaseForcedTeardown, "agent_restarted")
 	if lost := r.m.View().LostRuns(10); len(lost) != 0 {
 		t.Errorf("lost before the cell has stopped: %v", lost)
 	}
 	r.ended(api.LeaseTornDown, "agent_restarted", "r1-mem")
-	r.wantRun("r1", api.RunAdmitted, false)
+	r.wantRun(api.RunAdmitted, false)
 	if lost := r.m.View().LostRuns(10); len(lost) != 1 || lost[0].CellID != "" || lost[0].Attempt != 1 {
 		t.Errorf("lost %+v", lost)
 	}
@@ -202,7 +202,7 @@ func TestRunIsPlacedAgain(t *testing.T) {
 	r.ready("gcp", "gcp-1")
 	r.refused(api.Conflict, other)
 	r.must(c)
-	run = r.run("r1")
+	run = r.run1()
 	if run.State != api.RunPlaced || run.Attempt != 2 || run.CellID != "aws-2" || run.Module != module {
 		t.Errorf("run %+v", run)
 	}
@@ -217,5 +217,5 @@ func TestRunIsPlacedAgain(t *testing.T) {
 		{LeaseID: "r1-mem-2", Epoch: r.lease("r1-mem-2").Epoch, State: api.LeaseTornDown},
 	}
 	r.must(rep)
-	r.wantRun("r1", api.RunLost, true)
+	r.wantRun(api.RunLost, true)
 }

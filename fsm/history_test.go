@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -21,17 +20,14 @@ func TestHistories(t *testing.T) {
 	}
 	for _, path := range files {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			f, err := os.Open(path)
+			b, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer f.Close()
 			h := history{rig: newRig(t), t: t}
-			lines := bufio.NewScanner(f)
-			for lines.Scan() {
-				h.line(lines.Text())
+			for line := range strings.Lines(string(b) + "\n") {
+				h.line(strings.TrimRight(line, "\n"))
 			}
-			h.line("")
 			golden(t, filepath.Join("histories", filepath.Base(path)), strings.TrimRight(h.out.String(), "\n")+"\n")
 		})
 	}
@@ -42,7 +38,6 @@ type history struct {
 	t       *testing.T
 	out     strings.Builder
 	pending []Command
-	passed  bool
 }
 
 func (h *history) line(s string) {
@@ -61,7 +56,6 @@ func (h *history) line(s string) {
 			h.t.Fatal(err)
 		}
 		h.pass(d)
-		h.passed = true
 	case name == "due":
 		fmt.Fprintln(&h.out, s)
 		h.pending = append(h.pending, AdvanceLeases{Leases: h.m.View().DueLeases(h.m.View().Now(), 100)})

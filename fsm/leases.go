@@ -53,11 +53,12 @@ func newLeaseTable() leaseTable {
 
 // copy returns a copy that stays as it is. It marks its source: only the goroutine that
 // applies may call it.
-func (t leaseTable) copy() leaseTable {
-	t.byID, t.onCell, t.changed = t.byID.Copy(), t.onCell.Copy(), t.changed.Copy()
-	t.tenant, t.run, t.due, t.ended = t.tenant.Copy(), t.run.Copy(), t.due.Copy(), t.ended.Copy()
-	t.cells, t.tenants = t.cells.Copy(), t.tenants.Copy()
-	return t
+func (t *leaseTable) copy() leaseTable {
+	c := *t
+	c.byID, c.onCell, c.changed = t.byID.Copy(), t.onCell.Copy(), t.changed.Copy()
+	c.tenant, c.run, c.due, c.ended = t.tenant.Copy(), t.run.Copy(), t.due.Copy(), t.ended.Copy()
+	c.cells, c.tenants = t.cells.Copy(), t.tenants.Copy()
+	return c
 }
 
 // due returns the earliest cluster time at which AdvanceLeases would do something with l.

@@ -116,11 +116,10 @@ func (s *State) warn(l api.Lease, graceMs int64, reason, actor, comment string) 
 }
 
 // expire ends the use of a lease whose time is over; its cell has stopped or is stopping.
-func (s *State) expire(l api.Lease, actor string) api.Lease {
+func (s *State) expire(l api.Lease, actor string) {
 	l = s.turn(l, api.LeaseExpired, ReasonExpired)
 	s.audit(auditLeaseExpired, actor, leaseSubject(l), s.leaseFact(l))
 	s.haltRun(l, actor)
-	return l
 }
 
 // end makes a lease terminal: its cell said so, or must have stopped by itself.

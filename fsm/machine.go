@@ -8,8 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/grafos/grafos/api"
 )
 
@@ -20,10 +18,15 @@ const MaxStep = api.Tick(5 * time.Second)
 // keepFingerprints is how many of the newest fingerprints are held to compare.
 const keepFingerprints = 256
 
+// Logger is what the machine needs of an hclog.Logger: it logs when it must stop, and nothing else.
+type Logger interface {
+	Error(msg string, args ...any)
+}
+
 // Options are what a Machine needs from its node. The callbacks are called by the goroutine
 // that applies, in order, with no lock held.
 type Options struct {
-	Log hclog.Logger
+	Log Logger
 	// Audit takes the audit records of each entry, in order; nil takes none. It is called
 	// again for entries that are replayed after a restart: the sink knows what it has. When it
 	// fails the node must stop.

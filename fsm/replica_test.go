@@ -22,7 +22,7 @@ type pair struct {
 	n    int // makes ids
 }
 
-func (p *pair) commit(t *rapid.T, cs ...Command) []Result {
+func (p *pair) commit(t *rapid.T, cs ...Command) {
 	t.Helper()
 	res := p.do(cs...)
 	twin := p.twin.apply(p.log[len(p.log)-1])
@@ -33,7 +33,6 @@ func (p *pair) commit(t *rapid.T, cs ...Command) []Result {
 	if a.Fingerprint() != b.Fingerprint() || a.AuditHead() != b.AuditHead() {
 		t.Fatalf("entry %d: fingerprints %s %s, audit heads %v %v", p.index, a.Fingerprint(), b.Fingerprint(), a.AuditHead(), b.AuditHead())
 	}
-	return res
 }
 
 // restart makes the twin again from the bytes of its snapshot.

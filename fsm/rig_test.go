@@ -121,7 +121,13 @@ func (r *rig) must(c Command) Result {
 }
 
 // refused applies one command that is refused with kind, and changes nothing.
-func (r *rig) refused(kind api.Kind, c Command) *api.Error {
+func (r *rig) refused(kind api.Kind, c Command) {
+	r.t.Helper()
+	_ = r.refusal(kind, c)
+}
+
+// refusal is refused, with the refusal.
+func (r *rig) refusal(kind api.Kind, c Command) *api.Error {
 	r.t.Helper()
 	before := r.m.View()
 	audits := len(r.audit)
@@ -154,11 +160,12 @@ func (r *rig) lease(id api.LeaseID) api.Lease {
 	return l
 }
 
-func (r *rig) run(id api.RunID) api.Run {
+// run1 returns the run r1.
+func (r *rig) run1() api.Run {
 	r.t.Helper()
-	run, ok := r.m.View().Run(id)
+	run, ok := r.m.View().Run("r1")
 	if !ok {
-		r.t.Fatalf("run %s does not exist", id)
+		r.t.Fatalf("run r1 does not exist")
 	}
 	return run
 }
@@ -170,10 +177,10 @@ func (r *rig) wantState(id api.LeaseID, want api.LeaseState, reason string) {
 	}
 }
 
-func (r *rig) wantRun(id api.RunID, want api.RunState, finalised bool) {
+func (r *rig) wantRun(want api.RunState, finalised bool) {
 	r.t.Helper()
-	if run := r.run(id); run.State != want || run.Finalised != finalised {
-		r.t.Errorf("run %s is %s, finalised %v, want %s, %v", id, run.State, run.Finalised, want, finalised)
+	if run := r.run1(); run.State != want || run.Finalised != finalised {
+		r.t.Errorf("run r1 is %s, finalised %v, want %s, %v", run.State, run.Finalised, want, finalised)
 	}
 }
 
@@ -202,15 +209,9 @@ func (r *rig) cluster() *rig {
 }
 
 // ready registers a cell and makes it ready.
-func (r *rig) ready(p api.ProviderID, c api.CellID) uint64 {
+func (r *rig) ready(p api.ProviderID, c api.CellID) {
 	r.t.Helper()
 	epoch := r.must(register(p, c, "agent-1")).CellEpoch
-	r.health(p, c, epoch)
-	return epoch
-}
-
-func (r *rig) health(p api.ProviderID, c api.CellID, epoch uint64) {
-	r.t.Helper()
 	r.must(ReportCell{Cell: c, Epoch: epoch, Inventory: &api.InventoryReport{Capacity: capacity, Inventory: api.Inventory{TotalCPU: 4, Zone: "z1"}}})
 	r.must(ChangeHealth{Changes: []HealthChange{{Cell: c, Epoch: epoch, Healthy: yes, Outbound: yes}}})
 	cell, _ := r.m.View().Cell(c)

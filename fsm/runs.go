@@ -31,11 +31,12 @@ func newRunTable() runTable {
 	}
 }
 
-func (t runTable) copy() runTable {
-	t.byID, t.onCell, t.changed = t.byID.Copy(), t.onCell.Copy(), t.changed.Copy()
-	t.tenant, t.waiting, t.ended = t.tenant.Copy(), t.waiting.Copy(), t.ended.Copy()
-	t.digests = t.digests.Copy()
-	return t
+func (t *runTable) copy() runTable {
+	c := *t
+	c.byID, c.onCell, c.changed = t.byID.Copy(), t.onCell.Copy(), t.changed.Copy()
+	c.tenant, c.waiting, c.ended = t.tenant.Copy(), t.waiting.Copy(), t.ended.Copy()
+	c.digests = t.digests.Copy()
+	return c
 }
 
 // set stores r in place of old, where there is one, and keeps the indexes.

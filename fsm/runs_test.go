@@ -26,15 +26,15 @@ func TestRunLife(t *testing.T) {
 	r.must(grantRun("r1", 0))
 	r.bound("r1-cpu", "r1-mem")
 	r.runReport(api.RunReport{RunID: "r1", Attempt: 1, State: api.RunRunning})
-	r.wantRun("r1", api.RunRunning, false)
+	r.wantRun(api.RunRunning, false)
 	done := api.RunReport{
 		RunID: "r1", Attempt: 1, State: api.RunSucceeded, FuelUsed: 7, DurationMs: 9,
 		Artifacts: []api.Artifact{{Name: api.ArtifactResponse, Digest: module, Size: 3}},
 	}
 	r.runReport(done, "r1-cpu", "r1-mem")
-	r.wantRun("r1", api.RunSucceeded, true)
+	r.wantRun(api.RunSucceeded, true)
 	r.wantState("r1-cpu", api.LeaseTornDown, ReasonReleased)
-	run := r.run("r1")
+	run := r.run1()
 	if run.FuelUsed != 7 || run.DurationMs != 9 || len(run.Artifacts) != 1 || run.StartedAt.IsZero() || run.FinishedAt.IsZero() {
 		t.Errorf("run %+v", run)
 	}
@@ -118,8 +118,8 @@ func TestRunVerdicts(t *testing.T) {
 			r := newRig(t).cluster()
 			r.must(grantRun("r1", c.retries))
 			c.do(r)
-			r.wantRun("r1", c.want, c.want.Terminal())
-			if run := r.run("r1"); run.Failure.Kind != c.kind || c.kind != "" && run.Failure.Message == "" {
+			r.wantRun(c.want, c.want.Terminal())
+			if run := r.run1(); run.Failure.Kind != c.kind || c.kind != "" && run.Failure.Message == "" {
 				t.Errorf("failure %+v, want kind %q", run.Failure, c.kind)
 			}
 		})
@@ -151,7 +151,7 @@ func TestRunReportRefusals(t *testing.T) {
 			if len(res.Refused) != 1 || res.Refused[0].Kind != c.kind || res.Refused[0].RunID != c.rep.RunID {
 				t.Errorf("refused %+v, want %s", res.Refused, c.kind)
 			}
-			r.wantRun("r1", api.RunRunning, false)
+			r.wantRun(api.RunRunning, false)
 		})
 	}
 }
@@ -167,5 +167,5 @@ func TestEndRunRefusals(t *testing.T) {
 	if res := r.must(EndRun{Run: "r1", State: api.RunRevoked}); res.Changed {
 		t.Error("a result was changed")
 	}
-	r.wantRun("r1", api.RunExpired, false)
+	r.wantRun(api.RunExpired, false)
 }

@@ -34,7 +34,7 @@ func newBlobTable() blobTable {
 	}
 }
 
-func (t blobTable) copy() blobTable {
+func (t *blobTable) copy() blobTable {
 	return blobTable{byKey: t.byKey.Copy(), age: t.age.Copy(), digests: t.digests.Copy()}
 }
 
@@ -78,7 +78,7 @@ func newKeyTable() keyTable {
 	return keyTable{byKey: newRecords[string, IdemRecord](), age: newIndex[ageKey]()}
 }
 
-func (t keyTable) copy() keyTable { return keyTable{byKey: t.byKey.Copy(), age: t.age.Copy()} }
+func (t *keyTable) copy() keyTable { return keyTable{byKey: t.byKey.Copy(), age: t.age.Copy()} }
 
 func (t *keyTable) set(r IdemRecord) {
 	t.byKey.Set(r.key(), r)
@@ -113,7 +113,7 @@ func newTokenTable() tokenTable {
 	return tokenTable{byID: newRecords[string, TokenRecord](), age: newIndex[ageKey]()}
 }
 
-func (t tokenTable) copy() tokenTable { return tokenTable{byID: t.byID.Copy(), age: t.age.Copy()} }
+func (t *tokenTable) copy() tokenTable { return tokenTable{byID: t.byID.Copy(), age: t.age.Copy()} }
 
 func (t *tokenTable) set(r TokenRecord) {
 	t.byID.Set(r.JTI, r)
