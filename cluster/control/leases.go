@@ -93,14 +93,30 @@ func (c *Control) granted(ctx context.Context, res fsm.Result) (*api.GrantSet, e
 			}
 			return nil, err
 		}
-		t, err := c.token(ctx, l)
+		g, err := c.withToken(ctx, l)
 		if err != nil {
 			return nil, err
 		}
 		set.CellID = l.CellID
-		set.Leases = append(set.Leases, api.Grant{Lease: l, Token: t})
+		set.Leases = append(set.Leases, g)
 	}
 	return set, nil
+}
+
+// withToken adds the token to a bound lease. One that has ended meanwhile, as a short one
+// can before its grant is asked for again, is answered as it is: it was granted.
+func (c *Control) withToken(ctx context.Context, l api.Lease) (api.Grant, error) {
+	if !l.State.Usable() {
+		return api.Grant{Lease: l}, nil
+	}
+	t, err := c.token(ctx, l)
+	if err == nil {
+		return api.Grant{Lease: l, Token: t}, nil
+	}
+	if now, ok := c.cfg.Machine.View().Lease(l.ID); ok && !now.State.Usable() {
+		return api.Grant{Lease: now}, nil
+	}
+	return api.Grant{}, err
 }
 
 func (c *Control) undo(ctx context.Context, ids []api.LeaseID) {
