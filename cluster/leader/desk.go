@@ -25,22 +25,24 @@ type usage struct {
 	leases int64
 }
 
-func (t *term) newDesk(v *fsm.View) *desk {
+// newDesk reads what is in flight before the state: what is committed between the two is
+// then in the state, and is not counted twice.
+func (t *term) newDesk() *desk {
+	inFlight := t.booked.list()
 	d := &desk{
-		t: t, view: v,
+		t: t, view: t.cfg.Machine.View(),
 		cells: map[api.CellID]api.Resources{}, counts: map[api.CellID]int{},
 		tenant: map[api.TenantID]usage{}, views: map[api.ProviderID]*placement.View{},
 	}
-	t.booked.each(func(b booking) {
-		// What the state has by now counts there.
-		if _, committed := v.Lease(b.first); !committed {
+	for _, b := range inFlight {
+		if _, committed := d.view.Lease(b.first); !committed && !b.refused.Load() {
 			d.take(b)
 		}
-	})
+	}
 	return d
 }
 
-func (d *desk) take(b booking) {
+func (d *desk) take(b *booking) {
 	d.cells[b.cell] = d.cells[b.cell].Add(b.res)
 	d.counts[b.cell] += b.leases
 	u := d.tenant[b.tenant]
@@ -56,13 +58,16 @@ func (d *desk) decide(j *job) bool {
 	if j.grant == nil {
 		return true
 	}
+	// In flight is asked first: what ends between the two questions is then seen.
+	if d.t.booked.await(j) {
+		return false
+	}
 	if a, answered := d.seen(j.grant.Idem); answered {
 		j.answer <- a
 		return false
 	}
-	if _, ok := d.view.Tenant(j.grant.Tenant); !ok {
-		j.refuse(api.Refuse(api.NotFound, "tenant %q does not exist", j.grant.Tenant).
-			WithHint("make it: grafos admin create-tenant %s", j.grant.Tenant))
+	if e := d.unknown(j.grant.Tenant); e != nil {
+		j.refuse(e)
 		return false
 	}
 	r := d.holding(d.request(j.grant))
@@ -78,12 +83,13 @@ func (d *desk) decide(j *job) bool {
 	return true
 }
 
-// seen answers a request whose idempotency key has its outcome already.
+// seen answers a request whose idempotency key has its outcome already: by the newest state,
+// so that nothing falls between a decision in flight and one that is committed.
 func (d *desk) seen(i fsm.Idem) (answer, bool) {
 	if i.Key == "" {
 		return answer{}, false
 	}
-	rec, ok := d.view.IdemKey(i.Scope, i.Key)
+	rec, ok := d.t.cfg.Machine.View().IdemKey(i.Scope, i.Key)
 	if !ok {
 		return answer{}, false
 	}
@@ -104,8 +110,19 @@ func (d *desk) request(g *fsm.GrantLeases) placement.Request {
 	}
 }
 
+// unknown refuses a tenant that does not exist.
+func (d *desk) unknown(t api.TenantID) *api.Error {
+	if _, ok := d.view.Tenant(t); ok {
+		return nil
+	}
+	return api.Refuse(api.NotFound, "tenant %q does not exist", t).WithHint("make it: grafos admin create-tenant %s", t)
+}
+
 // choose asks placement for a decision with its whole explanation.
 func (d *desk) choose(r placement.Request) api.Plan {
+	if e := d.unknown(r.Tenant); e != nil {
+		return api.Plan{Decision: api.DecisionRefuse, Refusal: e}
+	}
 	return placement.Choose(*d.provider(r.Provider), d.holding(r))
 }
 
@@ -114,9 +131,6 @@ func (d *desk) holding(r placement.Request) placement.Request {
 	held := d.view.TenantUsage(r.Tenant)
 	more := d.tenant[r.Tenant]
 	r.Quota, r.Used, r.InUse = held.Quota, held.Used.Add(more.res), held.Leases+more.leases
-	if _, ok := d.view.Tenant(r.Tenant); !ok {
-		r.Quota = api.NoQuota()
-	}
 	return r
 }
 
@@ -135,7 +149,7 @@ func (d *desk) provider(id api.ProviderID) *placement.View {
 			Revoking: rec.Revoking, Revoked: rec.Revoked, Capacity: rec.Capacity,
 			Free:   rec.Capacity.Sub(d.view.Used(rec.ID)).Sub(d.cells[rec.ID]),
 			Leases: d.view.LeaseCount(rec.ID) + d.counts[rec.ID],
-			Zone:   rec.Inventory.Zone, Rack: rec.Inventory.Rack,
+			Fenced: d.view.Fenced(rec.ID), Zone: rec.Inventory.Zone, Rack: rec.Inventory.Rack,
 			HasStamp: seen && sight.StampAge < stampAge,
 		})
 	}
@@ -164,7 +178,7 @@ func (d *desk) place(j *job, cell api.CellID, res api.Resources) {
 		g.Run = &run
 	}
 	j.cmd = g
-	b := booking{first: g.Items[0].ID, cell: cell, tenant: g.Tenant, res: res, leases: len(g.Items)}
+	b := &booking{first: g.Items[0].ID, cell: cell, tenant: g.Tenant, res: res, leases: len(g.Items), idem: g.Idem}
 	d.t.booked.add(j, b)
 	d.take(b)
 	v := d.provider(g.Provider)

@@ -20,7 +20,7 @@ const (
 
 // submit commits a command of the leader's own and reports whether it changed anything.
 func (t *term) submit(ctx context.Context, what string, cmd fsm.Command) bool {
-	res, err := t.do(ctx, &job{cmd: cmd})
+	res, err := t.duty(ctx, &job{cmd: cmd})
 	if err != nil {
 		if ctx.Err() == nil {
 			t.log.Warn(what, "error", err)
@@ -65,35 +65,44 @@ func (t *term) keepTime(ctx context.Context) {
 	}
 }
 
+// barAgain is when a cell that could not be barred is tried again.
+const barAgain = time.Second
+
 // finishRevocations bars the identity of a cell that is being revoked once nothing of it
 // is left.
 func (t *term) finishRevocations(ctx context.Context) {
 	m := t.cfg.Machine
 	for ctx.Err() == nil {
 		cells, leases := m.Changed(fsm.TopicCells), m.Changed(fsm.TopicLeases)
-		v, revoking := m.View(), false
+		revoking, pause := false, idle
+		v := m.View()
 		for _, c := range v.Cells("") {
 			if !c.Revoking || c.Revoked {
 				continue
 			}
 			revoking = true
-			if v.LeaseCount(c.ID) == 0 {
-				t.submit(ctx, "bar cell", fsm.BarCell{Provider: c.Provider, Cell: c.ID})
+			if v.LeaseCount(c.ID) == 0 && !t.submit(ctx, "bar cell", fsm.BarCell{Provider: c.Provider, Cell: c.ID}) {
+				pause = barAgain
 			}
 		}
 		if !revoking {
 			leases = nil // no lease matters until a revocation begins
 		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-cells:
 		case <-leases:
+		case <-timer.C:
 		case <-ctx.Done():
 		}
+		timer.Stop()
 	}
 }
 
 const (
+	// retryAtOnce bounds the runs of one look, retryAmong those that it chooses from.
 	retryAtOnce = 16
+	retryAmong  = 4096
 	retryPause  = time.Second
 )
 
@@ -101,14 +110,22 @@ const (
 // offers a run only when the lost cell must have stopped.
 func (t *term) retryRuns(ctx context.Context) {
 	m := t.cfg.Machine
+	next := 0 // where the next look begins: those that fit nowhere do not keep the others waiting
 	for ctx.Err() == nil {
 		changed := m.Changed(fsm.TopicRuns)
 		pause := idle
-		for _, r := range m.View().LostRuns(retryAtOnce) {
-			if _, err := t.do(ctx, &job{grant: again(r)}); err != nil {
-				t.log.Info("run not placed again yet", "run_id", string(r.ID), "error", err)
+		lost := m.View().LostRuns(retryAmong)
+		n := min(len(lost), retryAtOnce)
+		for i := range n {
+			r := lost[(next+i)%len(lost)]
+			if _, err := t.duty(ctx, &job{grant: again(r)}); err != nil && ctx.Err() == nil {
+				t.log.Debug("run not placed again yet", "run_id", string(r.ID), "error", err)
 				pause = retryPause
 			}
+		}
+		next += n
+		if len(lost) > n {
+			pause = retryPause
 		}
 		sleep(ctx, changed, pause)
 	}

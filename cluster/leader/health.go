@@ -62,7 +62,7 @@ func (t *term) confirm(ctx context.Context) error {
 func loses(changes []fsm.HealthChange) bool {
 	for _, c := range changes {
 		for _, is := range []*api.Condition{c.Healthy, c.Outbound} {
-			if is != nil && !is.Met && is.Code != "warming_up" {
+			if is != nil && !is.Met && is.Code != warmingCode {
 				return true
 			}
 		}
@@ -70,14 +70,46 @@ func loses(changes []fsm.HealthChange) bool {
 	return false
 }
 
+// look is one cell at one moment.
+type look struct {
+	rec api.CellRecord
+	is  verdict
+	// fresh says that it fell silent within about a heartbeat: with those that did too it
+	// fell silent at once.
+	fresh bool
+}
+
 // verdicts judges every cell and returns what differs from the committed state.
 func (t *term) verdicts() []fsm.HealthChange {
-	v, now := t.cfg.Machine.View(), time.Now()
-	known := make(map[cellEpoch]time.Time, len(t.health.since))
+	now := time.Now()
+	looks := t.look(now)
+	mass := massSilence(looks)
 	var changes []fsm.HealthChange
-	silent, total := map[api.ProviderID]int{}, map[api.ProviderID]int{}
-	providers := map[api.CellID]api.ProviderID{}
-	for _, rec := range v.Cells("") {
+	alarm := map[api.ProviderID]int{}
+	for _, l := range looks {
+		if l.fresh && mass[l.rec.Provider] {
+			l.is.healthy.Code = massSilenceCode
+		}
+		c, changed := change(l.rec, l.is, now)
+		if !changed {
+			continue
+		}
+		if c.Healthy != nil && c.Healthy.Code == massSilenceCode {
+			alarm[l.rec.Provider]++
+		}
+		changes = append(changes, c)
+	}
+	for p, n := range alarm {
+		t.log.Error("mass silence: most cells of a provider fell silent at once", "provider", string(p), "cells", n)
+	}
+	return changes
+}
+
+// look judges every cell.
+func (t *term) look(now time.Time) []look {
+	known := make(map[cellEpoch]time.Time, len(t.health.since))
+	var looks []look
+	for _, rec := range t.cfg.Machine.View().Cells("") {
 		key := cellEpoch{rec.ID, rec.Epoch}
 		since, ok := t.health.since[key]
 		if !ok {
@@ -85,39 +117,37 @@ func (t *term) verdicts() []fsm.HealthChange {
 		}
 		known[key] = since
 		sight, seen := t.cfg.Sightings.Best(rec.ID, rec.Epoch)
-		is := judge(facts{
+		f := facts{
 			rec: rec, sight: sight, seen: seen, silent: now.Sub(since),
 			limit: t.cfg.Limit, warmup: t.cfg.Warmup, wall: now,
+		}
+		is := judge(f)
+		looks = append(looks, look{
+			rec: rec, is: is,
+			fresh: is.healthy.Code == overdueCode && f.age() <= t.cfg.Limit+2*t.cfg.Heartbeat,
 		})
-		providers[rec.ID] = rec.Provider
-		if rec.Healthy.Met {
-			total[rec.Provider]++
-			if is.healthy.Code == "heartbeat_overdue" {
-				silent[rec.Provider]++
-			}
-		}
-		if c, changed := change(rec, is, now); changed {
-			changes = append(changes, c)
-		}
 	}
 	t.health.since = known
-	t.suspect(changes, providers, silent, total)
-	return changes
+	return looks
 }
 
-// suspect marks the cells of a provider that fell silent all at once: the fault is more
+// massSilence names the providers most of whose cells fell silent at once: the fault is more
 // likely here or between than in all of them. They get no admissions either way.
-func (t *term) suspect(changes []fsm.HealthChange, providers map[api.CellID]api.ProviderID, silent, total map[api.ProviderID]int) {
-	for _, c := range changes {
-		p := providers[c.Cell]
-		if c.Healthy == nil || c.Healthy.Code != "heartbeat_overdue" {
-			continue
+func massSilence(looks []look) map[api.ProviderID]bool {
+	silent, total := map[api.ProviderID]int{}, map[api.ProviderID]int{}
+	for _, l := range looks {
+		if l.fresh {
+			silent[l.rec.Provider]++
 		}
-		if silent[p] >= massCells && silent[p]*100 > total[p]*massShare {
-			c.Healthy.Code = "mass_silence"
-			t.log.Error("mass silence: most cells of a provider fell silent at once", "provider", string(p), "silent", silent[p], "healthy", total[p])
+		if l.fresh || l.rec.Healthy.Met {
+			total[l.rec.Provider]++
 		}
 	}
+	mass := map[api.ProviderID]bool{}
+	for p, n := range silent {
+		mass[p] = n >= massCells && n*100 > total[p]*massShare
+	}
+	return mass
 }
 
 // change returns the transitions of one cell, stamped with the time for display.
@@ -130,7 +160,7 @@ func change(rec api.CellRecord, is verdict, now time.Time) (fsm.HealthChange, bo
 }
 
 func transition(was, is api.Condition, now time.Time) *api.Condition {
-	if !differs(was, is) || was.Code == "mass_silence" && is.Code == "heartbeat_overdue" {
+	if !differs(was, is) || was.Code == massSilenceCode && is.Code == overdueCode {
 		return nil
 	}
 	is.Since = now.UTC()

@@ -24,6 +24,21 @@ type facts struct {
 // verdict is what the leader holds for true of a cell. Codes are stable, messages are not.
 type verdict struct{ identity, healthy, outbound api.Condition }
 
+// The codes that the leader itself asks for.
+const (
+	overdueCode     = "heartbeat_overdue"
+	warmingCode     = "warming_up"
+	massSilenceCode = "mass_silence"
+)
+
+// age is for how long nobody heard the cell.
+func (f facts) age() time.Duration {
+	if f.seen {
+		return f.sight.Age
+	}
+	return f.silent
+}
+
 // judge is the whole rule of readiness that a leader observes.
 func judge(f facts) verdict {
 	return verdict{identity: judgeIdentity(f), healthy: judgeHealth(f), outbound: judgeSession(f)}
@@ -52,16 +67,12 @@ func judgeHealth(f facts) api.Condition {
 	if f.rec.Revoked {
 		return unmet("identity_revoked", "the identity is revoked, for ever")
 	}
-	age := f.silent
-	if f.seen {
-		age = f.sight.Age
-	}
-	was := f.rec.Healthy
+	age, was := f.age(), f.rec.Healthy
 	switch {
 	case age > f.limit && !f.seen && was.Code == "":
-		return unmet("heartbeat_overdue", "no heartbeat for %s, limit %s", round(age), round(f.limit))
+		return unmet(overdueCode, "no heartbeat for %s, limit %s", round(age), round(f.limit))
 	case age > f.limit:
-		return unmet("heartbeat_overdue", "last heartbeat %s ago, limit %s", round(age), round(f.limit))
+		return unmet(overdueCode, "last heartbeat %s ago, limit %s", round(age), round(f.limit))
 	case !f.seen:
 		return was // a new leader has not heard anything yet: what was true stays true for one limit
 	case f.sight.Stuck != "":
@@ -69,7 +80,7 @@ func judgeHealth(f facts) api.Condition {
 	case was.Met:
 		return met() // the warm-up is for cells that come, not for cells whose scheduler went
 	case f.sight.Steady < f.warmup:
-		return unmet("warming_up", "%s of %s of steady heartbeats", round(f.sight.Steady), round(f.warmup))
+		return unmet(warmingCode, "%s of %s of steady heartbeats", round(f.sight.Steady), round(f.warmup))
 	}
 	return met()
 }
@@ -84,10 +95,10 @@ func judgeSession(f facts) api.Condition {
 		}
 		return f.rec.Outbound
 	}
-	if f.sight.Session || f.sight.SessionAge > 0 && f.sight.SessionAge <= f.limit {
+	if f.sight.Session || f.sight.SessionAge <= f.limit {
 		return met()
 	}
-	if f.sight.SessionAge == 0 {
+	if f.sight.SessionAge == gossip.Never {
 		return unmet("no_session", "no scheduler has seen a session of it yet")
 	}
 	return unmet("session_lost", "last session ended %s ago, limit %s", round(f.sight.SessionAge), round(f.limit))

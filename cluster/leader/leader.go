@@ -65,29 +65,44 @@ type term struct {
 	base    api.Tick  // cluster time at the barrier
 	began   time.Time // and when that was, on the monotonic clock
 	queue   chan *job
-	done    <-chan struct{}
 	wg      sync.WaitGroup
-	booked  bookings
-	refused refusals
+	booked  *bookings
+	refused *refusals
 	health  memory
+
+	mu    sync.RWMutex
+	ended bool // guarded by mu: nobody reads the queue any more
 }
 
-// queueLen bounds the commands that wait for a place in an entry.
-const queueLen = 4096
+const (
+	// queueLen bounds the commands that wait for a place in an entry.
+	queueLen = 4096
+	// startAgain is the pause before a leader that could not start, and could not give
+	// leadership away either, tries again.
+	startAgain = time.Second
+)
 
 // Run leads until ctx ends. When a step of the start fails, leadership is given away: a
 // leader that cannot rebuild its memory must not be one.
 func (l *Leader) Run(ctx context.Context) {
-	t, err := l.start(ctx)
-	if err != nil {
-		if ctx.Err() == nil {
-			l.cfg.Log.Error("start leading", "error", err)
-			if err := l.cfg.Node.GiveAway(); err != nil {
-				l.cfg.Log.Error("give leadership away", "error", err)
-			}
+	for ctx.Err() == nil {
+		t, err := l.start(ctx)
+		if err == nil {
+			l.lead(ctx, t)
+			return
 		}
-		return
+		if ctx.Err() != nil {
+			return
+		}
+		l.cfg.Log.Error("start leading", "error", err)
+		if err := l.cfg.Node.GiveAway(); err != nil {
+			l.cfg.Log.Error("give leadership away", "error", err)
+		}
+		sleep(ctx, nil, startAgain)
 	}
+}
+
+func (l *Leader) lead(ctx context.Context, t *term) {
 	l.cfg.Log.Info("leading", "index", l.cfg.Machine.View().Index())
 	l.term.Store(t)
 	l.cfg.Node.SetGate(true)
@@ -95,16 +110,18 @@ func (l *Leader) Run(ctx context.Context) {
 	l.cfg.Node.SetGate(false)
 	l.term.Store(nil)
 	t.wg.Wait()
-	t.fail()
+	t.close()
 	l.cfg.Log.Info("leading ended")
 }
 
+// start rebuilds what a leader keeps in memory behind a barrier, begins the term in the log,
+// and then its duties.
 func (l *Leader) start(ctx context.Context) (*term, error) {
 	if err := l.cfg.Node.Barrier(ctx); err != nil {
 		return nil, err
 	}
 	t := &term{
-		cfg: l.cfg, log: l.cfg.Log, done: ctx.Done(),
+		cfg: l.cfg, log: l.cfg.Log,
 		base: l.cfg.Machine.View().Now(), began: time.Now(),
 		queue: make(chan *job, queueLen), booked: newBookings(), refused: newRefusals(), health: newMemory(),
 	}
@@ -116,12 +133,9 @@ func (l *Leader) start(ctx context.Context) (*term, error) {
 	if len(results) > 0 && results[0].Problem != nil {
 		return nil, fmt.Errorf("begin the term: %w", results[0].Problem)
 	}
-	t.wg.Go(func() { t.plan(ctx) })
-	t.wg.Go(func() { t.expire(ctx) })
-	t.wg.Go(func() { t.keepTime(ctx) })
-	t.wg.Go(func() { t.watchCells(ctx) })
-	t.wg.Go(func() { t.finishRevocations(ctx) })
-	t.wg.Go(func() { t.retryRuns(ctx) })
+	for _, duty := range []func(context.Context){t.plan, t.expire, t.keepTime, t.watchCells, t.finishRevocations, t.retryRuns} {
+		t.wg.Go(func() { duty(ctx) })
+	}
 	return t, nil
 }
 
@@ -133,8 +147,11 @@ func (t *term) entry(cmds ...fsm.Command) fsm.Entry {
 	return fsm.Entry{Tick: t.now(), Wall: time.Now().UnixMilli(), Commands: cmds}
 }
 
-// fail answers what is still queued when the term has ended.
-func (t *term) fail() {
+// close lets nothing into the queue any more and answers what is in it: its planner is gone.
+func (t *term) close() {
+	t.mu.Lock()
+	t.ended = true
+	t.mu.Unlock()
 	for {
 		select {
 		case j := <-t.queue:
@@ -168,35 +185,53 @@ func (l *Leader) do(ctx context.Context, j *job) (fsm.Result, error) {
 	return t.do(ctx, j)
 }
 
+// do queues j and waits for its answer. Every job in the queue gets one, at the latest when
+// the term ends.
 func (t *term) do(ctx context.Context, j *job) (fsm.Result, error) {
+	j.ctx, j.answer = ctx, make(chan answer, 1)
+	if e := t.enqueue(j); e != nil {
+		return fsm.Result{}, e
+	}
+	return j.wait(ctx)
+}
+
+func (t *term) enqueue(j *job) *api.Error {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	if t.ended {
+		return errNotLeading()
+	}
+	select {
+	case t.queue <- j:
+		return nil
+	default:
+		return overloaded()
+	}
+}
+
+// duty is do for the leader's own work, which waits for a place in the queue: no load may
+// keep a lease from its end. The term does not end while one of its duties runs.
+func (t *term) duty(ctx context.Context, j *job) (fsm.Result, error) {
 	j.ctx, j.answer = ctx, make(chan answer, 1)
 	select {
 	case t.queue <- j:
-	default:
-		e := api.Refuse(api.Overloaded, "the leader has %d commands waiting", queueLen)
-		e.RetryAfterMs = 200
-		return fsm.Result{}, e
+		return j.wait(ctx)
+	case <-ctx.Done():
+		return fsm.Result{}, errNotLeading()
 	}
+}
+
+func (j *job) wait(ctx context.Context) (fsm.Result, error) {
 	select {
 	case a := <-j.answer:
-		if a.err != nil {
+		if a.err != nil { // a nil *api.Error in an error is not nil
 			return a.result, a.err
 		}
 		return a.result, nil
 	case <-ctx.Done():
-	case <-t.done:
-		// The last round of the planner may still answer.
-		select {
-		case a := <-j.answer:
-			if a.err != nil {
-				return a.result, a.err
-			}
-			return a.result, nil
-		case <-time.After(time.Second):
-		}
+		return fsm.Result{}, api.Refuse(api.OutcomeUnknown, "the request ended before its outcome was known: %v", ctx.Err()).
+			WithHint("repeat the request with the same idempotency key")
 	}
-	return fsm.Result{}, api.Refuse(api.OutcomeUnknown, "the leader's term or the request ended before the outcome was known").
-		WithHint("repeat the request with the same idempotency key")
 }
 
 // Plan decides without committing anything. It is what Admit would decide now.
@@ -205,10 +240,9 @@ func (l *Leader) Plan(r placement.Request) (api.Plan, error) {
 	if t == nil {
 		return api.Plan{}, errNotLeading()
 	}
-	v := t.cfg.Machine.View()
-	d := t.newDesk(v)
+	d := t.newDesk()
 	plan := d.choose(r)
-	plan.Index, plan.Provider = v.Index(), r.Provider
+	plan.Index, plan.Provider = d.view.Index(), r.Provider
 	return plan, nil
 }
 

@@ -41,7 +41,11 @@ func (t *term) plan(ctx context.Context) {
 		select {
 		case slots <- struct{}{}:
 		case <-ctx.Done():
-			t.drop(over)
+		}
+		if ctx.Err() != nil {
+			if over != nil {
+				over.refuse(errNotLeading())
+			}
 			return
 		}
 		group, rest, ok := t.collect(ctx, over)
@@ -60,12 +64,6 @@ func (t *term) plan(ctx context.Context) {
 	}
 }
 
-func (t *term) drop(j *job) {
-	if j != nil {
-		j.refuse(errNotLeading())
-	}
-}
-
 // collect waits for a first job and adds what is queued behind it, up to the bounds. It
 // returns the jobs that need a command committed; the others have their answer.
 func (t *term) collect(ctx context.Context, first *job) (group []*job, rest *job, ok bool) {
@@ -76,7 +74,7 @@ func (t *term) collect(ctx context.Context, first *job) (group []*job, rest *job
 			return nil, nil, false
 		}
 	}
-	d := t.newDesk(t.cfg.Machine.View())
+	d := t.newDesk()
 	size := 0
 	for j := first; j != nil; j = t.poll() {
 		if !d.decide(j) {
@@ -84,7 +82,7 @@ func (t *term) collect(ctx context.Context, first *job) (group []*job, rest *job
 		}
 		n := fsm.EncodedSize(j.cmd)
 		if len(group) > 0 && (size+n > groupBytes || len(group) == maxGroup) {
-			t.booked.remove(j)
+			t.settle(j, true)
 			return group, j, true
 		}
 		size += n
@@ -110,29 +108,55 @@ func (t *term) commit(ctx context.Context, group []*job) {
 	}
 	results, err := t.cfg.Node.Propose(ctx, t.entry(cmds...))
 	for i, j := range group {
-		t.booked.remove(j)
 		switch {
 		case err != nil:
+			t.settle(j, false)
 			j.refuse(api.Problem(err))
 		case i >= len(results):
+			t.settle(j, false)
 			j.refuse(api.Refuse(api.Internal, "entry with %d commands gave %d results", len(group), len(results)))
-		case j.grant != nil && results[i].Problem != nil && t.again(j, results[i].Problem):
 		default:
-			j.answer <- answer{results[i], results[i].Problem}
+			t.settle(j, results[i].Problem != nil)
+			t.conclude(j, results[i])
 		}
 	}
 }
 
-// again queues a job whose decision was overtaken by another one, for a new look.
-func (t *term) again(j *job, e *api.Error) bool {
-	if e.Kind != api.Conflict || j.tries >= maxTries {
-		return false
+// settle takes j's booking off the desk. Repetitions that waited for it are decided now: most
+// find its outcome under their key.
+func (t *term) settle(j *job, refused bool) {
+	for _, r := range t.booked.remove(j, refused) {
+		t.requeue(r)
 	}
-	j.tries++
+}
+
+// conclude answers a job that was applied, or lets a decision that was overtaken by another
+// one be made anew.
+func (t *term) conclude(j *job, r fsm.Result) {
+	if j.grant == nil || r.Problem == nil {
+		j.answer <- answer{r, r.Problem}
+		return
+	}
+	if r.Problem.Kind == api.Conflict && j.tries < maxTries {
+		j.tries++
+		t.requeue(j)
+		return
+	}
+	t.refused.note(j.grant.Tenant, r.Problem.Kind, j.grant.Provider)
+	j.answer <- answer{r, r.Problem}
+}
+
+// requeue puts a job that was in the queue before behind the others.
+func (t *term) requeue(j *job) {
 	select {
 	case t.queue <- j:
-		return true
 	default:
-		return false
+		j.refuse(overloaded())
 	}
+}
+
+func overloaded() *api.Error {
+	e := api.Refuse(api.Overloaded, "the leader has %d commands waiting", queueLen)
+	e.RetryAfterMs = 200
+	return e
 }

@@ -12,18 +12,16 @@ import (
 // refusals counts refused admissions for the audit chain, coalesced a tenant, kind and
 // second so that somebody who is refused cannot fill the chain.
 type refusals struct {
-	mu     *sync.Mutex
-	counts map[fsm.Refusal]int // Count is zero in the key
+	mu     sync.Mutex
+	counts map[fsm.Refusal]int // guarded by mu; Count is zero in the key
 }
 
-// maxRefusals bounds the different refusals of one second.
-const maxRefusals = 512
+// maxRefusals bounds the different refusals of one second: what one command takes.
+const maxRefusals = fsm.MaxRefusals
 
-func newRefusals() refusals {
-	return refusals{mu: new(sync.Mutex), counts: map[fsm.Refusal]int{}}
-}
+func newRefusals() *refusals { return &refusals{counts: map[fsm.Refusal]int{}} }
 
-func (r refusals) note(tenant api.TenantID, kind api.Kind, provider api.ProviderID) {
+func (r *refusals) note(tenant api.TenantID, kind api.Kind, provider api.ProviderID) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := fsm.Refusal{Tenant: tenant, Kind: kind, Provider: provider}
@@ -33,7 +31,7 @@ func (r refusals) note(tenant api.TenantID, kind api.Kind, provider api.Provider
 }
 
 // take returns what was counted since the last call, in a fixed order.
-func (r refusals) take() []fsm.Refusal {
+func (r *refusals) take() []fsm.Refusal {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []fsm.Refusal
