@@ -197,8 +197,8 @@ func TestRecordsAreValues(t *testing.T) {
 func TestRecordsHaveNoSecrets(t *testing.T) {
 	var walk func(path string, typ reflect.Type)
 	walk = func(path string, typ reflect.Type) {
-		switch k := typ.Kind(); {
-		case k == reflect.Struct:
+		k := typ.Kind()
+		if k == reflect.Struct {
 			for f := range typ.Fields() {
 				for _, word := range []string{"Token", "Secret", "Password", "Args", "Env"} {
 					if f.Name == word || strings.HasPrefix(f.Name, "Secret") {
@@ -207,7 +207,8 @@ func TestRecordsHaveNoSecrets(t *testing.T) {
 				}
 				walk(path+"."+f.Name, f.Type)
 			}
-		case k == reflect.Slice || k == reflect.Map || k == reflect.Pointer:
+		}
+		if k == reflect.Slice || k == reflect.Map || k == reflect.Pointer {
 			walk(path, typ.Elem())
 		}
 	}

@@ -25,6 +25,10 @@ func TestFreeLease(t *testing.T) {
 	if r.m.View().Used("aws-1").CPU != 1000 {
 		t.Error("the capacity came back before the cell confirmed")
 	}
+	late := ReportCell{Cell: "aws-1", Epoch: 1, Bound: []api.BoundReport{{LeaseID: "l1", Epoch: r.lease("l1").Epoch, Generation: 1}}}
+	if res := r.must(late); res.Changed || len(res.Refused) != 1 || res.Refused[0].Kind != api.LeaseRevoked {
+		t.Errorf("bound although it is ending: %+v", res)
+	}
 	if res := r.must(FreeLease{Lease: "l1"}); res.Changed {
 		t.Errorf("freed twice: %+v", res)
 	}
@@ -139,7 +143,7 @@ func TestAdvanceLeases(t *testing.T) {
 	// Nobody answers: what the cell may still hold stays taken until it must have stopped.
 	hold := api.HoldDown(time.Minute)
 	r.pass(hold - time.Nanosecond)
-	if res := r.due(); len(res.Leases) != 0 {
+	if res := r.must(AdvanceLeases{Leases: []api.LeaseID{"bound", "unbound"}}); len(res.Leases) != 0 {
 		t.Errorf("failed closed too early: %v", res.Leases)
 	}
 	r.pass(time.Nanosecond)
