@@ -21,8 +21,10 @@ const (
 	// watchStagger keeps the followers from standing at once: by rank among the living.
 	watchStagger = 100 * time.Millisecond
 	watchDial    = 500 * time.Millisecond
-	// watchGone is for how long the ends of the leader's connections may trickle in.
+	// watchGone is for how long the ends of the leader's sockets may trickle in; watchLook is
+	// the pause between two looks.
 	watchGone = 100 * time.Millisecond
+	watchLook = 5 * time.Millisecond
 	// watchBackoff is how long a follower leaves alone a leader that closed the connection
 	// and still accepts new ones: it refuses this follower, or restarted its listener.
 	watchBackoff = time.Second
@@ -58,14 +60,21 @@ func (n *Node) hold(ctx context.Context, addr raft.ServerAddress) (key string, t
 	return peerKey(conn), term, ctx.Err() == nil
 }
 
-// refuses reports whether nobody listens at the leader's address any more.
+// refuses reports whether nobody listens at the leader's address any more. A dying process
+// closes its descriptors one by one: a listener can outlive a connection by a moment, and
+// takes a last one into its queue.
 func (n *Node) refuses(ctx context.Context, addr raft.ServerAddress) bool {
 	d := net.Dialer{Timeout: watchDial}
-	conn, err := d.DialContext(ctx, "tcp", string(addr))
-	if err == nil {
+	for began := time.Now(); ; {
+		conn, err := d.DialContext(ctx, "tcp", string(addr))
+		if err != nil {
+			return errors.Is(err, syscall.ECONNREFUSED)
+		}
 		closeQuietly(conn)
+		if time.Since(began) > watchGone || !wait(ctx, watchLook) {
+			return false
+		}
 	}
-	return errors.Is(err, syscall.ECONNREFUSED)
 }
 
 // stand starts an election in this follower's turn, unless somebody was faster or the leader
