@@ -19,6 +19,10 @@ const (
 	stageFits
 )
 
+// HeartbeatUnknown is the code of the veto of a cell from which the leader has no heartbeat
+// that is fresh enough to date a grant.
+const HeartbeatUnknown = "heartbeat_unknown"
+
 // reach says how far a cell gets. It is the whole filter; vetoes only puts it into words.
 func reach(c *Cell, ask api.Resources) stage {
 	switch {
@@ -63,7 +67,7 @@ func vetoes(c *Cell, ask api.Resources) []api.Veto {
 		}
 	}
 	if !c.HasStamp && c.Readiness.Ready() {
-		list = append(list, api.Veto{Code: "heartbeat_unknown", Message: "the leader has no heartbeat of it that is fresh enough to date a grant"})
+		list = append(list, api.Veto{Code: HeartbeatUnknown, Message: "the leader has no heartbeat of it that is fresh enough to date a grant"})
 	}
 	return list
 }

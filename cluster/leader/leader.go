@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -117,7 +118,17 @@ func (l *Leader) lead(ctx context.Context, t *term) {
 // start rebuilds what a leader keeps in memory behind a barrier, begins the term in the log,
 // and then its duties.
 func (l *Leader) start(ctx context.Context) (*term, error) {
-	if err := l.cfg.Node.Barrier(ctx); err != nil {
+	// What the others saw of the cells comes in meanwhile: without their heartbeats nothing
+	// could be granted.
+	var asked sync.WaitGroup
+	asked.Go(func() {
+		ask, cancel := context.WithTimeout(ctx, askTimeout)
+		defer cancel()
+		l.cfg.Ask(ask)
+	})
+	err := l.cfg.Node.Barrier(ctx)
+	asked.Wait()
+	if err != nil {
 		return nil, err
 	}
 	t := &term{
@@ -173,8 +184,33 @@ func (l *Leader) Submit(ctx context.Context, cmd fsm.Command) (fsm.Result, error
 
 // Admit places g on the best cell of its provider, commits it and returns the result. The
 // command comes without cell, epoch, stamp and lease ids. A refusal carries its evidence.
+// While the only thing that is missing is a heartbeat, as for a moment after a fail-over, it
+// looks again instead of refusing.
 func (l *Leader) Admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error) {
-	return l.do(ctx, &job{grant: &g})
+	for began := time.Now(); ; {
+		res, err := l.do(ctx, &job{grant: &g})
+		if !unheard(err) || time.Since(began) > stampHold || !sleep(ctx, nil, stampLook) {
+			return res, err
+		}
+	}
+}
+
+const (
+	// stampHold is how long an admission waits for a heartbeat, stampLook the pause between
+	// two looks.
+	stampHold = 3 * time.Second
+	stampLook = 20 * time.Millisecond
+)
+
+// unheard reports whether err refuses for want of a fresh heartbeat only.
+func unheard(err error) bool {
+	e, ok := api.AsError(err)
+	if !ok || e.Kind != api.PlacementFailed {
+		return false
+	}
+	return slices.ContainsFunc(e.Candidates, func(c api.Candidate) bool {
+		return len(c.Vetoes) == 1 && c.Vetoes[0].Code == placement.HeartbeatUnknown
+	})
 }
 
 func (l *Leader) do(ctx context.Context, j *job) (fsm.Result, error) {
