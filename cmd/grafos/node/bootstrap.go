@@ -29,8 +29,8 @@ const (
 	cellCertFile  = "cell.pem"
 	cellKeyFile   = "cell-key.pem"
 	cellCAFile    = "ca.pem"
-	cellCSRFile   = "request.csr" // with its key, until the certificate is there
-	cellNewKey    = "request-key.pem"
+	cellCSRFile   = "request.csr"
+	cellNewKey    = "request-key.pem" // until the certificate is there
 )
 
 // cellAbout says whose identity a folder holds.
@@ -145,10 +145,13 @@ func readToken(file string, stdin io.Reader) (string, error) {
 	if file == "-" {
 		b, err = io.ReadAll(io.LimitReader(stdin, maxTokenFile+1))
 		if err == nil && len(b) > maxTokenFile {
-			err = errors.New("it is longer than a token can be")
+			err = api.Refuse(api.TooLarge, "standard input has more than %s; at most that is read", api.FormatSize(maxTokenFile))
 		}
 	} else {
 		b, err = ui.ReadBounded(file, maxTokenFile)
+	}
+	if _, ok := api.AsError(err); ok {
+		return "", fmt.Errorf("read the bootstrap token: %w", err)
 	}
 	if err != nil {
 		return "", api.Refuse(api.InvalidArgument, "read the bootstrap token: %v", err)
@@ -166,10 +169,13 @@ func bootstrapCell(ctx context.Context, o bootstrapOptions) (*cellAbout, error) 
 		return nil, err
 	}
 	pin := o.CAPin
-	if claims, err := pki.PeekBootstrap(o.Token); err == nil && claims.CAPin != "" {
+	claims, err := pki.PeekBootstrap(o.Token)
+	switch {
+	case err == nil && claims.CAPin != "":
 		pin = claims.CAPin
-	}
-	if pin == "" {
+	case err != nil && pin == "":
+		return nil, err // another issuer's token comes with --ca-pin
+	case pin == "":
 		return nil, api.Refuse(api.InvalidArgument, "the token carries no fingerprint of the cluster's CA and --ca-pin is not given").
 			WithHint("take it where the material is: the ca_pin of grafos admin init-ca --json")
 	}
@@ -179,7 +185,7 @@ func bootstrapCell(ctx context.Context, o bootstrapOptions) (*cellAbout, error) 
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make identity folder: %w", err)
 	}
-	csr, key, err := pendingRequest(o.Dir)
+	csr, key, err := requestOf(o)
 	if err != nil {
 		return nil, err
 	}
@@ -194,12 +200,13 @@ func bootstrapCell(ctx context.Context, o bootstrapOptions) (*cellAbout, error) 
 	return writeCell(o, answer, pin, key)
 }
 
-// pendingRequest returns the request of an earlier try, or makes one and keeps it.
-func pendingRequest(dir string) (csr, key []byte, err error) {
-	csrPath, keyPath := filepath.Join(dir, cellCSRFile), filepath.Join(dir, cellNewKey)
+// requestOf returns the request of an earlier try with its key, or makes one and keeps it.
+// The request outlives the try: whoever repeats it has the same key.
+func requestOf(o bootstrapOptions) (csr, key []byte, err error) {
+	csrPath := filepath.Join(o.Dir, cellCSRFile)
 	csr, err = os.ReadFile(csrPath)
 	if err == nil {
-		key, err = os.ReadFile(keyPath)
+		key, err = keyOf(o)
 	}
 	if err == nil {
 		return csr, key, nil
@@ -212,13 +219,28 @@ func pendingRequest(dir string) (csr, key []byte, err error) {
 		return nil, nil, err
 	}
 	// The key first: a request without its key would be useless.
-	if err := os.WriteFile(keyPath, key, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(o.Dir, cellNewKey), key, 0o600); err != nil {
 		return nil, nil, fmt.Errorf("keep the key: %w", err)
 	}
 	if err := os.WriteFile(csrPath, csr, 0o600); err != nil {
 		return nil, nil, fmt.Errorf("keep the request: %w", err)
 	}
 	return csr, key, nil
+}
+
+// keyOf returns the key of the request that the folder holds: the pending one, or that of
+// the identity which came of it. Another cell's identity has nothing to give.
+func keyOf(o bootstrapOptions) ([]byte, error) {
+	key, err := os.ReadFile(filepath.Join(o.Dir, cellNewKey))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	b, err := ui.ReadBounded(filepath.Join(o.Dir, cellAboutFile), 1<<16)
+	var about cellAbout
+	if err != nil || json.Unmarshal(b, &about) != nil || about.Provider != o.Provider || about.CellID != o.CellID {
+		return nil, fs.ErrNotExist
+	}
+	return os.ReadFile(filepath.Join(o.Dir, cellKeyFile))
 }
 
 func writeCell(o bootstrapOptions, a *api.BootstrapAnswer, pin string, key []byte) (*cellAbout, error) {
@@ -250,5 +272,8 @@ func writeCell(o bootstrapOptions, a *api.BootstrapAnswer, pin string, key []byt
 	if err := os.WriteFile(filepath.Join(o.Dir, cellAboutFile), append(b, '\n'), 0o600); err != nil {
 		return nil, fmt.Errorf("write identity: %w", err)
 	}
-	return about, errors.Join(os.Remove(filepath.Join(o.Dir, cellCSRFile)), os.Remove(filepath.Join(o.Dir, cellNewKey)))
+	if err := os.Remove(filepath.Join(o.Dir, cellNewKey)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("clear identity folder: %w", err)
+	}
+	return about, nil
 }

@@ -56,14 +56,8 @@ func (u *upper) up(ctx context.Context, schedulers, cells int) error {
 				WithHint("take it down first: grafos dev down")
 		}
 	}
-	for _, s := range d.state.Schedulers {
-		if !s.alive() {
-			if err := s.start(d); err != nil {
-				return err
-			}
-		}
-	}
-	if err := d.save(); err != nil {
+	// What was started is written down whatever happened: dev down must find it.
+	if err := errors.Join(u.startSchedulers(), d.save()); err != nil {
 		return err
 	}
 	c, err := d.client()
@@ -72,6 +66,18 @@ func (u *upper) up(ctx context.Context, schedulers, cells int) error {
 	}
 	err = u.settle(ctx, c)
 	return errors.Join(err, c.Close())
+}
+
+func (u *upper) startSchedulers() error {
+	for _, s := range u.dev.state.Schedulers {
+		if s.alive() {
+			continue
+		}
+		if err := s.start(u.dev); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (u *upper) running() bool {
@@ -91,13 +97,16 @@ func (u *upper) settle(ctx context.Context, c *client.Client) error {
 	}
 	u.leader = time.Since(u.began)
 	u.ui.Progress(ui.Span{Text: fmt.Sprintf("leader elected after %s", u.leader.Round(10*time.Millisecond))})
-	if err := u.joinCells(ctx); err != nil {
+	before := u.dev.epochs(ctx, c)
+	for _, n := range u.dev.state.Cells {
+		if n.alive() {
+			delete(before, n.Name) // it is not started, and keeps its epoch
+		}
+	}
+	if err := errors.Join(u.joinCells(ctx), u.dev.save()); err != nil {
 		return err
 	}
-	if err := u.dev.save(); err != nil {
-		return err
-	}
-	return u.dev.waitCells(ctx, c, u.dev.state.Cells)
+	return u.dev.waitCells(ctx, c, u.dev.state.Cells, before)
 }
 
 // create writes the material, an operator's certificate and what every node is started with.
@@ -196,8 +205,25 @@ func (u *upper) identify(ctx context.Context, m *pki.Material, n *devNode) error
 	return err
 }
 
-// waitCells waits until each of the nodes is a ready cell.
-func (d *dev) waitCells(ctx context.Context, c *client.Client, nodes []*devNode) error {
+// epochs returns at which epoch each cell is. Where nobody can tell, it is as if no cell had
+// ever been there.
+func (d *dev) epochs(ctx context.Context, c *client.Client) map[string]uint64 {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	before := map[string]uint64{}
+	list, err := c.ListCells(ctx, "", api.ReadOptions{})
+	if err != nil {
+		return before
+	}
+	for _, cell := range list.Cells {
+		before[string(cell.CellID)] = cell.Epoch
+	}
+	return before
+}
+
+// waitCells waits until each of the nodes is a ready cell, in a later epoch than before: what
+// is known of an agent that ended stays ready for one heartbeat limit.
+func (d *dev) waitCells(ctx context.Context, c *client.Client, nodes []*devNode, before map[string]uint64) error {
 	for {
 		list, err := c.ListCells(ctx, "", api.ReadOptions{})
 		if err != nil {
@@ -205,7 +231,7 @@ func (d *dev) waitCells(ctx context.Context, c *client.Client, nodes []*devNode)
 		}
 		ready := map[string]bool{}
 		for _, cell := range list.Cells {
-			ready[string(cell.CellID)] = cell.Ready
+			ready[string(cell.CellID)] = cell.Ready && cell.Epoch > before[string(cell.CellID)]
 		}
 		missing := ""
 		for _, n := range nodes {
@@ -231,23 +257,29 @@ func (d *dev) waitCells(ctx context.Context, c *client.Client, nodes []*devNode)
 func (d *dev) restart(ctx context.Context, n *devNode, sig syscall.Signal) error {
 	ctx, cancel := context.WithTimeout(ctx, restartTime)
 	defer cancel()
-	if err := n.end(ctx, sig); err != nil {
-		return err
-	}
-	if err := n.start(d); err != nil {
-		return err
-	}
-	if err := d.save(); err != nil {
-		return err
-	}
 	if n.URL != "" {
+		if err := d.replace(ctx, n, sig); err != nil {
+			return err
+		}
 		return d.waitScheduler(ctx, n)
 	}
 	c, err := d.client()
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.waitCells(ctx, c, []*devNode{n}), c.Close())
+	before := d.epochs(ctx, c)
+	if err = d.replace(ctx, n, sig); err == nil {
+		err = d.waitCells(ctx, c, []*devNode{n}, before)
+	}
+	return errors.Join(err, c.Close())
+}
+
+// replace ends a node's process, starts another one and writes it down.
+func (d *dev) replace(ctx context.Context, n *devNode, sig syscall.Signal) error {
+	if err := n.end(ctx, sig); err != nil {
+		return err
+	}
+	return errors.Join(n.start(d), d.save())
 }
 
 // waitScheduler waits until a scheduler answers and knows a leader.
