@@ -46,7 +46,7 @@ func (a *app) bind(ctx context.Context, s *session, given, tokenFile string) (*b
 	if err != nil {
 		return nil, err
 	}
-	if b.lease.Coordinate == "" {
+	if k := b.lease.Kind; k != api.KindBlock && (k != api.KindMem || b.lease.Use != api.UseRegion) {
 		return nil, api.Refuse(api.InvalidArgument, "lease %s is for %s and has nothing to read or write", b.lease.ID, b.lease.Kind).
 			WithHint("mem leases of lease request, and block leases, have")
 	}
