@@ -294,7 +294,7 @@ func ended(l api.Lease) *api.Error {
 
 // FreeLease ends a lease on its holder's wish. It needs the id and the owner's identity only.
 func (c *Control) FreeLease(ctx context.Context, id api.LeaseID, o api.WriteOptions) (*api.LeaseAnswer, error) {
-	return c.endLease(ctx, id, o, "free_lease", func(key fsm.Idem) fsm.Command {
+	return c.endLease(ctx, id, o, "free_lease", id, func(key fsm.Idem) fsm.Command {
 		return fsm.FreeLease{Actor: actor(ctx), Idem: key, Lease: id, Reason: "released"}
 	})
 }
@@ -304,17 +304,20 @@ func (c *Control) RevokeLease(ctx context.Context, id api.LeaseID, r api.RevokeR
 	if r.GraceMs < 0 || r.GraceMs > maxGrace {
 		return nil, api.Refuse(api.InvalidArgument, "grace is %d ms: it must be from 0 to 24 h", r.GraceMs)
 	}
-	return c.endLease(ctx, id, o, "revoke_lease", func(key fsm.Idem) fsm.Command {
+	return c.endLease(ctx, id, o, "revoke_lease", map[string]any{"lease": id, "request": r}, func(key fsm.Idem) fsm.Command {
 		return fsm.RevokeLease{Actor: actor(ctx), Idem: key, Lease: id, GraceMs: r.GraceMs, Reason: o.Reason}
 	})
 }
 
-func (c *Control) endLease(ctx context.Context, id api.LeaseID, o api.WriteOptions, op string, cmd func(fsm.Idem) fsm.Command) (*api.LeaseAnswer, error) {
+// endLease submits the command of op; request is all that another request would differ in.
+func (c *Control) endLease(
+	ctx context.Context, id api.LeaseID, o api.WriteOptions, op string, request any, cmd func(fsm.Idem) fsm.Command,
+) (*api.LeaseAnswer, error) {
 	l, err := own(ctx, c.cfg.Machine.View(), id)
 	if err != nil {
 		return nil, err
 	}
-	key, err := idem(tenantScope(l.Tenant), o, op, id)
+	key, err := idem(tenantScope(l.Tenant), o, op, request)
 	if err != nil {
 		return nil, err
 	}
