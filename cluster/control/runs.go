@@ -54,11 +54,11 @@ func (c *Control) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOpt
 	if r.Profile != api.ProfileWASI {
 		return nil, api.Refuse(api.InvalidArgument, "profile %s is not offered by this version: use wasi", r.Profile)
 	}
+	if o.DryRun {
+		return c.dryRun(r) // which uploads nothing, so that its blobs need not be here
+	}
 	if err := c.hasBlobs(ctx, r); err != nil {
 		return nil, err
-	}
-	if o.DryRun {
-		return c.dryRun(r)
 	}
 	id, err := idem(tenantScope(tenant), o, "start_run", r)
 	if err != nil {
