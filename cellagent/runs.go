@@ -220,7 +220,7 @@ func fate(reason string) (api.RunState, api.Failure) {
 	code, _, _ := strings.Cut(reason, ":")
 	switch code {
 	case reasonExpired:
-		return api.RunExpired, api.Failure{Kind: api.DeadlineExceeded, Message: "its leases ended before it did"}
+		return api.RunExpired, api.Failure{Kind: api.DeadlineExceeded, Message: "the run reached its deadline: its leases ended before it did"}
 	case reasonStaleStamp, reasonAgentRestarted, reasonAgentStopping, reasonBindFailed, reasonNotDesired, string(api.BindTimeout):
 		return api.RunLost, api.Failure{Kind: api.WorkerLost, Message: "the cell could not run it: " + reason}
 	}
