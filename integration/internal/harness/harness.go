@@ -72,6 +72,9 @@ func UpJSON(ctx context.Context, v any, bin, dir string, schedulers, cells int) 
 	return c, nil
 }
 
+// At is whatever cluster commands find from a folder.
+func At(bin, dir string) *Cluster { return &Cluster{bin: bin, dir: dir} }
+
 // Down takes the cluster down.
 func (c *Cluster) Down(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)

@@ -1,0 +1,221 @@
+package integration
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/client"
+	"github.com/grafos/grafos/integration/internal/harness"
+)
+
+// fakeCell is a cell that does only what a test has it do, through the doors that a real
+// agent uses.
+type fakeCell struct {
+	*client.Client
+	provider api.ProviderID
+	id       api.CellID
+	folder   string
+	agent    string
+	epoch    uint64
+	heart    api.Heartbeat
+}
+
+// newFakeCell has the command line issue the certificate; the agent is another one each time.
+func newFakeCell(t *testing.T, d *door, provider, id string) *fakeCell {
+	t.Helper()
+	folder := d.issue(t, "--role", "cell", "--provider", provider, "--cell-id", id)
+	c, err := d.ClientAs(folder, 10*time.Second, d.urls...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	f := &fakeCell{Client: c, provider: api.ProviderID(provider), id: api.CellID(id), folder: folder, agent: "a-" + rand.Text()[:10]}
+	f.heart.Stamp = api.Stamp{BootID: "boot-" + id, BootTime: 1}
+	return f
+}
+
+func (f *fakeCell) request() api.RegisterRequest {
+	return api.RegisterRequest{
+		Provider: f.provider, CellID: f.id, Agent: f.agent, BrokerKey: fmt.Sprintf("%064x", 7),
+		DataURL: "https://127.0.0.1:1", Version: "test",
+	}
+}
+
+func (f *fakeCell) register(t *testing.T) {
+	t.Helper()
+	a, err := f.Register(t.Context(), f.request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.epoch = a.Epoch
+}
+
+// report says something with a heartbeat.
+func (f *fakeCell) report(ctx context.Context, r api.Report) error {
+	f.heart.Seq++
+	f.heart.Stamp.BootTime += int64(100 * time.Millisecond)
+	heart := f.heart
+	r.Epoch, r.Heartbeat = f.epoch, &heart
+	_, err := f.Report(ctx, f.provider, f.id, r)
+	return err
+}
+
+// live holds a session open and sends heartbeats, until the function returned is called.
+func (f *fakeCell) live(t *testing.T) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for ctx.Err() == nil {
+			for _, err := range f.Watch(ctx, f.provider, f.id, api.WatchRequest{Epoch: f.epoch}) {
+				if err != nil {
+					break
+				}
+			}
+			_ = harness.Pause(ctx, 20*time.Millisecond) // its end ends the loop
+		}
+	})
+	wg.Go(func() {
+		for harness.Pause(ctx, 100*time.Millisecond) == nil {
+			_ = f.report(ctx, api.Report{}) // a heartbeat that is lost is followed by the next
+		}
+	})
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
+// testCells is about what the schedulers take from cells.
+func testCells(t *testing.T, d *door) {
+	c := newFakeCell(t, d, "azure", "azure-1")
+	d.must(t, "provider", "enable", "azure")
+	defer d.must(t, "provider", "disable", "azure")
+	kind := func(t *testing.T, err error, want api.Kind) {
+		t.Helper()
+		if got := api.KindOf(err); got != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	register := func(t *testing.T, change func(*api.RegisterRequest), want api.Kind) {
+		t.Helper()
+		r := c.request()
+		change(&r)
+		_, err := c.Register(t.Context(), r)
+		kind(t, err, want)
+	}
+	t.Run("registers itself only", func(t *testing.T) {
+		register(t, func(r *api.RegisterRequest) { r.CellID = "azure-2" }, api.IdentityMismatch)
+		register(t, func(r *api.RegisterRequest) { r.CellID = "local-1" }, api.IdentityMismatch)
+		register(t, func(r *api.RegisterRequest) { r.Provider = "local" }, api.IdentityMismatch)
+		register(t, func(r *api.RegisterRequest) { r.Agent = "" }, api.InvalidArgument)
+		for _, role := range []string{"tenant", "viewer"} {
+			d.refuseHTTP(t, api.Forbidden, "role cell", call{who: d.issue(t, "--role", role, "--name", "acme"), path: "/api/v1/cells/register", body: `{"provider":"azure","cell_id":"azure-1","agent":"a","broker_key":"00","data_url":"https://127.0.0.1:1","version":"1"}`})
+		}
+	})
+	t.Run("id of another provider's cell", func(t *testing.T) {
+		thief := newFakeCell(t, d, "azure", "local-1")
+		_, err := thief.Register(t.Context(), thief.request())
+		kind(t, err, api.IdentityMismatch)
+	})
+	t.Run("not registered yet", func(t *testing.T) { kind(t, c.report(t.Context(), api.Report{}), api.NotFound) })
+	c.register(t)
+	t.Run("speaks for itself only", func(t *testing.T) {
+		_, err := c.Report(t.Context(), "local", "local-1", api.Report{Epoch: 1})
+		kind(t, err, api.IdentityMismatch)
+		for _, err := range c.Watch(t.Context(), "local", "local-1", api.WatchRequest{Epoch: 1}) {
+			kind(t, err, api.IdentityMismatch)
+			break
+		}
+	})
+	t.Run("another epoch", func(t *testing.T) {
+		_, err := c.Report(t.Context(), c.provider, c.id, api.Report{Epoch: c.epoch + 5})
+		kind(t, err, api.StaleEpoch)
+	})
+	t.Run("second agent", func(t *testing.T) {
+		second := newFakeCell(t, d, "azure", "azure-1")
+		second.register(t)
+		if second.epoch <= c.epoch {
+			t.Errorf("epoch is %d after %d", second.epoch, c.epoch)
+		}
+		kind(t, c.report(t.Context(), api.Report{}), api.StaleEpoch)
+		c.epoch, c.agent = second.epoch, second.agent
+	})
+	t.Run("impossible inventory", func(t *testing.T) {
+		for _, inv := range []api.InventoryReport{
+			{Capacity: api.Resources{CPU: -1}}, {Capacity: api.Resources{Mem: 1<<63 - 1}}, {Inventory: api.Inventory{TotalMem: -1}},
+		} {
+			kind(t, c.report(t.Context(), api.Report{Inventory: &inv}), api.InvalidArgument)
+		}
+		many := make([]api.EndedReport, api.MaxReportItems+1)
+		kind(t, c.report(t.Context(), api.Report{Ended: many}), api.TooLarge)
+	})
+	t.Run("what it does not hold", func(t *testing.T) {
+		var set api.GrantSet
+		d.into(t, &set, "lease", "request", "--provider", "local", "--tenant", "acme", "--mem", "64K", "--ttl", "5m")
+		g := set.Leases[0]
+		a, err := c.Report(t.Context(), c.provider, c.id, api.Report{
+			Epoch: c.epoch, Ended: []api.EndedReport{{LeaseID: g.ID, Epoch: g.Epoch, State: api.LeaseTornDown}, {LeaseID: "l-nosuch", State: api.LeaseTornDown}},
+			Bound: []api.BoundReport{{LeaseID: g.ID, Generation: 9, Epoch: g.Epoch, Coordinate: "https://evil.example"}},
+			Runs:  []api.RunReport{{RunID: "r-nosuch", Attempt: 1, State: api.RunSucceeded}},
+		})
+		if err != nil || len(a.Refused) != 4 {
+			t.Errorf("%v: refused are %+v", err, a)
+		}
+		if l := showLease(t, d, g.ID); l.State != api.LeaseActive || l.Coordinate != g.Coordinate {
+			t.Errorf("a cell changed another cell's lease: %+v", l)
+		}
+		freeAll(t, d, "acme")
+	})
+	t.Run("does not bind", func(t *testing.T) { testBindTimeout(t, d, c) })
+}
+
+// testBindTimeout grants a lease on a cell that never binds it: the caller hears of it, and
+// the amount is given again.
+func testBindTimeout(t *testing.T, d *door, c *fakeCell) {
+	inv := api.InventoryReport{Inventory: api.Inventory{TotalCPU: 1, TotalMem: 1 << 30}, Capacity: api.Resources{CPU: 1000, Mem: 1 << 30}}
+	if err := c.report(t.Context(), api.Report{Inventory: &inv}); err != nil {
+		t.Fatal(err)
+	}
+	stop := c.live(t)
+	defer stop()
+	eventually(t, 10*time.Second, func() string {
+		if cell := cellOf(t, d, "azure", "azure-1"); !cell.Ready {
+			return fmt.Sprintf("azure-1: %+v", cell.Reasons)
+		}
+		return ""
+	})
+	said := d.exec(t, nil, "lease", "request", "--provider", "azure", "--tenant", "acme", "--mem", "1M", "--timeout", "9s", "--json")
+	if said.Code != 8 {
+		t.Errorf("exit %d: %s", said.Code, said.Stderr)
+	}
+	p := checkProblem(t, said.Stderr, api.BindTimeout, "azure-1")
+	if !p.Retryable {
+		t.Errorf("%+v", p)
+	}
+	var list api.LeaseList
+	d.into(t, &list, "lease", "list", "--all", "--cell", "azure-1")
+	var gone []api.EndedReport
+	for _, l := range list.Leases {
+		if l.State.Usable() || l.Reason != "bind_timeout" {
+			t.Errorf("lease %s is %s (%s)", l.ID, l.State, l.Reason)
+		}
+		gone = append(gone, api.EndedReport{LeaseID: l.ID, Epoch: l.Epoch, State: api.LeaseTornDown})
+	}
+	if len(gone) == 0 {
+		t.Error("there is no record of the lease")
+	}
+	if err := c.report(t.Context(), api.Report{Ended: gone}); err != nil {
+		t.Error(err)
+	}
+	freeAll(t, d, "acme")
+}
