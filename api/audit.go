@@ -32,7 +32,7 @@ func AuditHash(r AuditRecord) (string, error) {
 		return "", fmt.Errorf("compact event data of record %d: %w", r.Sequence, err)
 	}
 	h := sha256.New()
-	fmt.Fprintf(h, "%s\n%d\n%d\n%d:%s\n%d:%s\n%d:%s\n", r.PrevHash, r.Sequence, r.Timestamp,
+	_, _ = fmt.Fprintf(h, "%s\n%d\n%d\n%d:%s\n%d:%s\n%d:%s\n", r.PrevHash, r.Sequence, r.Timestamp,
 		len(r.Kind), r.Kind, len(r.Identity), r.Identity, data.Len(), data.Bytes())
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 func binary(t *testing.T) string {
 	t.Helper()
 	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "grafos-test-"); built.err == nil {
+		if built.dir, built.err = os.MkdirTemp("", "grafos-test-"); built.err == nil { //nolint:usetesting // it outlives the first test
 			built.err = build(context.Background(), filepath.Join(built.dir, "grafos"), "../cmd/grafos", "CGO_ENABLED=0")
 		}
 	})

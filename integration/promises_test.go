@@ -283,7 +283,7 @@ func replay(ctx context.Context, t *testing.T, w *workload, records []api.AuditR
 			t.Errorf("L9: %s is in the chain %d times", key, n)
 		}
 	}
-	t.Log(fmt.Sprintf("%d audit records verified on every scheduler", len(records)))
+	t.Logf("%d audit records verified on every scheduler", len(records))
 }
 
 // runOf names the run of a record about a run.

@@ -8,6 +8,7 @@ import (
 	mrand "math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -137,15 +138,16 @@ func (w *workload) refusal(ctx context.Context, what string, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	switch kind := api.KindOf(err); kind {
-	case api.QuotaExceeded, api.NoEligibleProviderCells, api.RuntimeNotReady, api.PlacementFailed, api.BindTimeout:
-		w.history.refused(kind)
-		// A refused client comes back later, as one should.
-		if err := harness.Pause(ctx, 100*time.Millisecond); err != nil {
-			return
-		}
-	default:
+	answers := []api.Kind{api.QuotaExceeded, api.NoEligibleProviderCells, api.RuntimeNotReady, api.PlacementFailed, api.BindTimeout}
+	kind := api.KindOf(err)
+	if !slices.Contains(answers, kind) {
 		w.history.fault("%s: %v", what, err)
+		return
+	}
+	w.history.refused(kind)
+	// A refused client comes back later, as one should.
+	if err := harness.Pause(ctx, 100*time.Millisecond); err != nil {
+		return
 	}
 }
 

@@ -15,7 +15,7 @@ func (c *Control) ListProviders(ctx context.Context, o api.ReadOptions) (*api.Pr
 	}
 	list := &api.ProviderList{Index: v.Index(), Providers: []api.ProviderSummary{}}
 	for _, p := range v.Providers() {
-		list.Providers = append(list.Providers, c.summary(v, p, c.cells(v, p.ID)))
+		list.Providers = append(list.Providers, summary(p, c.cells(v, p.ID)))
 	}
 	return list, nil
 }
@@ -35,7 +35,7 @@ func (c *Control) status(v *fsm.View, p api.ProviderID) (*api.ProviderStatus, er
 		return nil, api.Refuse(api.NotFound, "provider %q does not exist", p).WithHint("see which do: grafos provider list")
 	}
 	cells := c.cells(v, p)
-	return &api.ProviderStatus{Index: v.Index(), ProviderSummary: c.summary(v, rec, cells), Cells: cells}, nil
+	return &api.ProviderStatus{Index: v.Index(), ProviderSummary: summary(rec, cells), Cells: cells}, nil
 }
 
 func (c *Control) cells(v *fsm.View, p api.ProviderID) []api.Cell {
@@ -59,7 +59,7 @@ func (c *Control) ListCells(ctx context.Context, p api.ProviderID, o api.ReadOpt
 }
 
 // summary adds the cells up.
-func (c *Control) summary(v *fsm.View, p api.Provider, cells []api.Cell) api.ProviderSummary {
+func summary(p api.Provider, cells []api.Cell) api.ProviderSummary {
 	s := api.ProviderSummary{Provider: p.ID, Enabled: p.Enabled, Ownership: p.Ownership}
 	should := 0
 	for _, cell := range cells {

@@ -14,7 +14,7 @@ import (
 // nodes, binding on a cell, token back) with many clients at once.
 func (b *bench) admissions(ctx context.Context) error {
 	b.title("admissions, the whole way: HTTPS, decision, 3 disks, binding, token")
-	return b.cluster(ctx, 3, 3, func(c *harness.Cluster) error {
+	return b.cluster(ctx, 3, func(c *harness.Cluster) error {
 		for _, clients := range []int{1, 16, 64, 256} {
 			if err := b.admit(ctx, c, clients); err != nil {
 				return err

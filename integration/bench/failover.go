@@ -15,7 +15,7 @@ import (
 // warm connections sees it.
 func (b *bench) failover(ctx context.Context) error {
 	b.title("fail-over: kill -9 of the leader to the next acknowledged lease")
-	return b.cluster(ctx, 3, 3, func(c *harness.Cluster) error {
+	return b.cluster(ctx, 3, func(c *harness.Cluster) error {
 		one, err := c.Client(ctx, 30*time.Second)
 		if err != nil {
 			return err
@@ -67,7 +67,7 @@ func (b *bench) killOnce(ctx context.Context, c *harness.Cluster, one *client.Cl
 // marked the cell.
 func (b *bench) both(ctx context.Context) error {
 	b.title("leader and a cell killed in the same instant, to the cell being marked")
-	return b.cluster(ctx, 3, 3, func(c *harness.Cluster) error {
+	return b.cluster(ctx, 3, func(c *harness.Cluster) error {
 		one, err := c.Client(ctx, 30*time.Second)
 		if err != nil {
 			return err

@@ -47,8 +47,12 @@ func run(args []string, out io.Writer) int {
 		name string
 		do   func(context.Context) error
 	}{
-		{"start", b.start}, {"memory", b.memory}, {"admissions", b.admissions},
-		{"failover", b.failover}, {"both", b.both}, {"runs", b.runs},
+		{"start", b.start},
+		{"memory", b.memory},
+		{"admissions", b.admissions},
+		{"failover", b.failover},
+		{"both", b.both},
+		{"runs", b.runs},
 	} {
 		if b.only != "" && b.only != part.name {
 			continue
@@ -65,13 +69,13 @@ func (b *bench) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(b.out, format+"\n", args...) // a bench whose output is gone has no reader
 }
 
-// cluster runs do in a fresh cluster and takes it down.
-func (b *bench) cluster(ctx context.Context, schedulers, cells int, do func(*harness.Cluster) error) error {
+// cluster runs do in a fresh cluster of three schedulers and takes it down.
+func (b *bench) cluster(ctx context.Context, cells int, do func(*harness.Cluster) error) error {
 	dir, err := os.MkdirTemp("", "grafos-bench-")
 	if err != nil {
 		return fmt.Errorf("make a folder: %w", err)
 	}
-	c, err := harness.Up(ctx, b.bin, dir, schedulers, cells)
+	c, err := harness.Up(ctx, b.bin, dir, 3, cells)
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}

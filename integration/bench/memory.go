@@ -16,7 +16,7 @@ import (
 // memory: resident memory of idle nodes, a minute after they came up; the binary's size.
 func (b *bench) memory(ctx context.Context) error {
 	b.title("memory of idle nodes")
-	return b.cluster(ctx, 3, 3, func(c *harness.Cluster) error {
+	return b.cluster(ctx, 3, func(c *harness.Cluster) error {
 		if err := harness.Pause(ctx, 20*time.Second); err != nil {
 			return err
 		}

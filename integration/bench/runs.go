@@ -20,7 +20,7 @@ import (
 // next ones do not.
 func (b *bench) runs(ctx context.Context) error {
 	b.title("gojq as a tasklet, from request to output")
-	return b.cluster(ctx, 3, 1, func(c *harness.Cluster) error {
+	return b.cluster(ctx, 1, func(c *harness.Cluster) error {
 		module := filepath.Join(c.Dir(), "gojq.wasm")
 		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", module, "github.com/itchyny/gojq/cmd/gojq")
 		cmd.Dir = filepath.Join("examples", "gojq")

@@ -121,7 +121,7 @@ type nodeAnswer struct {
 	Action string `json:"action"`
 }
 
-func (a nodeAnswer) print(u *ui.UI) error {
+func (a nodeAnswer) tell(u *ui.UI) error {
 	return u.Print(a, func(p *ui.Page) {
 		p.Name(a.Name)
 		p.Text(fmt.Sprintf("%s %s (pid %d)", a.Name, a.Action, a.PID))
@@ -159,7 +159,7 @@ func devKill() *cobra.Command {
 			if err := n.signal(cmd.Context(), sig); err != nil {
 				return err
 			}
-			return nodeAnswer{n.Name, n.PID, "was sent SIG" + strings.ToUpper(signal)}.print(ui.From(cmd.Context()))
+			return nodeAnswer{n.Name, n.PID, "was sent SIG" + strings.ToUpper(signal)}.tell(ui.From(cmd.Context()))
 		},
 	}
 	dirFlag(cmd, &dir)
@@ -205,7 +205,7 @@ func devRestart() *cobra.Command {
 			if err := d.restart(cmd.Context(), n, sig); err != nil {
 				return err
 			}
-			return nodeAnswer{n.Name, n.PID, "restarted"}.print(u)
+			return nodeAnswer{n.Name, n.PID, "restarted"}.tell(u)
 		},
 	}
 	dirFlag(cmd, &dir)

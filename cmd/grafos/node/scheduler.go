@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -242,8 +243,8 @@ func (n *scheduler) close() error {
 		}
 	}
 	n.wg.Wait()
-	for i := len(n.undo) - 1; i >= 0; i-- {
-		errs = append(errs, n.undo[i]())
+	for _, undo := range slices.Backward(n.undo) {
+		errs = append(errs, undo())
 	}
 	return errors.Join(errs...)
 }
