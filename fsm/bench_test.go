@@ -58,8 +58,20 @@ func benchGrant(n int) GrantLeases {
 
 // BenchmarkApplyGrant measures one grant of a run with two leases and an idempotency key in
 // Apply: decoding, checks, tables, indexes, audit, events and fingerprint.
-func BenchmarkApplyGrant(b *testing.B) {
-	entry, apply := benchLoaded(b)
+func BenchmarkApplyGrant(b *testing.B) { benchApply(b, benchGrant) }
+
+// BenchmarkApplyOneLease measures one grant of one lease.
+func BenchmarkApplyOneLease(b *testing.B) {
+	benchApply(b, func(n int) GrantLeases {
+		c := benchGrant(n)
+		c.Run, c.Idem, c.Items = nil, Idem{}, c.Items[:1]
+		return c
+	})
+}
+
+func benchApply(b *testing.B, grant func(int) GrantLeases) {
+	b.Helper()
+	entry, apply := benchLoaded(b, grant)
 	b.ReportAllocs()
 	b.ResetTimer()
 	var spent time.Duration
@@ -118,7 +130,7 @@ func BenchmarkApplyLife(b *testing.B) {
 }
 
 // benchLoaded returns a machine that holds 20,000 leases, and what makes and applies entries.
-func benchLoaded(b *testing.B) (entry func(i int) *raft.Log, apply func(*raft.Log)) {
+func benchLoaded(b *testing.B, grant func(int) GrantLeases) (entry func(i int) *raft.Log, apply func(*raft.Log)) {
 	b.Helper()
 	m := New(Options{Log: hclog.NewNullLogger()})
 	index := uint64(0)
@@ -147,7 +159,7 @@ func benchLoaded(b *testing.B) (entry func(i int) *raft.Log, apply func(*raft.Lo
 	entry = func(i int) *raft.Log {
 		var cs []Command
 		for j := range benchGroup {
-			cs = append(cs, benchGrant(i+j+1<<24))
+			cs = append(cs, grant(i+j+1<<24))
 		}
 		return encode(cs...)
 	}
