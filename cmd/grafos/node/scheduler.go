@@ -101,6 +101,11 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	}
 	n.undo = append(n.undo, n.blobs.Close)
 
+	if s.DebugBind != "" {
+		if err := n.serveDebug(ctx, s.DebugBind); err != nil {
+			return err
+		}
+	}
 	lead := n.openControl(s, id, material, audit, sightings)
 	handler, err := n.handler(material, identity)
 	if err != nil {

@@ -42,6 +42,8 @@ type serverSettings struct {
 	HeartbeatLimit time.Duration `toml:"heartbeat_limit"`
 	Warmup         time.Duration `toml:"warmup"`
 
+	DebugBind string `toml:"debug_bind"`
+
 	logSettings
 }
 
@@ -86,6 +88,7 @@ environment, then flags.`,
 	f.DurationVar(&s.Heartbeat, "heartbeat", 5*time.Second, "how often cells send a heartbeat")
 	f.DurationVar(&s.HeartbeatLimit, "heartbeat-limit", 15*time.Second, "how old a cell's last heartbeat may be")
 	f.DurationVar(&s.Warmup, "warmup", 30*time.Second, "how long heartbeats must be steady before a cell is healthy")
+	f.StringVar(&s.DebugBind, "debug-bind", "", "loopback host:port of Go's profiles (default: none)")
 	logFlags(cmd, &s.logSettings)
 	return cmd
 }
