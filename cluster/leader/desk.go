@@ -75,7 +75,6 @@ func (d *desk) decide(j *job) bool {
 	if !ok {
 		refusal := placement.Choose(*d.provider(r.Provider), r).Refusal
 		refusal.Index = d.view.Index()
-		d.t.refused.note(j.grant.Tenant, refusal.Kind, r.Provider)
 		j.refuse(refusal)
 		return false
 	}

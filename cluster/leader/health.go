@@ -52,10 +52,15 @@ func (t *term) watchCells(ctx context.Context) {
 }
 
 func (t *term) confirm(ctx context.Context) error {
-	ask, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	t.cfg.Ask(ask)
+	t.ask(ctx)
 	return t.cfg.Node.Verify(ctx)
+}
+
+// ask brings in what the other schedulers saw.
+func (t *term) ask(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	t.cfg.Ask(ctx)
 }
 
 // loses reports whether a change takes a requirement away.

@@ -118,36 +118,37 @@ func (l *Leader) lead(ctx context.Context, t *term) {
 // start rebuilds what a leader keeps in memory behind a barrier, begins the term in the log,
 // and then its duties.
 func (l *Leader) start(ctx context.Context) (*term, error) {
-	// What the others saw of the cells comes in meanwhile: without their heartbeats nothing
-	// could be granted.
-	var asked sync.WaitGroup
-	asked.Go(func() {
-		ask, cancel := context.WithTimeout(ctx, askTimeout)
-		defer cancel()
-		l.cfg.Ask(ask)
-	})
-	err := l.cfg.Node.Barrier(ctx)
-	asked.Wait()
-	if err != nil {
-		return nil, err
-	}
 	t := &term{
 		cfg: l.cfg, log: l.cfg.Log,
-		base: l.cfg.Machine.View().Now(), began: time.Now(),
 		queue: make(chan *job, queueLen), booked: newBookings(), refused: newRefusals(), health: newMemory(),
 	}
-	first := fsm.InitCluster{ClusterID: l.cfg.ClusterID, Providers: l.cfg.Providers}
-	results, err := l.cfg.Node.Propose(ctx, t.entry(first))
-	if err != nil {
-		return nil, fmt.Errorf("begin the term: %w", err)
-	}
-	if len(results) > 0 && results[0].Problem != nil {
-		return nil, fmt.Errorf("begin the term: %w", results[0].Problem)
+	// What the others saw of the cells comes in meanwhile: without their heartbeats nothing
+	// can be granted. One that does not answer keeps nobody waiting.
+	t.wg.Go(func() { t.ask(ctx) })
+	if err := t.begin(ctx); err != nil {
+		t.wg.Wait()
+		return nil, err
 	}
 	for _, duty := range []func(context.Context){t.plan, t.expire, t.keepTime, t.watchCells, t.finishRevocations, t.retryRuns} {
 		t.wg.Go(func() { duty(ctx) })
 	}
 	return t, nil
+}
+
+func (t *term) begin(ctx context.Context) error {
+	if err := t.cfg.Node.Barrier(ctx); err != nil {
+		return err
+	}
+	t.base, t.began = t.cfg.Machine.View().Now(), time.Now()
+	first := fsm.InitCluster{ClusterID: t.cfg.ClusterID, Providers: t.cfg.Providers}
+	results, err := t.cfg.Node.Propose(ctx, t.entry(first))
+	if err != nil {
+		return fmt.Errorf("begin the term: %w", err)
+	}
+	if len(results) > 0 && results[0].Problem != nil {
+		return fmt.Errorf("begin the term: %w", results[0].Problem)
+	}
+	return nil
 }
 
 // now is cluster time: what was committed at the barrier plus this leader's own monotonic
@@ -187,6 +188,14 @@ func (l *Leader) Submit(ctx context.Context, cmd fsm.Command) (fsm.Result, error
 // While the only thing that is missing is a heartbeat, as for a moment after a fail-over, it
 // looks again instead of refusing.
 func (l *Leader) Admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error) {
+	res, err := l.admit(ctx, g)
+	if t := l.term.Load(); t != nil && err != nil {
+		t.refused.note(g.Tenant, api.KindOf(err), g.Provider)
+	}
+	return res, err
+}
+
+func (l *Leader) admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error) {
 	for began := time.Now(); ; {
 		res, err := l.do(ctx, &job{grant: &g})
 		if !unheard(err) || time.Since(began) > stampHold || !sleep(ctx, nil, stampLook) {

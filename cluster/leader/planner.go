@@ -142,7 +142,6 @@ func (t *term) conclude(j *job, r fsm.Result) {
 		t.requeue(j)
 		return
 	}
-	t.refused.note(j.grant.Tenant, r.Problem.Kind, j.grant.Provider)
 	j.answer <- answer{r, r.Problem}
 }
 

@@ -21,7 +21,13 @@ const maxRefusals = fsm.MaxRefusals
 
 func newRefusals() *refusals { return &refusals{counts: map[fsm.Refusal]int{}} }
 
+// note counts a refusal of admission; other kinds of answer are none.
 func (r *refusals) note(tenant api.TenantID, kind api.Kind, provider api.ProviderID) {
+	switch kind { //nolint:exhaustive // the four of spec.md 4
+	case api.RuntimeNotReady, api.NoEligibleProviderCells, api.PlacementFailed, api.QuotaExceeded:
+	default:
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	k := fsm.Refusal{Tenant: tenant, Kind: kind, Provider: provider}

@@ -1,0 +1,322 @@
+package leader
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+)
+
+func TestStart(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		if _, gate, _, _ := r.seen(); !gate {
+			t.Error("the gate is closed")
+		}
+		if got := r.m.View().ClusterID(); got != "g-test" {
+			t.Errorf("cluster %q", got)
+		}
+		if p, ok := r.m.View().Provider("aws"); !ok || !p.Enabled {
+			t.Errorf("provider %+v", p)
+		}
+	})
+}
+
+// TestStartFails: leadership is given away, and where nobody takes it the leader goes on
+// trying, behind a closed gate.
+func TestStartFails(t *testing.T) {
+	tests := []struct {
+		name  string
+		wrong func(r *rig)
+		mend  func(r *rig)
+	}{
+		{
+			"barrier",
+			func(r *rig) { r.barrier = errors.New("the disk is slow") },
+			func(r *rig) { r.change(func() { r.barrier = nil }) },
+		},
+		{
+			"first entry",
+			func(r *rig) {
+				r.holding(func(context.Context, fsm.Entry) error { return api.Refuse(api.NoLeader, "the queue is full") })
+			},
+			func(r *rig) { r.holding(nil) },
+		},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				if _, err := r.apply(fsm.Entry{Wall: 1, Commands: []fsm.Command{fsm.InitCluster{ClusterID: "g-test"}}}); err != nil {
+					t.Fatal(err)
+				}
+				tt.wrong(r)
+				r.start()
+				t.Cleanup(r.stop)
+				if given, gate, _, _ := r.seen(); given != 1 || gate {
+					t.Fatalf("given away %d times, gate %v", given, gate)
+				}
+				if _, err := r.l.Submit(t.Context(), fsm.Tick{}); api.KindOf(err) != api.NoLeader {
+					t.Errorf("got %v", err)
+				}
+				tt.mend(r)
+				time.Sleep(startAgain)
+				synctest.Wait()
+				if _, gate, _, _ := r.seen(); !gate {
+					t.Error("the gate is still closed")
+				}
+			})
+		})
+	}
+}
+
+// TestAnotherClustersLog: whoever leads it must not decide in it.
+func TestAnotherClustersLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		if _, err := r.apply(fsm.Entry{Wall: 1, Commands: []fsm.Command{fsm.InitCluster{ClusterID: "g-other"}}}); err != nil {
+			t.Fatal(err)
+		}
+		r.start()
+		t.Cleanup(r.stop)
+		time.Sleep(startAgain)
+		synctest.Wait()
+		if given, gate, _, _ := r.seen(); given != 2 || gate {
+			t.Errorf("given away %d times, gate %v", given, gate)
+		}
+	})
+}
+
+// TestTime: cluster time goes on with nothing to do, and stands still between two leaders.
+func TestTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.start()
+		r.pass(time.Minute)
+		if got := time.Duration(r.m.View().Now()); got < time.Minute-2*tickEvery || got > time.Minute {
+			t.Errorf("after a minute it is %s", got)
+		}
+		entries := len(r.entries)
+		if entries > 62 {
+			t.Errorf("%d entries in an idle minute", entries)
+		}
+		r.stop()
+		before := r.m.View().Now()
+		time.Sleep(time.Hour)
+		r.start()
+		if got := time.Duration(r.m.View().Now() - before); got != 0 {
+			t.Errorf("%s went by without a leader", got)
+		}
+		r.stop()
+	})
+}
+
+func TestBindTimeout(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.ready("c1")
+		bound, lost := r.admit(grant(1)).Leases[0], r.admit(grant(1)).Leases[0]
+		r.bind(bound)
+		r.pass(api.BindBound - time.Second)
+		r.wantLease(lost, api.LeaseActive, "")
+		r.pass(2 * time.Second)
+		r.wantLease(lost, api.LeaseForcedTeardown, fsm.ReasonBindTimeout)
+		r.wantLease(bound, api.LeaseActive, "")
+	})
+}
+
+// TestExpiry: a lease ends in time, and what its cell does not confirm comes back when the
+// cell must have stopped by itself.
+func TestExpiry(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.ready("c1")
+		confirmed, silent := r.admit(grant(1)).Leases[0], r.admit(grant(1)).Leases[0]
+		r.bind(confirmed)
+		r.bind(silent)
+		r.pass(59 * time.Second)
+		r.wantLease(confirmed, api.LeaseActive, "")
+		r.pass(2 * time.Second)
+		r.wantLease(confirmed, api.LeaseExpired, fsm.ReasonExpired)
+		r.tearDown(confirmed)
+		r.wantLease(confirmed, api.LeaseTornDown, fsm.ReasonExpired)
+		r.pass(8 * time.Second)
+		r.wantLease(silent, api.LeaseExpired, fsm.ReasonExpired)
+		if used := r.m.View().Used("c1"); used.CPU != 1 {
+			t.Errorf("used %v", used)
+		}
+		r.pass(api.HoldDown(time.Minute))
+		r.wantLease(silent, api.LeaseFailedClosed, fsm.ReasonExpired)
+		if used := r.m.View().Used("c1"); used.CPU != 0 {
+			t.Errorf("used %v", used)
+		}
+	})
+}
+
+// TestRenewedMeanwhile: a proposal that a renewal overtook changes nothing.
+func TestRenewedMeanwhile(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.ready("c1")
+		id := r.admit(grant(1)).Leases[0]
+		r.bind(id)
+		for range 4 {
+			r.pass(30 * time.Second)
+			r.must(fsm.RenewLease{Actor: "tenant/acme", Lease: id, TTLMs: 60_000})
+		}
+		r.wantLease(id, api.LeaseActive, "")
+	})
+}
+
+// TestManyDue: more than one proposal holds.
+func TestManyDue(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.ready("c1")
+		out := r.all(dueAtOnce+50, func(int) fsm.GrantLeases { return grant(1) })
+		r.pass(api.BindBound + 2*time.Second)
+		for _, o := range out {
+			r.wantLease(o.res.Leases[0], api.LeaseForcedTeardown, fsm.ReasonBindTimeout)
+		}
+	})
+}
+
+// TestRevocation: warned, forced, torn down, barred.
+func TestRevocation(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.ready("c1", "c2")
+		g := grant(4000)
+		first, second := r.admit(g).Leases[0], r.admit(g).Leases[0]
+		r.bind(first)
+		r.bind(second)
+		id := first
+		cell := r.lease(id).CellID
+		r.must(fsm.RevokeCell{Actor: "operator/root", Provider: "aws", Cell: cell, GraceMs: 5000})
+		r.wantLease(id, api.LeaseRevokeWarning, fsm.ReasonCellRevoked)
+		if _, err := r.l.Admit(t.Context(), grant(1)); err == nil {
+			t.Error("admitted to a cell that is being revoked")
+		}
+		r.pass(4 * time.Second)
+		r.wantLease(id, api.LeaseRevokeWarning, fsm.ReasonCellRevoked)
+		r.pass(2 * time.Second)
+		r.wantLease(id, api.LeaseForcedTeardown, fsm.ReasonCellRevoked)
+		if r.record(cell).Revoked {
+			t.Error("barred while a lease is left")
+		}
+		// The first attempt to bar it is lost.
+		r.holding(func(_ context.Context, e fsm.Entry) error {
+			if _, ok := e.Commands[0].(fsm.BarCell); ok {
+				r.holding(nil)
+				return api.Refuse(api.NoLeader, "the queue was full")
+			}
+			return nil
+		})
+		r.tearDown(id)
+		synctest.Wait()
+		if r.record(cell).Revoked {
+			t.Error("barred by an entry that was lost")
+		}
+		r.pass(2 * barAgain)
+		if !r.record(cell).Revoked {
+			t.Error("not barred")
+		}
+		if n := len(commands[fsm.BarCell](r.fakeNode)); n != 1 {
+			t.Errorf("barred %d times", n)
+		}
+		r.wantLease(second, api.LeaseActive, "")
+	})
+}
+
+// TestRevokeSilentCell: a cell that confirms nothing is barred when it must have stopped.
+func TestRevokeSilentCell(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.ready("c1")
+		id := r.admit(grant(1)).Leases[0]
+		r.bind(id)
+		r.must(fsm.RevokeCell{Actor: "operator/root", Provider: "aws", Cell: "c1", GraceMs: 0})
+		r.pass(api.HoldDown(time.Minute) + time.Minute + 5*time.Second)
+		r.wantLease(id, api.LeaseFailedClosed, fsm.ReasonCellRevoked)
+		if !r.record("c1").Revoked {
+			t.Error("not barred")
+		}
+	})
+}
+
+// TestLostRunRetried: on a cell that is ready, when the lost one must have stopped.
+func TestLostRunRetried(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.ready("c1", "c2")
+		res := r.admit(grantRun(1))
+		first := r.lease(res.Leases[0]).CellID
+		for _, id := range res.Leases {
+			r.bind(id)
+		}
+		r.mute[first] = true
+		r.must(fsm.ReportCell{Cell: first, Epoch: r.cells[first], Runs: []api.RunReport{{RunID: res.Run, Attempt: 1, State: api.RunLost}}})
+		r.pass(30 * time.Second) // its cell is unhealthy, its leases are not torn down
+		if run, _ := r.m.View().Run(res.Run); run.Attempt != 1 {
+			t.Fatalf("placed again before the lost cell has stopped: %+v", run)
+		}
+		for _, id := range res.Leases {
+			r.tearDown(id)
+		}
+		r.pass(2 * time.Second)
+		run, _ := r.m.View().Run(res.Run)
+		if run.State != api.RunPlaced || run.Attempt != 2 || run.CellID == first {
+			t.Errorf("got %+v, first on %s", run, first)
+		}
+	})
+}
+
+// TestLostRunsTakeTurns: runs that fit nowhere do not keep others from being placed.
+func TestLostRunsTakeTurns(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.tenant("acme", api.NoQuota())
+		r.join("c1", "c2")
+		r.pass(warmup + 2*beat)
+		// Nothing is placed again for now; what shares an entry with it is repeated.
+		r.holding(func(_ context.Context, e fsm.Entry) error {
+			for _, c := range e.Commands {
+				if g, ok := c.(fsm.GrantLeases); ok && g.Actor == "scheduler" {
+					return api.Refuse(api.NoLeader, "not now")
+				}
+			}
+			return nil
+		})
+		lose := func(g fsm.GrantLeases) api.RunID {
+			res, err := r.l.Admit(t.Context(), g)
+			for ; err != nil; res, err = r.l.Admit(t.Context(), g) {
+				r.pass(time.Second)
+			}
+			var gone fsm.ReportCell
+			for _, id := range res.Leases {
+				l := r.lease(id)
+				gone.Cell, gone.Epoch = l.CellID, r.cells[l.CellID]
+				gone.Ended = append(gone.Ended, api.EndedReport{LeaseID: id, Epoch: l.Epoch, State: api.LeaseTornDown})
+			}
+			if _, err := r.apply(fsm.Entry{Tick: r.l.term.Load().now(), Wall: 1, Commands: []fsm.Command{gone}}); err != nil {
+				t.Fatal(err)
+			}
+			return res.Run
+		}
+		var first []api.RunID
+		for range 2 * retryAtOnce {
+			g := grantRun(1)
+			g.Items[0].Amount, g.Run.Resources.CPU = 4000, 4000
+			first = append(first, lose(g))
+		}
+		for range 2 {
+			for _, err := r.l.Admit(t.Context(), grant(3000)); err != nil; _, err = r.l.Admit(t.Context(), grant(3000)) {
+				r.pass(time.Second)
+			}
+		}
+		last := lose(grantRun(1))
+		r.holding(nil)
+		r.pass(10 * time.Second)
+		if run, _ := r.m.View().Run(last); run.Attempt != 2 {
+			t.Errorf("the small run waits behind the large ones: %+v", run)
+		}
+		if run, _ := r.m.View().Run(first[0]); run.State != api.RunAdmitted {
+			t.Errorf("a large run is %s", run.State)
+		}
+	})
+}
