@@ -239,10 +239,9 @@ func TestLostSession(t *testing.T) {
 func TestCertificateEnds(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.ready("c1")
-		r.mute["c1"] = false
-		for range 24 {
-			r.pass(time.Second)
-			time.Sleep(time.Hour - time.Second)
+		time.Sleep(certLife - time.Minute)
+		if !r.record("c1").IdentityBound.Met {
+			t.Error("ended before its time")
 		}
 		r.pass(time.Minute)
 		if c := r.record("c1").IdentityBound; c.Met || c.Code != "certificate_expired" {

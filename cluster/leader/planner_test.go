@@ -99,6 +99,27 @@ func TestNothingIsCountedTwice(t *testing.T) {
 	})
 }
 
+// TestInFlightCounts: what is decided and not committed yet is taken; nothing is proposed
+// that the state would have to refuse.
+func TestInFlightCounts(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.ready("c1")
+		r.slow()
+		first := make(chan []outcome, 1)
+		go func() { first <- r.all(4, func(int) fsm.GrantLeases { return grant(1000) }) }()
+		synctest.Wait()
+		if got := tally(r.all(4, func(int) fsm.GrantLeases { return grant(1000) })); got != "map[no_eligible_provider_cells:4]" {
+			t.Errorf("got %s behind what is in flight", got)
+		}
+		if got := tally(<-first); got != "map[:4]" {
+			t.Errorf("got %s", got)
+		}
+		if n := len(commands[fsm.GrantLeases](r.fakeNode)); n != 4 {
+			t.Errorf("%d grants in the log", n)
+		}
+	})
+}
+
 func TestGroupCommit(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.ready("c1")

@@ -129,6 +129,8 @@ const (
 	beat   = 5 * time.Second
 	limit  = 15 * time.Second
 	warmup = 10 * time.Second
+	// certLife is longer than any other test takes.
+	certLife = time.Hour
 )
 
 var capacity = api.Resources{CPU: 4000, Mem: 8 << 30}
@@ -224,7 +226,7 @@ func (r *rig) join(ids ...api.CellID) {
 	for _, id := range ids {
 		r.cells[id] = r.must(fsm.RegisterCell{
 			Actor: "cell/aws/" + string(id), Provider: "aws", Cell: id, Agent: "agent", BrokerKey: "bb", Version: "v0",
-			Identity: api.Identity{SPKI: "ab", Serial: "01", NotAfter: time.Now().Add(24 * time.Hour).Unix()}, DataURL: "https://10.0.0.1:7500",
+			Identity: api.Identity{SPKI: "ab", Serial: "01", NotAfter: time.Now().Add(certLife).Unix()}, DataURL: "https://10.0.0.1:7500",
 		}).CellEpoch
 		r.must(fsm.ReportCell{Cell: id, Epoch: r.cells[id], Inventory: &api.InventoryReport{Capacity: capacity}})
 		r.table.SessionOpened(id, r.cells[id])
