@@ -98,17 +98,22 @@ func (n *Node) watchLeadership(ctx context.Context) {
 	})
 	n.raft.RegisterObserver(observer)
 	defer n.raft.DeregisterObserver(observer)
-	watching, stop := raft.ServerID(""), func() {}
+	last, watching, stop := raft.ServerID(""), raft.ServerID(""), func() {}
 	defer func() { stop() }()
 	for {
 		gossip := n.gossip.Changed()
 		addr, leader := n.raft.LeaderWithID()
-		if leader != watching {
+		// The last one is watched until there is another: nobody leads while somebody stands in
+		// a dead leader's place, and may not win.
+		if leader != "" && leader != watching {
 			stop()
 			stop, watching = func() {}, leader
-			if leader != "" && leader != raft.ServerID(n.cfg.Node) {
+			if leader != raft.ServerID(n.cfg.Node) {
 				stop = start(ctx, func(ctx context.Context) { n.watchLeader(ctx, leader, addr) })
 			}
+		}
+		if leader != last {
+			last = leader
 			n.leadership.bump()
 		}
 		// Observations are dropped when the channel is full, so the level is read again soon.

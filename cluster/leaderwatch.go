@@ -30,12 +30,12 @@ const (
 	watchBackoff = time.Second
 )
 
-// watchLeader watches one leader's process until ctx ends, or until this node stood for
-// election in its place.
+// watchLeader watches one leader's process until ctx ends: until another leads.
 func (n *Node) watchLeader(ctx context.Context, id raft.ServerID, addr raft.ServerAddress) {
 	for {
-		if key, term, ended := n.hold(ctx, addr); ended && n.refuses(ctx, addr) && n.stand(ctx, id, addr, key, term) {
-			return
+		key, term, ended := n.hold(ctx, addr)
+		if ended && n.refuses(ctx, addr) && n.stand(ctx, id, addr, key, term) {
+			n.log.Debug("stood for election", "leader", string(id))
 		}
 		if !wait(ctx, watchBackoff) {
 			return
@@ -89,7 +89,11 @@ func (n *Node) stand(ctx context.Context, id raft.ServerID, addr raft.ServerAddr
 		return false
 	}
 	_, leader := n.raft.LeaderWithID()
-	if leader != id || n.raft.CurrentTerm() != term || n.raft.State() != raft.Follower {
+	led := leader == id && n.raft.CurrentTerm() == term
+	// Who stands first may have an older log and lose: the leader is then nobody, in a newer
+	// term, and it is the next one's turn.
+	orphaned := leader == "" && rank > 0
+	if !led && !orphaned || n.raft.State() != raft.Follower {
 		return false
 	}
 	if rank > 0 && !n.refuses(ctx, addr) {
