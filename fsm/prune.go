@@ -12,7 +12,9 @@ const (
 	keepBlobs = api.Tick(24 * time.Hour)
 	// MaxEnded bounds the ended leases that are kept, and likewise the finalised runs: above
 	// it the oldest go before their time, so that a burst cannot fill the memory.
-	MaxEnded = 500_000
+	MaxEnded = 200_000
+	// MaxKeys bounds the idempotency keys in the same way.
+	MaxKeys = 1_000_000
 )
 
 // prune forgets, of each table, at most limit records whose time is over.
@@ -37,7 +39,11 @@ func (s *State) prune(limit int) {
 		s.note(tableRuns, id, nil)
 	}
 	for range limit {
-		key, ok := oldest(s.keys.age, now-int64(keepKeys))
+		before := now - int64(keepKeys)
+		if s.keys.age.Len() > MaxKeys {
+			before = now
+		}
+		key, ok := oldest(s.keys.age, before)
 		if !ok {
 			break
 		}
