@@ -55,7 +55,11 @@ func (c *Control) GetBlob(ctx context.Context, d api.Digest) (io.ReadCloser, int
 	if err := api.CheckDigest(d); err != nil {
 		return nil, 0, err
 	}
-	if !c.mayRead(ctx, d) {
+	may, err := c.mayRead(ctx, d)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !may {
 		return nil, 0, noBlob(d)
 	}
 	return c.cfg.Blobs.Get(ctx, d)
@@ -66,8 +70,9 @@ func (c *Control) HasBlob(ctx context.Context, d api.Digest) (bool, error) {
 	if err := api.CheckDigest(d); err != nil {
 		return false, err
 	}
-	if !c.mayRead(ctx, d) {
-		return false, nil
+	may, err := c.mayRead(ctx, d)
+	if err != nil || !may {
+		return false, err
 	}
 	return c.cfg.Blobs.Has(ctx, d)
 }
@@ -76,19 +81,31 @@ func noBlob(d api.Digest) *api.Error { return api.Refuse(api.NotFound, "blob %s 
 
 // mayRead: a tenant only what it put itself; its artifacts come by the run's name. An
 // operator asks for a reference too, so that it puts again what is about to be swept.
-func (c *Control) mayRead(ctx context.Context, d api.Digest) bool {
+func (c *Control) mayRead(ctx context.Context, d api.Digest) (bool, error) {
 	caller := api.CallerFrom(ctx)
 	switch caller.Role {
 	case api.RoleTenant:
-		return c.cfg.Machine.View().BlobRef(caller.Tenant(), d)
+		return c.referred(ctx, caller.Tenant(), d)
 	case api.RoleOperator:
-		return c.cfg.Machine.View().BlobRef(operatorSpace, d)
+		return c.referred(ctx, operatorSpace, d)
 	case api.RoleCell, api.RoleScheduler:
-		return true
+		return true, nil
 	case api.RoleViewer:
-		return false
 	}
-	return false
+	return false, nil
+}
+
+// referred reports whether a tenant put a blob. A reference that is not here yet may have been
+// committed through another scheduler a moment ago.
+func (c *Control) referred(ctx context.Context, t api.TenantID, d api.Digest) (bool, error) {
+	if c.cfg.Machine.View().BlobRef(t, d) {
+		return true, nil
+	}
+	v, err := c.cfg.Cluster.Read(ctx)
+	if err != nil {
+		return false, err
+	}
+	return v.BlobRef(t, d), nil
 }
 
 // PutReplica stores one copy here.

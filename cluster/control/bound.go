@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -65,7 +66,7 @@ func (c *Control) mint(ctx context.Context, l api.Lease) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, mintTimeout)
 	defer cancel()
 	ask := api.Ask{ID: rand.Text(), LeaseID: l.ID, Generation: l.BoundGeneration}
-	answer := c.mints.ask(ask.ID)
+	answer := c.mints.ask(ask.ID, l.CellID)
 	defer c.mints.forget(ask.ID)
 	if err := c.askCell(ctx, l.CellID, ask); err != nil {
 		return "", err
@@ -82,32 +83,41 @@ func (c *Control) mint(ctx context.Context, l api.Lease) (string, error) {
 	}
 }
 
-// askCell hands a question to whichever scheduler holds the cell's session.
+// askCellTime bounds the question whether another scheduler holds a session.
+const askCellTime = time.Second
+
+// askCell hands a question to whichever scheduler holds the cell's session: first the one
+// that the sightings name, since a session that was left behind may still be open here.
 func (c *Control) askCell(ctx context.Context, cell api.CellID, ask api.Ask) error {
-	var holder api.NodeID
+	holder := c.cfg.Node
 	if rec, ok := c.cfg.Machine.View().Cell(cell); ok {
-		if sight, seen := c.cfg.Sightings.Best(cell, rec.Epoch); seen {
+		if sight, seen := c.cfg.Sightings.Best(cell, rec.Epoch); seen && sight.Session {
 			holder = sight.Holder
 		}
 	}
-	if c.sessions.ask(cell, ask) {
-		return nil
+	nodes := slices.DeleteFunc(c.cfg.Cluster.Others(), func(n api.NodeID) bool { return n == holder })
+	if holder != c.cfg.Node {
+		nodes = append([]api.NodeID{c.cfg.Node}, nodes...)
 	}
-	nodes := c.cfg.Cluster.Others()
-	for i, n := range nodes {
-		if n == holder {
-			nodes[0], nodes[i] = nodes[i], nodes[0]
-		}
-	}
-	for _, n := range nodes {
-		peer, err := c.cfg.Cluster.Peer(n)
-		if err != nil {
-			continue
-		}
-		if err := peer.AskCell(ctx, cell, ask); err == nil {
+	for _, n := range append([]api.NodeID{holder}, nodes...) {
+		if c.askAt(ctx, n, cell, ask) {
 			return nil
 		}
 	}
 	return api.Refuse(api.OutcomeUnknown, "no scheduler holds a session of cell %s: it cannot be asked for a token now", cell).
 		WithHint("the lease holds; ask again when the cell is connected: grafos fabric cells")
+}
+
+// askAt reports whether a scheduler took the question.
+func (c *Control) askAt(ctx context.Context, n api.NodeID, cell api.CellID, ask api.Ask) bool {
+	if n == c.cfg.Node {
+		return c.sessions.ask(cell, ask)
+	}
+	peer, err := c.cfg.Cluster.Peer(n)
+	if err != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, askCellTime)
+	defer cancel()
+	return peer.AskCell(ctx, cell, ask) == nil
 }

@@ -27,12 +27,14 @@ func (c *Control) Events(ctx context.Context, f api.EventFilter) iter.Seq2[api.E
 			yield(api.Event{}, err)
 			return
 		}
+		told := false // a gap whose end is not known yet is told once
 		for ctx.Err() == nil {
 			changed := c.cfg.Machine.Changed(fsm.TopicEvents)
 			events, gap := c.cfg.Machine.EventsAfter(at, eventPage)
-			if gap && f.From != "" && !yield(gapBefore(at, events), nil) {
+			if gap && f.From != "" && !told && !yield(gapBefore(at, events), nil) {
 				return
 			}
+			told = gap && len(events) == 0
 			f.From = "resumed" // "" means everything still held: its beginning is no gap, later ones are
 			for _, e := range events {
 				at = e.Cursor

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -119,7 +118,12 @@ func (c *Control) withToken(ctx context.Context, l api.Lease) (api.Grant, error)
 	return api.Grant{}, err
 }
 
+// undoTime bounds the undoing of a grant, which goes on when its requester is gone.
+const undoTime = 2 * time.Second
+
 func (c *Control) undo(ctx context.Context, ids []api.LeaseID) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
 	for _, id := range ids {
 		if _, err := c.cfg.Decider.Submit(ctx, fsm.FreeLease{Actor: "scheduler", Lease: id, Reason: "bind_timeout"}); err != nil {
 			c.log.Warn("undo grant", "lease_id", string(id), "error", err)
@@ -191,7 +195,17 @@ func (c *Control) ShowLease(ctx context.Context, id api.LeaseID, o api.ReadOptio
 	return &api.LeaseAnswer{Index: v.Index(), Lease: api.Grant{Lease: l}}, nil
 }
 
-// own returns a lease that the caller may touch.
+// held returns a lease that the caller may change: its owner, or an operator.
+func (c *Control) held(ctx context.Context, id api.LeaseID) (api.Lease, error) {
+	l, err := own(ctx, c.cfg.Machine.View(), id)
+	if err != nil {
+		return l, err
+	}
+	_, err = actFor(ctx, l.Tenant)
+	return l, err
+}
+
+// own returns a lease that the caller may see.
 func own(ctx context.Context, v *fsm.View, id api.LeaseID) (api.Lease, error) {
 	l, ok := v.Lease(id)
 	if !ok || !sees(ctx, l.Tenant) {
@@ -206,7 +220,7 @@ func (c *Control) RenewLease(ctx context.Context, id api.LeaseID, r api.RenewReq
 	if err := api.CheckTTL(r.TTLMs); err != nil {
 		return nil, err
 	}
-	l, err := own(ctx, c.cfg.Machine.View(), id)
+	l, err := c.held(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -233,6 +247,9 @@ func (c *Control) renewed(ctx context.Context, before, after api.Lease, res fsm.
 	ctx, cancel := context.WithTimeout(ctx, api.BindBound)
 	defer cancel()
 	l, err := c.waitBound(ctx, after.ID, after.Generation)
+	if l.ID != "" && !l.State.Usable() {
+		return nil, ended(l)
+	}
 	if err != nil {
 		if kind := api.KindOf(err); kind == api.OutcomeUnknown || kind == api.BindTimeout {
 			return nil, api.Refuse(api.OutcomeUnknown,
@@ -263,7 +280,7 @@ func (c *Control) stamp(l api.Lease) api.Stamp {
 // LeaseToken asks the cell for a fresh capability token.
 func (c *Control) LeaseToken(ctx context.Context, id api.LeaseID, _ api.WriteOptions) (*api.LeaseAnswer, error) {
 	v := c.cfg.Machine.View()
-	l, err := own(ctx, v, id)
+	l, err := c.held(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -313,7 +330,7 @@ func (c *Control) RevokeLease(ctx context.Context, id api.LeaseID, r api.RevokeR
 func (c *Control) endLease(
 	ctx context.Context, id api.LeaseID, o api.WriteOptions, op string, request any, cmd func(fsm.Idem) fsm.Command,
 ) (*api.LeaseAnswer, error) {
-	l, err := own(ctx, c.cfg.Machine.View(), id)
+	l, err := c.held(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -330,7 +347,7 @@ func (c *Control) endLease(
 	}
 	after, ok := c.cfg.Machine.View().Lease(id)
 	if !ok {
-		return nil, errors.New("a lease that was just ended is gone")
+		return nil, api.Refuse(api.NotFound, "lease %s does not exist any more", id)
 	}
 	return &api.LeaseAnswer{Index: res.Index, Lease: api.Grant{Lease: after}}, nil
 }

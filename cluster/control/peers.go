@@ -58,6 +58,9 @@ func (c *Control) AskCell(_ context.Context, cell api.CellID, a api.Ask) error {
 
 // AuditReplica reads this node's own copy of the audit chain.
 func (c *Control) AuditReplica(_ context.Context, f api.AuditFilter) (*api.AuditPage, error) {
+	if f.Limit <= 0 || f.Limit > maxAuditPage {
+		f.Limit = maxAuditPage
+	}
 	records, next, err := c.cfg.Audit.Read(f)
 	if err != nil {
 		return nil, err

@@ -61,7 +61,7 @@ func (c *Control) ListCells(ctx context.Context, p api.ProviderID, o api.ReadOpt
 // summary adds the cells up.
 func summary(p api.Provider, cells []api.Cell) api.ProviderSummary {
 	s := api.ProviderSummary{Provider: p.ID, Enabled: p.Enabled, Ownership: p.Ownership}
-	should := 0
+	should, good := 0, 0 // that count for the readiness, and those of them that are ready
 	for _, cell := range cells {
 		if cell.State == api.CellRevoked {
 			continue
@@ -69,15 +69,21 @@ func summary(p api.Provider, cells []api.Cell) api.ProviderSummary {
 		s.CellsTotal++
 		s.Leases += cell.Leases
 		s.Capacity = s.Capacity.Add(cell.Capacity)
-		if cell.Mode == api.ModeAccepting || cell.Mode == "" {
-			should++
-		}
 		if cell.Ready {
 			s.CellsReady++
 			s.Free = s.Free.Add(cell.Free)
 		}
+		switch cell.Mode {
+		case api.ModeDrained, api.ModeMaintenance:
+			continue
+		case api.ModeAccepting, api.ModeDraining:
+		}
+		should++
+		if cell.Ready {
+			good++
+		}
 	}
-	s.RuntimeReadiness = readiness(p.Enabled, s.CellsReady, should)
+	s.RuntimeReadiness = readiness(p.Enabled, good, should)
 	return s
 }
 

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"slices"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/fsm"
@@ -57,13 +58,7 @@ func (c *Control) TakeReport(ctx context.Context, _ api.ProviderID, cell api.Cel
 	if !c.cfg.Cluster.Leads() {
 		return nil, api.Refuse(api.NoLeader, "scheduler %s does not lead", c.cfg.Node)
 	}
-	for _, m := range r.Minted {
-		c.mints.answer(m)
-	}
-	for i, b := range r.Bound {
-		c.tokens.put(b.LeaseID, b.Generation, b.Token)
-		r.Bound[i].Token = ""
-	}
+	r.Bound = c.takeTokens(cell, r)
 	answer := &api.ReportAnswer{Index: c.cfg.Machine.View().Index()}
 	for _, cmd := range chunks(cell, r) {
 		res, err := c.cfg.Decider.Submit(ctx, cmd)
@@ -76,32 +71,64 @@ func (c *Control) TakeReport(ctx context.Context, _ api.ProviderID, cell api.Cel
 	return answer, nil
 }
 
-// chunks splits a report into commands that fit. Results of runs come before the ends of
-// leases, as in the report: the end of a run's lease must not overtake its result.
-func chunks(cell api.CellID, r api.Report) []fsm.ReportCell {
-	var out []fsm.ReportCell
-	next := func() *fsm.ReportCell {
-		out = append(out, fsm.ReportCell{Cell: cell, Epoch: r.Epoch})
-		return &out[len(out)-1]
+// takeTokens hands the tokens of a report to whoever waits, and returns what it says of
+// bindings without them; the report itself stays as it is, since it may have to be taken
+// again by the next leader. A cell speaks of its own leases only.
+func (c *Control) takeTokens(cell api.CellID, r api.Report) []api.BoundReport {
+	for _, m := range r.Minted {
+		c.mints.answer(cell, m)
 	}
-	if len(r.Bound)+len(r.Ended)+len(r.Runs) <= reportChunk {
-		if r.Inventory == nil && len(r.Bound)+len(r.Ended)+len(r.Runs) == 0 {
-			return nil
+	v := c.cfg.Machine.View()
+	bound := slices.Clone(r.Bound)
+	for i, b := range bound {
+		if l, ok := v.Lease(b.LeaseID); ok && l.CellID == cell && l.Epoch == b.Epoch {
+			c.tokens.put(b.LeaseID, b.Generation, b.Token)
 		}
-		*next() = fsm.ReportCell{Cell: cell, Epoch: r.Epoch, Inventory: r.Inventory, Bound: r.Bound, Ended: r.Ended, Runs: r.Runs}
-		return out
+		bound[i].Token = ""
 	}
+	return bound
+}
+
+// reportBytes bounds a command that carries a part of a report.
+const reportBytes = 64 << 10
+
+// chunks splits a report into commands that fit into a log entry. Results of runs come before
+// the ends of leases: the end of a run's lease must not overtake its result. The inventory
+// comes last, when what has ended counts no more.
+func chunks(cell api.CellID, r api.Report) []fsm.ReportCell {
+	whole := fsm.ReportCell{Cell: cell, Epoch: r.Epoch, Inventory: r.Inventory, Bound: r.Bound, Ended: r.Ended, Runs: r.Runs}
+	items := len(r.Bound) + len(r.Ended) + len(r.Runs)
+	if items == 0 && r.Inventory == nil {
+		return nil
+	}
+	if items <= reportChunk && fsm.EncodedSize(whole) <= reportBytes {
+		return []fsm.ReportCell{whole}
+	}
+	var out []fsm.ReportCell
+	out = split(out, r.Bound, func(b []api.BoundReport) fsm.ReportCell {
+		return fsm.ReportCell{Cell: cell, Epoch: r.Epoch, Bound: b}
+	})
+	out = split(out, r.Runs, func(b []api.RunReport) fsm.ReportCell {
+		return fsm.ReportCell{Cell: cell, Epoch: r.Epoch, Runs: b}
+	})
+	out = split(out, r.Ended, func(b []api.EndedReport) fsm.ReportCell {
+		return fsm.ReportCell{Cell: cell, Epoch: r.Epoch, Ended: b}
+	})
 	if r.Inventory != nil {
-		next().Inventory = r.Inventory
-	}
-	for i := 0; i < len(r.Bound); i += reportChunk {
-		next().Bound = r.Bound[i:min(i+reportChunk, len(r.Bound))]
-	}
-	for i := 0; i < len(r.Runs); i += reportChunk {
-		next().Runs = r.Runs[i:min(i+reportChunk, len(r.Runs))]
-	}
-	for i := 0; i < len(r.Ended); i += reportChunk {
-		next().Ended = r.Ended[i:min(i+reportChunk, len(r.Ended))]
+		out = append(out, fsm.ReportCell{Cell: cell, Epoch: r.Epoch, Inventory: r.Inventory})
 	}
 	return out
+}
+
+// split appends commands for items, halving what is too large. One item always fits.
+func split[T any](out []fsm.ReportCell, items []T, command func([]T) fsm.ReportCell) []fsm.ReportCell {
+	if len(items) == 0 {
+		return out
+	}
+	cmd := command(items)
+	if len(items) == 1 || len(items) <= reportChunk && fsm.EncodedSize(cmd) <= reportBytes {
+		return append(out, cmd)
+	}
+	half := len(items) / 2
+	return split(split(out, items[:half], command), items[half:], command)
 }

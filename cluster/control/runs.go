@@ -2,7 +2,9 @@ package control
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"strconv"
@@ -13,7 +15,15 @@ import (
 	"github.com/grafos/grafos/fsm"
 )
 
-func batchKey(key string, i int) string { return key + "/" + strconv.Itoa(i) }
+// batchKey is the idempotency key of one request of a batch.
+func batchKey(key string, i int) string {
+	each := key + "/" + strconv.Itoa(i)
+	if len(each) <= api.MaxKeyLen || len(key) > api.MaxKeyLen {
+		return each // the batch's own key is refused where it is too long
+	}
+	sum := sha256.Sum256([]byte(each))
+	return hex.EncodeToString(sum[:])
+}
 
 // Plan says what would be decided now, with every veto and score. A refusal is in the plan.
 func (c *Control) Plan(ctx context.Context, r api.PlanRequest, _ api.ReadOptions) (*api.Plan, error) {
@@ -211,7 +221,8 @@ func (c *Control) RunArtifact(ctx context.Context, id api.RunID, name string) (i
 		WithHint("see what it has: grafos run show %s", id)
 }
 
-// waitRun waits until the run or one of its leases changed after o.AfterIndex.
+// waitRun waits until the run changed after o.AfterIndex. It does not wait when one of the
+// run's leases has changed since.
 func (c *Control) waitRun(ctx context.Context, id api.RunID, o api.ReadOptions) {
 	timer := time.NewTimer(min(o.Wait, api.MaxWait))
 	defer timer.Stop()

@@ -39,15 +39,13 @@ func (s *sessions) add(cell api.CellID) *session {
 	return n
 }
 
-// remove ends a session and reports whether it was the cell's newest here.
-func (s *sessions) remove(cell api.CellID, n *session) bool {
+// remove ends a session; a newer one of the cell stays.
+func (s *sessions) remove(cell api.CellID, n *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.open[cell] != n {
-		return false
+	if s.open[cell] == n {
+		delete(s.open, cell)
 	}
-	delete(s.open, cell)
-	return true
 }
 
 func (s *sessions) ask(cell api.CellID, a api.Ask) bool {
@@ -107,20 +105,18 @@ func (c *Control) watch(ctx context.Context, p api.ProviderID, cell api.CellID, 
 		return w.standBy(ctx)
 	}
 	s := c.sessions.add(cell)
+	defer c.sessions.remove(cell, s)
+	// The table counts: one that was replaced is closed like any other.
 	c.cfg.Sightings.SessionOpened(cell, r.Epoch)
-	defer func() {
-		if c.sessions.remove(cell, s) {
-			c.cfg.Sightings.SessionClosed(cell, r.Epoch)
-		}
-	}()
+	defer c.cfg.Sightings.SessionClosed(cell, r.Epoch)
 	return w.serve(ctx, s)
 }
 
 // inTouch refuses when this node has not heard its leader for too long: what it would tell
 // a cell could be old.
 func (c *Control) inTouch() error {
-	if ms := c.cfg.Cluster.Touch(); ms > outOfTouch {
-		return api.Refuse(api.NoLeader, "scheduler %s has not heard a leader for %s", c.cfg.Node, age(ms)).
+	if silent := c.cfg.Cluster.Touch(); silent > outOfTouch {
+		return api.Refuse(api.NoLeader, "scheduler %s has not heard a leader for %s", c.cfg.Node, age(silent)).
 			WithHint("another scheduler may serve the session")
 	}
 	return nil

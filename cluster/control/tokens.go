@@ -65,17 +65,23 @@ func (t *tokens) take(id api.LeaseID, generation uint64) (string, bool) {
 // mints are the questions to cells that wait for their answer.
 type mints struct {
 	mu   sync.Mutex
-	open map[string]chan api.Minted
+	open map[string]asked
 }
 
-func newMints() *mints { return &mints{open: map[string]chan api.Minted{}} }
+// asked is a question that waits for the answer of the cell it was put to.
+type asked struct {
+	cell   api.CellID
+	answer chan api.Minted // holds one
+}
 
-func (m *mints) ask(id string) <-chan api.Minted {
+func newMints() *mints { return &mints{open: map[string]asked{}} }
+
+func (m *mints) ask(id string, cell api.CellID) <-chan api.Minted {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	ch := make(chan api.Minted, 1)
-	m.open[id] = ch
-	return ch
+	a := asked{cell, make(chan api.Minted, 1)}
+	m.open[id] = a
+	return a.answer
 }
 
 func (m *mints) forget(id string) {
@@ -84,11 +90,11 @@ func (m *mints) forget(id string) {
 	delete(m.open, id)
 }
 
-func (m *mints) answer(a api.Minted) {
+func (m *mints) answer(from api.CellID, a api.Minted) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if ch, ok := m.open[a.AskID]; ok {
-		ch <- a
+	if q, ok := m.open[a.AskID]; ok && q.cell == from {
+		q.answer <- a
 		delete(m.open, a.AskID)
 	}
 }
