@@ -36,18 +36,28 @@ func actFor(ctx context.Context, asked api.TenantID) (api.TenantID, error) {
 // sees reports whether the caller may see what belongs to a tenant. What it may not see
 // does not exist for it.
 func sees(ctx context.Context, owner api.TenantID) bool {
-	own := api.CallerFrom(ctx).Tenant()
-	return own == "" || own == owner
+	c := api.CallerFrom(ctx)
+	switch c.Role {
+	case api.RoleOperator, api.RoleViewer:
+		return true
+	case api.RoleTenant:
+		return c.Tenant() == owner
+	case api.RoleCell, api.RoleScheduler:
+	}
+	return false
 }
 
 // narrow returns the tenant filter that the caller gets: its own, whatever it asked for.
 func narrow(ctx context.Context, asked api.TenantID) (api.TenantID, error) {
-	own := api.CallerFrom(ctx).Tenant()
-	if own != "" && asked != "" && asked != own {
+	c := api.CallerFrom(ctx)
+	own := c.Tenant()
+	switch {
+	case own != "" && asked != "" && asked != own:
 		return "", api.Refuse(api.Forbidden, "tenant %s cannot see tenant %s", own, asked)
-	}
-	if own != "" {
+	case own != "":
 		return own, nil
+	case !sees(ctx, asked):
+		return "", api.Refuse(api.Forbidden, "%s cannot see what tenants hold", c.Actor())
 	}
 	return asked, nil
 }

@@ -1,0 +1,371 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+)
+
+// canary is a token that must be nowhere but with its owner.
+const canary = "v4.public.canary-4711"
+
+type granted struct {
+	set *api.GrantSet
+	err error
+}
+
+// request asks for leases and returns where the answer comes.
+func (r *rig) request(ctx context.Context, q api.LeaseRequest, key string) <-chan granted {
+	out := make(chan granted, 1)
+	go func() {
+		set, err := r.c.RequestLeases(ctx, q, api.WriteOptions{IdempotencyKey: key})
+		out <- granted{set, err}
+	}()
+	return out
+}
+
+func TestGrantIsAnsweredWhenBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cell("c1")
+		q := cpu(1000)
+		q.Resources.Mem = 1 << 20
+		out := r.request(r.acme(), q, "k")
+		synctest.Wait()
+		r.bind(r.lease("l-1-cpu"), canary+"-cpu")
+		synctest.Wait()
+		select {
+		case g := <-out:
+			t.Fatalf("answered with one of two bound: %+v", g)
+		default:
+		}
+		r.bind(r.lease("l-1-mem"), canary+"-mem")
+		g := <-out
+		if g.err != nil {
+			t.Fatal(g.err)
+		}
+		if g.set.CellID != "c1" || len(g.set.Leases) != 2 {
+			t.Fatalf("got %+v", g.set)
+		}
+		for _, l := range g.set.Leases {
+			if l.Token != canary+"-"+string(l.Kind) || l.BoundAt.IsZero() || l.Coordinate == "" {
+				t.Errorf("got %+v", l)
+			}
+		}
+		if bytes.Contains(r.log.Bytes(), []byte("canary")) {
+			t.Error("a token is in the log")
+		}
+		if len(r.c.tokens.held) != 0 {
+			t.Errorf("%d tokens are kept", len(r.c.tokens.held))
+		}
+	})
+}
+
+// TestBindTimeout: what was not bound in time is undone, all of it, also when whoever asked
+// is gone.
+func TestBindTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cell("c1")
+		q := cpu(1000)
+		q.Resources.Mem = 1 << 20
+		out := r.request(r.acme(), q, "k")
+		synctest.Wait()
+		r.bind(r.lease("l-1-cpu"), canary)
+		r.must(fsm.FreeLease{Actor: "scheduler", Lease: "l-1-mem", Reason: fsm.ReasonBindTimeout})
+		g := <-out
+		r.wantKind("grant", g.err, api.BindTimeout)
+		if l := r.lease("l-1-cpu"); l.State != api.LeaseForcedTeardown {
+			t.Errorf("the bound one is %s", l.State)
+		}
+	})
+}
+
+// TestGrantRepeated: the same key gets the same leases, with tokens minted again, and an
+// ended lease as it is.
+func TestGrantRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		epoch := r.cell("c1")
+		out := r.request(r.acme(), cpu(1000), "k")
+		synctest.Wait()
+		l := r.lease("l-1-cpu")
+		r.bind(l, canary)
+		first := <-out
+		stop := r.answerAsks("c1", epoch, "minted")
+		again := <-r.request(r.acme(), cpu(1000), "k")
+		if again.err != nil || again.set.Leases[0].ID != first.set.Leases[0].ID || again.set.Leases[0].Token != "minted" {
+			t.Errorf("got %+v, %v", again.set, again.err)
+		}
+		stop()
+		r.must(fsm.FreeLease{Actor: "tenant/acme", Lease: l.ID, Reason: fsm.ReasonReleased})
+		ended := <-r.request(r.acme(), cpu(1000), "k")
+		if ended.err != nil || ended.set.Leases[0].State != api.LeaseForcedTeardown || ended.set.Leases[0].Token != "" {
+			t.Errorf("got %+v, %v", ended.set, ended.err)
+		}
+		if other := <-r.request(r.acme(), cpu(2000), "k"); api.KindOf(other.err) != api.Conflict {
+			t.Errorf("another request under the key: %v", other.err)
+		}
+	})
+}
+
+// answerAsks holds a cell's session and mints what it is asked for; stop ends it.
+func (r *rig) answerAsks(cell api.CellID, epoch uint64, token string) (stop func()) {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for d, err := range r.c.Watch(ctx, "aws", cell, api.WatchRequest{Epoch: epoch}) {
+			if err != nil {
+				return
+			}
+			for _, a := range d.Asks {
+				_, _ = r.c.Report(ctx, "aws", cell, api.Report{Epoch: epoch, Minted: []api.Minted{{AskID: a.ID, LeaseID: a.LeaseID, Token: token}}})
+			}
+		}
+	}()
+	synctest.Wait()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+func TestGrantWhileLeadershipMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cell("c1")
+		out := r.request(r.acme(), cpu(1000), "k")
+		synctest.Wait()
+		r.set(func() { r.follows = true })
+		g := <-out
+		r.wantKind("grant", g.err, api.OutcomeUnknown)
+		if l := r.lease("l-1-cpu"); l.State != api.LeaseActive {
+			t.Errorf("the next leader finds it %s", l.State)
+		}
+	})
+}
+
+func TestGrantGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cell("c1")
+		ctx, cancel := context.WithCancel(r.acme())
+		out := r.request(ctx, cpu(1000), "k")
+		synctest.Wait()
+		cancel()
+		g := <-out
+		r.wantKind("grant", g.err, api.OutcomeUnknown)
+	})
+}
+
+func TestGrantDryRun(t *testing.T) {
+	r := newRig(t)
+	r.cell("c1")
+	set, err := r.c.RequestLeases(r.acme(), cpu(1000), api.WriteOptions{DryRun: true})
+	if err != nil || set.CellID != "c1" || len(set.Leases) != 0 || r.m.View().TenantUsage("acme").Leases != 0 {
+		t.Errorf("got %+v, %v", set, err)
+	}
+}
+
+// TestBatch: each request is answered on its own, in its place.
+func TestBatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cell("c1")
+		_, err := r.c.RequestBatch(r.acme(), api.BatchRequest{}, api.WriteOptions{})
+		r.wantKind("empty", err, api.InvalidArgument)
+		batch := api.BatchRequest{Requests: []api.BatchItem{{LeaseRequest: cpu(1)}, {LeaseRequest: cpu(-1)}, {LeaseRequest: cpu(2)}}}
+		type answer struct {
+			a   *api.BatchAnswer
+			err error
+		}
+		out := make(chan answer, 1)
+		go func() {
+			a, err := r.c.RequestBatch(r.acme(), batch, api.WriteOptions{IdempotencyKey: "k"})
+			out <- answer{a, err}
+		}()
+		synctest.Wait()
+		r.bind(r.lease("l-1-cpu"), canary)
+		r.bind(r.lease("l-2-cpu"), canary)
+		a := <-out
+		if a.err != nil {
+			t.Fatal(a.err)
+		}
+		for i, want := range []int64{1, 0, 2} {
+			got := a.a.Answers[i]
+			if want == 0 {
+				r.wantKind("the bad one", got.Problem, api.InvalidArgument)
+			} else if got.Grant == nil || got.Grant.Leases[0].Amount != want {
+				t.Errorf("answer %d: %+v", i, got)
+			}
+		}
+	})
+}
+
+// bound makes a lease of acme that is bound.
+func (r *rig) bound() api.Lease {
+	r.t.Helper()
+	out := r.request(r.acme(), cpu(1000), "")
+	synctest.Wait()
+	r.bind(r.lease("l-1-cpu"), "first")
+	if g := <-out; g.err != nil {
+		r.t.Fatal(g.err)
+	}
+	return r.lease("l-1-cpu")
+}
+
+func TestRenew(t *testing.T) {
+	type renewal struct {
+		a   *api.LeaseAnswer
+		err error
+	}
+	tests := []struct {
+		name string
+		do   func(r *rig, l api.Lease) // while the renewal waits for the cell
+		kind api.Kind
+	}{
+		{"applied", func(r *rig, l api.Lease) { r.bind(l, "second") }, ""},
+		{"not applied", func(*rig, api.Lease) {}, api.OutcomeUnknown},
+		{"revoked meanwhile", func(r *rig, l api.Lease) {
+			r.must(fsm.RevokeLease{Actor: "operator/root", Lease: l.ID})
+		}, api.LeaseRevoked},
+		{"leadership moved", func(r *rig, _ api.Lease) { r.set(func() { r.follows = true }) }, api.OutcomeUnknown},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.cell("c1")
+				l := r.bound()
+				out := make(chan renewal, 1)
+				go func() {
+					a, err := r.c.RenewLease(r.acme(), l.ID, api.RenewRequest{TTLMs: 120_000}, api.WriteOptions{IdempotencyKey: "k"})
+					out <- renewal{a, err}
+				}()
+				synctest.Wait()
+				after := r.lease(l.ID)
+				if after.Generation != 2 || after.TTLMs != 120_000 {
+					t.Fatalf("got %+v", after)
+				}
+				tt.do(r, after)
+				got := <-out
+				r.wantKind("renew", got.err, tt.kind)
+				if tt.kind == "" && (got.a.Lease.Token != "second" || got.a.Lease.BoundGeneration != 2) {
+					t.Errorf("got %+v", got.a)
+				}
+				if tt.kind == api.OutcomeUnknown {
+					for _, at := range []time.Time{l.ExpiresAt, after.ExpiresAt} {
+						if !strings.Contains(got.err.Error(), at.Format(time.RFC3339)) {
+							t.Errorf("%v does not name %s", got.err, at)
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestLeaseToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		epoch := r.cell("c1")
+		_, err := r.c.LeaseToken(r.acme(), "l-9-cpu", api.WriteOptions{})
+		r.wantKind("unknown", err, api.NotFound)
+		l := r.bound()
+		_, err = r.c.LeaseToken(r.acme(), l.ID, api.WriteOptions{})
+		r.wantKind("no session", err, api.OutcomeUnknown)
+
+		stop := r.answerAsks("c1", epoch, canary)
+		a, err := r.c.LeaseToken(r.acme(), l.ID, api.WriteOptions{})
+		if err != nil || a.Lease.Token != canary {
+			t.Errorf("got %+v, %v", a, err)
+		}
+		stop()
+
+		// A cell that takes the question and never answers.
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for range r.c.Watch(ctx, "aws", "c1", api.WatchRequest{Epoch: epoch}) { //nolint:revive // it only listens
+			}
+		}()
+		synctest.Wait()
+		_, err = r.c.LeaseToken(r.acme(), l.ID, api.WriteOptions{})
+		r.wantKind("no answer", err, api.OutcomeUnknown)
+		cancel()
+		<-done
+		if len(r.c.mints.open) != 0 {
+			t.Error("a question is kept")
+		}
+		r.must(fsm.FreeLease{Actor: "tenant/acme", Lease: l.ID, Reason: fsm.ReasonReleased})
+		_, err = r.c.LeaseToken(r.acme(), l.ID, api.WriteOptions{})
+		r.wantKind("ended", err, api.LeaseRevoked)
+	})
+}
+
+// TestAnswersOfAnotherCell: a cell hands over tokens of its own leases, and answers what it
+// was asked, nothing else.
+func TestAnswersOfAnotherCell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cell("c1")
+		evil := r.cell("c2")
+		out := r.request(r.acme(), cpu(1000), "")
+		synctest.Wait()
+		l := r.lease("l-1-cpu")
+		if _, err := r.c.TakeReport(t.Context(), "aws", "c2", api.Report{Epoch: evil, Bound: []api.BoundReport{
+			{LeaseID: l.ID, Generation: 1, Epoch: l.Epoch, Token: "evil"},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		answer := r.c.mints.ask("q", "c1")
+		r.c.mints.answer("c2", api.Minted{AskID: "q", Token: "evil"})
+		r.c.mints.answer("c1", api.Minted{AskID: "q", Token: "good"})
+		if m := <-answer; m.Token != "good" {
+			t.Errorf("got %+v", m)
+		}
+		r.bind(l, "good")
+		if g := <-out; g.err != nil || g.set.Leases[0].Token != "good" {
+			t.Errorf("got %+v, %v", g.set, g.err)
+		}
+	})
+}
+
+func TestTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := newTokens()
+		k.put("l1", 1, "a")
+		k.put("l2", 1, "")
+		if _, ok := k.take("l2", 1); ok {
+			t.Error("no token is none")
+		}
+		if _, ok := k.take("l1", 2); ok {
+			t.Error("a token of another generation")
+		}
+		if got, ok := k.take("l1", 1); !ok || got != "a" {
+			t.Errorf("got %q", got)
+		}
+		if _, ok := k.take("l1", 1); ok {
+			t.Error("taken twice")
+		}
+		for i := range maxTokens + 10 {
+			k.put(api.LeaseID(strings.Repeat("x", i%50)+string(rune('a'+i%26))), uint64(i), "t")
+		}
+		if len(k.held) > maxTokens || len(k.order) > maxTokens {
+			t.Errorf("%d held, %d in order", len(k.held), len(k.order))
+		}
+		time.Sleep(tokenKeep)
+		k.put("last", 1, "t")
+		if len(k.held) != 1 || len(k.order) != 1 {
+			t.Errorf("%d held, %d in order after their time", len(k.held), len(k.order))
+		}
+	})
+}

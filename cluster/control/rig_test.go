@@ -1,0 +1,285 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker/pki"
+	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/fsm"
+	"github.com/grafos/grafos/placement"
+)
+
+// rig is one scheduler that leads, with a real state machine behind it. It is its own
+// Cluster, Decider and Blobs.
+type rig struct {
+	t *testing.T
+	c *Control
+	m *fsm.Machine
+
+	mu      sync.Mutex
+	index   uint64
+	log     bytes.Buffer // every entry, as it is on the disk
+	follows bool
+	touch   time.Duration
+	peer    api.Peers // of every other scheduler
+	lose    int       // so many commands are answered no_leader
+	grants  int
+	blobs   map[api.Digest][]byte
+}
+
+const heartbeatLimit = 15 * time.Second
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, m: fsm.New(fsm.Options{Log: hclog.NewNullLogger(), EventRing: 64}), blobs: map[api.Digest][]byte{}}
+	r.c = New(Config{
+		Node: "s1", ClusterID: "g-test", Machine: r.m, Cluster: r, Decider: r, Blobs: blobStore{r}, Audit: noAudit{},
+		Sightings: gossip.NewTable("s1", time.Now), Heartbeat: 5 * time.Second, Limit: heartbeatLimit, Warmup: 30 * time.Second,
+		Log: hclog.NewNullLogger(),
+	})
+	r.must(fsm.InitCluster{ClusterID: "g-test", Providers: []api.Provider{{ID: "aws", Enabled: true}, {ID: "gcp"}}})
+	for _, tenant := range []api.TenantID{"acme", "other"} {
+		r.must(fsm.CreateTenant{Actor: "operator/root", Tenant: tenant, Quota: api.NoQuota()})
+	}
+	return r
+}
+
+func (r *rig) material() *pki.Material {
+	r.t.Helper()
+	m, err := pki.InitMaterial(filepath.Join(r.t.TempDir(), "material"), pki.InitOptions{ClusterID: "g-test"})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.c.cfg.Material = m
+	return m
+}
+
+// Submit commits one command.
+func (r *rig) Submit(_ context.Context, cmd fsm.Command) (fsm.Result, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.follows || r.lose > 0 {
+		r.lose--
+		return fsm.Result{}, api.Refuse(api.NoLeader, "not here")
+	}
+	b, err := fsm.EncodeEntry(fsm.Entry{Tick: r.m.View().Now(), Wall: time.Now().UnixMilli(), Commands: []fsm.Command{cmd}})
+	if err != nil {
+		return fsm.Result{}, err
+	}
+	r.log.Write(b)
+	r.index++
+	res, ok := r.m.Apply(&raft.Log{Index: r.index, Term: 1, Type: raft.LogCommand, Data: b}).([]fsm.Result)
+	if !ok {
+		r.t.Errorf("entry %d stopped the machine", r.index)
+		return fsm.Result{}, api.Refuse(api.Internal, "stopped")
+	}
+	if res[0].Problem != nil {
+		return res[0], res[0].Problem
+	}
+	return res[0], nil
+}
+
+// Admit puts everything on the first cell of the provider.
+func (r *rig) Admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error) {
+	cells := r.m.View().Cells(g.Provider)
+	if len(cells) == 0 {
+		return fsm.Result{}, api.Refuse(api.RuntimeNotReady, "no cell")
+	}
+	r.mu.Lock()
+	r.grants++
+	n := r.grants
+	r.mu.Unlock()
+	g.Cell, g.CellEpoch = cells[0].ID, cells[0].Epoch
+	g.Items = append([]fsm.GrantItem{}, g.Items...)
+	for i := range g.Items {
+		g.Items[i].ID = api.LeaseID(fmt.Sprintf("l-%d-%s", n, g.Items[i].Kind))
+	}
+	if g.Run != nil {
+		run := *g.Run
+		run.ID = api.RunID(fmt.Sprint("r-", n))
+		g.Run = &run
+	}
+	return r.Submit(ctx, g)
+}
+
+func (r *rig) Plan(q placement.Request) (api.Plan, error) {
+	return api.Plan{Index: r.m.View().Index(), Provider: q.Provider, Decision: api.DecisionAdmit, CellID: "c1"}, nil
+}
+
+func (r *rig) Read(context.Context) (*fsm.View, error) { return r.m.View(), nil }
+
+func (r *rig) ReadIndex(context.Context) (*api.ReadIndex, error) {
+	return &api.ReadIndex{Index: r.m.View().Index()}, nil
+}
+
+func (r *rig) Leads() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !r.follows
+}
+
+func (r *rig) Leader() api.NodeID {
+	if r.Leads() {
+		return "s1"
+	}
+	return "s2"
+}
+
+func (r *rig) Touch() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.touch
+}
+
+func (r *rig) State() api.NodeState {
+	return api.NodeState{Node: "s1", Peers: []api.Peer{{Node: "s1", URL: "https://s1", Alive: true}, {Node: "s9", URL: "https://s9"}}}
+}
+
+func (r *rig) Others() []api.NodeID { return []api.NodeID{"s2"} }
+
+func (r *rig) Peer(api.NodeID) (api.Peers, error) {
+	if r.peer == nil {
+		return nil, api.Refuse(api.NotFound, "no such scheduler")
+	}
+	return r.peer, nil
+}
+
+func (r *rig) set(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
+}
+
+// blobStore keeps blobs in memory.
+type blobStore struct{ r *rig }
+
+func (b blobStore) Put(_ context.Context, d api.Digest, _ int64, body io.Reader) error {
+	data, err := io.ReadAll(body)
+	b.r.set(func() { b.r.blobs[d] = data })
+	return err
+}
+
+func (b blobStore) PutLocal(ctx context.Context, d api.Digest, size int64, body io.Reader) error {
+	return b.Put(ctx, d, size, body)
+}
+
+func (b blobStore) Get(_ context.Context, d api.Digest) (io.ReadCloser, int64, error) {
+	return b.GetLocal(d)
+}
+
+func (b blobStore) GetLocal(d api.Digest) (io.ReadCloser, int64, error) {
+	b.r.mu.Lock()
+	defer b.r.mu.Unlock()
+	data, ok := b.r.blobs[d]
+	if !ok {
+		return nil, 0, noBlob(d)
+	}
+	return io.NopCloser(bytes.NewReader(data)), int64(len(data)), nil
+}
+
+func (b blobStore) Has(_ context.Context, d api.Digest) (bool, error) {
+	b.r.mu.Lock()
+	defer b.r.mu.Unlock()
+	_, ok := b.r.blobs[d]
+	return ok, nil
+}
+
+type noAudit struct{}
+
+func (noAudit) Read(f api.AuditFilter) ([]api.AuditRecord, uint64, error) {
+	return nil, uint64(f.Limit), nil //nolint:gosec // a bound that the test looks at
+}
+
+func (r *rig) must(cmd fsm.Command) fsm.Result {
+	r.t.Helper()
+	res, err := r.Submit(r.t.Context(), cmd)
+	if err != nil {
+		r.t.Fatalf("%T: %v", cmd, err)
+	}
+	return res
+}
+
+// cell makes a ready cell.
+func (r *rig) cell(id api.CellID) uint64 {
+	r.t.Helper()
+	epoch := r.register(id, "agent-1")
+	yes := &api.Condition{Met: true}
+	r.must(fsm.ReportCell{Cell: id, Epoch: epoch, Inventory: &api.InventoryReport{Capacity: api.Resources{CPU: 4000, Mem: 8 << 30}}})
+	r.must(fsm.ChangeHealth{Changes: []fsm.HealthChange{{Cell: id, Epoch: epoch, Healthy: yes, Outbound: yes}}})
+	return epoch
+}
+
+func (r *rig) register(id api.CellID, agent string) uint64 {
+	r.t.Helper()
+	return r.must(fsm.RegisterCell{
+		Actor: "cell/aws/" + string(id), Provider: "aws", Cell: id, Agent: agent, BrokerKey: "bb", Version: "v0",
+		Identity: api.Identity{SPKI: "ab", Serial: "01", NotAfter: 4_000_000_000}, DataURL: "https://10.0.0.1:7500",
+	}).CellEpoch
+}
+
+func (r *rig) lease(id api.LeaseID) api.Lease {
+	r.t.Helper()
+	l, ok := r.m.View().Lease(id)
+	if !ok {
+		r.t.Fatalf("lease %s does not exist", id)
+	}
+	return l
+}
+
+func as(ctx context.Context, role api.Role, name string) context.Context {
+	return api.WithCaller(ctx, api.Caller{Role: role, Name: name})
+}
+
+func (r *rig) acme() context.Context { return as(r.t.Context(), api.RoleTenant, "acme") }
+
+func (r *rig) operator() context.Context { return as(r.t.Context(), api.RoleOperator, "root") }
+
+func cpu(n int64) api.LeaseRequest {
+	return api.LeaseRequest{Provider: "aws", Resources: api.Resources{CPU: n}, TTLMs: 60_000}
+}
+
+// waitLease returns the newest lease when it is granted.
+func (r *rig) waitLease(id api.LeaseID) api.Lease {
+	r.t.Helper()
+	for {
+		changed := r.m.Changed(fsm.TopicLeases)
+		if l, ok := r.m.View().Lease(id); ok {
+			return l
+		}
+		select {
+		case <-changed:
+		case <-r.t.Context().Done():
+			r.t.Fatal("no lease")
+		}
+	}
+}
+
+// bind reports a binding with its token, as the cell's session's scheduler hands it on.
+func (r *rig) bind(l api.Lease, token string) {
+	r.t.Helper()
+	cell, _ := r.m.View().Cell(l.CellID)
+	_, err := r.c.TakeReport(r.t.Context(), "aws", l.CellID, api.Report{Epoch: cell.Epoch, Bound: []api.BoundReport{
+		{LeaseID: l.ID, Generation: l.Generation, Epoch: l.Epoch, Coordinate: "https://10.0.0.1:7500", Token: token},
+	}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) wantKind(what string, err error, want api.Kind) {
+	r.t.Helper()
+	if got := api.KindOf(err); got != want {
+		r.t.Errorf("%s: got %q (%v), want %q", what, got, err, want)
+	}
+}
