@@ -1,0 +1,359 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+)
+
+func TestReadBlocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cell("c1")
+		at := r.m.View().Index()
+		began := time.Now()
+		list, err := r.c.ListLeases(r.acme(), api.LeaseFilter{}, api.ReadOptions{AfterIndex: at, Wait: 10 * time.Second})
+		if err != nil || time.Since(began) != 10*time.Second || len(list.Leases) != 0 {
+			t.Errorf("after %s: %+v, %v", time.Since(began), list, err)
+		}
+		out := make(chan *api.LeaseList, 1)
+		go func() {
+			list, _ := r.c.ListLeases(r.acme(), api.LeaseFilter{}, api.ReadOptions{AfterIndex: at, Wait: time.Hour})
+			out <- list
+		}()
+		synctest.Wait()
+		r.must(fsm.SetQuota{Actor: "operator/root", Tenant: "acme", Quota: api.NoQuota()})
+		synctest.Wait()
+		select {
+		case <-out:
+			t.Fatal("woken by something else")
+		default:
+		}
+		r.grant()
+		if list := <-out; len(list.Leases) != 1 {
+			t.Errorf("got %+v", list)
+		}
+		began = time.Now()
+		if _, err := r.c.ListLeases(r.acme(), api.LeaseFilter{}, api.ReadOptions{AfterIndex: at, Wait: time.Hour}); err != nil || time.Since(began) != 0 {
+			t.Errorf("what changed already: after %s, %v", time.Since(began), err)
+		}
+		ctx, cancel := context.WithCancel(r.acme())
+		cancel()
+		if _, err := r.c.ListLeases(ctx, api.LeaseFilter{}, api.ReadOptions{AfterIndex: 1 << 40, Wait: time.Hour}); err != nil && time.Since(began) != 0 {
+			t.Errorf("a reader that is gone: %v after %s", err, time.Since(began))
+		}
+		_, err = r.c.ListLeases(r.acme(), api.LeaseFilter{}, api.ReadOptions{Consistency: "eventual"})
+		r.wantKind("consistency", err, api.InvalidArgument)
+	})
+}
+
+// collect reads n events.
+func (r *rig) collect(ctx context.Context, f api.EventFilter, n int) []api.Event {
+	r.t.Helper()
+	var got []api.Event
+	for e, err := range r.c.Events(ctx, f) {
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if got = append(got, e); len(got) == n {
+			break
+		}
+	}
+	return got
+}
+
+func types(events []api.Event) string {
+	var out []string
+	for _, e := range events {
+		out = append(out, e.Type)
+	}
+	return strings.Join(out, " ")
+}
+
+func TestEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cell("c1")
+		r.grant()
+		all := r.collect(r.operator(), api.EventFilter{}, 3)
+		if strings.Contains(types(all), api.EventGap) {
+			t.Errorf("a gap before what is held: %s", types(all))
+		}
+		// From a cursor on: what comes after it.
+		rest := r.collect(r.operator(), api.EventFilter{From: all[1].Cursor.String()}, 1)
+		if rest[0].Cursor != all[2].Cursor {
+			t.Errorf("got %v after %v, want %v", rest[0].Cursor, all[1].Cursor, all[2].Cursor)
+		}
+		out := make(chan []api.Event, 1)
+		go func() { out <- r.collect(r.acme(), api.EventFilter{From: "now", Types: []string{"lease_"}}, 2) }()
+		synctest.Wait()
+		r.must(fsm.SetQuota{Actor: "operator/root", Tenant: "acme", Quota: api.NoQuota()})
+		r.grant()
+		r.must(fsm.FreeLease{Actor: "tenant/acme", Lease: "l-1-cpu", Reason: fsm.ReasonReleased})
+		if got := types(<-out); got != "lease_granted lease_released" {
+			t.Errorf("from now: %s", got)
+		}
+		for _, e := range r.collect(r.acme(), api.EventFilter{}, 3) {
+			if e.Tenant != "acme" {
+				t.Errorf("acme sees %+v", e)
+			}
+		}
+		for from, want := range map[string]api.Kind{"yesterday": api.InvalidArgument} {
+			for _, err := range r.c.Events(r.operator(), api.EventFilter{From: from}) {
+				r.wantKind(from, err, want)
+			}
+		}
+		for _, err := range r.c.Events(r.acme(), api.EventFilter{Tenant: "other"}) {
+			r.wantKind("another tenant", err, api.Forbidden)
+		}
+	})
+}
+
+// TestEventsGap: a reader that fell behind is told, once, and goes on behind the gap.
+func TestEventsGap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cell("c1")
+		first := r.collect(r.operator(), api.EventFilter{}, 1)[0]
+		for range 100 { // the ring holds 64
+			r.must(fsm.EnableProvider{Actor: "operator/root", Provider: "gcp", On: true})
+			r.must(fsm.EnableProvider{Actor: "operator/root", Provider: "gcp"})
+		}
+		got := r.collect(r.operator(), api.EventFilter{From: first.Cursor.String()}, 65)
+		if got[0].Type != api.EventGap || strings.Contains(types(got[1:]), api.EventGap) {
+			t.Errorf("got %s", types(got))
+		}
+		if !first.Cursor.Before(got[0].Cursor) || !got[0].Cursor.Before(got[1].Cursor) {
+			t.Errorf("the gap ends at %v, between %v and %v", got[0].Cursor, first.Cursor, got[1].Cursor)
+		}
+		// Resumed at the gap's cursor, nothing is missing.
+		again := r.collect(r.operator(), api.EventFilter{From: got[0].Cursor.String()}, 1)
+		if again[0].Cursor != got[1].Cursor {
+			t.Errorf("resumed at %v, want %v", again[0].Cursor, got[1].Cursor)
+		}
+	})
+}
+
+// TestEventsAfterRestore: nothing is held of before, and the end of the gap is not known yet.
+func TestEventsAfterRestore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cell("c1")
+		first := r.collect(r.operator(), api.EventFilter{}, 1)[0]
+		snap := &sink{}
+		if err := r.m.View().WriteSnapshot(snap); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.m.Restore(io.NopCloser(bytes.NewReader(snap.Bytes()))); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(r.operator())
+		defer cancel()
+		out := make(chan api.Event, 8)
+		go func() {
+			for e, err := range r.c.Events(ctx, api.EventFilter{From: first.Cursor.String()}) {
+				if err == nil {
+					out <- e
+				}
+			}
+			close(out)
+		}()
+		synctest.Wait()
+		r.grant()
+		synctest.Wait()
+		cancel()
+		var got []api.Event
+		for e := range out {
+			got = append(got, e)
+		}
+		if types(got) != api.EventGap+" lease_granted" {
+			t.Errorf("got %s", types(got))
+		}
+	})
+}
+
+type sink struct{ bytes.Buffer }
+
+const digest = api.Digest("sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff")
+
+func TestBlobs(t *testing.T) {
+	r := newRig(t)
+	put := func(ctx context.Context) error { return r.c.PutBlob(ctx, digest, 4, strings.NewReader("data")) }
+	reads := func(ctx context.Context) string {
+		has, err := r.c.HasBlob(ctx, digest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _, err := r.c.GetBlob(ctx, digest)
+		if (err == nil) != has {
+			t.Errorf("has %v, get %v", has, err)
+		}
+		if err != nil {
+			return string(api.KindOf(err))
+		}
+		b, _ := io.ReadAll(body)
+		return string(b)
+	}
+	other, viewer := as(t.Context(), api.RoleTenant, "other"), as(t.Context(), api.RoleViewer, "eve")
+	cell := api.WithCaller(t.Context(), api.Caller{Role: api.RoleCell, Provider: "aws", Cell: "c1"})
+	if err := put(r.acme()); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		ctx  context.Context //nolint:containedctx // a case of the table
+		want string
+	}{
+		{"its tenant", r.acme(), "data"},
+		{"another tenant", other, "not_found"},
+		{"operator", r.operator(), "not_found"},
+		{"viewer", viewer, "not_found"},
+		{"cell", cell, "data"},
+		{"nobody", t.Context(), "not_found"},
+	} {
+		if got := reads(tt.ctx); got != tt.want {
+			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+	if err := put(other); err != nil || reads(other) != "data" {
+		t.Errorf("what is put again is one's own: %v", err)
+	}
+	before := r.index
+	if err := put(cell); err != nil || r.index != before {
+		t.Errorf("a cell's blob is referenced by its run: %v", err)
+	}
+	r.wantKind("digest", r.c.PutBlob(r.acme(), "md5:1", 4, strings.NewReader("data")), api.KindOf(api.CheckDigest("md5:1")))
+	r.wantKind("size", r.c.PutBlob(r.acme(), digest, api.MaxModuleBytes+1, strings.NewReader("")), api.TooLarge)
+	r.wantKind("negative", r.c.PutReplica(t.Context(), digest, -1, strings.NewReader("")), api.TooLarge)
+	_, _, err := r.c.GetReplica(t.Context(), "md5:1")
+	r.wantKind("replica", err, api.KindOf(api.CheckDigest("md5:1")))
+}
+
+// TestBlobThroughFollower: the reference is committed by the leader before the put returns.
+func TestBlobThroughFollower(t *testing.T) {
+	r := newRig(t)
+	leader := &leaderOf{}
+	r.follows, r.peer = true, leader
+	if err := r.c.PutBlob(r.acme(), digest, 4, strings.NewReader("data")); err != nil {
+		t.Fatal(err)
+	}
+	if len(leader.refs) != 1 || leader.refs[0] != digest {
+		t.Errorf("the leader got %v", leader.refs)
+	}
+}
+
+// TestRunNeedsItsTenantsBlobs: a digest alone gives no right to another tenant's bytes.
+func TestRunNeedsItsTenantsBlobs(t *testing.T) {
+	r := newRig(t)
+	r.cell("c1")
+	run := api.RunRequest{Provider: "aws", Module: digest, Resources: api.Resources{CPU: 1, Mem: 1 << 20}, TTLMs: 60_000}
+	if err := r.c.PutBlob(as(t.Context(), api.RoleTenant, "other"), digest, 4, strings.NewReader("data")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.c.StartRun(r.acme(), run, api.WriteOptions{})
+	r.wantKind("another tenant's", err, api.NotFound)
+	if _, err := r.c.StartRun(r.acme(), run, api.WriteOptions{DryRun: true}); err != nil {
+		t.Errorf("dry run: %v", err)
+	}
+	if err := r.c.PutBlob(r.acme(), digest, 4, strings.NewReader("data")); err != nil {
+		t.Fatal(err)
+	}
+	a, err := r.c.StartRun(r.acme(), run, api.WriteOptions{IdempotencyKey: "k"})
+	if err != nil || a.Run.State != api.RunPlaced || len(a.Leases) != 2 || a.Artifacts == nil {
+		t.Fatalf("got %+v, %v", a, err)
+	}
+	again, err := r.c.StartRun(r.acme(), run, api.WriteOptions{IdempotencyKey: "k"})
+	if err != nil || again.ID != a.ID {
+		t.Errorf("repeated: %+v, %v", again, err)
+	}
+	_, err = r.c.ShowRun(as(t.Context(), api.RoleTenant, "other"), a.ID, api.ReadOptions{})
+	r.wantKind("another tenant looks", err, api.NotFound)
+	_, _, err = r.c.RunArtifact(r.acme(), a.ID, "response.json")
+	r.wantKind("no artifact", err, api.NotFound)
+}
+
+func TestReadiness(t *testing.T) {
+	cell := func(ready bool, mode api.CellMode, state api.CellState) api.Cell {
+		return api.Cell{Ready: ready, Mode: mode, State: state, Capacity: api.Resources{CPU: 4}, Free: api.Resources{CPU: 1}, Leases: 2}
+	}
+	up, down := cell(true, api.ModeAccepting, ""), cell(false, api.ModeAccepting, "")
+	tests := []struct {
+		name    string
+		enabled bool
+		cells   []api.Cell
+		want    api.RuntimeReadiness
+		total   int
+		ready   int
+	}{
+		{"disabled", false, []api.Cell{up}, api.ProviderDisabled, 1, 1},
+		{"no cell", true, nil, api.ProviderNotReady, 0, 0},
+		{"none ready", true, []api.Cell{down, down}, api.ProviderNotReady, 2, 0},
+		{"all ready", true, []api.Cell{up, up}, api.ProviderReady, 2, 2},
+		{"some", true, []api.Cell{up, down}, api.ProviderDegraded, 2, 1},
+		{"revoked does not count", true, []api.Cell{up, cell(false, api.ModeAccepting, api.CellRevoked)}, api.ProviderReady, 1, 1},
+		{"drained does not count", true, []api.Cell{up, cell(false, api.ModeDrained, "")}, api.ProviderReady, 2, 1},
+		{"nor does maintenance", true, []api.Cell{up, cell(false, api.ModeMaintenance, "")}, api.ProviderReady, 2, 1},
+		{"a drained one stands in for nobody", true, []api.Cell{up, down, cell(true, api.ModeDrained, "")}, api.ProviderDegraded, 3, 2},
+		{"only a drained one", true, []api.Cell{cell(true, api.ModeDrained, "")}, api.ProviderNotReady, 1, 1},
+		{"draining counts", true, []api.Cell{up, cell(false, api.ModeDraining, "")}, api.ProviderDegraded, 2, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := summary(api.Provider{ID: "aws", Enabled: tt.enabled}, tt.cells)
+			if s.RuntimeReadiness != tt.want || s.CellsTotal != tt.total || s.CellsReady != tt.ready {
+				t.Errorf("got %+v", s)
+			}
+			if s.Capacity.CPU != int64(4*tt.total) || s.Free.CPU != int64(tt.ready) || s.Leases != 2*tt.total {
+				t.Errorf("got %+v", s)
+			}
+		})
+	}
+}
+
+// TestShow: what this scheduler knows of a cell's life is told with its record.
+func TestShow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		epoch := r.cell("c1")
+		r.c.cfg.Sightings.SessionOpened("c1", epoch)
+		r.c.cfg.Sightings.Heartbeat("c1", epoch, *heartbeat(1), heartbeatLimit)
+		time.Sleep(47 * time.Second)
+		r.must(fsm.ChangeHealth{Changes: []fsm.HealthChange{{Cell: "c1", Epoch: epoch, Healthy: &api.Condition{Code: "heartbeat_overdue", Message: "old"}}}})
+		list, err := r.c.ListCells(r.operator(), "aws", api.ReadOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := list.Cells[0]
+		if time.Since(c.LastSeen) != 47*time.Second || c.Session != "s1" || c.Reasons[0].Message != "last heartbeat 47s ago, limit 15s" {
+			t.Errorf("got %+v", c)
+		}
+		_, err = r.c.ListCells(r.operator(), "nowhere", api.ReadOptions{})
+		r.wantKind("unknown provider", err, api.NotFound)
+		_, err = r.c.ProviderStatus(r.operator(), "nowhere", api.ReadOptions{})
+		r.wantKind("unknown provider", err, api.NotFound)
+	})
+}
+
+func TestOperator(t *testing.T) {
+	r := newRig(t)
+	st, err := r.c.NodeState(r.operator())
+	if err != nil || len(st.Broken) != 0 {
+		t.Errorf("got %+v, %v", st, err)
+	}
+	for _, asked := range []int{-1, 0, maxAuditPage + 1} {
+		page, err := r.c.AuditReplica(t.Context(), api.AuditFilter{Limit: asked})
+		if err != nil || page.Next != maxAuditPage {
+			t.Errorf("limit %d: %+v, %v", asked, page, err)
+		}
+		if page, err := r.c.AuditRecords(r.operator(), api.AuditFilter{Limit: asked}, api.ReadOptions{}); err != nil || page.Next != maxAuditPage || page.Records == nil {
+			t.Errorf("limit %d: %+v, %v", asked, page, err)
+		}
+	}
+}
