@@ -114,6 +114,10 @@ func cellOf(status *api.ProviderStatus, id api.CellID) api.Cell {
 // followWait is how long a command that follows something lets one read block.
 const followWait = 20 * time.Second
 
+// drainWait is how long a look at a draining cell blocks: the end of a lease changes neither
+// the cell nor its provider, so that nothing wakes the read.
+const drainWait = time.Second
+
 // untilRevoked returns the provider's status when the cell is revoked and holds no lease.
 func (s *session) untilRevoked(ctx context.Context, status *api.ProviderStatus, id api.CellID) (*api.ProviderStatus, error) {
 	progress := drain{session: s, cell: id, seen: map[api.LeaseID]api.LeaseState{}, since: s.Now()}
@@ -129,7 +133,7 @@ func (s *session) untilRevoked(ctx context.Context, status *api.ProviderStatus, 
 			return nil, s.leftRevoking(ctx, id, ctx.Err())
 		}
 		o := s.Read()
-		o.AfterIndex, o.Wait = status.Index, followWait
+		o.AfterIndex, o.Wait = status.Index, drainWait
 		next, err := s.ProviderStatus(ctx, status.Provider, o)
 		if err != nil {
 			return nil, s.leftRevoking(ctx, id, err)
