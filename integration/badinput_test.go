@@ -16,7 +16,8 @@ import (
 )
 
 // testCommandLine types what is wrong. Nothing of it reaches the state.
-func testCommandLine(t *testing.T, d *door) {
+func (d *door) testCommandLine(t *testing.T) {
+	defer d.sound(t)
 	request := func(flags string) string { return "lease request --provider local " + flags }
 	module := d.module(t, "fine", hello)
 	long := strings.Repeat("a", 64)
@@ -139,7 +140,8 @@ func testCommandLine(t *testing.T, d *door) {
 }
 
 // testHTTP sends what is wrong to the leader and to a follower, as an operator.
-func testHTTP(t *testing.T, d *door) {
+func (d *door) testHTTP(t *testing.T) {
+	defer d.sound(t)
 	const good = `{"provider":"local","tenant":"acme","ttl_ms":60000,"resources":{"mem":4096}}`
 	lease := func(resources string) string {
 		return `{"provider":"local","tenant":"acme","ttl_ms":60000,"resources":` + resources + `}`
@@ -250,7 +252,7 @@ func testHTTP(t *testing.T, d *door) {
 			t.Errorf("lease %s of %d %s came of a refused request", l.ID, l.Amount, l.Kind)
 		}
 	})
-	t.Run("noise", func(t *testing.T) { testNoise(t, d) })
+	t.Run("noise", d.testNoise)
 }
 
 // leasesOf lists a tenant's leases that have not ended.
@@ -262,7 +264,7 @@ func leasesOf(t *testing.T, d *door, tenant string) []api.Lease {
 }
 
 // testNoise sends bytes that are no protocol at all to every port.
-func testNoise(t *testing.T, d *door) {
+func (d *door) testNoise(t *testing.T) {
 	states, err := d.States(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -96,7 +96,8 @@ func (f *fakeCell) live(t *testing.T) (stop func()) {
 }
 
 // testCells is about what the schedulers take from cells.
-func testCells(t *testing.T, d *door) {
+func (d *door) testCells(t *testing.T) {
+	defer d.sound(t)
 	c := newFakeCell(t, d, "azure", "azure-1")
 	d.must(t, "provider", "enable", "azure")
 	defer d.must(t, "provider", "disable", "azure")
@@ -129,6 +130,7 @@ func testCells(t *testing.T, d *door) {
 	})
 	t.Run("not registered yet", func(t *testing.T) { kind(t, c.report(t.Context(), api.Report{}), api.NotFound) })
 	c.register(t)
+	d.fake = c
 	t.Run("speaks for itself only", func(t *testing.T) {
 		_, err := c.Report(t.Context(), "local", "local-1", api.Report{Epoch: 1})
 		kind(t, err, api.IdentityMismatch)
@@ -176,12 +178,13 @@ func testCells(t *testing.T, d *door) {
 		}
 		freeAll(t, d, "acme")
 	})
-	t.Run("does not bind", func(t *testing.T) { testBindTimeout(t, d, c) })
+	t.Run("does not bind", d.testBindTimeout)
 }
 
 // testBindTimeout grants a lease on a cell that never binds it: the caller hears of it, and
 // the amount is given again.
-func testBindTimeout(t *testing.T, d *door, c *fakeCell) {
+func (d *door) testBindTimeout(t *testing.T) {
+	c := d.fake
 	inv := api.InventoryReport{Inventory: api.Inventory{TotalCPU: 1, TotalMem: 1 << 30}, Capacity: api.Resources{CPU: 1000, Mem: 1 << 30}}
 	if err := c.report(t.Context(), api.Report{Inventory: &inv}); err != nil {
 		t.Fatal(err)

@@ -19,7 +19,8 @@ import (
 )
 
 // testTenants is about who sees and touches what.
-func testTenants(t *testing.T, d *door) {
+func (d *door) testTenants(t *testing.T) {
+	defer d.sound(t)
 	acme := d.issue(t, "--role", "tenant", "--name", "acme")
 	globex := d.issue(t, "--role", "tenant", "--name", "globex")
 	viewer := d.issue(t, "--role", "viewer", "--name", "eve")
@@ -76,7 +77,7 @@ func testTenants(t *testing.T, d *door) {
 	}
 	t.Run("blobs", func(t *testing.T) {
 		path := "/api/v1/blobs/" + string(run.Module)
-		if resp, b := d.send(t, call{who: acme, path: path}); resp.StatusCode != 200 || !strings.HasPrefix(string(b), "\x00asm") {
+		if resp, b := d.send(t, call{who: acme, path: path}); resp.StatusCode != http.StatusOK || !strings.HasPrefix(string(b), "\x00asm") {
 			t.Errorf("its own module: %s", resp.Status)
 		}
 		d.refuseHTTP(t, api.NotFound, "does not exist", call{who: globex, path: path})
@@ -156,7 +157,8 @@ func hears(t *testing.T, d *door, who, run string, never ...string) {
 }
 
 // testCertificates shows wrong certificates at the API and on the Raft port.
-func testCertificates(t *testing.T, d *door) {
+func (d *door) testCertificates(t *testing.T) {
+	defer d.sound(t)
 	foreign := filepath.Join(d.scratch, "foreign-material")
 	d.must(t, "admin", "init-ca", "--out", foreign)
 	evil := d.issue(t, "--material", foreign, "--role", "operator", "--name", "evil")
@@ -219,7 +221,7 @@ func testCertificates(t *testing.T, d *door) {
 			t.Errorf("the Raft port refuses a scheduler too, so that this test shows nothing: %v", err)
 		}
 	})
-	t.Run("nobody", func(t *testing.T) { testNobody(t, d) })
+	t.Run("nobody", d.testNobody)
 }
 
 // knock opens a TLS connection with the certificate in a folder, and returns why it was
@@ -250,7 +252,7 @@ func knock(t *testing.T, addr, folder, protocol string) error {
 
 // testNobody asks for every route without a certificate, with a forged session, and as
 // somebody who only claims to have been forwarded.
-func testNobody(t *testing.T, d *door) {
+func (d *door) testNobody(t *testing.T) {
 	var doc struct {
 		Paths map[string]map[string]struct {
 			Security *[]any `json:"security"`
@@ -268,11 +270,13 @@ func testNobody(t *testing.T, d *door) {
 			closed++
 			at := regexp.MustCompile(`\{\w+\}`).ReplaceAllString(path, "x")
 			for _, header := range []map[string]string{
-				nil, {"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."}, {"Cookie": "grafos-session=x"},
+				nil,
+				{"Authorization": "Bearer eyJhbGciOiJub25lIn0.e30."},
+				{"Cookie": "grafos-session=x"},
 				{"Grafos-Forwarded": "s1", "Grafos-Caller": "eyJSb2xlIjoib3BlcmF0b3IifQ=="},
 			} {
 				resp, b := d.send(t, call{who: nobody, method: strings.ToUpper(method), path: at, header: header})
-				if resp.StatusCode != 401 && resp.StatusCode != 403 {
+				if resp.StatusCode != http.StatusUnauthorized && resp.StatusCode != http.StatusForbidden {
 					t.Errorf("%s %s with %v: %s: %.200s", method, at, header, resp.Status, b)
 				}
 				if method != "head" && header == nil {
@@ -290,7 +294,8 @@ func testNobody(t *testing.T, d *door) {
 }
 
 // testBootstrap is about tokens that make hosts cells.
-func testBootstrap(t *testing.T, d *door) {
+func (d *door) testBootstrap(t *testing.T) {
+	defer d.sound(t)
 	mint := func(t *testing.T, args ...string) string {
 		t.Helper()
 		var a struct{ Token string }

@@ -15,7 +15,8 @@ import (
 )
 
 // testLeases walks through the life of a lease, each verb once too often.
-func testLeases(t *testing.T, d *door) {
+func (d *door) testLeases(t *testing.T) {
+	defer d.sound(t)
 	grant := func(t *testing.T, args ...string) []api.Grant {
 		t.Helper()
 		var set api.GrantSet
@@ -117,7 +118,7 @@ func testLeases(t *testing.T, d *door) {
 			t.Fatal(err)
 		}
 		var p api.Error
-		if err := json.NewDecoder(resp.Body).Decode(&p); err != nil || resp.StatusCode != 401 || p.Kind != api.Unauthenticated {
+		if err := json.NewDecoder(resp.Body).Decode(&p); err != nil || resp.StatusCode != http.StatusUnauthorized || p.Kind != api.Unauthenticated {
 			t.Errorf("%s, %v: %+v", resp.Status, err, p)
 		}
 		_ = resp.Body.Close()
@@ -246,7 +247,8 @@ func freeAll(t *testing.T, d *door, tenant string) {
 
 // testIdempotency repeats requests: the same ones are done once, others under the same key
 // are refused.
-func testIdempotency(t *testing.T, d *door) {
+func (d *door) testIdempotency(t *testing.T) {
+	defer d.sound(t)
 	ask := func(key, tenant, mem string) []string {
 		return []string{"lease", "request", "--provider", "local", "--tenant", tenant, "--mem", mem, "--ttl", "5m", "--idempotency-key", key}
 	}

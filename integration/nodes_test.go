@@ -1,12 +1,14 @@
 package integration
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,7 +21,8 @@ import (
 
 // testNodes is about processes: the commands of dev, twice each, and nodes that are started
 // with what is not theirs.
-func testNodes(t *testing.T, d *door) {
+func (d *door) testNodes(t *testing.T) {
+	defer d.sound(t)
 	t.Run("up twice", func(t *testing.T) {
 		d.must(t, "dev", "up")
 		before := d.pids
@@ -38,13 +41,14 @@ func testNodes(t *testing.T, d *door) {
 			t.Error(err)
 		}
 	})
-	t.Run("kill, restart, twice", func(t *testing.T) { testRestart(t, d) })
-	t.Run("directory of another cluster", func(t *testing.T) { testForeignDirectory(t, d) })
-	t.Run("second cluster", func(t *testing.T) { testSecondCluster(t, d) })
+	t.Run("kill, restart, twice", d.testRestart)
+	t.Run("newcomer", d.testNewcomer)
+	t.Run("directory of another cluster", d.testForeignDirectory)
+	t.Run("second cluster", d.testSecondCluster)
 }
 
 // testRestart ends a follower and a cell; they come back as who they were.
-func testRestart(t *testing.T, d *door) {
+func (d *door) testRestart(t *testing.T) {
 	s, err := d.Status(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -55,27 +59,22 @@ func testRestart(t *testing.T, d *door) {
 			follower = n.Name
 		}
 	}
-	state := func(name string) (role string, ready bool) {
+	role := func(name string) string {
 		s, err := d.Status(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, n := range s.Schedulers {
 			if n.Name == name {
-				return n.Role, n.Role != "down"
+				return n.Role
 			}
 		}
-		for _, n := range s.Cells {
-			if n.Name == name {
-				return "", n.Ready
-			}
-		}
-		return "", false
+		return ""
 	}
 	d.must(t, "dev", "kill", follower)
 	d.refuse(t, api.Conflict, 7, "dev restart "+follower, "dev", "kill", follower)
-	if role, _ := state(follower); role != "down" {
-		t.Errorf("%s was killed and is %s", follower, role)
+	if is := role(follower); is != "down" {
+		t.Errorf("%s was killed and is %s", follower, is)
 	}
 	d.must(t, "lease", "request", "--provider", "local", "--tenant", "acme", "--mem", "64K", "--ttl", "1s")
 	began := time.Now()
@@ -84,7 +83,7 @@ func testRestart(t *testing.T, d *door) {
 		t.Errorf("restart took %s", took)
 	}
 	d.must(t, "dev", "restart", follower)
-	if role, _ := state(follower); role == "down" {
+	if role(follower) == "down" {
 		t.Errorf("%s is down after its restart", follower)
 	}
 
@@ -114,9 +113,55 @@ func testRestart(t *testing.T, d *door) {
 	})
 }
 
+// testNewcomer starts a scheduler that has no data, would be content with itself, and is told
+// of the cluster: it must not found another one.
+func (d *door) testNewcomer(t *testing.T) {
+	log, err := os.Create(filepath.Join(d.scratch, "newcomer.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	cmd := exec.CommandContext(ctx, binary(t), "server", "--name", "newcomer", "--data-dir", filepath.Join(d.scratch, "newcomer"),
+		"--material", filepath.Join(d.DevDir(), "material"), "--bootstrap-expect", "1", "--join", d.flagOf(t, "s1", "--gossip-bind"),
+		"--bind", "127.0.0.1:0", "--raft-bind", "127.0.0.1:0", "--gossip-bind", freePort(t))
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		cancel()
+		_ = cmd.Wait() // it was killed
+		_ = log.Close()
+	}()
+	eventually(t, 20*time.Second, func() string {
+		b, err := os.ReadFile(log.Name())
+		if err != nil {
+			return err.Error()
+		}
+		if strings.Contains(string(b), "cluster formed") {
+			t.Fatalf("it founded a cluster of its own:\n%s", b)
+		}
+		if !strings.Contains(string(b), "belongs to a cluster that has data") {
+			return "it says:\n" + string(b)
+		}
+		return ""
+	})
+}
+
+// freePort returns an address on loopback that was free a moment ago.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }() // nothing was accepted
+	return l.Addr().String()
+}
+
 // testForeignDirectory starts schedulers on data that is not theirs, and a cell with an
 // identity that is not of this cluster. Each says what is wrong and ends.
-func testForeignDirectory(t *testing.T, d *door) {
+func (d *door) testForeignDirectory(t *testing.T) {
 	data := filepath.Join(d.scratch, "copied")
 	if err := os.CopyFS(data, os.DirFS(filepath.Join(d.DevDir(), "nodes", "s1"))); err != nil && !errors.Is(err, os.ErrExist) {
 		t.Fatal(err)
@@ -162,7 +207,7 @@ func testForeignDirectory(t *testing.T, d *door) {
 }
 
 // testSecondCluster brings one up in another directory, and takes it down again.
-func testSecondCluster(t *testing.T, d *door) {
+func (d *door) testSecondCluster(t *testing.T) {
 	second, err := harness.Up(t.Context(), binary(t), t.TempDir(), 1, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +257,8 @@ func testSecondCluster(t *testing.T, d *door) {
 }
 
 // testProviders takes cells and providers out.
-func testProviders(t *testing.T, d *door) {
+func (d *door) testProviders(t *testing.T) {
+	defer d.sound(t)
 	grant := func(t *testing.T, flags ...string) api.Grant {
 		t.Helper()
 		var set api.GrantSet

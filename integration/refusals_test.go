@@ -12,14 +12,15 @@ import (
 
 // testAdmission goes through the four refusals of admission in their order: each request is
 // wrong in all the ways that come later, and only the first one answers.
-func testAdmission(t *testing.T, d *door) {
+func (d *door) testAdmission(t *testing.T) {
+	defer d.sound(t)
 	cells := localCells(t, d)
 	module := d.module(t, "admission", hello)
 	d.must(t, "admin", "set-quota", "globex", "--mem", "1M", "--leases", "2")
 	defer d.must(t, "admin", "set-quota", "globex", "--mem", "unlimited", "--leases", "unlimited")
 
 	// refused asks three times: for leases, for a run and for a plan.
-	refused := func(t *testing.T, kind api.Kind, reason, words, provider string, flags ...string) *api.Error {
+	refused := func(t *testing.T, kind api.Kind, reason, words, provider string, flags ...string) api.Error {
 		t.Helper()
 		var before api.RunList
 		d.into(t, &before, "run", "list")

@@ -34,7 +34,8 @@ func (l *lines) next() bool {
 }
 
 // testRuns lets tasklets misbehave. Each has a record, printed whole, and exits 1.
-func testRuns(t *testing.T, d *door) {
+func (d *door) testRuns(t *testing.T) {
+	defer d.sound(t)
 	flood := strings.Repeat("x", 60_000)
 	for _, tt := range []struct {
 		name   string
@@ -181,7 +182,8 @@ func envelope(t *testing.T, d *door, run api.RunAnswer) {
 }
 
 // testArtifacts fetches what the hello of the shapes left, by the command line and by HTTP.
-func testArtifacts(t *testing.T, d *door, run api.RunAnswer) {
+func (d *door) testArtifacts(t *testing.T) {
+	run := d.first
 	dir := filepath.Join(d.scratch, "artifacts")
 	var doc json.RawMessage
 	oneDocument(t, d.must(t, "artifacts", string(run.ID)), &doc)

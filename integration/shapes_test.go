@@ -42,13 +42,14 @@ const (
 	tenant     = `{"tenant":"text","quota":` + amountsShape + `,"used":` + amountsShape + `,"leases":1}`
 )
 
-func testShapes(t *testing.T, d *door) {
+func (d *door) testShapes(t *testing.T) {
+	defer d.sound(t)
 	var set api.GrantSet
 	d.into(t, &set, "lease", "request", "--provider", "local", "--mem", "1M", "--block", "4K", "--ttl", "5m", "--tenant", "acme")
 	mem := string(set.Leases[0].ID)
 	module := d.module(t, "hello", hello)
-	var run api.RunAnswer
-	d.into(t, &run, "deploy", "run", "--provider", "local", "--module", module)
+	d.into(t, &d.first, "deploy", "run", "--provider", "local", "--module", module)
+	run := d.first
 	const cluster = `{"schedulers":[{"name":"text","pid":1,"url":"text","role":"leader|follower|down"}],"cells":[{"name":"text","pid":1,"ready":true}],
 		"console":"text","ca":"text","tenant":"dev"}`
 
@@ -110,7 +111,7 @@ func testShapes(t *testing.T, d *door) {
 			t.Errorf("exit %d, %d records", said.Code, len(lines))
 		}
 	})
-	t.Run("artifacts", func(t *testing.T) { testArtifacts(t, d, run) })
+	t.Run("artifacts", d.testArtifacts)
 	t.Run("names", func(t *testing.T) {
 		for _, args := range []string{"provider list", "fabric cells", "lease list --all", "run list", "admin list-tenants"} {
 			said := d.exec(t, nil, append(strings.Fields(args), "-o", "name")...)
@@ -119,10 +120,11 @@ func testShapes(t *testing.T, d *door) {
 			}
 		}
 	})
-	t.Run("http", func(t *testing.T) { testHTTPShapes(t, d, run) })
+	t.Run("http", d.testHTTPShapes)
 }
 
-func testHTTPShapes(t *testing.T, d *door, run api.RunAnswer) {
+func (d *door) testHTTPShapes(t *testing.T) {
+	run := d.first
 	for _, tt := range []struct{ shape, path string }{
 		{`{"index":1,"providers":[` + listedShape + `]}`, "/providers"},
 		{`{"index":1,` + providerShape + `,"cells":[` + cellShape + `]}`, "/providers/local"},
@@ -160,7 +162,7 @@ func testHTTPShapes(t *testing.T, d *door, run api.RunAnswer) {
 		fits(t, `{"index":1,"cell_id":"text","leases":[`+grantShape+`]}`, grant)
 		d.must(t, "lease", "free", string(batch.Answers[0].Grant.Leases[0].ID))
 	})
-	t.Run("events", func(t *testing.T) { testEvents(t, d) })
+	t.Run("events", d.testEvents)
 	t.Run("probes", func(t *testing.T) {
 		for _, path := range []string{"/livez", "/health", "/readyz", "/readyz?verbose", "/ca.pem", "/api/v1/openapi.json"} {
 			if resp, b := d.send(t, call{who: nobody, path: path}); resp.StatusCode != http.StatusOK {
@@ -191,8 +193,8 @@ func testHTTPShapes(t *testing.T, d *door, run api.RunAnswer) {
 }
 
 // testEvents reads the stream from its beginning, and again from a cursor in its middle.
-func testEvents(t *testing.T, d *door) {
-	read := func(at int, from string, accept string, n int) []string {
+func (d *door) testEvents(t *testing.T) {
+	read := func(at int, from, accept string, n int) []string {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, d.urls[at]+"/api/v1/events?from="+from, nil)
 		if err != nil {
 			t.Fatal(err)

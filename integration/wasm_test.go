@@ -90,10 +90,10 @@ func named(s string) []byte { return append(uleb(len(s)), s...) }
 func hello() []byte { return command(1, "hello, world\n", say(1), say(2)) }
 
 // module writes a module to a file of the cluster's scratch folder.
-func (d *door) module(t *testing.T, name string, make func() []byte) string {
+func (d *door) module(t *testing.T, name string, assemble func() []byte) string {
 	t.Helper()
 	file := filepath.Join(d.scratch, name+".wasm")
-	if err := os.WriteFile(file, make(), 0o600); err != nil {
+	if err := os.WriteFile(file, assemble(), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return file
