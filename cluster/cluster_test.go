@@ -16,6 +16,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // TestCluster is the life of a cluster: it forms, agrees, loses its leader, goes on, and
 // comes back from its data.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 3, nil)
 	r.write("a")
 	r.wantRead("a")
@@ -55,6 +56,7 @@ func TestCluster(t *testing.T) {
 
 // TestGracefulStopHandsOver: nobody waits for a timer.
 func TestGracefulStopHandsOver(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 3, slow)
 	r.write("a")
 	old := r.leader()
@@ -74,6 +76,7 @@ func slow(c *Config) { c.Heartbeat, c.Election, c.Lease = slowTimer, slowTimer, 
 
 // TestLeaderKilled: the followers see that its process is gone, and one of them stands, once.
 func TestLeaderKilled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 3, slow)
 	r.write("a")
 	old := r.leader()
@@ -103,6 +106,7 @@ func key(s *seat) string { return string(s.cert.Leaf.RawSubjectPublicKeyInfo) }
 // TestLeaderOutOfReach: a leader whose listener is gone, and with it the watch, still holds
 // connections to its followers, and is left alone.
 func TestLeaderOutOfReach(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 3, slow)
 	r.write("a")
 	old := r.leader()
@@ -128,8 +132,16 @@ func TestLeaderOutOfReach(t *testing.T) {
 	if err := old.node.stream.listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	old.node.stream.inbound.close()
-	e := <-held
+	var e end
+	eventually(t, "the watch ends", func() bool {
+		old.node.stream.inbound.close() // again: one whose handshake ends now comes late
+		select {
+		case e = <-held:
+			return true
+		default:
+			return false
+		}
+	})
 	if !e.ended || e.key != key(old) || e.term != term {
 		t.Errorf("the watch ended with %+v", e)
 	}
@@ -147,6 +159,7 @@ func TestLeaderOutOfReach(t *testing.T) {
 
 // TestStandsOnlyInItsTerm: what is found out too late is not acted upon.
 func TestStandsOnlyInItsTerm(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 3, slow)
 	old := r.leader()
 	follower := r.others(old)[0]
@@ -166,6 +179,7 @@ func TestStandsOnlyInItsTerm(t *testing.T) {
 
 // TestReadWithoutLeader holds the reader and then says why.
 func TestReadWithoutLeader(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 3, nil)
 	r.write("a")
 	last := r.seats[0]
@@ -197,6 +211,7 @@ func TestReadWithoutLeader(t *testing.T) {
 
 // TestLocate names the leader on every node, and no leader whose gate is closed.
 func TestLocate(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 3, nil)
 	leader := r.leader()
 	for _, s := range r.seats {
@@ -231,6 +246,7 @@ func TestLocate(t *testing.T) {
 // TestReadAfterMemberChange: an entry of raft's own is the newest one, and no entry of ours
 // comes after it.
 func TestReadAfterMemberChange(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 3, nil)
 	r.write("a")
 	leader := r.leader()
@@ -246,6 +262,7 @@ func TestReadAfterMemberChange(t *testing.T) {
 
 // TestSnapshotInstalled: a node that was away while the log was cut gets the state whole.
 func TestSnapshotInstalled(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, 3, nil)
 	r.write("a")
 	away := r.others(r.leader())[0]

@@ -144,8 +144,12 @@ func TestGrantWhileLeadershipMoves(t *testing.T) {
 		out := r.request(r.acme(), cpu(1000), "k")
 		synctest.Wait()
 		r.set(func() { r.follows = true })
+		began := time.Now()
 		g := <-out
 		r.wantKind("grant", g.err, api.OutcomeUnknown)
+		if took := time.Since(began); took > leadCheck {
+			t.Errorf("waited in vain for %s", took)
+		}
 		if l := r.lease("l-1-cpu"); l.State != api.LeaseActive {
 			t.Errorf("the next leader finds it %s", l.State)
 		}
@@ -325,6 +329,9 @@ func TestAnswersOfAnotherCell(t *testing.T) {
 			{LeaseID: l.ID, Generation: 1, Epoch: l.Epoch, Token: "evil"},
 		}}); err != nil {
 			t.Fatal(err)
+		}
+		if n := len(r.c.tokens.held); n != 0 {
+			t.Errorf("%d tokens of another cell's lease are kept", n)
 		}
 		answer := r.c.mints.ask("q", "c1")
 		r.c.mints.answer("c2", api.Minted{AskID: "q", Token: "evil"})

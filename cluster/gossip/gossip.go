@@ -60,6 +60,7 @@ const (
 type Gossip struct {
 	c    Config
 	list *memberlist.Memberlist
+	addr string
 	d    *delegate
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -90,7 +91,11 @@ func Open(ctx context.Context, c Config) (*Gossip, error) {
 		return nil, fmt.Errorf("open gossip on %s: %w", c.Bind, err)
 	}
 	run, stop := context.WithCancel(context.Background())
-	g := &Gossip{c: c, list: list, d: d, stop: stop, told: make(chan struct{}, 1)}
+	g := &Gossip{
+		c: c, list: list, d: d, stop: stop, told: make(chan struct{}, 1),
+		// Read once: memberlist writes into its own node while it tells of a new Meta.
+		addr: list.LocalNode().Address(),
+	}
 	g.wg.Go(func() { g.rejoin(run) })
 	g.wg.Go(func() { g.tell(run) })
 	return g, nil
@@ -160,7 +165,7 @@ func resolve(ctx context.Context, addr string) (ip string, port int, err error) 
 }
 
 // Addr returns the host:port that this scheduler advertises.
-func (g *Gossip) Addr() string { return g.list.LocalNode().Address() }
+func (g *Gossip) Addr() string { return g.addr }
 
 // SetMeta changes what this scheduler tells of itself. The others hear of it a moment later.
 // What is too large to be told is logged and not taken.
