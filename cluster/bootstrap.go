@@ -15,8 +15,14 @@ import (
 
 // bootstrap forms a cluster when exactly as many schedulers as expected have found each
 // other and none of them has data. It ends when the node has a configuration, formed here
-// or received from a leader.
+// or received from a leader. Nobody founds before it has asked every address that it was
+// given: one of them may be of a cluster with data.
 func (n *Node) bootstrap(ctx context.Context) {
+	select {
+	case <-n.gossip.Asked():
+	case <-ctx.Done():
+		return
+	}
 	said := ""
 	for {
 		changed := n.gossip.Changed()

@@ -68,6 +68,8 @@ type Gossip struct {
 	end  error
 	// told wakes the goroutine that tells the others of a new Meta.
 	told chan struct{}
+	// asked is closed when every address of Join was asked once.
+	asked chan struct{}
 }
 
 // Open joins the gossip. It returns as soon as this scheduler listens; the others are found
@@ -92,7 +94,7 @@ func Open(ctx context.Context, c Config) (*Gossip, error) {
 	}
 	run, stop := context.WithCancel(context.Background())
 	g := &Gossip{
-		c: c, list: list, d: d, stop: stop, told: make(chan struct{}, 1),
+		c: c, list: list, d: d, stop: stop, told: make(chan struct{}, 1), asked: make(chan struct{}),
 		// Read once: memberlist writes into its own node while it tells of a new Meta.
 		addr: list.LocalNode().Address(),
 	}

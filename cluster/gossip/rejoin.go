@@ -11,26 +11,37 @@ import (
 // outlived memberlist's memory of the dead heals this way, and no other.
 const rejoinEvery = time.Second
 
+// Asked is closed when every address of Join was asked once: from then on Members has
+// whoever was there to answer.
+func (g *Gossip) Asked() <-chan struct{} { return g.asked }
+
 // rejoin asks the addresses of Join, at once and then for ever.
 func (g *Gossip) rejoin(ctx context.Context) {
 	tick := time.NewTicker(rejoinEvery)
 	defer tick.Stop()
+	g.ask(ctx)
+	close(g.asked)
 	for {
-		for _, addr := range g.c.Join {
-			if ctx.Err() != nil {
-				return
-			}
-			if g.present(ctx, addr) {
-				continue
-			}
-			if _, err := g.list.Join([]string{addr}); err != nil {
-				g.c.Log.Debug("scheduler not reached", "address", addr, "error", err)
-			}
-		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			g.ask(ctx)
+		}
+	}
+}
+
+// ask asks the addresses of Join that are no members.
+func (g *Gossip) ask(ctx context.Context) {
+	for _, addr := range g.c.Join {
+		if ctx.Err() != nil {
+			return
+		}
+		if g.present(ctx, addr) {
+			continue
+		}
+		if _, err := g.list.Join([]string{addr}); err != nil {
+			g.c.Log.Debug("scheduler not reached", "address", addr, "error", err)
 		}
 	}
 }
