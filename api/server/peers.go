@@ -63,7 +63,7 @@ func (s *server) getReplica(x *exchange, r *http.Request) error {
 
 type peerReferIn struct {
 	Digest string `path:"digest" maxLength:"71"`
-	Tenant string `query:"tenant" required:"true" maxLength:"63"`
+	Tenant string `query:"tenant" maxLength:"63"` // empty: an operator put it
 	Size   int64  `query:"size" required:"true" minimum:"0"`
 }
 
