@@ -229,6 +229,29 @@ func (d *door) testSecondCluster(t *testing.T) {
 	if said.Code != 6 {
 		t.Errorf("the operator of another cluster: exit %d: %s", said.Code, said.Stderr)
 	}
+	// Without a quorum nothing is decided; with it again, nothing that was is lost.
+	var set api.GrantSet
+	if err := second.JSON(t.Context(), &set, "lease", "request", "--provider", "local", "--mem", "64K", "--ttl", "10m"); err != nil {
+		t.Error(err)
+	}
+	if err := second.Kill(t.Context(), "s1"); err != nil {
+		t.Error(err)
+	}
+	said, err = second.Exec(t.Context(), nil, "lease", "request", "--provider", "local", "--mem", "64K", "--timeout", "500ms", "--json")
+	if err != nil || said.Code != 8 {
+		t.Errorf("without a scheduler: %v, exit %d: %s", err, said.Code, said.Stderr)
+	}
+	checkProblem(t, said.Stderr, api.NoLeader, "scheduler is running")
+	if _, err := second.Run(t.Context(), "dev", "up", "--schedulers", "1", "--cells", "1"); err != nil {
+		t.Error(err)
+	}
+	var held api.LeaseList
+	if err := second.JSON(t.Context(), &held, "lease", "list"); err != nil || len(held.Leases) != 1 || held.Leases[0].ID != set.Leases[0].ID {
+		t.Errorf("after the scheduler came back: %v, %+v", err, held.Leases)
+	}
+	if s, err = second.Status(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
 		var down struct{ Stopped []string }
 		out, err := second.Run(t.Context(), "dev", "down", "--json")

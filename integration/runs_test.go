@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -89,6 +90,15 @@ func (d *door) testRuns(t *testing.T) {
 		said := d.exec(t, input, "deploy", "run", "--provider", "local", "--module", file, "--mem", "64M", "--input", "-", "--env", "A=b", "--", "-x", "--json")
 		if string(said.Stdout) != string(input) || string(said.Stderr) != "[-x --json]\n" || said.Code != 0 {
 			t.Errorf("exit %d, %q, %q", said.Code, said.Stdout, said.Stderr)
+		}
+	})
+	t.Run("through every scheduler", func(t *testing.T) {
+		for at, u := range d.urls {
+			file := d.module(t, fmt.Sprintf("through-%d", at), func() []byte { return command(1, u, say(1)) })
+			said := d.exec(t, nil, "deploy", "run", "--provider", "local", "--module", file, "--fabric", u)
+			if string(said.Stdout) != u || said.Code != 0 {
+				t.Errorf("through %s: exit %d, %q, %s", u, said.Code, said.Stdout, said.Stderr)
+			}
 		}
 	})
 	t.Run("detached", func(t *testing.T) {
