@@ -175,9 +175,6 @@ func (a *Agent) Wait() error {
 	}
 }
 
-// DataURL returns where the data plane is reached.
-func (a *Agent) DataURL() string { return a.dataURL }
-
 // Close takes no more work, kills what runs, tears down what is bound, says so to the
 // schedulers if they can be reached soon, and waits for everything that the agent started.
 func (a *Agent) Close() error {

@@ -1,11 +1,6 @@
 package tasklet
 
-import (
-	"os"
-	"strings"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // BootTime returns CLOCK_BOOTTIME in nanoseconds: time since the host started, sleep
 // included. Nobody can set it, so a deadline in it never moves.
@@ -17,14 +12,4 @@ func BootTime() int64 {
 		return int64(^uint64(0) >> 1)
 	}
 	return ts.Nano()
-}
-
-// BootID returns the host's boot id, and "" where the kernel does not tell: two
-// readings of BootTime compare only under one boot id.
-func BootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(id))
 }
