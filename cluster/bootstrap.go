@@ -62,11 +62,14 @@ func (n *Node) form(ctx context.Context, servers []raft.Server) {
 	}
 	n.log.Info("cluster formed", "schedulers", len(servers))
 	n.gossip.SetMeta(n.meta(true))
-	// The first by name stands at once, so that a new cluster does not wait for a timeout.
-	if servers[0].ID == raft.ServerID(n.cfg.Node) {
-		if err := n.trans.startElection(ctx, n.header()); err != nil {
-			n.log.Debug("first election", "error", err)
-		}
+	// They stand in turn, so that a new cluster does not wait for a timeout. The first may come
+	// too late to form the cluster itself: it then waits for whoever leads.
+	turn := slices.IndexFunc(servers, func(s raft.Server) bool { return s.ID == raft.ServerID(n.cfg.Node) })
+	if !wait(ctx, time.Duration(turn)*watchStagger) || n.raft.State() != raft.Follower || n.Leader() != "" {
+		return
+	}
+	if err := n.trans.startElection(ctx, n.header()); err != nil {
+		n.log.Debug("first election", "error", err)
 	}
 }
 

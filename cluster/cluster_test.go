@@ -11,13 +11,22 @@ import (
 	"github.com/grafos/grafos/fsm"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain looks for goroutines that nobody waited for. memberlist's own outlive its Shutdown
+// for as long as a probe takes.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).triggerFunc"),
+		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).pushPullTrigger"),
+		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).probeNode.func3"),
+		goleak.IgnoreAnyFunction("github.com/hashicorp/memberlist.(*Memberlist).handleConn"),
+	)
+}
 
 // TestCluster is the life of a cluster: it forms, agrees, loses its leader, goes on, and
 // comes back from its data.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3, nil)
+	r := newRig(t, 3)
 	r.write("a")
 	r.wantRead("a")
 
@@ -57,8 +66,9 @@ func TestCluster(t *testing.T) {
 // TestGracefulStopHandsOver: nobody waits for a timer.
 func TestGracefulStopHandsOver(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3, slow)
+	r := newRig(t, 3)
 	r.write("a")
+	r.slow()
 	old := r.leader()
 	began := time.Now()
 	old.close()
@@ -71,14 +81,25 @@ func TestGracefulStopHandsOver(t *testing.T) {
 
 const slowTimer = 20 * time.Second
 
-// slow makes the timers so long that no test lives to see them.
-func slow(c *Config) { c.Heartbeat, c.Election, c.Lease = slowTimer, slowTimer, slowTimer/2 }
+// slow makes the timers of a cluster that has a leader so long that no test lives to see
+// them.
+func (r *rig) slow() {
+	r.t.Helper()
+	for _, s := range r.seats {
+		conf := s.node.raft.ReloadableConfig()
+		conf.HeartbeatTimeout, conf.ElectionTimeout = slowTimer, slowTimer
+		if err := s.node.raft.ReloadConfig(conf); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
 
 // TestLeaderKilled: the followers see that its process is gone, and one of them stands, once.
 func TestLeaderKilled(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3, slow)
+	r := newRig(t, 3)
 	r.write("a")
+	r.slow()
 	old := r.leader()
 	term := old.node.raft.CurrentTerm()
 	for _, s := range r.others(old) {
@@ -107,8 +128,9 @@ func key(s *seat) string { return string(s.cert.Leaf.RawSubjectPublicKeyInfo) }
 // connections to its followers, and is left alone.
 func TestLeaderOutOfReach(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3, slow)
+	r := newRig(t, 3)
 	r.write("a")
+	r.slow()
 	old := r.leader()
 	follower := r.others(old)[0]
 	addr, id := follower.node.raft.LeaderWithID()
@@ -160,7 +182,9 @@ func TestLeaderOutOfReach(t *testing.T) {
 // TestStandsOnlyInItsTerm: what is found out too late is not acted upon.
 func TestStandsOnlyInItsTerm(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3, slow)
+	r := newRig(t, 3)
+	r.leader()
+	r.slow()
 	old := r.leader()
 	follower := r.others(old)[0]
 	eventually(t, "a follower", func() bool { return follower.node.Leader() == old.name })
@@ -180,7 +204,7 @@ func TestStandsOnlyInItsTerm(t *testing.T) {
 // TestReadWithoutLeader holds the reader and then says why.
 func TestReadWithoutLeader(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3, nil)
+	r := newRig(t, 3)
 	r.write("a")
 	last := r.seats[0]
 	r.seats[1].kill()
@@ -212,7 +236,7 @@ func TestReadWithoutLeader(t *testing.T) {
 // TestLocate names the leader on every node, and no leader whose gate is closed.
 func TestLocate(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3, nil)
+	r := newRig(t, 3)
 	leader := r.leader()
 	for _, s := range r.seats {
 		url, self, err := s.node.Locate(t.Context())
@@ -247,7 +271,7 @@ func TestLocate(t *testing.T) {
 // comes after it.
 func TestReadAfterMemberChange(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3, nil)
+	r := newRig(t, 3)
 	r.write("a")
 	leader := r.leader()
 	f := leader.node.raft.AddNonvoter("s9", "127.0.0.1:1", 0, 0)
@@ -263,7 +287,7 @@ func TestReadAfterMemberChange(t *testing.T) {
 // TestSnapshotInstalled: a node that was away while the log was cut gets the state whole.
 func TestSnapshotInstalled(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3, nil)
+	r := newRig(t, 3)
 	r.write("a")
 	away := r.others(r.leader())[0]
 	away.kill()

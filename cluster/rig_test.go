@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +31,6 @@ type rig struct {
 	t        *testing.T
 	material *pki.Material
 	seats    []*seat
-	change   func(*Config) // of every node that is opened
 }
 
 // seat is where a node lives: what stays the same when it is opened again.
@@ -45,13 +46,13 @@ type seat struct {
 	led                  chan struct{} // closed when the role has ended
 }
 
-func newRig(t *testing.T, n int, change func(*Config)) *rig {
+func newRig(t *testing.T, n int) *rig {
 	t.Helper()
 	material, err := pki.InitMaterial(filepath.Join(t.TempDir(), "material"), pki.InitOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, material: material, change: change}
+	r := &rig{t: t, material: material}
 	for i := range n {
 		name := fmt.Sprintf("s%d", i+1)
 		r.seats = append(r.seats, &seat{
@@ -70,15 +71,23 @@ func newRig(t *testing.T, n int, change func(*Config)) *rig {
 	return r
 }
 
-// freePort returns an address of loopback that nobody listened on a moment ago.
+// ports counts those given out, from below what the kernel gives to outgoing connections: an
+// address must be free when a node comes back to it.
+var ports atomic.Int64
+
+// freePort returns an address of loopback that nobody listens on.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 20000+(int64(os.Getpid())*37+ports.Add(1))%12000)
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			closeQuietly(l)
+			return addr
+		}
 	}
-	defer closeQuietly(l)
-	return l.Addr().String()
+	t.Fatal("no free port")
+	return ""
 }
 
 func (r *rig) issue(id pki.Identity) tls.Certificate {
@@ -119,7 +128,7 @@ func (s *seat) config() Config {
 		join = append(join, other.talk)
 	}
 	s.machine = fsm.New(fsm.Options{Log: hclog.NewNullLogger()})
-	c := Config{
+	return Config{
 		Node: s.name, ClusterID: s.rig.material.ClusterID, Dir: s.dir, RaftBind: s.raft, RaftAdvertise: s.raft,
 		URL: "https://" + s.api, Expect: len(s.rig.seats), Version: "test",
 		ServerTLS: s.rig.serverTLS(s.cert), RaftTLS: s.rig.clientTLS(s.cert), PeerTLS: s.rig.clientTLS(s.cert), Machine: s.machine,
@@ -128,10 +137,6 @@ func (s *seat) config() Config {
 		Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond, Lease: 250 * time.Millisecond,
 		Log: hclog.NewNullLogger(),
 	}
-	if s.rig.change != nil {
-		s.rig.change(&c)
-	}
-	return c
 }
 
 func (s *seat) open() {
