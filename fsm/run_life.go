@@ -97,10 +97,12 @@ func verdict(r api.Run, leases []api.Lease) (api.RunState, api.Failure) {
 		current[id] = true
 	}
 	state, reason := api.RunLost, ReasonLost
+	silent := false // the cell never said how a lease ended
 	for _, l := range leases {
 		if !current[l.ID] {
 			continue
 		}
+		silent = silent || l.State == api.LeaseFailedClosed
 		switch l.Reason {
 		case ReasonRevoked, ReasonCellRevoked, ReasonReleased:
 			return api.RunRevoked, api.Failure{Kind: api.LeaseRevoked, Message: fmt.Sprintf("lease %s was ended before the run had a result: %s", l.ID, l.Reason)}
@@ -109,6 +111,12 @@ func verdict(r api.Run, leases []api.Lease) (api.RunState, api.Failure) {
 		default:
 			reason = l.Reason
 		}
+	}
+	// A cell that went silent took the run with it: that its leases then ran out is no
+	// deadline of the run's, and its policy may try again.
+	if state == api.RunExpired && silent {
+		return api.RunLost, api.Failure{Kind: api.WorkerLost,
+			Message: fmt.Sprintf("attempt %d was lost with cell %s, which never said how it ended", r.Attempt, r.CellID)}
 	}
 	if state == api.RunExpired {
 		return state, api.Failure{Kind: api.DeadlineExceeded, Message: fmt.Sprintf("the leases ran out after %d ms, before the run had a result", r.TTLMs)}

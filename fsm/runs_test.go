@@ -71,13 +71,27 @@ func TestRunVerdicts(t *testing.T) {
 		kind    api.Kind
 	}{
 		"expired on the cell": {0, func(r *rig) { r.ended(api.LeaseTornDown, ReasonExpired, "r1-cpu", "r1-mem") }, api.RunExpired, api.DeadlineExceeded},
-		"expired here": {3, func(r *rig) {
+		"expired here, then the cell says so": {3, func(r *rig) {
+			r.bound("r1-cpu", "r1-mem")
+			r.pass(time.Minute)
+			r.due()
+			r.ended(api.LeaseTornDown, ReasonExpired, "r1-cpu", "r1-mem")
+		}, api.RunExpired, api.DeadlineExceeded},
+		"cell silent for good": {0, func(r *rig) {
 			r.bound("r1-cpu", "r1-mem")
 			r.pass(time.Minute)
 			r.due()
 			r.pass(time.Minute)
 			r.due()
-		}, api.RunExpired, api.DeadlineExceeded},
+		}, api.RunLost, api.WorkerLost},
+		"cell silent for good, may be retried": {3, func(r *rig) {
+			r.bound("r1-cpu", "r1-mem")
+			r.pass(time.Minute)
+			r.due()
+			r.wantRun(api.RunPlaced, false) // not before the cell must have stopped
+			r.pass(time.Minute)
+			r.due()
+		}, api.RunAdmitted, ""},
 		"revoked": {3, func(r *rig) {
 			r.must(RevokeLease{Lease: "r1-cpu"})
 			r.ended(api.LeaseTornDown, ReasonRevoked, "r1-cpu", "r1-mem")
