@@ -112,7 +112,7 @@ func (s *zsink) Write(p []byte) (int, error) { return s.z.Write(p) }
 // Close flushes the compressor before the sink makes the snapshot durable.
 func (s *zsink) Close() error {
 	if err := s.z.Close(); err != nil {
-		return errors.Join(err, s.SnapshotSink.Cancel())
+		return errors.Join(err, s.Cancel())
 	}
 	return s.SnapshotSink.Close()
 }

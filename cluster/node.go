@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -247,8 +248,8 @@ func (n *Node) stop() error {
 		n.cancel()
 		n.wg.Wait()
 		var errs []error
-		for i := len(n.undo) - 1; i >= 0; i-- {
-			errs = append(errs, n.undo[i]())
+		for _, undo := range slices.Backward(n.undo) {
+			errs = append(errs, undo())
 		}
 		n.closeErr = errors.Join(errs...)
 	})

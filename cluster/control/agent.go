@@ -114,27 +114,27 @@ func (c *Control) schedulers() []string {
 	return list
 }
 
-// record returns the cell's record for a session or report of one of its epochs. A node
-// that is behind catches up first.
-func (c *Control) record(ctx context.Context, p api.ProviderID, id api.CellID, epoch uint64) (api.CellRecord, error) {
+// current refuses a session or report of a cell that is not registered, is revoked, or is not
+// in that epoch. A node that is behind catches up first.
+func (c *Control) current(ctx context.Context, p api.ProviderID, id api.CellID, epoch uint64) error {
 	rec, ok := c.cfg.Machine.View().Cell(id)
 	if !ok || rec.Epoch < epoch {
 		v, err := c.cfg.Cluster.Read(ctx)
 		if err != nil {
-			return api.CellRecord{}, err
+			return err
 		}
 		rec, ok = v.Cell(id)
 	}
 	switch {
 	case !ok || rec.Provider != p:
-		return rec, api.Refuse(api.NotFound, "cell %s of provider %s is not registered", id, p).WithHint("register first")
+		return api.Refuse(api.NotFound, "cell %s of provider %s is not registered", id, p).WithHint("register first")
 	case rec.Revoked:
-		return rec, revoked(rec)
+		return revoked(rec)
 	case rec.Epoch != epoch:
-		return rec, api.Refuse(api.StaleEpoch, "cell %s is at epoch %d, this agent at %d: another agent registered under its id", id, rec.Epoch, epoch).
+		return api.Refuse(api.StaleEpoch, "cell %s is at epoch %d, this agent at %d: another agent registered under its id", id, rec.Epoch, epoch).
 			WithHint("run one agent a cell, or register again")
 	}
-	return rec, nil
+	return nil
 }
 
 func revoked(rec api.CellRecord) *api.Error {

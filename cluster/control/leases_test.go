@@ -298,7 +298,10 @@ func TestLeaseToken(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			for range r.c.Watch(ctx, "aws", "c1", api.WatchRequest{Epoch: epoch}) { //nolint:revive // it only listens
+			for _, err := range r.c.Watch(ctx, "aws", "c1", api.WatchRequest{Epoch: epoch}) {
+				if err != nil {
+					return
+				}
 			}
 		}()
 		synctest.Wait()

@@ -8,16 +8,16 @@ import (
 	"github.com/grafos/grafos/fsm"
 )
 
-// view returns the state that a read answers from. A blocking read waits until topic
-// changed after o.AfterIndex, at most o.Wait, and answers with what there is.
-func (c *Control) view(ctx context.Context, o api.ReadOptions, topic fsm.Topic) (*fsm.View, error) {
+// view returns the state that a read answers from. A blocking read waits until one of the
+// topics changed after o.AfterIndex, at most o.Wait, and answers with what there is.
+func (c *Control) view(ctx context.Context, o api.ReadOptions, topics ...fsm.Topic) (*fsm.View, error) {
 	switch o.Consistency {
 	case "", api.Linearizable, api.Stale:
 	default:
 		return nil, api.Refuse(api.InvalidArgument, "consistency %q is not one of linearizable, stale", o.Consistency)
 	}
 	if o.AfterIndex > 0 && o.Wait > 0 {
-		c.waitChange(ctx, o, topic)
+		c.waitChange(ctx, o, topics)
 	}
 	if o.Consistency == api.Stale {
 		return c.cfg.Machine.View(), nil

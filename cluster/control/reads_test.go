@@ -266,7 +266,7 @@ func TestRunNeedsItsTenantsBlobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, err := r.c.StartRun(r.acme(), run, api.WriteOptions{IdempotencyKey: "k"})
-	if err != nil || a.Run.State != api.RunPlaced || len(a.Leases) != 2 || a.Artifacts == nil {
+	if err != nil || a.State != api.RunPlaced || len(a.Leases) != 2 || a.Artifacts == nil {
 		t.Fatalf("got %+v, %v", a, err)
 	}
 	again, err := r.c.StartRun(r.acme(), run, api.WriteOptions{IdempotencyKey: "k"})

@@ -14,7 +14,7 @@ func (c *Control) Report(ctx context.Context, p api.ProviderID, cell api.CellID,
 	if err := checkReport(r); err != nil {
 		return nil, err
 	}
-	if _, err := c.record(ctx, p, cell, r.Epoch); err != nil {
+	if err := c.current(ctx, p, cell, r.Epoch); err != nil {
 		return nil, err
 	}
 	if r.Heartbeat != nil {

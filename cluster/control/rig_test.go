@@ -249,22 +249,6 @@ func cpu(n int64) api.LeaseRequest {
 	return api.LeaseRequest{Provider: "aws", Resources: api.Resources{CPU: n}, TTLMs: 60_000}
 }
 
-// waitLease returns the newest lease when it is granted.
-func (r *rig) waitLease(id api.LeaseID) api.Lease {
-	r.t.Helper()
-	for {
-		changed := r.m.Changed(fsm.TopicLeases)
-		if l, ok := r.m.View().Lease(id); ok {
-			return l
-		}
-		select {
-		case <-changed:
-		case <-r.t.Context().Done():
-			r.t.Fatal("no lease")
-		}
-	}
-}
-
 // bind reports a binding with its token, as the cell's session's scheduler hands it on.
 func (r *rig) bind(l api.Lease, token string) {
 	r.t.Helper()

@@ -97,7 +97,7 @@ func (c *Control) watch(ctx context.Context, p api.ProviderID, cell api.CellID, 
 	if err != nil {
 		return api.Refuse(api.NoLeader, "scheduler %s is behind: it is at index %d, the cell has seen %d", c.cfg.Node, c.cfg.Machine.View().Index(), r.After)
 	}
-	if _, err := c.record(ctx, p, cell, r.Epoch); err != nil {
+	if err := c.current(ctx, p, cell, r.Epoch); err != nil {
 		return err
 	}
 	w := &watcher{c: c, provider: p, cell: cell, epoch: r.Epoch, yield: yield}

@@ -12,15 +12,15 @@ import (
 )
 
 func TestStart(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		if _, gate, _, _ := r.seen(); !gate {
-			t.Error("the gate is closed")
+			r.t.Error("the gate is closed")
 		}
 		if got := r.m.View().ClusterID(); got != "g-test" {
-			t.Errorf("cluster %q", got)
+			r.t.Errorf("cluster %q", got)
 		}
 		if p, ok := r.m.View().Provider("aws"); !ok || !p.Enabled {
-			t.Errorf("provider %+v", p)
+			r.t.Errorf("provider %+v", p)
 		}
 	})
 }
@@ -115,7 +115,7 @@ func TestTime(t *testing.T) {
 }
 
 func TestBindTimeout(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		bound, lost := r.admit(grant(1)).Leases[0], r.admit(grant(1)).Leases[0]
 		r.bind(bound)
@@ -130,7 +130,7 @@ func TestBindTimeout(t *testing.T) {
 // TestExpiry: a lease ends in time, and what its cell does not confirm comes back when the
 // cell must have stopped by itself.
 func TestExpiry(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		confirmed, silent := r.admit(grant(1)).Leases[0], r.admit(grant(1)).Leases[0]
 		r.bind(confirmed)
@@ -144,19 +144,19 @@ func TestExpiry(t *testing.T) {
 		r.pass(8 * time.Second)
 		r.wantLease(silent, api.LeaseExpired, fsm.ReasonExpired)
 		if used := r.m.View().Used("c1"); used.CPU != 1 {
-			t.Errorf("used %v", used)
+			r.t.Errorf("used %v", used)
 		}
 		r.pass(api.HoldDown(time.Minute))
 		r.wantLease(silent, api.LeaseFailedClosed, fsm.ReasonExpired)
 		if used := r.m.View().Used("c1"); used.CPU != 0 {
-			t.Errorf("used %v", used)
+			r.t.Errorf("used %v", used)
 		}
 	})
 }
 
 // TestRenewedMeanwhile: a proposal that a renewal overtook changes nothing.
 func TestRenewedMeanwhile(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		id := r.admit(grant(1)).Leases[0]
 		r.bind(id)
@@ -170,7 +170,7 @@ func TestRenewedMeanwhile(t *testing.T) {
 
 // TestManyDue: more than one proposal holds.
 func TestManyDue(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		out := r.all(dueAtOnce+50, func(int) fsm.GrantLeases { return grant(1) })
 		r.pass(api.BindBound + 2*time.Second)
@@ -182,7 +182,7 @@ func TestManyDue(t *testing.T) {
 
 // TestRevocation: warned, forced, torn down, barred.
 func TestRevocation(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1", "c2")
 		g := grant(4000)
 		first, second := r.admit(g).Leases[0], r.admit(g).Leases[0]
@@ -192,15 +192,15 @@ func TestRevocation(t *testing.T) {
 		cell := r.lease(id).CellID
 		r.must(fsm.RevokeCell{Actor: "operator/root", Provider: "aws", Cell: cell, GraceMs: 5000})
 		r.wantLease(id, api.LeaseRevokeWarning, fsm.ReasonCellRevoked)
-		if _, err := r.l.Admit(t.Context(), grant(1)); err == nil {
-			t.Error("admitted to a cell that is being revoked")
+		if _, err := r.l.Admit(r.t.Context(), grant(1)); err == nil {
+			r.t.Error("admitted to a cell that is being revoked")
 		}
 		r.pass(4 * time.Second)
 		r.wantLease(id, api.LeaseRevokeWarning, fsm.ReasonCellRevoked)
 		r.pass(2 * time.Second)
 		r.wantLease(id, api.LeaseForcedTeardown, fsm.ReasonCellRevoked)
 		if r.record(cell).Revoked {
-			t.Error("barred while a lease is left")
+			r.t.Error("barred while a lease is left")
 		}
 		// The first attempt to bar it is lost.
 		r.holding(func(_ context.Context, e fsm.Entry) error {
@@ -213,14 +213,14 @@ func TestRevocation(t *testing.T) {
 		r.tearDown(id)
 		synctest.Wait()
 		if r.record(cell).Revoked {
-			t.Error("barred by an entry that was lost")
+			r.t.Error("barred by an entry that was lost")
 		}
 		r.pass(2 * barAgain)
 		if !r.record(cell).Revoked {
-			t.Error("not barred")
+			r.t.Error("not barred")
 		}
 		if n := len(commands[fsm.BarCell](r.fakeNode)); n != 1 {
-			t.Errorf("barred %d times", n)
+			r.t.Errorf("barred %d times", n)
 		}
 		r.wantLease(second, api.LeaseActive, "")
 	})
@@ -228,7 +228,7 @@ func TestRevocation(t *testing.T) {
 
 // TestRevokeSilentCell: a cell that confirms nothing is barred when it must have stopped.
 func TestRevokeSilentCell(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		id := r.admit(grant(1)).Leases[0]
 		r.bind(id)
@@ -236,14 +236,14 @@ func TestRevokeSilentCell(t *testing.T) {
 		r.pass(api.HoldDown(time.Minute) + time.Minute + 5*time.Second)
 		r.wantLease(id, api.LeaseFailedClosed, fsm.ReasonCellRevoked)
 		if !r.record("c1").Revoked {
-			t.Error("not barred")
+			r.t.Error("not barred")
 		}
 	})
 }
 
 // TestLostRunRetried: on a cell that is ready, when the lost one must have stopped.
 func TestLostRunRetried(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1", "c2")
 		res := r.admit(grantRun(1))
 		first := r.lease(res.Leases[0]).CellID
@@ -254,7 +254,7 @@ func TestLostRunRetried(t *testing.T) {
 		r.must(fsm.ReportCell{Cell: first, Epoch: r.cells[first], Runs: []api.RunReport{{RunID: res.Run, Attempt: 1, State: api.RunLost}}})
 		r.pass(30 * time.Second) // its cell is unhealthy, its leases are not torn down
 		if run, _ := r.m.View().Run(res.Run); run.Attempt != 1 {
-			t.Fatalf("placed again before the lost cell has stopped: %+v", run)
+			r.t.Fatalf("placed again before the lost cell has stopped: %+v", run)
 		}
 		for _, id := range res.Leases {
 			r.tearDown(id)
@@ -262,14 +262,14 @@ func TestLostRunRetried(t *testing.T) {
 		r.pass(2 * time.Second)
 		run, _ := r.m.View().Run(res.Run)
 		if run.State != api.RunPlaced || run.Attempt != 2 || run.CellID == first {
-			t.Errorf("got %+v, first on %s", run, first)
+			r.t.Errorf("got %+v, first on %s", run, first)
 		}
 	})
 }
 
 // TestLostRunsTakeTurns: runs that fit nowhere do not keep others from being placed.
 func TestLostRunsTakeTurns(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.tenant("acme", api.NoQuota())
 		r.join("c1", "c2")
 		r.pass(warmup + 2*beat)
@@ -283,8 +283,8 @@ func TestLostRunsTakeTurns(t *testing.T) {
 			return nil
 		})
 		lose := func(g fsm.GrantLeases) api.RunID {
-			res, err := r.l.Admit(t.Context(), g)
-			for ; err != nil; res, err = r.l.Admit(t.Context(), g) {
+			res, err := r.l.Admit(r.t.Context(), g)
+			for ; err != nil; res, err = r.l.Admit(r.t.Context(), g) {
 				r.pass(time.Second)
 			}
 			var gone fsm.ReportCell
@@ -294,7 +294,7 @@ func TestLostRunsTakeTurns(t *testing.T) {
 				gone.Ended = append(gone.Ended, api.EndedReport{LeaseID: id, Epoch: l.Epoch, State: api.LeaseTornDown})
 			}
 			if _, err := r.apply(fsm.Entry{Tick: r.l.term.Load().now(), Wall: 1, Commands: []fsm.Command{gone}}); err != nil {
-				t.Fatal(err)
+				r.t.Fatal(err)
 			}
 			return res.Run
 		}
@@ -305,7 +305,7 @@ func TestLostRunsTakeTurns(t *testing.T) {
 			first = append(first, lose(g))
 		}
 		for range 2 {
-			for _, err := r.l.Admit(t.Context(), grant(3000)); err != nil; _, err = r.l.Admit(t.Context(), grant(3000)) {
+			for _, err := r.l.Admit(r.t.Context(), grant(3000)); err != nil; _, err = r.l.Admit(r.t.Context(), grant(3000)) {
 				r.pass(time.Second)
 			}
 		}
@@ -313,10 +313,10 @@ func TestLostRunsTakeTurns(t *testing.T) {
 		r.holding(nil)
 		r.pass(10 * time.Second)
 		if run, _ := r.m.View().Run(last); run.Attempt != 2 {
-			t.Errorf("the small run waits behind the large ones: %+v", run)
+			r.t.Errorf("the small run waits behind the large ones: %+v", run)
 		}
 		if run, _ := r.m.View().Run(first[0]); run.State != api.RunAdmitted {
-			t.Errorf("a large run is %s", run.State)
+			r.t.Errorf("a large run is %s", run.State)
 		}
 	})
 }

@@ -70,71 +70,71 @@ func code(c api.Condition) string {
 
 // TestHeartbeatsStayOutOfTheLog: a fleet that is well commits nothing but time.
 func TestHeartbeatsStayOutOfTheLog(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1", "c2", "c3")
 		before := len(commands[fsm.ChangeHealth](r.fakeNode))
 		_, _, verified, asked := r.seen()
 		r.pass(time.Minute)
 		if n := len(commands[fsm.ChangeHealth](r.fakeNode)); n != before {
-			t.Errorf("%d changes of nothing", n-before)
+			r.t.Errorf("%d changes of nothing", n-before)
 		}
 		if _, _, v, a := r.seen(); v != verified || a != asked {
-			t.Errorf("verified %d, asked %d times without a doubt", v-verified, a-asked)
+			r.t.Errorf("verified %d, asked %d times without a doubt", v-verified, a-asked)
 		}
 	})
 }
 
 func TestSilentCell(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1", "c2")
 		r.mute["c1"] = true
 		r.pass(limit - 2*time.Second)
 		if !r.record("c1").Healthy.Met {
-			t.Error("unhealthy before the limit")
+			r.t.Error("unhealthy before the limit")
 		}
 		r.pass(4 * time.Second)
 		if c := r.record("c1").Healthy; c.Met || c.Code != overdueCode {
-			t.Errorf("got %+v", c)
+			r.t.Errorf("got %+v", c)
 		}
 		if _, _, v, a := r.seen(); v == 0 || a < 2 {
-			t.Errorf("verified %d, asked %d times", v, a)
+			r.t.Errorf("verified %d, asked %d times", v, a)
 		}
 		if !r.record("c2").Healthy.Met {
-			t.Error("the other cell went with it")
+			r.t.Error("the other cell went with it")
 		}
 		r.mute["c1"] = false
 		r.pass(2 * time.Second)
 		if c := r.record("c1").Healthy; c.Met || c.Code != warmingCode {
-			t.Errorf("back without warming up: %+v", c)
+			r.t.Errorf("back without warming up: %+v", c)
 		}
 		r.pass(warmup)
 		if !r.record("c1").Healthy.Met {
-			t.Error("not healthy again")
+			r.t.Error("not healthy again")
 		}
 	})
 }
 
 // TestNoVerdictInDoubt: a leader that may have been deposed judges nobody.
 func TestNoVerdictInDoubt(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		r.change(func() { r.verify = errors.New("no quorum answered") })
 		r.mute["c1"] = true
 		r.pass(2 * limit)
 		if !r.record("c1").Healthy.Met {
-			t.Error("judged without leading")
+			r.t.Error("judged without leading")
 		}
 		r.change(func() { r.verify = nil })
 		r.pass(2 * time.Second)
 		if r.record("c1").Healthy.Met {
-			t.Error("not judged")
+			r.t.Error("not judged")
 		}
 	})
 }
 
 // TestAnotherSchedulerSawIt: what gossip did not bring is asked for before the verdict.
 func TestAnotherSchedulerSawIt(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		other := gossip.NewTable("s2", time.Now)
 		other.SessionOpened("c1", r.cells["c1"])
@@ -149,10 +149,10 @@ func TestAnotherSchedulerSawIt(t *testing.T) {
 		r.mute["c1"] = true
 		r.pass(3 * limit)
 		if !r.record("c1").Healthy.Met {
-			t.Errorf("got %+v", r.record("c1").Healthy)
+			r.t.Errorf("got %+v", r.record("c1").Healthy)
 		}
 		if _, _, _, n := r.seen(); n < 3 || n > 6 {
-			t.Errorf("asked %d times", n)
+			r.t.Errorf("asked %d times", n)
 		}
 	})
 }
@@ -175,7 +175,7 @@ func TestMassSilence(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *rig) {
+			bubble(t, func(r *rig) {
 				var ids []api.CellID
 				for i := range tt.cells {
 					ids = append(ids, api.CellID(fmt.Sprintf("c%02d", i)))
@@ -193,12 +193,12 @@ func TestMassSilence(t *testing.T) {
 				r.pass(limit + 2*beat)
 				for _, id := range ids[:tt.leave] {
 					if got := r.record(id).Healthy.Code; got != tt.want {
-						t.Errorf("%s: %s, want %s", id, got, tt.want)
+						r.t.Errorf("%s: %s, want %s", id, got, tt.want)
 					}
 				}
 				for _, id := range ids[tt.leave:] {
 					if !r.record(id).Healthy.Met {
-						t.Errorf("%s went with them", id)
+						r.t.Errorf("%s went with them", id)
 					}
 				}
 				for _, id := range ids {
@@ -207,7 +207,7 @@ func TestMassSilence(t *testing.T) {
 				r.pass(warmup + 2*beat)
 				for _, id := range ids {
 					if !r.record(id).Healthy.Met {
-						t.Errorf("%s did not come back: %+v", id, r.record(id).Healthy)
+						r.t.Errorf("%s did not come back: %+v", id, r.record(id).Healthy)
 					}
 				}
 			})
@@ -217,35 +217,35 @@ func TestMassSilence(t *testing.T) {
 
 // TestLostCertificateAndSession are judged like silence.
 func TestLostSession(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		r.table.SessionClosed("c1", r.cells["c1"])
 		r.pass(limit - 2*time.Second)
 		if !r.record("c1").Outbound.Met {
-			t.Error("lost before the limit")
+			r.t.Error("lost before the limit")
 		}
 		r.pass(4 * time.Second)
 		if c := r.record("c1").Outbound; c.Met || c.Code != "session_lost" {
-			t.Errorf("got %+v", c)
+			r.t.Errorf("got %+v", c)
 		}
 		r.table.SessionOpened("c1", r.cells["c1"])
 		r.pass(2 * time.Second)
 		if !r.record("c1").Outbound.Met {
-			t.Error("not back")
+			r.t.Error("not back")
 		}
 	})
 }
 
 func TestCertificateEnds(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		time.Sleep(certLife - time.Minute)
 		if !r.record("c1").IdentityBound.Met {
-			t.Error("ended before its time")
+			r.t.Error("ended before its time")
 		}
 		r.pass(time.Minute)
 		if c := r.record("c1").IdentityBound; c.Met || c.Code != "certificate_expired" {
-			t.Errorf("got %+v", c)
+			r.t.Errorf("got %+v", c)
 		}
 	})
 }

@@ -14,15 +14,15 @@ import (
 )
 
 func TestAdmit(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1", "c2")
 		res := r.admit(grantRun(0))
 		l := r.lease(res.Leases[0])
 		if l.RunID != res.Run || res.Run == "" || l.Stamp.BootID != "boot" || l.Amount != 1000 {
-			t.Errorf("got %+v for run %q", l, res.Run)
+			r.t.Errorf("got %+v for run %q", l, res.Run)
 		}
 		if !strings.HasPrefix(string(l.ID), "l-") || len(l.ID) != 18 {
-			t.Errorf("got id %s", l.ID)
+			r.t.Errorf("got id %s", l.ID)
 		}
 	})
 }
@@ -42,18 +42,18 @@ func TestConcurrentAdmissions(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, r *rig) {
+			bubble(t, func(r *rig) {
 				r.ready("c1", "c2")
 				q := api.NoQuota()
 				q.CPU = tt.quota
 				r.must(fsm.SetQuota{Actor: "operator/root", Tenant: "acme", Quota: q})
 				if got := tally(r.all(tt.n, func(int) fsm.GrantLeases { return grant(500) })); got != tt.want {
-					t.Errorf("got %s, want %s", got, tt.want)
+					r.t.Errorf("got %s, want %s", got, tt.want)
 				}
 				for _, e := range r.entries {
 					for _, c := range e.Commands {
 						if g, ok := c.(fsm.GrantLeases); ok && len(g.Items) != 1 {
-							t.Errorf("a grant of %d items", len(g.Items))
+							r.t.Errorf("a grant of %d items", len(g.Items))
 						}
 					}
 				}
@@ -81,20 +81,20 @@ func (r *rig) preceding(f func(fsm.Entry)) { r.change(func() { r.before = f }) }
 // TestNothingIsCountedTwice: with entries in flight, a request for all that is left is not
 // refused.
 func TestNothingIsCountedTwice(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		r.slow()
 		for range 3 {
 			out := r.all(8, func(int) fsm.GrantLeases { return grant(500) })
 			if got := tally(out); got != "map[:8]" {
-				t.Fatalf("got %s", got)
+				r.t.Fatalf("got %s", got)
 			}
 			for _, o := range out {
 				r.tearDown(o.res.Leases[0])
 			}
 		}
 		if n := len(r.l.term.Load().booked.list()); n != 0 {
-			t.Errorf("%d bookings stay", n)
+			r.t.Errorf("%d bookings stay", n)
 		}
 	})
 }
@@ -102,32 +102,32 @@ func TestNothingIsCountedTwice(t *testing.T) {
 // TestInFlightCounts: what is decided and not committed yet is taken; nothing is proposed
 // that the state would have to refuse.
 func TestInFlightCounts(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		r.slow()
 		first := make(chan []outcome, 1)
 		go func() { first <- r.all(4, func(int) fsm.GrantLeases { return grant(1000) }) }()
 		synctest.Wait()
 		if got := tally(r.all(4, func(int) fsm.GrantLeases { return grant(1000) })); got != "map[no_eligible_provider_cells:4]" {
-			t.Errorf("got %s behind what is in flight", got)
+			r.t.Errorf("got %s behind what is in flight", got)
 		}
 		if got := tally(<-first); got != "map[:4]" {
-			t.Errorf("got %s", got)
+			r.t.Errorf("got %s", got)
 		}
 		if n := len(commands[fsm.GrantLeases](r.fakeNode)); n != 4 {
-			t.Errorf("%d grants in the log", n)
+			r.t.Errorf("%d grants in the log", n)
 		}
 	})
 }
 
 func TestGroupCommit(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		r.slow()
 		before := len(r.entries)
 		out := r.all(1000, func(int) fsm.GrantLeases { return grant(1) })
 		if got := tally(out); got != "map[:1000]" {
-			t.Fatalf("got %s", got)
+			r.t.Fatalf("got %s", got)
 		}
 		largest := 0
 		for _, e := range r.entries[before:] {
@@ -137,38 +137,38 @@ func TestGroupCommit(t *testing.T) {
 				size += fsm.EncodedSize(c)
 			}
 			if size > groupBytes && len(e.Commands) > 1 {
-				t.Errorf("an entry of %d bytes", size)
+				r.t.Errorf("an entry of %d bytes", size)
 			}
 		}
 		if n := len(r.entries) - before; n > 10 || largest > maxGroup {
-			t.Errorf("%d entries, the largest of %d commands", n, largest)
+			r.t.Errorf("%d entries, the largest of %d commands", n, largest)
 		}
 		if r.most != inFlight {
-			t.Errorf("%d entries in flight", r.most)
+			r.t.Errorf("%d entries in flight", r.most)
 		}
 	})
 }
 
 // TestLargeCommands: one that does not fit into the group begins the next one.
 func TestLargeCommands(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		r.slow()
 		out := make(chan error, 20)
 		for i := range 20 {
 			go func() {
-				_, err := r.l.Submit(t.Context(), fsm.NoteRefusals{Refusals: refusalsOf(fmt.Sprint("t", i))})
+				_, err := r.l.Submit(r.t.Context(), fsm.NoteRefusals{Refusals: refusalsOf(fmt.Sprint("t", i))})
 				out <- err
 			}()
 		}
 		for range 20 {
 			if err := <-out; err != nil {
-				t.Error(err)
+				r.t.Error(err)
 			}
 		}
 		for _, e := range r.entries {
 			if b, err := fsm.EncodeEntry(e); err != nil || len(b) > fsm.MaxEntry {
-				t.Errorf("an entry of %d bytes: %v", len(b), err)
+				r.t.Errorf("an entry of %d bytes: %v", len(b), err)
 			}
 		}
 	})
@@ -184,7 +184,7 @@ func refusalsOf(tenant string) []fsm.Refusal {
 
 // TestConflictDecidedAnew: somebody else took the room between the decision and its commit.
 func TestConflictDecidedAnew(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1", "c2")
 		var once bool
 		r.preceding(func(e fsm.Entry) {
@@ -196,22 +196,22 @@ func TestConflictDecidedAnew(t *testing.T) {
 			other := g
 			other.Items = []fsm.GrantItem{{ID: "l-other", Kind: api.KindCPU, Amount: 4000}}
 			if res, err := r.apply(fsm.Entry{Tick: e.Tick, Wall: e.Wall, Commands: []fsm.Command{other}}); err != nil || res[0].Problem != nil {
-				t.Errorf("got %v %v", res, err)
+				r.t.Errorf("got %v %v", res, err)
 			}
 		})
 		res := r.admit(grant(4000))
 		if a, b := r.lease("l-other").CellID, r.lease(res.Leases[0]).CellID; a == b {
-			t.Errorf("both on %s", a)
+			r.t.Errorf("both on %s", a)
 		}
 		if n := len(r.l.term.Load().booked.list()); n != 0 {
-			t.Errorf("%d bookings stay", n)
+			r.t.Errorf("%d bookings stay", n)
 		}
 	})
 }
 
 // TestConflictForEver: a decision that is always overtaken is answered.
 func TestConflictForEver(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		r.preceding(func(e fsm.Entry) {
 			if _, ok := e.Commands[0].(fsm.GrantLeases); ok { // the cell's agent starts again and again
@@ -222,28 +222,28 @@ func TestConflictForEver(t *testing.T) {
 				}}})
 			}
 		})
-		if _, err := r.l.Admit(t.Context(), grant(1)); err == nil {
-			t.Error("admitted")
+		if _, err := r.l.Admit(r.t.Context(), grant(1)); err == nil {
+			r.t.Error("admitted")
 		}
 		if n := len(r.l.term.Load().booked.list()); n != 0 {
-			t.Errorf("%d bookings stay", n)
+			r.t.Errorf("%d bookings stay", n)
 		}
 	})
 }
 
 func TestIdempotency(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		first := r.admit(keyed(grant(4000), "k", "h"))
 		again := r.admit(keyed(grant(4000), "k", "h"))
 		if !again.Replayed || again.Leases[0] != first.Leases[0] || again.Index != first.Index {
-			t.Errorf("got %+v after %+v", again, first)
+			r.t.Errorf("got %+v after %+v", again, first)
 		}
-		if _, err := r.l.Admit(t.Context(), keyed(grant(4000), "k", "other")); api.KindOf(err) != api.Conflict {
-			t.Errorf("another request: %v", err)
+		if _, err := r.l.Admit(r.t.Context(), keyed(grant(4000), "k", "other")); api.KindOf(err) != api.Conflict {
+			r.t.Errorf("another request: %v", err)
 		}
-		if _, err := r.l.Admit(t.Context(), keyed(grant(4000), "k2", "h")); api.KindOf(err) != api.NoEligibleProviderCells {
-			t.Errorf("another key: %v", err)
+		if _, err := r.l.Admit(r.t.Context(), keyed(grant(4000), "k2", "h")); api.KindOf(err) != api.NoEligibleProviderCells {
+			r.t.Errorf("another key: %v", err)
 		}
 	})
 }
@@ -251,7 +251,7 @@ func TestIdempotency(t *testing.T) {
 // TestRepeatedInFlight: a request that is repeated before it was committed is granted once,
 // and every repetition is answered with that grant, though there is room and quota for one.
 func TestRepeatedInFlight(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		q := api.NoQuota()
 		q.Leases = 1
@@ -259,21 +259,21 @@ func TestRepeatedInFlight(t *testing.T) {
 		r.slow()
 		out := r.all(50, func(int) fsm.GrantLeases { return keyed(grant(4000), "k", "h") })
 		if got := tally(out); got != "map[:50]" {
-			t.Fatalf("got %s", got)
+			r.t.Fatalf("got %s", got)
 		}
 		for _, o := range out {
 			if o.res.Leases[0] != out[0].res.Leases[0] {
-				t.Fatalf("two grants: %v and %v", o.res.Leases, out[0].res.Leases)
+				r.t.Fatalf("two grants: %v and %v", o.res.Leases, out[0].res.Leases)
 			}
 		}
 		if n := len(commands[fsm.GrantLeases](r.fakeNode)); n != 1 {
-			t.Errorf("%d grants in the log", n)
+			r.t.Errorf("%d grants in the log", n)
 		}
 	})
 }
 
 func TestRefusalsNoted(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		r.all(7, func(int) fsm.GrantLeases { return grant(4001) })
 		r.all(3, func(int) fsm.GrantLeases { g := grant(1); g.Provider = "gcp"; return g })
@@ -284,21 +284,21 @@ func TestRefusalsNoted(t *testing.T) {
 			{Tenant: "acme", Kind: api.RuntimeNotReady, Provider: "gcp", Count: 3},
 		}}})
 		if got != want {
-			t.Errorf("got %s\nwant %s", got, want)
+			r.t.Errorf("got %s\nwant %s", got, want)
 		}
 	})
 }
 
 // TestRefusalsBounded: as many different ones a second as one command takes.
 func TestRefusalsBounded(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		for i := range 2 * fsm.MaxRefusals {
 			r.l.term.Load().refused.note(api.TenantID(fmt.Sprint("t", i)), api.QuotaExceeded, "aws")
 		}
 		r.pass(3 * time.Second)
 		notes := commands[fsm.NoteRefusals](r.fakeNode)
 		if len(notes) != 1 || len(notes[0].Refusals) != fsm.MaxRefusals {
-			t.Errorf("got %d notes", len(notes))
+			r.t.Errorf("got %d notes", len(notes))
 		}
 	})
 }
@@ -357,15 +357,15 @@ func TestLateJob(t *testing.T) {
 
 // TestCallerGone: a caller that gave up is not kept waiting, and takes nothing.
 func TestCallerGone(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		free := make(chan struct{})
 		r.holding(func(context.Context, fsm.Entry) error { <-free; return nil })
 		for range inFlight {
-			go func() { _, _ = r.l.Submit(t.Context(), fsm.Tick{}) }()
+			go func() { _, _ = r.l.Submit(r.t.Context(), fsm.Tick{}) }()
 			synctest.Wait()
 		}
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(r.t.Context())
 		got := make(chan error, 1)
 		go func() {
 			_, err := r.l.Admit(ctx, grant(1))
@@ -374,24 +374,24 @@ func TestCallerGone(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		if err := <-got; api.KindOf(err) != api.OutcomeUnknown {
-			t.Errorf("got %v", err)
+			r.t.Errorf("got %v", err)
 		}
 		close(free)
 		synctest.Wait()
 		if n := len(commands[fsm.GrantLeases](r.fakeNode)); n != 0 {
-			t.Errorf("%d grants for nobody", n)
+			r.t.Errorf("%d grants for nobody", n)
 		}
 	})
 }
 
 // TestOverload: a full queue refuses callers, never the leader's own duties.
 func TestOverload(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1")
 		res := r.admit(grant(1))
 		free := make(chan struct{})
 		r.holding(func(context.Context, fsm.Entry) error { <-free; return nil })
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithCancel(r.t.Context())
 		defer cancel()
 		var refused int
 		for range queueLen + 2*maxGroup*inFlight {
@@ -406,7 +406,7 @@ func TestOverload(t *testing.T) {
 		synctest.Wait()
 		r.mu.Lock()
 		if refused == 0 {
-			t.Error("nobody was refused")
+			r.t.Error("nobody was refused")
 		}
 		r.mu.Unlock()
 		time.Sleep(api.BindBound + time.Second) // its bind timeout is due behind the full queue
@@ -417,25 +417,25 @@ func TestOverload(t *testing.T) {
 }
 
 func TestPlan(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
+	bubble(t, func(r *rig) {
 		r.ready("c1", "c2")
 		ask := placement.Request{Provider: "aws", Tenant: "acme", Resources: api.Resources{CPU: 4000}, Leases: 1, Priority: api.PriorityStandard}
 		plan, err := r.l.Plan(ask)
 		if err != nil || plan.Decision != api.DecisionAdmit || plan.Index != r.m.View().Index() || plan.Provider != "aws" {
-			t.Fatalf("got %+v, %v", plan, err)
+			r.t.Fatalf("got %+v, %v", plan, err)
 		}
 		if got := r.lease(r.admit(grant(4000)).Leases[0]).CellID; got != plan.CellID {
-			t.Errorf("placed on %s, planned on %s", got, plan.CellID)
+			r.t.Errorf("placed on %s, planned on %s", got, plan.CellID)
 		}
 		ask.Tenant = "nobody"
 		plan, err = r.l.Plan(ask)
 		if err != nil || plan.Refusal == nil || plan.Refusal.Kind != api.NotFound {
-			t.Errorf("an unknown tenant: %+v, %v", plan, err)
+			r.t.Errorf("an unknown tenant: %+v, %v", plan, err)
 		}
 		g := grant(1)
 		g.Tenant = "nobody"
-		if _, err := r.l.Admit(t.Context(), g); api.KindOf(err) != api.NotFound {
-			t.Errorf("an unknown tenant: %v", err)
+		if _, err := r.l.Admit(r.t.Context(), g); api.KindOf(err) != api.NotFound {
+			r.t.Errorf("an unknown tenant: %v", err)
 		}
 	})
 }

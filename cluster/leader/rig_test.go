@@ -151,13 +151,13 @@ type rig struct {
 }
 
 // bubble runs f with a leader in fake time; what it started has ended when f returns.
-func bubble(t *testing.T, f func(t *testing.T, r *rig)) {
+func bubble(t *testing.T, f func(r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.start()
 		t.Cleanup(r.stop)
-		f(t, r)
+		f(r)
 	})
 }
 
