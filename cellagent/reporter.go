@@ -16,8 +16,12 @@ const (
 	// back the sign of life that the next one carries.
 	reportBoundLeast = time.Second
 	reportBoundMost  = 5 * time.Second
-	// reportFailures is after how many failed reports in a row another session is tried.
-	reportFailures = 3
+	// reportFailures is after how many failed reports in a row another session is tried, and
+	// reportParts the parts of the heartbeat limit of which one report may take one: a pause
+	// between two heartbeats and two reports into a scheduler that hangs leave time to be
+	// heard elsewhere within the limit, so that no cell is unready for it.
+	reportFailures = 2
+	reportParts    = 4
 )
 
 // reporter says everything that goes up, with one report in flight: what becomes ready
@@ -60,7 +64,7 @@ func timersOf(a *api.RegisterAnswer) *timers {
 	return &timers{
 		epoch:     a.Epoch,
 		heartbeat: ms(a.HeartbeatMs, 5*time.Second),
-		bound:     min(max(limit/3, reportBoundLeast), reportBoundMost),
+		bound:     min(max(limit/reportParts, reportBoundLeast), reportBoundMost),
 	}
 }
 

@@ -247,6 +247,53 @@ func TestFailingReportsChangeTheScheduler(t *testing.T) {
 	})
 }
 
+// A scheduler that hangs, as one whose host is gone, makes no cell unready: within the
+// heartbeat limit another one hears the cell.
+func TestHangingSchedulerIsLeftWithinTheLimit(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.t
+		pass(time.Second)
+		active, _ := b.cluster.holder()
+		deaf := b.cluster.nodes[active]
+		hangs := func() bool {
+			b.cluster.mu.Lock()
+			defer b.cluster.mu.Unlock()
+			return deaf.active > 0
+		}
+		bound := timersOf(&api.RegisterAnswer{HeartbeatMs: 250, LimitMs: 3000}).bound
+		began, silent := time.Now(), time.Duration(0)
+		b.cluster.setJudge(func(api.Report) (*api.ReportAnswer, error) {
+			if hangs() {
+				time.Sleep(bound)
+				return nil, context.DeadlineExceeded
+			}
+			if silent == 0 {
+				silent = time.Since(began)
+			}
+			return nil, nil
+		})
+		pass(5 * time.Second)
+		if silent == 0 || silent > 3*time.Second-250*time.Millisecond {
+			t.Fatalf("nobody heard the cell for %s, limit 3s", silent)
+		}
+	})
+}
+
+// Whatever the timers, a pause between two heartbeats and the reports after which a
+// scheduler is left fit into the limit.
+func TestReportsFitIntoTheLimit(t *testing.T) {
+	for _, c := range []struct{ heartbeat, limit time.Duration }{
+		{250 * time.Millisecond, 3 * time.Second},
+		{5 * time.Second, 15 * time.Second},
+		{10 * time.Second, 30 * time.Second},
+	} {
+		timers := timersOf(&api.RegisterAnswer{HeartbeatMs: c.heartbeat.Milliseconds(), LimitMs: c.limit.Milliseconds()})
+		if least := c.heartbeat + reportFailures*(timers.bound+2*retryFirst); least > c.limit {
+			t.Errorf("heartbeat %s, limit %s: a scheduler that hangs is left after %s", c.heartbeat, c.limit, least)
+		}
+	}
+}
+
 func TestInventoryIsReported(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		t := b.t
