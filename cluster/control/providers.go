@@ -9,7 +9,7 @@ import (
 
 // ListProviders lists every provider with its readiness.
 func (c *Control) ListProviders(ctx context.Context, o api.ReadOptions) (*api.ProviderList, error) {
-	v, err := c.view(ctx, o, fsm.TopicCells)
+	v, err := c.view(ctx, o, fsm.TopicCells, fsm.TopicLeases)
 	if err != nil {
 		return nil, err
 	}
@@ -22,7 +22,7 @@ func (c *Control) ListProviders(ctx context.Context, o api.ReadOptions) (*api.Pr
 
 // ProviderStatus shows one provider and all of its cells.
 func (c *Control) ProviderStatus(ctx context.Context, p api.ProviderID, o api.ReadOptions) (*api.ProviderStatus, error) {
-	v, err := c.view(ctx, o, fsm.TopicCells)
+	v, err := c.view(ctx, o, fsm.TopicCells, fsm.TopicLeases)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (c *Control) cells(v *fsm.View, p api.ProviderID) []api.Cell {
 
 // ListCells lists the fleet, or one provider's part of it.
 func (c *Control) ListCells(ctx context.Context, p api.ProviderID, o api.ReadOptions) (*api.CellList, error) {
-	v, err := c.view(ctx, o, fsm.TopicCells)
+	v, err := c.view(ctx, o, fsm.TopicCells, fsm.TopicLeases)
 	if err != nil {
 		return nil, err
 	}

@@ -25,16 +25,23 @@ func (c *Control) view(ctx context.Context, o api.ReadOptions, topics ...fsm.Top
 	return c.cfg.Cluster.Read(ctx)
 }
 
-func (c *Control) waitChange(ctx context.Context, o api.ReadOptions, topic fsm.Topic) {
+// waitChange waits for the first change of any of at most two topics.
+func (c *Control) waitChange(ctx context.Context, o api.ReadOptions, topics []fsm.Topic) {
 	timer := time.NewTimer(min(o.Wait, api.MaxWait))
 	defer timer.Stop()
 	for {
-		changed := c.cfg.Machine.Changed(topic)
-		if c.cfg.Machine.LastChange(topic) > o.AfterIndex {
-			return
+		var changed [2]<-chan struct{} // one that is not asked for never fires
+		for i, t := range topics {
+			changed[i] = c.cfg.Machine.Changed(t)
+		}
+		for _, t := range topics {
+			if c.cfg.Machine.LastChange(t) > o.AfterIndex {
+				return
+			}
 		}
 		select {
-		case <-changed:
+		case <-changed[0]:
+		case <-changed[1]:
 		case <-timer.C:
 			return
 		case <-ctx.Done():
