@@ -32,7 +32,7 @@ type Config struct {
 	Log   hclog.Logger
 	// MaxInFlight bounds the requests that are worked on at once; 0 is 1024. Streams and
 	// blocking reads are bounded by four times as many, and so is what cells and other
-	// schedulers ask.
+	// schedulers ask; what needs no proof, like a bootstrap, by an eighth.
 	MaxInFlight int
 	// Observe is told of every answer, for metrics; nil is nobody. route is the route's
 	// pattern and never holds an id.
@@ -71,6 +71,8 @@ const (
 	defaultInFlight = 1024
 	// longShare is how many streams and blocking reads there may be for one request.
 	longShare = 4
+	// openShare is one request of nobody for how many of the others.
+	openShare = 8
 )
 
 // check refuses a config with something missing.

@@ -236,6 +236,40 @@ func TestOverload(t *testing.T) {
 	}
 }
 
+// Whoever has proved nothing and never ends its bodies takes no room from those who have.
+func TestNobodyFillsTheRoom(t *testing.T) {
+	n := start(t, func(c *Config) { c.MaxInFlight = 8 })
+	client := raw(t, "")
+	for range 2 * 8 {
+		body, feed := io.Pipe()
+		t.Cleanup(func() { _ = feed.Close() })
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.url+"/api/v1/cells/bootstrap", body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.ContentLength = 1000
+		answered := make(chan struct{})
+		go func() {
+			defer close(answered)
+			if resp, err := client.Do(req); err == nil {
+				_ = resp.Body.Close()
+			}
+		}()
+		go func() { _, _ = feed.Write([]byte("{")) }()
+		t.Cleanup(func() { _ = feed.CloseWithError(io.ErrUnexpectedEOF); <-answered })
+	}
+	// Some of them are refused: then the room of nobody is full.
+	for {
+		status, _ := ask(t, client, http.MethodPost, n.url+"/api/v1/cells/bootstrap", []byte("{}"))
+		if status == http.StatusTooManyRequests {
+			break
+		}
+	}
+	if status, p := ask(t, raw(t, api.RoleOperator), http.MethodGet, n.url+"/api/v1/cells", nil); status != http.StatusOK {
+		t.Errorf("an operator found no room: %d %+v", status, p)
+	}
+}
+
 func TestConfigCheck(t *testing.T) {
 	if _, err := New(Config{}); err == nil || !strings.Contains(err.Error(), "Leader is missing") {
 		t.Errorf("an empty config: %v", err)

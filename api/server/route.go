@@ -190,6 +190,8 @@ func (s *server) makeRoom(rt route, x *exchange, r *http.Request) error {
 	switch {
 	case rt.access.inner():
 		room = s.inner
+	case rt.access.public:
+		room = s.nobody
 	case rt.stream || r.URL.Query().Get("wait") != "":
 		room = s.long
 	}

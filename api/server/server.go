@@ -21,6 +21,7 @@ type server struct {
 	short   limiter // requests that end soon
 	long    limiter // streams and blocking reads
 	inner   limiter // cells and schedulers, their streams too
+	nobody  limiter // who has proved nothing yet: they take no room from those who have
 }
 
 // New returns the handler of every route. TLS is the caller's: the handler reads the client
@@ -43,6 +44,7 @@ func newServer(c Config) (*server, error) {
 	s := &server{
 		config: c, head: c.Head, router: newRouter(),
 		short: newLimiter(c.MaxInFlight), long: newLimiter(longShare * c.MaxInFlight), inner: newLimiter(longShare * c.MaxInFlight),
+		nobody: newLimiter(max(c.MaxInFlight/openShare, 1)),
 	}
 	if s.head == nil {
 		s.head = headOf(c.Info)
