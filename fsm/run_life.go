@@ -115,8 +115,10 @@ func verdict(r api.Run, leases []api.Lease) (api.RunState, api.Failure) {
 	// A cell that went silent took the run with it: that its leases then ran out is no
 	// deadline of the run's, and its policy may try again.
 	if state == api.RunExpired && silent {
-		return api.RunLost, api.Failure{Kind: api.WorkerLost,
-			Message: fmt.Sprintf("attempt %d was lost with cell %s, which never said how it ended", r.Attempt, r.CellID)}
+		return api.RunLost, api.Failure{
+			Kind:    api.WorkerLost,
+			Message: fmt.Sprintf("attempt %d was lost with cell %s, which never said how it ended", r.Attempt, r.CellID),
+		}
 	}
 	if state == api.RunExpired {
 		return state, api.Failure{Kind: api.DeadlineExceeded, Message: fmt.Sprintf("the leases ran out after %d ms, before the run had a result", r.TTLMs)}

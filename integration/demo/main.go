@@ -25,6 +25,9 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout)) }
 
+// columns is how wide the tables of the story are.
+const columns = 130
+
 // demoTime bounds the whole story.
 const demoTime = 10 * time.Minute
 
@@ -96,7 +99,7 @@ func (s *story) up(ctx context.Context) error {
 	}
 	s.cluster = c
 	s.say("   up after %s:", time.Since(began).Round(10*time.Millisecond))
-	out, err := c.Run(ctx, "dev", "status")
+	out, err := c.Terminal(columns).Run(ctx, "fabric", "cells")
 	s.show(out)
 	return err
 }
@@ -237,7 +240,7 @@ func (s *story) killLeader(ctx context.Context) error {
 
 func (s *story) audit(ctx context.Context) error {
 	s.say("\n6. The audit chain, every record of it:")
-	out, err := s.cluster.Run(ctx, "admin", "audit-verify")
+	out, err := s.cluster.Terminal(columns).Run(ctx, "admin", "audit-verify")
 	s.show(out)
 	return err
 }

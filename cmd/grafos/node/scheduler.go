@@ -135,7 +135,7 @@ func (n *scheduler) openNode(
 		Expect: s.BootstrapExpect, Version: version,
 		ServerTLS: raftServer, RaftTLS: raftClient, PeerTLS: identity, Machine: n.machine,
 		GossipBind: s.GossipBind, GossipAdvertise: s.GossipAdvertise, GossipKey: material.GossipKey, Join: s.Join,
-		Sightings: sightings, GossipInterval: min(s.Heartbeat, time.Second), Log: n.log,
+		Sightings: sightings, GossipInterval: min(time.Duration(s.Heartbeat), time.Second), Log: n.log,
 	})
 	if err != nil {
 		return err
@@ -150,12 +150,12 @@ func (n *scheduler) openControl(s serverSettings, id api.NodeID, material *pki.M
 	lead := leader.New(leader.Config{
 		Node: n.node, Machine: n.machine, ClusterID: material.ClusterID, Providers: providers(s.Providers),
 		Sightings: sightings, Ask: func(ctx context.Context) { services.AskPeers(ctx) },
-		Heartbeat: s.Heartbeat, Limit: s.HeartbeatLimit, Warmup: s.Warmup, Log: n.log.Named("leader"),
+		Heartbeat: time.Duration(s.Heartbeat), Limit: time.Duration(s.HeartbeatLimit), Warmup: time.Duration(s.Warmup), Log: n.log.Named("leader"),
 	})
 	services = control.New(control.Config{
 		Node: id, ClusterID: material.ClusterID, Machine: n.machine, Cluster: n.node, Decider: lead,
 		Blobs: n.blobs, Audit: audit, Material: material, Sightings: sightings,
-		Heartbeat: s.Heartbeat, Limit: s.HeartbeatLimit, Warmup: s.Warmup, Log: n.log.Named("control"),
+		Heartbeat: time.Duration(s.Heartbeat), Limit: time.Duration(s.HeartbeatLimit), Warmup: time.Duration(s.Warmup), Log: n.log.Named("control"),
 	})
 	n.control = services
 	return lead

@@ -38,9 +38,9 @@ type serverSettings struct {
 	Join            []string `toml:"join"`
 	Providers       []string `toml:"providers"`
 
-	Heartbeat      time.Duration `toml:"heartbeat"`
-	HeartbeatLimit time.Duration `toml:"heartbeat_limit"`
-	Warmup         time.Duration `toml:"warmup"`
+	Heartbeat      duration `toml:"heartbeat"`
+	HeartbeatLimit duration `toml:"heartbeat_limit"`
+	Warmup         duration `toml:"warmup"`
 
 	DebugBind string `toml:"debug_bind"`
 
@@ -49,7 +49,7 @@ type serverSettings struct {
 
 // Server is grafos server.
 func Server(o Options) *cobra.Command {
-	var s serverSettings
+	s := serverSettings{Heartbeat: duration(5 * time.Second), HeartbeatLimit: duration(15 * time.Second), Warmup: duration(30 * time.Second)}
 	var config string
 	cmd := &cobra.Command{
 		Use:   "server",
@@ -85,9 +85,9 @@ environment, then flags.`,
 	f.IntVar(&s.BootstrapExpect, "bootstrap-expect", 3, "with how many schedulers a new cluster forms: 1, 3 or 5")
 	f.StringSliceVar(&s.Join, "join", nil, "gossip addresses of the other schedulers")
 	f.StringSliceVar(&s.Providers, "providers", nil, "providers that take work from the start; name=managed for a managed one")
-	f.DurationVar(&s.Heartbeat, "heartbeat", 5*time.Second, "how often cells send a heartbeat")
-	f.DurationVar(&s.HeartbeatLimit, "heartbeat-limit", 15*time.Second, "how old a cell's last heartbeat may be")
-	f.DurationVar(&s.Warmup, "warmup", 30*time.Second, "how long heartbeats must be steady before a cell is healthy")
+	f.Var(&s.Heartbeat, "heartbeat", "how often cells send a heartbeat")
+	f.Var(&s.HeartbeatLimit, "heartbeat-limit", "how old a cell's last heartbeat may be")
+	f.Var(&s.Warmup, "warmup", "how long heartbeats must be steady before a cell is healthy")
 	f.StringVar(&s.DebugBind, "debug-bind", "", "loopback host:port of Go's profiles (default: none)")
 	logFlags(cmd, &s.logSettings)
 	return cmd
@@ -119,11 +119,11 @@ func (s *serverSettings) complete() error {
 			return api.Refuse(api.InvalidArgument, "--%s is not given", what).WithHint("grafos server --help")
 		}
 	}
-	if s.Heartbeat < 50*time.Millisecond || s.HeartbeatLimit < 2*s.Heartbeat {
-		return api.Refuse(api.InvalidArgument, "heartbeat is %s and heartbeat-limit %s: the first must be 50 ms or more, the second at least twice it", s.Heartbeat, s.HeartbeatLimit)
+	if s.Heartbeat < duration(50*time.Millisecond) || s.HeartbeatLimit < 2*s.Heartbeat {
+		return api.Refuse(api.InvalidArgument, "heartbeat is %s and heartbeat-limit %s: the first must be 50 ms or more, the second at least twice it", &s.Heartbeat, &s.HeartbeatLimit)
 	}
 	if s.Warmup < 0 {
-		return api.Refuse(api.InvalidArgument, "warmup is %s: it cannot be negative", s.Warmup)
+		return api.Refuse(api.InvalidArgument, "warmup is %s: it cannot be negative", &s.Warmup)
 	}
 	var err error
 	for _, a := range []struct {

@@ -3,6 +3,7 @@ package node
 import (
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -19,7 +20,11 @@ const maxConfig = 1 << 20
 // The variable of --data-dir is PREFIX_DATA_DIR.
 func settings(cmd *cobra.Command, file, prefix string, into any) error {
 	said := map[string]string{}
-	cmd.LocalNonPersistentFlags().Visit(func(f *pflag.Flag) { said[f.Name] = text(f.Value) })
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed {
+			said[f.Name] = text(f.Value)
+		}
+	})
 	if file != "" {
 		b, err := ui.ReadBounded(file, maxConfig)
 		if err != nil {
@@ -65,3 +70,25 @@ func set(v pflag.Value, value string) error {
 	}
 	return s.Replace(strings.Split(value, ","))
 }
+
+// duration is a setting such as 250ms, in a file, the environment or a flag.
+type duration time.Duration
+
+// String prints it as Set reads it.
+func (d *duration) String() string { return time.Duration(*d).String() }
+
+// Set reads a flag or a variable.
+func (d *duration) Set(text string) error {
+	v, err := time.ParseDuration(text)
+	if err != nil {
+		return api.Refuse(api.InvalidArgument, "%q is not a duration such as 250ms, 15s or 5m", ui.Clean(text))
+	}
+	*d = duration(v)
+	return nil
+}
+
+// Type names the kind of value for the help page.
+func (*duration) Type() string { return "duration" }
+
+// UnmarshalText reads a TOML string.
+func (d *duration) UnmarshalText(text []byte) error { return d.Set(string(text)) }

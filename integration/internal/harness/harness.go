@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,6 +28,8 @@ import (
 type Cluster struct {
 	bin string
 	dir string // holds .grafos/dev
+	// columns makes commands write as to a terminal of that width; 0 is a pipe.
+	columns int
 }
 
 // Status is dev status --json.
@@ -81,6 +84,13 @@ func (c *Cluster) Down(ctx context.Context) error {
 	defer cancel()
 	_, err := c.Run(ctx, "dev", "down", "--json")
 	return err
+}
+
+// Terminal returns the cluster with commands that write as to a terminal, without colour.
+func (c *Cluster) Terminal(columns int) *Cluster {
+	t := *c
+	t.columns = columns
+	return &t
 }
 
 // Dir is the folder in which commands find the cluster.
@@ -142,7 +152,11 @@ func (c *Cluster) Exec(ctx context.Context, stdin []byte, args ...string) (Said,
 
 // environ leaves out the settings of whoever runs the tests: they name another cluster.
 func (c *Cluster) environ(env []string) []string {
-	return slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, "GRAFOS_") })
+	env = slices.DeleteFunc(env, func(kv string) bool { return strings.HasPrefix(kv, "GRAFOS_") })
+	if c.columns > 0 {
+		env = append(env, "GRAFOS_FORCE_TTY="+strconv.Itoa(c.columns), "NO_COLOR=1")
+	}
+	return env
 }
 
 // JSON runs grafos with args and --json and decodes its answer into v.
