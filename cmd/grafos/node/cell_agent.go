@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"path/filepath"
 	"strings"
 
@@ -62,10 +63,10 @@ environment, then flags.`,
 	f.StringVar(&s.DataDir, "data-dir", "", "directory of blocks, modules and compiled code")
 	f.StringSliceVar(&s.Schedulers, "schedulers", nil, "API addresses of schedulers (default: those of the identity)")
 	f.StringVar(&s.DataBind, "data-bind", "0.0.0.0:7500", "host:port of the data plane")
-	f.StringVar(&s.DataAdvertise, "data-advertise", "", "host:port of the data plane as holders of leases reach it")
+	f.StringVar(&s.DataAdvertise, "data-advertise", "", "host:port of the data plane as holders of leases reach it (default: --data-bind, or the host's name with its port)")
 	f.Int64Var(&s.ReserveCPU, "reserve-cpu", 0, "millicores kept for the host")
 	f.StringVar(&s.ReserveMem, "reserve-mem", "0", "memory kept for the host and the workers")
-	f.StringVar(&s.Block, "block", "0", "what block leases may take in all (0: half of the free disk)")
+	f.StringVar(&s.Block, "block", "0", "what block leases may take in all; 0 is half of the free disk")
 	f.StringVar(&s.Zone, "zone", "", "zone of the host")
 	f.StringVar(&s.Rack, "rack", "", "rack of the host")
 	f.StringSliceVar(&s.Labels, "label", nil, "label of the host, key=value")
@@ -91,6 +92,19 @@ func (s agentSettings) labels() (map[string]string, error) {
 		out[k] = v
 	}
 	return out, nil
+}
+
+// advertise is the data plane's address for others: as given, or with the host's name where
+// the one that is bound stands for every address. "" leaves it to what is bound.
+func (s agentSettings) advertise() (string, error) {
+	host, port, err := net.SplitHostPort(s.DataBind)
+	if s.DataAdvertise != "" || err != nil || port == "0" {
+		return s.DataAdvertise, nil // what is wrong with it, the config's Validate says
+	}
+	if ip := net.ParseIP(host); host != "" && (ip == nil || !ip.IsUnspecified()) {
+		return "", nil
+	}
+	return advertised("data-advertise", s.DataBind, "")
 }
 
 // agentConfig makes the agent's config from the settings and the identity folder.
@@ -126,11 +140,15 @@ func (s agentSettings) agentConfig(version string, w io.Writer) (cellagent.Confi
 	if err != nil {
 		return cellagent.Config{}, err
 	}
+	advertise, err := s.advertise()
+	if err != nil {
+		return cellagent.Config{}, err
+	}
 	cert := id.cert
 	return cellagent.Config{
 		Provider: id.about.Provider, CellID: id.about.CellID, ClusterID: id.about.ClusterID, Dir: dir,
 		Schedulers: s.Schedulers, Credential: func() (*tls.Certificate, error) { return &cert, nil }, Roots: id.roots,
-		DataBind: s.DataBind, DataAdvertise: s.DataAdvertise, Reserve: reserve, BlockBytes: block,
+		DataBind: s.DataBind, DataAdvertise: advertise, Reserve: reserve, BlockBytes: block,
 		Zone: s.Zone, Rack: s.Rack, Labels: labels, Version: version,
 		Log: log,
 	}, nil

@@ -66,6 +66,11 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	if err != nil {
 		return err
 	}
+	release, err := holdDir(s.DataDir)
+	if err != nil {
+		return err
+	}
+	n.undo = append(n.undo, release)
 	cert, err := ownCertificate(material, s)
 	if err != nil {
 		return err

@@ -1,0 +1,44 @@
+package node
+
+import (
+	"testing"
+
+	"github.com/grafos/grafos/api"
+)
+
+// TestHoldDir: one scheduler a directory, and the next one when it ended.
+func TestHoldDir(t *testing.T) {
+	dir := t.TempDir()
+	release, err := holdDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holdDir(dir); api.KindOf(err) != api.Conflict {
+		t.Errorf("a second scheduler in the directory is answered with %v", err)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	if release, err = holdDir(dir); err != nil {
+		t.Fatalf("the directory of a scheduler that ended: %v", err)
+	}
+	if err := release(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAdvertise: nobody reaches a cell at an address that stands for all of them.
+func TestAdvertise(t *testing.T) {
+	for bind, want := range map[string]bool{
+		"0.0.0.0:7500": true, "[::]:7500": true, ":7500": true,
+		"10.0.0.7:7500": false, "127.0.0.1:0": false, "0.0.0.0:0": false, "host:7500": false, "nonsense": false,
+	} {
+		got, err := agentSettings{DataBind: bind}.advertise()
+		if err != nil || (got != "") != want {
+			t.Errorf("bound to %s a cell advertises %q, %v", bind, got, err)
+		}
+	}
+	if got, err := (agentSettings{DataBind: "0.0.0.0:7500", DataAdvertise: "a:1"}).advertise(); err != nil || got != "a:1" {
+		t.Errorf("what was given is advertised as %q, %v", got, err)
+	}
+}
