@@ -46,7 +46,7 @@ folder. Whoever has it is the cluster: keep it as you would keep a root password
 			})
 		},
 	}
-	cmd.Flags().StringVar(&out, "out", "", "folder to write to; it must not hold material yet")
+	cmd.Flags().StringVar(&out, "out", "", "folder to write to; it must not hold material yet (required)")
 	cmd.Flags().StringVar(&id, "cluster-id", "", "id of the cluster (default: a random one)")
 	return cmd
 }
@@ -73,7 +73,8 @@ func issueCert() *cobra.Command {
 				return err
 			}
 			if out == "" {
-				return api.Refuse(api.InvalidArgument, "--out is not given")
+				return api.Refuse(api.InvalidArgument, "--out is not given").
+					WithHint("grafos admin issue-cert --role tenant --name NAME --out DIR")
 			}
 			id := pki.Identity{
 				ClusterID: m.ClusterID, Role: api.Role(role), Name: name,
@@ -96,7 +97,7 @@ func issueCert() *cobra.Command {
 	f.StringVar(&name, "name", "", "name of the operator, tenant, viewer or scheduler")
 	f.StringVar(&provider, "provider", "", "provider of a cell")
 	f.StringVar(&cell, "cell-id", "", "id of a cell")
-	f.StringVar(&out, "out", "", "folder to write cert.pem, key.pem and ca.pem to")
+	f.StringVar(&out, "out", "", "folder to write cert.pem, key.pem and ca.pem to (required)")
 	f.DurationVar(&ttl, "ttl", 0, "how long it is valid (default: 7 days for a cell, a year for the others)")
 	return cmd
 }
@@ -150,6 +151,9 @@ at most --uses times, each by one key, is decided by the schedulers.`,
 			if err != nil {
 				return err
 			}
+			if provider == "" {
+				return api.Refuse(api.InvalidArgument, "--provider is not given: it says whose cell the host becomes").WithHint("grafos provider list")
+			}
 			a, err := mintToken(m, api.ProviderID(provider), api.CellID(cell), ttl, uses)
 			if err != nil {
 				return err
@@ -162,7 +166,7 @@ at most --uses times, each by one key, is decided by the schedulers.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&material, "material", "", "folder of the cluster's material (default: a dev cluster's)")
-	f.StringVar(&provider, "provider", "", "provider that the cell will belong to")
+	f.StringVar(&provider, "provider", "", "provider that the cell will belong to (required)")
 	f.StringVar(&cell, "cell-id", "", "id of the cell (default: any)")
 	f.DurationVar(&ttl, "ttl", 15*time.Minute, "how long the token can be used")
 	f.IntVar(&uses, "uses", 1, "how many keys it can certify")

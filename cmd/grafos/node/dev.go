@@ -38,7 +38,7 @@ is ready; the nodes stay. Where a cluster runs already, what of it does not run 
 			ctx, cancel := u.Bound(cmd.Context())
 			defer cancel()
 			if schedulers != 3 && schedulers != 5 && schedulers != 1 {
-				return api.Refuse(api.InvalidArgument, "--schedulers is %d: it is 3 or 5 (or 1)", schedulers)
+				return api.Refuse(api.InvalidArgument, "--schedulers is %d: it is 1, 3 or 5", schedulers)
 			}
 			if cells < 1 || cells > 64 {
 				return api.Refuse(api.InvalidArgument, "--cells is %d: it is from 1 to 64", cells)
@@ -56,7 +56,7 @@ is ready; the nodes stay. Where a cluster runs already, what of it does not run 
 		},
 	}
 	dirFlag(cmd, &dir)
-	cmd.Flags().IntVar(&schedulers, "schedulers", 3, "how many schedulers: 3 or 5")
+	cmd.Flags().IntVar(&schedulers, "schedulers", 3, "how many schedulers: 1, 3 or 5")
 	cmd.Flags().IntVar(&cells, "cells", 3, "how many cells")
 	return cmd
 }
@@ -136,12 +136,29 @@ func oneNode(cmd *cobra.Command, args []string) error {
 		WithHint("see the names: grafos dev status")
 }
 
+// completeNode offers a shell the names of the nodes.
+func completeNode(dir *string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		d, err := openDev(*dir, false)
+		if err != nil || len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []cobra.Completion
+		for _, n := range d.nodes() {
+			names = append(names, n.Name)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
 func devKill() *cobra.Command {
 	var dir, signal string
 	cmd := &cobra.Command{
 		Use:   "kill NODE",
 		Short: "Kill a node as kill -9 does, or stop and continue it",
 		Args:  oneNode,
+
+		ValidArgsFunction: completeNode(&dir),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			sig, err := signalOf(signal)
 			if err != nil {
@@ -187,6 +204,8 @@ func devRestart() *cobra.Command {
 		Use:   "restart NODE",
 		Short: "Kill a node and start it again with its identity",
 		Args:  oneNode,
+
+		ValidArgsFunction: completeNode(&dir),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			u := ui.From(cmd.Context())
 			sig, err := signalOf(signal)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -122,6 +123,41 @@ func (n *devNode) end(ctx context.Context, sig syscall.Signal) error {
 		return fmt.Errorf("kill %s: %w", n.Name, err)
 	}
 	return n.gone(context.WithoutCancel(ctx), killTime)
+}
+
+// endedEarly says of a node that did not stay up what it said last.
+func (n *devNode) endedEarly(d *dev, what string) error {
+	text := what + " " + n.Name + " ended while it started"
+	if last := lastError(d.path(n.Log)); last != "" {
+		text += ": " + last
+	}
+	return api.Refuse(api.Conflict, "%s", text).WithHint("look into its log: %s", d.path(n.Log))
+}
+
+// lastError is the last error line near the end of a log, or "".
+func lastError(path string) string {
+	const tail = 4 << 10
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }() // it is only read
+	if info, err := f.Stat(); err == nil && info.Size() > tail {
+		if _, err := f.Seek(-tail, io.SeekEnd); err != nil {
+			return ""
+		}
+	}
+	b, err := io.ReadAll(io.LimitReader(f, tail))
+	if err != nil {
+		return ""
+	}
+	last := ""
+	for line := range strings.Lines(string(b)) {
+		if text, ok := strings.CutPrefix(line, "Error: "); ok {
+			last = strings.TrimSpace(text)
+		}
+	}
+	return last
 }
 
 type process struct {

@@ -39,11 +39,13 @@ type devScheduler struct {
 }
 
 type devCell struct {
-	Name  string `json:"name"`
-	PID   int    `json:"pid"`
-	Ready bool   `json:"ready"`
-	Why   string `json:"why,omitempty"`
-	Log   string `json:"log"`
+	Name string `json:"name"`
+	PID  int    `json:"pid"`
+	// Running is what the kernel says of its process, Ready what the schedulers say of it.
+	Running bool   `json:"running"`
+	Ready   bool   `json:"ready"`
+	Why     string `json:"why,omitempty"`
+	Log     string `json:"log"`
 }
 
 // askTime bounds a question to one node.
@@ -84,7 +86,7 @@ func (d *dev) status(ctx context.Context) (*devAnswer, error) {
 	wg.Wait()
 	cells := d.cells(ctx, a.Schedulers)
 	for i, n := range d.state.Cells {
-		c := devCell{Name: n.Name, PID: n.PID, Log: d.path(n.Log)}
+		c := devCell{Name: n.Name, PID: n.PID, Running: n.alive(), Log: d.path(n.Log)}
 		switch shown, known := cells[n.Name]; {
 		case known:
 			c.Ready = shown.Ready
@@ -92,7 +94,7 @@ func (d *dev) status(ctx context.Context) (*devAnswer, error) {
 				c.Why = string(r.Requirement) + ": " + r.Message
 				break
 			}
-		case !n.alive():
+		case !c.Running:
 			c.Why = "the process does not run"
 		default:
 			c.Why = "not registered yet"
@@ -180,11 +182,7 @@ func (d *dev) show(ctx context.Context, u *ui.UI, took *devTimes) error {
 		}
 		for _, c := range a.Cells {
 			p.Name(c.Name)
-			state := "ready"
-			if !c.Ready {
-				state = "not ready"
-			}
-			t.Row(ui.ID(c.Name), ui.T("cell"), ui.T(state), ui.T(fmt.Sprint(c.PID)), ui.T(c.Why))
+			t.Row(ui.ID(c.Name), ui.T("cell"), ui.T(c.state()), ui.T(fmt.Sprint(c.PID)), ui.T(c.Why))
 		}
 		p.Table(t)
 		if !p.Terminal && took == nil {
@@ -194,11 +192,44 @@ func (d *dev) show(ctx context.Context, u *ui.UI, took *devTimes) error {
 		if took != nil {
 			p.Text("up after " + (time.Duration(took.UpMs) * time.Millisecond).Round(10*time.Millisecond).String())
 		}
+		if lack := a.quorum(); lack != "" {
+			p.Text(lack)
+		}
 		p.Text("console  " + a.Console)
 		p.Text("logs     " + strings.TrimSuffix(d.path("logs"), "/"))
 		p.Text("try      grafos provider status local   grafos lease request --provider local --mem 64M   grafos dev kill " + leaderName(a))
 		p.Text("stop     grafos dev down")
 	})
+}
+
+// state is a cell's state for a person. The schedulers notice after the heartbeat limit that
+// a process ended; the kernel knows at once.
+func (c devCell) state() string {
+	switch {
+	case !c.Running:
+		return "down"
+	case c.Ready:
+		return "ready"
+	}
+	return "not ready"
+}
+
+// quorum says, where nobody leads, what is missing for it.
+func (a *devAnswer) quorum() string {
+	up := 0
+	for _, s := range a.Schedulers {
+		if s.Role == "leader" {
+			return ""
+		}
+		if s.Role != "down" {
+			up++
+		}
+	}
+	need := len(a.Schedulers)/2 + 1
+	if up >= need {
+		return "no leader yet: an election goes on"
+	}
+	return fmt.Sprintf("no leader: %d of %s up, and it takes %d; start the others: grafos dev up", up, ui.Count(len(a.Schedulers), "scheduler"), need)
 }
 
 func leaderName(a *devAnswer) string {

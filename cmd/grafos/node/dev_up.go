@@ -103,10 +103,35 @@ func (u *upper) settle(ctx context.Context, c *client.Client) error {
 			delete(before, n.Name) // it is not started, and keeps its epoch
 		}
 	}
-	if err := errors.Join(u.joinCells(ctx), u.dev.save()); err != nil {
+	cells, err := u.welcome(ctx, c)
+	if err != nil {
 		return err
 	}
-	return u.dev.waitCells(ctx, c, u.dev.state.Cells, before)
+	if err := errors.Join(u.joinCells(ctx, cells), u.dev.save()); err != nil {
+		return err
+	}
+	return u.dev.waitCells(ctx, c, cells, before)
+}
+
+// welcome lists the cells that can come up: not those whose identity was revoked.
+func (u *upper) welcome(ctx context.Context, c *client.Client) ([]*devNode, error) {
+	list, err := c.ListCells(ctx, "", api.ReadOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("ask for the cells: %w", err)
+	}
+	barred := map[string]bool{}
+	for _, cell := range list.Cells {
+		barred[string(cell.CellID)] = cell.State == api.CellRevoked
+	}
+	var cells []*devNode
+	for _, n := range u.dev.state.Cells {
+		if barred[n.Name] {
+			u.ui.Progress(ui.Span{Text: n.Name + " was revoked and stays down"})
+			continue
+		}
+		cells = append(cells, n)
+	}
+	return cells, nil
 }
 
 // create writes the material, an operator's certificate and what every node is started with.
@@ -168,14 +193,14 @@ func (d *dev) describe(ports []int, schedulers, cells int) {
 }
 
 // joinCells gives every cell its identity, as a host gets it, and starts its agent.
-func (u *upper) joinCells(ctx context.Context) error {
+func (u *upper) joinCells(ctx context.Context, cells []*devNode) error {
 	m, err := pki.LoadMaterial(u.dev.path(materialDir))
 	if err != nil {
 		return err
 	}
-	errs := make([]error, len(u.dev.state.Cells))
+	errs := make([]error, len(cells))
 	var wg sync.WaitGroup
-	for i, n := range u.dev.state.Cells {
+	for i, n := range cells {
 		if n.alive() {
 			continue
 		}
@@ -236,7 +261,7 @@ func (d *dev) waitCells(ctx context.Context, c *client.Client, nodes []*devNode,
 		missing := ""
 		for _, n := range nodes {
 			if !n.alive() {
-				return api.Refuse(api.Conflict, "cell %s ended while it started", n.Name).WithHint("look into its log: %s", d.path(n.Log))
+				return n.endedEarly(d, "cell")
 			}
 			if !ready[n.Name] {
 				missing = n.Name
@@ -287,7 +312,7 @@ func (d *dev) waitScheduler(ctx context.Context, n *devNode) error {
 	why := "it does not answer"
 	for {
 		if !n.alive() {
-			return api.Refuse(api.Conflict, "scheduler %s ended while it started", n.Name).WithHint("look into its log: %s", d.path(n.Log))
+			return n.endedEarly(d, "scheduler")
 		}
 		st, err := d.askNode(ctx, n)
 		if err == nil && (st.Ready || st.Leader != "") {
