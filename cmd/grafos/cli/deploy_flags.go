@@ -71,6 +71,13 @@ func (f *deployFlags) apply(t *tasklet, args []string) error {
 	return nil
 }
 
+// notDir is how a word before -- is answered that is no directory: most often it is meant for
+// the tasklet.
+func notDir(dir string) *api.Error {
+	return api.Refuse(api.InvalidArgument, "%s is no directory of a program", ui.Clean(dir)).
+		WithHint("what the tasklet is to get as its arguments comes after --")
+}
+
 // split parts the arguments at --: a directory before it, the tasklet's arguments after.
 func split(cmd *cobra.Command, args []string) (dir string, rest []string, err error) {
 	before := args

@@ -74,6 +74,8 @@ func defaultTasklet() tasklet {
 func (f *deployFlags) findTasklet(cwd, dir string, args []string) (tasklet, error) {
 	t := defaultTasklet()
 	switch {
+	case dir != "" && f.module != "" && !isDir(under(cwd, dir)):
+		return tasklet{}, notDir(dir)
 	case dir != "" || f.module == "":
 		program, err := loadProgram(under(cwd, dir))
 		if err != nil {
@@ -91,6 +93,11 @@ func (f *deployFlags) findTasklet(cwd, dir string, args []string) (tasklet, erro
 		t.module = under(cwd, f.module)
 	}
 	return t, f.apply(&t, args)
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 func under(dir, path string) string {
@@ -116,7 +123,8 @@ func loadProgram(dir string) (*program, error) {
 		return nil, err
 	}
 	if len(p.Tasklets) == 0 {
-		return nil, api.Refuse(api.InvalidArgument, "%s: a program needs a [[tasklet]]", path)
+		return nil, api.Refuse(api.InvalidArgument, "%s: a program needs a [[tasklet]]", path).
+			WithHint("for a start: [[tasklet]], name = \"NAME\", module = \"FILE.wasm\"")
 	}
 	return &p, nil
 }

@@ -89,10 +89,19 @@ func readinessStyle(r api.RuntimeReadiness) ui.Style {
 	return ui.Plain
 }
 
-// ends is when a lease ends, or ended.
+// ends is when a lease ends, or ended. Where its end has begun, its deadline does not say
+// when: a person is told that it is now, or in its grace.
 func ends(l api.Lease, now time.Time) ui.Cell {
 	if l.State.Terminal() {
-		return ui.Until(now, l.EndedAt)
+		return ui.Past(now, l.EndedAt)
 	}
-	return ui.Until(now, l.ExpiresAt)
+	c := ui.Until(now, l.ExpiresAt)
+	switch l.State {
+	case api.LeaseForcedTeardown, api.LeaseExpired:
+		c.Text = "now"
+	case api.LeaseRevokeWarning, api.LeaseGraceRunning, api.LeaseCheckpoint:
+		c.Text = "after its grace"
+	case api.LeaseActive, api.LeaseTornDown, api.LeaseFenced, api.LeaseFailedClosed:
+	}
+	return c
 }

@@ -42,7 +42,8 @@ func dash(text string) string {
 }
 
 func exitCell(r api.Run) ui.Cell {
-	if !r.State.Terminal() {
+	// A program that was stopped has not exited: its 0 would read as a success.
+	if !r.State.Terminal() || r.State != api.RunSucceeded && r.ExitCode == 0 {
 		return ui.V("-", "-")
 	}
 	return ui.ID(strconv.Itoa(r.ExitCode))

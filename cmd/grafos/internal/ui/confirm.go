@@ -56,7 +56,10 @@ func (u *UI) readLine(ctx context.Context) (string, error) {
 	lines := make(chan string, 1)
 	go func() {
 		// An answer that ends without a newline, even an empty one, is an answer.
-		line, _ := bufio.NewReader(u.In).ReadString('\n')
+		line, err := bufio.NewReader(u.In).ReadString('\n')
+		if err != nil {
+			_, _ = fmt.Fprintln(u.Err) // what follows stands on a line of its own
+		}
 		lines <- strings.TrimSpace(line)
 	}()
 	select {

@@ -62,6 +62,15 @@ func Until(now, t time.Time) Cell {
 	return V(Duration(now.Sub(t).Truncate(time.Second))+" ago", raw)
 }
 
+// Past is how long ago something was. Clocks differ: what is ahead of ours was just now.
+func Past(now, t time.Time) Cell {
+	c := Until(now, t)
+	if !t.IsZero() && t.After(now.Add(-time.Second)) {
+		c.Text = "now"
+	}
+	return c
+}
+
 // Stamp is a point in time with its age: "2026-11-23 08:41:02Z (8m ago)".
 func Stamp(now, t time.Time) Cell {
 	if t.IsZero() {
