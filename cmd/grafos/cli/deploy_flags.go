@@ -34,7 +34,7 @@ func (f *deployFlags) add(cmd *cobra.Command) {
 	fs.StringVar(&f.input, "input", "", "`file` for its standard input, - for ours (default: empty)")
 	fs.StringArrayVar(&f.env, "env", nil, "`K=V` for its environment; may be repeated")
 	fs.StringVar(&f.priority, "priority", string(api.PriorityStandard), "guaranteed, standard or scavenger")
-	fs.Var(&f.fuel, "fuel", "instructions it may use, or unlimited (default: its profile's)")
+	fs.Var(&f.fuel, "fuel", "instructions it may use; runs are not metered yet: only unlimited is taken")
 	fs.IntVar(&f.retries, "retries", 0, "how often a lost run is tried again on another cell")
 	fs.StringVar(&f.tenant, "tenant", "", "act for this `tenant`")
 	fs.BoolVar(&f.detach, "detach", false, "print the run's id and do not wait for it")
