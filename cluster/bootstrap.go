@@ -62,16 +62,20 @@ func (n *Node) form(ctx context.Context, servers []raft.Server) {
 	}
 	n.log.Info("cluster formed", "schedulers", len(servers))
 	n.gossip.SetMeta(n.meta(true))
-	// They stand in turn, so that a new cluster does not wait for a timeout. The first may come
-	// too late to form the cluster itself: it then waits for whoever leads.
+	// They stand in turn, so that a new cluster does not wait for a timeout: the first may come
+	// too late to form the cluster itself, and then waits for whoever leads. Who has been asked
+	// for its vote, or has given it, is in a later term than the one that forming began.
 	turn := slices.IndexFunc(servers, func(s raft.Server) bool { return s.ID == raft.ServerID(n.cfg.Node) })
-	if !wait(ctx, time.Duration(turn)*watchStagger) || n.raft.State() != raft.Follower || n.Leader() != "" {
+	if !wait(ctx, time.Duration(turn)*watchStagger) || n.raft.State() != raft.Follower || n.raft.CurrentTerm() > formedTerm {
 		return
 	}
 	if err := n.trans.startElection(ctx, n.header()); err != nil {
 		n.log.Debug("first election", "error", err)
 	}
 }
+
+// formedTerm is the term that raft begins a new cluster with.
+const formedTerm = 1
 
 func (n *Node) header() raft.RPCHeader {
 	return raft.RPCHeader{

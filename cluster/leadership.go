@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -15,6 +16,9 @@ const HoldTime = 5 * time.Second
 
 // leadership is who leads, level-triggered: changed is closed at every change.
 type leadership struct {
+	passed atomic.Uint64 // the term whose barrier this node passed last
+	pulse  *pulse
+
 	mu      sync.Mutex
 	gate    bool          // this node leads and its memory is rebuilt
 	changed chan struct{} // replaced at every change
@@ -98,6 +102,8 @@ func (n *Node) watchLeadership(ctx context.Context) {
 	})
 	n.raft.RegisterObserver(observer)
 	defer n.raft.DeregisterObserver(observer)
+	stopPulse := start(ctx, n.leadership.pulse.run)
+	defer stopPulse()
 	last, watching, stop := raft.ServerID(""), raft.ServerID(""), func() {}
 	defer func() { stop() }()
 	for {
@@ -140,7 +146,7 @@ func (n *Node) Locate(ctx context.Context) (url string, self bool, err error) {
 		changed := n.leadership.wait()
 		_, id := n.raft.LeaderWithID()
 		if id == raft.ServerID(n.cfg.Node) {
-			if n.leadership.open() {
+			if n.Leads() {
 				return n.cfg.URL, true, nil
 			}
 		} else if url := n.urlOf(api.NodeID(id)); url != "" {
@@ -193,4 +199,9 @@ func (n *Node) Leader() api.NodeID {
 }
 
 // Leads reports whether this node leads and may decide.
-func (n *Node) Leads() bool { return n.raft.State() == raft.Leader && n.leadership.open() }
+//
+// The term is that of the barrier it passed: leadership that was lost and won again opens
+// the gate anew.
+func (n *Node) Leads() bool {
+	return n.raft.State() == raft.Leader && n.leadership.open() && n.leadership.passed.Load() == n.raft.CurrentTerm()
+}

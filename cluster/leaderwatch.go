@@ -18,8 +18,9 @@ import (
 // a second. It only starts an election, so that safety stays Raft's own; a leader that
 // hangs, or whose host is lost, is left to the timers.
 const (
-	// watchStagger keeps the followers from standing at once: by rank among the living.
-	watchStagger = 100 * time.Millisecond
+	// watchStagger keeps the followers from standing at once: by rank. A vote must be on two
+	// disks before the next one's turn, or both stand and nobody wins until a timer ends.
+	watchStagger = 200 * time.Millisecond
 	watchDial    = 500 * time.Millisecond
 	// watchGone is for how long the ends of the leader's sockets may trickle in; watchLook is
 	// the pause between two looks.
@@ -44,7 +45,7 @@ func (n *Node) watchLeader(ctx context.Context, id raft.ServerID, addr raft.Serv
 }
 
 // hold keeps a silent connection to the leader and returns when it has ended: with the
-// leader's key, and the term in which it led. ended is false when there never was one.
+// leader's key, and the term in which it led at last. ended is false when there never was one.
 func (n *Node) hold(ctx context.Context, addr raft.ServerAddress) (key string, term uint64, ended bool) {
 	conn, err := n.stream.dial(ctx, addr, watchDial)
 	if err != nil {
@@ -52,12 +53,14 @@ func (n *Node) hold(ctx context.Context, addr raft.ServerAddress) (key string, t
 		return "", 0, false
 	}
 	defer closeQuietly(conn)
-	term = n.raft.CurrentTerm()
+	n.watches.Store(true)
+	defer n.watches.Store(false)
 	stop := context.AfterFunc(ctx, func() { closeQuietly(conn) })
 	defer stop()
 	var b [1]byte
 	_, _ = conn.Read(b[:]) // nothing is ever sent: an end is all there is to learn
-	return peerKey(conn), term, ctx.Err() == nil
+	// It may have been elected again meanwhile; a newer term than its last one has no leader.
+	return peerKey(conn), n.raft.CurrentTerm(), ctx.Err() == nil
 }
 
 // refuses reports whether nobody listens at the leader's address any more. A dying process

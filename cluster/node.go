@@ -40,6 +40,8 @@ type Node struct {
 	wg     sync.WaitGroup
 	calls  tasks       // on behalf of callers
 	handed atomic.Bool // a stall is being answered by giving leadership away
+	// watches says that a connection to the leader's process is held.
+	watches atomic.Bool
 	// undo closes, in reverse, what Open opened.
 	undo []func() error
 

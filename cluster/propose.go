@@ -68,16 +68,27 @@ func proposeError(err error) *api.Error {
 
 // Barrier returns when everything that was committed before it is applied here.
 func (n *Node) Barrier(ctx context.Context) error {
+	term := n.raft.CurrentTerm()
 	if err := n.await(ctx, func() raft.Future { return n.raft.Barrier(barrierTimeout) }); err != nil {
 		return fmt.Errorf("barrier: %w", err)
 	}
+	n.leadership.passed.Store(term) // an older one than the barrier's own opens no gate
 	return nil
 }
 
 // Verify returns nil when a quorum just confirmed that this node leads.
+//
+// A process that was stopped reads answers that were under way before the stop, and raft
+// takes them for new ones: until a lease has passed since it woke, nothing is confirmed.
 func (n *Node) Verify(ctx context.Context) error {
+	if !n.leadership.pulse.steady() {
+		return errors.New("this process stood still just now, and cannot tell old answers from new ones yet")
+	}
 	if err := n.await(ctx, n.raft.VerifyLeader); err != nil {
 		return fmt.Errorf("verify leadership: %w", err)
+	}
+	if !n.leadership.pulse.steady() {
+		return errors.New("this process stood still while its leadership was verified")
 	}
 	return nil
 }

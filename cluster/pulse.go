@@ -1,0 +1,43 @@
+package cluster
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// pulse notices that this process stood still: stopped by a signal, or starved. Its beats
+// are on the monotonic clock, which goes on meanwhile.
+type pulse struct {
+	limit time.Duration // a longer pause between two beats is a standstill
+	began time.Time
+	last  atomic.Int64 // of the newest beat, since began
+	woke  atomic.Int64 // of the newest beat after a standstill, since began; 0 is none
+}
+
+const beat = 50 * time.Millisecond
+
+func newPulse(limit time.Duration) *pulse { return &pulse{limit: limit, began: time.Now()} }
+
+// run beats until ctx ends.
+func (p *pulse) run(ctx context.Context) {
+	p.beat(time.Now())
+	for wait(ctx, beat) {
+		p.beat(time.Now())
+	}
+}
+
+func (p *pulse) beat(now time.Time) {
+	at := now.Sub(p.began)
+	if last := p.last.Swap(int64(at)); last > 0 && at-time.Duration(last) > p.limit {
+		p.woke.Store(int64(at))
+	}
+}
+
+// steady reports whether the process has not stood still for as long as limit ago.
+func (p *pulse) steady() bool { return p.steadyAt(time.Now()) }
+
+func (p *pulse) steadyAt(now time.Time) bool {
+	at, last, woke := now.Sub(p.began), time.Duration(p.last.Load()), time.Duration(p.woke.Load())
+	return at-last <= p.limit && (woke == 0 || at-woke > p.limit)
+}

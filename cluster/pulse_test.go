@@ -1,0 +1,32 @@
+package cluster
+
+import (
+	"testing"
+	"time"
+)
+
+func TestPulse(t *testing.T) {
+	p := newPulse(400 * time.Millisecond)
+	at := func(ms int) time.Time { return p.began.Add(time.Duration(ms) * time.Millisecond) }
+	for ms := 50; ms <= 1000; ms += 50 {
+		p.beat(at(ms))
+	}
+	if !p.steadyAt(at(1040)) {
+		t.Error("a process that beats is not steady")
+	}
+	// Stopped at 1040, goes on at 6000: what it reads first may be old.
+	if p.steadyAt(at(6000)) {
+		t.Error("steady before the first beat after a standstill")
+	}
+	p.beat(at(6001))
+	for ms := 6001; ms <= 6401; ms += 50 {
+		p.beat(at(ms))
+		if p.steadyAt(at(ms)) {
+			t.Errorf("steady %d ms after it woke", ms-6001)
+		}
+	}
+	p.beat(at(6410))
+	if !p.steadyAt(at(6420)) {
+		t.Error("not steady a whole lease after it woke")
+	}
+}
