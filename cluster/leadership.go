@@ -24,7 +24,9 @@ type leadership struct {
 	changed chan struct{} // replaced at every change
 }
 
-func newLeadership() *leadership { return &leadership{changed: make(chan struct{})} }
+func newLeadership() *leadership {
+	return &leadership{changed: make(chan struct{}), pulse: newPulse(standstill)}
+}
 
 func (l *leadership) open() bool {
 	l.mu.Lock()

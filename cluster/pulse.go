@@ -15,7 +15,11 @@ type pulse struct {
 	woke  atomic.Int64 // of the newest beat after a standstill, since began; 0 is none
 }
 
-const beat = 50 * time.Millisecond
+const (
+	beat = 50 * time.Millisecond
+	// standstill is raft's leader lease: for as long an old answer can pass for a new one.
+	standstill = 400 * time.Millisecond
+)
 
 func newPulse(limit time.Duration) *pulse { return &pulse{limit: limit, began: time.Now()} }
 

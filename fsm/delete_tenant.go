@@ -29,7 +29,7 @@ func (c DeleteTenant) apply(s *State) (Result, *api.Error) {
 	}
 	if id, ok := s.liveRun(c.Tenant); ok {
 		return Result{}, api.Refuse(api.TenantHasLeases, "run %s of tenant %s waits to be placed again", id, c.Tenant).
-			WithHint("cancel it first: grafos run cancel %s", id)
+			WithHint("wait for it: grafos run show %s", id)
 	}
 	s.dropTenant(c.Tenant)
 	s.audit(auditTenantDeleted, c.Actor, subject{Tenant: c.Tenant}, tenantFact{Tenant: c.Tenant})

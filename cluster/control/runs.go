@@ -67,6 +67,10 @@ func (c *Control) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOpt
 	if o.DryRun {
 		return c.dryRun(r) // which uploads nothing, so that its blobs need not be here
 	}
+	if r.Fuel > 0 {
+		return nil, api.Refuse(api.InvalidArgument, "fuel %d cannot be metered for profile %s in this version", r.Fuel, r.Profile).
+			WithHint("leave it out, or give --fuel unlimited: the run's TTL bounds it")
+	}
 	if err := c.hasBlobs(ctx, r); err != nil {
 		return nil, err
 	}

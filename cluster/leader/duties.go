@@ -2,6 +2,7 @@ package leader
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -104,6 +105,7 @@ const (
 	retryAtOnce = 16
 	retryAmong  = 4096
 	retryPause  = time.Second
+	minWait     = 30 * time.Second
 )
 
 // retryRuns places the runs again whose cell was lost and whose policy allows it. The state
@@ -111,16 +113,19 @@ const (
 func (t *term) retryRuns(ctx context.Context) {
 	m := t.cfg.Machine
 	next := 0 // where the next look begins: those that fit nowhere do not keep the others waiting
+	waiting := vigil{}
 	for ctx.Err() == nil {
 		changed := m.Changed(fsm.TopicRuns)
 		pause := idle
 		lost := m.View().LostRuns(retryAmong)
+		waiting.keep(lost)
 		n := min(len(lost), retryAtOnce)
 		for i := range n {
 			r := lost[(next+i)%len(lost)]
 			if _, err := t.duty(ctx, &job{grant: again(r)}); err != nil && ctx.Err() == nil {
 				t.log.Debug("run not placed again yet", "run_id", string(r.ID), "error", err)
 				pause = retryPause
+				t.giveUp(ctx, r, waiting.since(r), err)
 			}
 		}
 		next += n
@@ -128,6 +133,40 @@ func (t *term) retryRuns(ctx context.Context) {
 			pause = retryPause
 		}
 		sleep(ctx, changed, pause)
+	}
+}
+
+// giveUp ends a run that could not be placed again for as long as it may take, and at least
+// for minWait: nobody waits for ever. A new leader begins to count anew.
+func (t *term) giveUp(ctx context.Context, r api.Run, since time.Time, refused error) {
+	patience := max(time.Duration(r.TTLMs)*time.Millisecond, minWait)
+	if time.Since(since) < patience {
+		return
+	}
+	t.submit(ctx, "give up a run", fsm.EndRun{
+		Actor: "scheduler", Run: r.ID, State: api.RunLost,
+		Reason: fmt.Sprintf("attempt %d was lost with its cell, and no cell took it again within %s: %v", r.Attempt, patience, refused),
+	})
+}
+
+// vigil is since when this leader has seen runs wait for a place.
+type vigil map[api.RunID]time.Time
+
+func (v vigil) since(r api.Run) time.Time { return v[r.ID] }
+
+// keep begins for those that are new, and forgets those that wait no more.
+func (v vigil) keep(waiting []api.Run) {
+	now, still := time.Now(), make(map[api.RunID]bool, len(waiting))
+	for _, r := range waiting {
+		still[r.ID] = true
+		if _, known := v[r.ID]; !known {
+			v[r.ID] = now
+		}
+	}
+	for id := range v {
+		if !still[id] {
+			delete(v, id)
+		}
 	}
 }
 
