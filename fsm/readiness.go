@@ -111,7 +111,7 @@ func hint(q api.Requirement, code string, c api.CellRecord) string {
 	case api.ReqHealthyCell:
 		return "check that the host is up, that grafos cell-agent runs and that it reaches a scheduler"
 	case api.ReqOutboundRegistered:
-		return "check the agent's --fabric addresses, its network path out, and its log"
+		return "check the agent's --schedulers addresses, its network path out, and its log"
 	case api.ReqCodeEnabled, api.ReqDurableRecord, api.ReqInventoryReported:
 		return ""
 	}

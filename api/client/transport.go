@@ -7,8 +7,11 @@ import (
 )
 
 const (
-	dialTimeout      = 3 * time.Second
+	dialTimeout = 3 * time.Second
+	// A stopped process still has its connections accepted by its kernel: where there is
+	// another scheduler to ask, it is not waited for long.
 	handshakeTimeout = 5 * time.Second
+	impatient        = 1500 * time.Millisecond
 	idleConnTimeout  = 90 * time.Second
 	maxIdlePerHost   = 32
 	maxHeaderBytes   = 64 << 10
@@ -28,6 +31,9 @@ func newTransport(c Config) *http.Transport {
 		// Answers are small or already compressed.
 		DisableCompression: true,
 		HTTP2:              &http.HTTP2Config{SendPingTimeout: c.Ping, PingTimeout: c.Ping},
+	}
+	if len(c.URLs) > 1 {
+		t.TLSHandshakeTimeout = impatient
 	}
 	if c.TLS != nil {
 		t.TLSClientConfig = c.TLS.Clone()

@@ -70,7 +70,7 @@ func TestPolicy(t *testing.T) {
 		"register-cell": "cell", "report-cell": "cell", "peer-read-index": "scheduler", "peer-get-replica": "scheduler",
 		"peer-audit": "scheduler", "metrics": "operator or viewer",
 	}
-	public := []string{"bootstrap-cell", "ca-pem", "console", "console-login", "health", "home", "livez", "openapi", "readyz"}
+	public := []string{"bootstrap-cell", "ca-pem", "console", "console-login", "health", "home", "livez", "readyz"}
 	var open []string
 	s := &server{}
 	for _, r := range s.routes() {

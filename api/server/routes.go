@@ -69,7 +69,7 @@ func (s *server) routes() []route {
 		{method: post, path: peer + "/blobs/{digest}/refs", id: "peer-refer-blob", summary: "Commit that a tenant put a blob", access: members(), bind: typed(s.peerRefer)},
 		{method: get, path: peer + "/audit", id: "peer-audit", summary: "Read this scheduler's copy of the audit chain", access: members(), bind: typed(s.peerAudit)},
 
-		{method: get, path: v1 + "/openapi.json", id: "openapi", summary: "This document", access: anyone(), probe: true, bind: plain(s.openAPIDoc, describeAs("OpenAPI 3.1."))},
+		{method: get, path: v1 + "/openapi.json", id: "openapi", summary: "This document", access: readers(), probe: true, bind: plain(s.openAPIDoc, describeAs("OpenAPI 3.1."))},
 		{method: get, path: "/livez", id: "livez", summary: "Is the process alive", access: anyone(), probe: true, bind: plain(s.livez, describeAs("It is."))},
 		{method: get, path: "/health", id: "health", summary: "The same as livez", access: anyone(), probe: true, bind: plain(s.livez, describeAs("It is."))},
 		{method: get, path: "/readyz", id: "readyz", summary: "Does this scheduler take requests", access: anyone(), probe: true, bind: plain(s.readyz, describeAs("It does; 503 where it does not. verbose tells why."))},

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"math/big"
 	"net"
 	"net/url"
 	"time"
@@ -35,6 +36,8 @@ type CertRequest struct {
 	TTL time.Duration
 	// Now is when it is issued; zero is the present.
 	Now time.Time
+	// Serial is the certificate's number; nil is a random one.
+	Serial *big.Int
 }
 
 // Issue makes a P-256 key and a certificate for it. The credential carries the CA's
@@ -102,9 +105,11 @@ func (m *Material) template(r CertRequest) (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	serial, err := newSerial()
-	if err != nil {
-		return nil, err
+	serial := r.Serial
+	if serial == nil {
+		if serial, err = newSerial(); err != nil {
+			return nil, err
+		}
 	}
 	name, usage := id.Name, []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
 	if id.Role == api.RoleCell {

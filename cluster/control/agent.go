@@ -2,7 +2,9 @@ package control
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/pem"
+	"math/big"
 	"sync"
 	"time"
 
@@ -35,6 +37,7 @@ func (c *Control) Bootstrap(ctx context.Context, r api.BootstrapRequest) (*api.B
 	}
 	cert, _, err := c.cfg.Material.Sign(pub, pki.CertRequest{
 		Identity: pki.Identity{ClusterID: c.cfg.ClusterID, Role: api.RoleCell, Provider: r.Provider, Cell: r.CellID},
+		Serial:   serialOf(claims.ID, spki), Now: claims.IssuedAt,
 	})
 	if err != nil {
 		return nil, err
@@ -43,6 +46,14 @@ func (c *Control) Bootstrap(ctx context.Context, r api.BootstrapRequest) (*api.B
 	return &api.BootstrapAnswer{
 		ClusterID: c.cfg.ClusterID, Certificate: string(cert), CA: string(c.cfg.Material.CAPEM), Schedulers: c.schedulers(),
 	}, nil
+}
+
+// serialOf numbers the certificate of one token and key: for a lost answer the same one is
+// made again, with the same number and the same end.
+func serialOf(jti, spki string) *big.Int {
+	sum := sha256.Sum256([]byte(jti + "\n" + spki))
+	sum[0] &= 0x7f // positive (RFC 5280, 4.1.2.2)
+	return new(big.Int).SetBytes(sum[:16])
 }
 
 func checkBootstrap(r api.BootstrapRequest, claims pki.BootstrapClaims) error {

@@ -34,7 +34,7 @@ func (c *Control) RequestLeases(ctx context.Context, r api.LeaseRequest, o api.W
 	}
 	res, err := c.cfg.Decider.Admit(ctx, g)
 	if err != nil {
-		return nil, err
+		return nil, c.sure(ctx, err)
 	}
 	return c.granted(ctx, res)
 }
@@ -199,7 +199,7 @@ func (c *Control) ShowLease(ctx context.Context, id api.LeaseID, o api.ReadOptio
 func (c *Control) held(ctx context.Context, id api.LeaseID) (api.Lease, error) {
 	l, err := own(ctx, c.cfg.Machine.View(), id)
 	if err != nil {
-		return l, err
+		return l, c.sure(ctx, err)
 	}
 	_, err = actFor(ctx, l.Tenant)
 	return l, err

@@ -50,11 +50,30 @@ func (c *Control) waitChange(ctx context.Context, o api.ReadOptions, topics []fs
 	}
 }
 
+// sure holds a refusal that was decided on this node's own state back until it is known
+// that the node still led: one that was deposed while it stood still would refuse what the
+// new leader knows. What was committed needs no such doubt.
+func (c *Control) sure(ctx context.Context, refused error) error {
+	switch api.KindOf(refused) { //nolint:exhaustive // the kinds that are decided without a commit
+	case api.RuntimeNotReady, api.NoEligibleProviderCells, api.PlacementFailed, api.QuotaExceeded, api.NotFound:
+	default:
+		return refused
+	}
+	if _, err := c.cfg.Cluster.Read(ctx); err != nil {
+		return err
+	}
+	if !c.cfg.Cluster.Leads() {
+		return api.Refuse(api.NoLeader, "scheduler %s was deposed while it decided", c.cfg.Node)
+	}
+	return refused
+}
+
 // show is a cell as users see it: its record with what this scheduler knows of its life.
 func (c *Control) show(v *fsm.View, rec api.CellRecord) api.Cell {
 	cell := v.Show(rec)
 	sight, seen := c.cfg.Sightings.Best(rec.ID, rec.Epoch)
 	if !seen {
+		c.longGone(&cell)
 		return cell
 	}
 	cell.LastSeen = time.Now().Add(-sight.Age).UTC()
@@ -71,6 +90,17 @@ func (c *Control) show(v *fsm.View, rec api.CellRecord) api.Cell {
 		}
 	}
 	return cell
+}
+
+// longGone dates the silence of a cell whose last heartbeat no scheduler remembers any more,
+// by when it was found overdue.
+func (c *Control) longGone(cell *api.Cell) {
+	for i, r := range cell.Reasons {
+		if r.Code == "heartbeat_overdue" {
+			cell.LastSeen = r.Since.Add(-c.cfg.Limit)
+			cell.Reasons[i].Message = "last heartbeat " + age(time.Since(cell.LastSeen)) + " ago, limit " + age(c.cfg.Limit)
+		}
+	}
 }
 
 func age(d time.Duration) string {

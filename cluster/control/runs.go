@@ -31,7 +31,7 @@ func (c *Control) Plan(ctx context.Context, r api.PlanRequest, _ api.ReadOptions
 	if err := check.Check(); err != nil {
 		return nil, err
 	}
-	tenant, err := actFor(ctx, r.Tenant)
+	tenant, err := planFor(ctx, r.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (c *Control) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOpt
 		TTLMs: r.TTLMs, Items: items(r.Resources, api.UseLinear), Run: &run,
 	})
 	if err != nil {
-		return nil, err
+		return nil, c.sure(ctx, err)
 	}
 	return c.answerRun(ctx, c.cfg.Machine.View(), res.Run)
 }

@@ -57,7 +57,10 @@ func (t *term) expire(ctx context.Context) {
 func (t *term) keepTime(ctx context.Context) {
 	for sleep(ctx, nil, tickEvery) {
 		if refused := t.refused.take(); len(refused) > 0 {
-			t.submit(ctx, "note refusals", fsm.NoteRefusals{Refusals: refused})
+			if _, err := t.duty(ctx, &job{cmd: fsm.NoteRefusals{Refusals: refused}}); err != nil {
+				t.log.Warn("note refusals", "error", err)
+				t.refused.putBack(refused)
+			}
 			continue
 		}
 		if t.now()-t.cfg.Machine.View().Now() >= api.Tick(tickEvery/2) {

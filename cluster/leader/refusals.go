@@ -36,6 +36,17 @@ func (r *refusals) note(tenant api.TenantID, kind api.Kind, provider api.Provide
 	}
 }
 
+// putBack counts again what could not be committed.
+func (r *refusals) putBack(list []fsm.Refusal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, k := range list {
+		n := k.Count
+		k.Count = 0
+		r.counts[k] += n
+	}
+}
+
 // take returns what was counted since the last call, in a fixed order.
 func (r *refusals) take() []fsm.Refusal {
 	r.mu.Lock()

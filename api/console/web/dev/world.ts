@@ -64,7 +64,7 @@ function reason(requirement: Requirement, code: string, message: string, seconds
 
 const silent = (s: number, limit: string): Reason[] => [
   reason('healthy_cell', 'heartbeat_overdue', `last heartbeat ${limit} ago, limit ${limit}`, s - 3, 'check that the host is up, that grafos cell-agent runs and that it reaches a scheduler'),
-  reason('outbound_registered', 'session_lost', `last session ended ${limit} ago, limit ${limit}`, s - 3, "check the agent's --fabric addresses, its network path out, and its log"),
+  reason('outbound_registered', 'session_lost', `last session ended ${limit} ago, limit ${limit}`, s - 3, "check the agent's --schedulers addresses, its network path out, and its log"),
 ];
 
 const warming = [reason('healthy_cell', 'warming_up', '1.2s of 30s of steady heartbeats', 4, 'wait: the cell is ready when its heartbeats have been steady for the warm-up')];
@@ -73,7 +73,7 @@ const never = [
   reason('identity_bound', 'no_certificate', 'no certificate was ever shown', 530, 'renew or bootstrap the certificate: grafos cloud bootstrap-cell --provider azure --cell-id azure-we-02'),
   reason('healthy_cell', 'no_heartbeat', 'no heartbeat was seen since the cell registered', 530, 'check that the host is up, that grafos cell-agent runs and that it reaches a scheduler'),
   reason('inventory_reported', 'no_inventory', 'the agent of cell epoch 1 has not reported its inventory', 530, "look at the agent's log: it reports right after its session opens"),
-  reason('outbound_registered', 'no_session', 'the cell holds no outbound session to any scheduler', 530, "check the agent's --fabric addresses, its network path out, and its log"),
+  reason('outbound_registered', 'no_session', 'the cell holds no outbound session to any scheduler', 530, "check the agent's --schedulers addresses, its network path out, and its log"),
 ];
 
 function provider(name: string, cells: Cell[], enabled = true): Provider {
