@@ -43,6 +43,29 @@ func (c *Control) waitBound(ctx context.Context, id api.LeaseID, gen uint64) (ap
 	}
 }
 
+// endTime is how long after its cell the state may hear of a lease's end.
+const endTime = 2 * time.Second
+
+// waitEnd returns a lease when its end is committed, or as it is after endTime.
+func (c *Control) waitEnd(ctx context.Context, l api.Lease) api.Lease {
+	ctx, cancel := context.WithTimeout(ctx, endTime)
+	defer cancel()
+	for {
+		changed := c.cfg.Machine.Changed(fsm.LeaseTopic(l.ID))
+		if now, ok := c.cfg.Machine.View().Lease(l.ID); ok {
+			l = now
+		}
+		if !l.State.Usable() {
+			return l
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return l
+		}
+	}
+}
+
 func notBound(l api.Lease) *api.Error {
 	e := api.Refuse(api.BindTimeout, "cell %s did not bind lease %s: it is %s (%s)", l.CellID, l.ID, l.State, l.Reason).
 		WithHint("repeat the request with a new idempotency key; see the cell: grafos why cell %s", l.CellID)

@@ -112,8 +112,16 @@ func (c *Control) withToken(ctx context.Context, l api.Lease) (api.Grant, error)
 	if err == nil {
 		return api.Grant{Lease: l, Token: t}, nil
 	}
-	if now, ok := c.cfg.Machine.View().Lease(l.ID); ok && !now.State.Usable() {
-		return api.Grant{Lease: now}, nil
+	switch api.KindOf(err) { //nolint:exhaustive // how a cell says that a lease is over
+	case api.LeaseExpiredKind, api.LeaseRevoked, api.LeaseFencedKind:
+		l = c.waitEnd(ctx, l) // its cell is the first to know
+	default:
+		if now, ok := c.cfg.Machine.View().Lease(l.ID); ok {
+			l = now
+		}
+	}
+	if !l.State.Usable() {
+		return api.Grant{Lease: l}, nil
 	}
 	return api.Grant{}, err
 }
