@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -165,8 +166,15 @@ func advertised(what, bind, given string) (string, error) {
 	return net.JoinHostPort(name, port), nil
 }
 
+// gcPercent trades memory, of which an idle scheduler has little, for less garbage
+// collection under load (docs/performance.md).
+const gcPercent = 200
+
 // runServer runs a scheduler until ctx ends or it must stop.
 func runServer(ctx context.Context, s serverSettings, version string, w io.Writer) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	log, err := s.open("grafos", w)
 	if err != nil {
 		return err
