@@ -164,7 +164,7 @@ func (n *Node) Locate(ctx context.Context) (url string, self bool, err error) {
 
 func (n *Node) noLeader() *api.Error {
 	return api.Refuse(api.NoLeader, "no scheduler led within %s", HoldTime).
-		WithHint("see whether a quorum of schedulers runs: grafos dev status, or /readyz?verbose of each")
+		WithHint("see whether a quorum of schedulers runs (grafos dev status, or /readyz?verbose of each); what one knows is still told: --consistency stale")
 }
 
 func (n *Node) urlOf(id api.NodeID) string {

@@ -80,6 +80,7 @@ func (c *Client) each(ctx context.Context, k call, take func(*http.Response) err
 			return nil
 		}
 		run.failures++
+		run.listen(err)
 		if !run.again(bounded, base, err) {
 			return run.end(ctx, bounded, err)
 		}
@@ -93,6 +94,9 @@ type pursuit struct {
 	failures int
 	// sent says that some scheduler may have seen the call.
 	sent bool
+	// said is the newest problem that a scheduler answered with: it says more than that
+	// another one could not be reached.
+	said *api.Error
 	// distrusted counts the tries in a row that TLS ended.
 	distrusted int
 }
@@ -163,6 +167,16 @@ func (r *pursuit) again(ctx context.Context, base string, err error) bool {
 	return pause(ctx, wait)
 }
 
+// listen keeps what a scheduler said.
+func (r *pursuit) listen(err error) {
+	if _, broken := errors.AsType[*brokenError](err); broken {
+		return
+	}
+	if p, ok := api.AsError(err); ok {
+		r.said = p
+	}
+}
+
 // untrusted reports whether TLS, or our own check in it, found the other side to be somebody
 // else.
 func untrusted(err error) bool {
@@ -187,6 +201,9 @@ func (r *pursuit) end(ctx, bounded context.Context, err error) error {
 		return &endedError{problem: p, cause: cause}
 	case errors.Is(ctx.Err(), context.Canceled):
 		return &endedError{problem: api.Refuse(api.OutcomeUnknown, "%s was given up by its caller", what), cause: cause}
+	}
+	if r.said != nil {
+		return &endedError{problem: r.said, cause: cause}
 	}
 	p := api.Refuse(api.NoLeader, "no scheduler of %s answered: %v", strings.Join(r.client.urls, ", "), err).
 		WithHint("check the addresses, and that a scheduler is running")
