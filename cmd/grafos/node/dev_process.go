@@ -72,7 +72,17 @@ func (n *devNode) alive() bool {
 		return false
 	}
 	p, err := lookProcess(n.PID)
-	return err == nil && p.started == n.Started && p.state != 'Z' && p.state != 'X'
+	if err != nil || p.started != n.Started {
+		return false
+	}
+	return p.state != 'Z' && p.state != 'X' || hasThreads(n.PID)
+}
+
+// hasThreads reports whether threads of a process whose first one is a zombie still run:
+// until the last has ended, the process holds its files, locks and ports.
+func hasThreads(pid int) bool {
+	tasks, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/task")
+	return err == nil && len(tasks) > 1
 }
 
 const (
