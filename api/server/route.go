@@ -172,10 +172,7 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, h http.HandlerFunc
 	}
 	if rt.leader {
 		ensureKey(r)
-		done, err := s.forward(x, r, body, by)
-		if done || err != nil {
-			return err
-		}
+		return s.decide(x, r, body, by, h)
 	}
 	h(x, r)
 	return nil
