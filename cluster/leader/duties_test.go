@@ -3,6 +3,7 @@ package leader
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -317,6 +318,11 @@ func TestLostRunsTakeTurns(t *testing.T) {
 		}
 		if run, _ := r.m.View().Run(first[0]); run.State != api.RunAdmitted {
 			r.t.Errorf("a large run is %s", run.State)
+		}
+		// Nobody waits for ever: what fits nowhere for as long as it may take is lost.
+		r.pass(2 * time.Minute)
+		if run, _ := r.m.View().Run(first[0]); run.State != api.RunLost || !strings.Contains(run.Failure.Message, "no cell took it again") {
+			r.t.Errorf("a run that fits nowhere is %s after two minutes: %s", run.State, run.Failure.Message)
 		}
 	})
 }
