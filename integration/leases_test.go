@@ -36,15 +36,15 @@ func (d *door) testLeases(t *testing.T) {
 
 	t.Run("all on one cell", func(t *testing.T) {
 		set := grant(t, "--cpu", "5", "--mem", "1M", "--block", "1M", "--ttl", "1s")
-		kinds := ""
+		var kinds strings.Builder
 		for _, g := range set {
-			kinds += string(g.Kind) + " "
+			kinds.WriteString(string(g.Kind) + " ")
 			if g.CellID != set[0].CellID || g.State != api.LeaseActive || g.BoundAt.IsZero() || g.Token == "" {
 				t.Errorf("%+v", g)
 			}
 		}
-		if kinds != "cpu mem block " {
-			t.Errorf("kinds are %s", kinds)
+		if kinds.String() != "cpu mem block " {
+			t.Errorf("kinds are %s", kinds.String())
 		}
 		d.refuse(t, api.InvalidArgument, 2, "nothing to read", "lease", "read", string(set[0].ID))
 		eventually(t, 5*time.Second, func() string { // 1 s to its end, 1 s to its teardown

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -55,11 +56,11 @@ func (s *stream) close(t *testing.T) {
 }
 
 func ids(leases []api.Lease) string {
-	var out string
+	var out strings.Builder
 	for _, l := range leases {
-		out += string(l.ID) + " " + string(l.State) + ";"
+		out.WriteString(string(l.ID) + " " + string(l.State) + ";")
 	}
-	return out
+	return out.String()
 }
 
 // TestWatch: the whole set first, then what changed, at an index that never falls.

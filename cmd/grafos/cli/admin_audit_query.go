@@ -45,7 +45,7 @@ func (o *auditQueryOptions) run(ctx context.Context, s *session) error {
 		return api.Refuse(api.InvalidArgument, "--limit %d is negative", o.limit)
 	}
 	filter := api.AuditFilter{From: o.from, To: o.to, Kind: o.kind, Identity: o.identity}
-	left, any := o.limit, false
+	left, shown := o.limit, false
 	for {
 		filter.Limit = auditPage
 		if o.limit > 0 {
@@ -61,9 +61,9 @@ func (o *auditQueryOptions) run(ctx context.Context, s *session) error {
 			}
 		}
 		left -= len(page.Records)
-		any = any || len(page.Records) > 0
+		shown = shown || len(page.Records) > 0
 		if page.Next <= filter.From || o.limit > 0 && left <= 0 {
-			if !any {
+			if !shown {
 				s.Progress(ui.Span{Text: "no records", Style: ui.Dim})
 			}
 			return nil

@@ -97,9 +97,15 @@ func (s agentSettings) labels() (map[string]string, error) {
 // advertise is the data plane's address for others: as given, or with the host's name where
 // the one that is bound stands for every address. "" leaves it to what is bound.
 func (s agentSettings) advertise() (string, error) {
+	if s.DataAdvertise != "" {
+		return s.DataAdvertise, nil
+	}
 	host, port, err := net.SplitHostPort(s.DataBind)
-	if s.DataAdvertise != "" || err != nil || port == "0" {
-		return s.DataAdvertise, nil // what is wrong with it, the config's Validate says
+	if err != nil {
+		return "", api.Refuse(api.InvalidArgument, "--data-bind is %q: it must be host:port", s.DataBind)
+	}
+	if port == "0" {
+		return "", nil
 	}
 	if ip := net.ParseIP(host); host != "" && (ip == nil || !ip.IsUnspecified()) {
 		return "", nil

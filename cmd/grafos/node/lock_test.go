@@ -31,12 +31,15 @@ func TestHoldDir(t *testing.T) {
 func TestAdvertise(t *testing.T) {
 	for bind, want := range map[string]bool{
 		"0.0.0.0:7500": true, "[::]:7500": true, ":7500": true,
-		"10.0.0.7:7500": false, "127.0.0.1:0": false, "0.0.0.0:0": false, "host:7500": false, "nonsense": false,
+		"10.0.0.7:7500": false, "127.0.0.1:0": false, "0.0.0.0:0": false, "host:7500": false,
 	} {
 		got, err := agentSettings{DataBind: bind}.advertise()
 		if err != nil || (got != "") != want {
 			t.Errorf("bound to %s a cell advertises %q, %v", bind, got, err)
 		}
+	}
+	if _, err := (agentSettings{DataBind: "nonsense"}).advertise(); api.KindOf(err) != api.InvalidArgument {
+		t.Errorf("bound to nonsense: %v", err)
 	}
 	if got, err := (agentSettings{DataBind: "0.0.0.0:7500", DataAdvertise: "a:1"}).advertise(); err != nil || got != "a:1" {
 		t.Errorf("what was given is advertised as %q, %v", got, err)
