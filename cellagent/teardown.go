@@ -29,7 +29,7 @@ func (k *keeper) end(ctx context.Context, h *holding, reason string) {
 
 // teardown closes a binding within its bound and says how that went: torndown, or fenced.
 func (k *keeper) teardown(ctx context.Context, h *holding, t *tracked) {
-	ctx, cancel := context.WithTimeout(ctx, api.TeardownBound)
+	ctx, cancel := k.awake(ctx, api.TeardownBound)
 	defer cancel()
 	err := k.closeBinding(ctx, h, t)
 	k.mu.Lock()
@@ -46,6 +46,29 @@ func (k *keeper) teardown(ctx context.Context, h *holding, t *tracked) {
 	delete(k.held, h.lease.ID)
 	delete(k.moving, h.lease.ID)
 	k.buried(h.lease, r)
+}
+
+// awakeTick is how finely the process's own running time is counted.
+const awakeTick = 50 * time.Millisecond
+
+// awake returns a context that ends after d of this process's own running time. A process
+// that was stopped in the middle of a teardown has not failed at it: a fence for that would
+// wait for an operator for nothing.
+func (k *keeper) awake(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	k.tasks.Go(func() {
+		defer cancel()
+		tick := time.NewTicker(awakeTick)
+		defer tick.Stop()
+		for left := d; left > 0; left -= awakeTick {
+			select {
+			case <-tick.C: // one for a standstill, however long it was
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return ctx, cancel
 }
 
 // closeBinding waits until nothing uses the binding any more and closes it (C4).
