@@ -2,6 +2,7 @@ package pki
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -70,16 +71,11 @@ func (m *Material) loadCA(dir string) error {
 
 func (m *Material) loadCAKey(dir string) error {
 	path := filepath.Join(dir, fileCAKey)
-	data, err := readKey(path)
+	k, err := loadKey[*ecdsa.PrivateKey](path)
 	if err != nil {
 		return err
 	}
-	key, err := parseKey(path, data)
-	if err != nil {
-		return err
-	}
-	k, ok := key.(*ecdsa.PrivateKey)
-	if !ok || k.Curve != elliptic.P256() {
+	if k == nil || k.Curve != elliptic.P256() {
 		return api.Refuse(api.InvalidArgument, "%s is not a P-256 key", path)
 	}
 	m.caKey = k
@@ -88,20 +84,30 @@ func (m *Material) loadCAKey(dir string) error {
 
 func (m *Material) loadJWTKey(dir string) error {
 	path := filepath.Join(dir, fileJWTKey)
-	data, err := readKey(path)
+	k, err := loadKey[ed25519.PrivateKey](path)
 	if err != nil {
 		return err
 	}
-	key, err := parseKey(path, data)
-	if err != nil {
-		return err
-	}
-	k, ok := key.(ed25519.PrivateKey)
-	if !ok {
+	if k == nil {
 		return api.Refuse(api.InvalidArgument, "%s is not an Ed25519 key", path)
 	}
 	m.jwtKey = k
 	return nil
+}
+
+// loadKey reads a private key file; a key of another type is the zero K.
+func loadKey[K crypto.PrivateKey](path string) (K, error) {
+	var none K
+	data, err := readKey(path)
+	if err != nil {
+		return none, err
+	}
+	key, err := parseKey(path, data)
+	if err != nil {
+		return none, err
+	}
+	k, _ := key.(K)
+	return k, nil
 }
 
 func (m *Material) loadGossip(dir string) error {
