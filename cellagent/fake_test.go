@@ -110,7 +110,7 @@ type cluster struct {
 	minted   []api.Minted
 	tokens   map[api.LeaseID]string
 	agents   []string
-	judge    func(api.Report) (*api.ReportAnswer, error) // nil, nil goes on
+	judge    func(string, api.Report) (*api.ReportAnswer, error) // nil, nil goes on
 	putBlob  func(api.Digest) error
 	register func() error
 	changed  chan struct{}
@@ -179,8 +179,8 @@ func (c *cluster) reportsAt(url string) int {
 	return c.nodes[url].reports
 }
 
-// setJudge replaces what decides about reports before they are committed.
-func (c *cluster) setJudge(f func(api.Report) (*api.ReportAnswer, error)) {
+// setJudge replaces what decides about reports to a node, by its address, before they are committed.
+func (c *cluster) setJudge(f func(string, api.Report) (*api.ReportAnswer, error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.judge = f
@@ -354,7 +354,7 @@ func (f *fakeFabric) Report(ctx context.Context, _ api.ProviderID, _ api.CellID,
 	judge := c.judge
 	c.mu.Unlock()
 	if judge != nil {
-		if a, err := judge(r); a != nil || err != nil {
+		if a, err := judge(n.url, r); a != nil || err != nil {
 			return a, err
 		}
 	}

@@ -287,7 +287,7 @@ func TestResultSurvivesLostAnswers(t *testing.T) {
 		b.runner.do = succeed
 		var lose atomic.Bool
 		lose.Store(true)
-		b.cluster.setJudge(func(r api.Report) (*api.ReportAnswer, error) {
+		b.cluster.setJudge(func(_ string, r api.Report) (*api.ReportAnswer, error) {
 			if lose.Load() && len(r.Runs) > 0 {
 				return nil, api.Refuse(api.OutcomeUnknown, "the answer was lost")
 			}

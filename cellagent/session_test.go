@@ -145,7 +145,7 @@ func TestRevokedIdentityStops(t *testing.T) {
 		t.Run("report "+string(kind), func(t *testing.T) {
 			inBubble(t, func(b *bench) {
 				t := b.t
-				b.cluster.setJudge(func(api.Report) (*api.ReportAnswer, error) { return nil, api.Refuse(kind, "no") })
+				b.cluster.setJudge(func(string, api.Report) (*api.ReportAnswer, error) { return nil, api.Refuse(kind, "no") })
 				if err := b.agent.Wait(); api.KindOf(err) != kind {
 					t.Fatalf("wait answers %v, want %s", err, kind)
 				}
@@ -206,7 +206,7 @@ func TestHeartbeatsGoOnWhileAReportHangs(t *testing.T) {
 		pass(time.Second)
 		beats := 0
 		hang := make(chan struct{})
-		b.cluster.setJudge(func(r api.Report) (*api.ReportAnswer, error) {
+		b.cluster.setJudge(func(_ string, r api.Report) (*api.ReportAnswer, error) {
 			beats++
 			if len(r.Bound) > 0 {
 				<-hang // waits for a leader, and does not look at its context
@@ -231,11 +231,8 @@ func TestFailingReportsChangeTheScheduler(t *testing.T) {
 		pass(time.Second)
 		active, standby := b.cluster.holder()
 		before := b.cluster.reportsAt(standby)
-		deaf := b.cluster.nodes[active]
-		b.cluster.setJudge(func(api.Report) (*api.ReportAnswer, error) {
-			b.cluster.mu.Lock()
-			defer b.cluster.mu.Unlock()
-			if deaf.active > 0 { // its watch lives, its reports do not
+		b.cluster.setJudge(func(node string, _ api.Report) (*api.ReportAnswer, error) {
+			if node == active { // its watch lives, its reports do not
 				return nil, context.DeadlineExceeded
 			}
 			return nil, nil
@@ -254,16 +251,10 @@ func TestHangingSchedulerIsLeftWithinTheLimit(t *testing.T) {
 		t := b.t
 		pass(time.Second)
 		active, _ := b.cluster.holder()
-		deaf := b.cluster.nodes[active]
-		hangs := func() bool {
-			b.cluster.mu.Lock()
-			defer b.cluster.mu.Unlock()
-			return deaf.active > 0
-		}
 		bound := timersOf(&api.RegisterAnswer{HeartbeatMs: 250, LimitMs: 3000}).bound
 		began, silent := time.Now(), time.Duration(0)
-		b.cluster.setJudge(func(api.Report) (*api.ReportAnswer, error) {
-			if hangs() {
+		b.cluster.setJudge(func(node string, _ api.Report) (*api.ReportAnswer, error) {
+			if node == active {
 				time.Sleep(bound)
 				return nil, context.DeadlineExceeded
 			}
@@ -314,7 +305,7 @@ func TestInventoryIsReported(t *testing.T) {
 func TestPoisonedReportIsSentInParts(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		t := b.t
-		b.cluster.setJudge(func(r api.Report) (*api.ReportAnswer, error) {
+		b.cluster.setJudge(func(_ string, r api.Report) (*api.ReportAnswer, error) {
 			for _, l := range r.Bound {
 				if l.LeaseID == "l3" {
 					return nil, api.Refuse(api.InvalidArgument, "no such thing")
