@@ -1,6 +1,11 @@
 package api
 
-import "fmt"
+import (
+	"encoding/base32"
+	"fmt"
+	"io"
+	"strings"
+)
 
 // Identifiers are distinct types so that none passes for another.
 type (
@@ -69,4 +74,13 @@ func clip(s string, n int) string {
 		return s
 	}
 	return s[:n] + "..."
+}
+
+// NewID makes an identifier behind prefix: 16 characters of base 32, 80 bits of random, so
+// that its first few characters tell it from the others. random is crypto/rand's reader,
+// which never fails; of one that does, ids come twice and are refused.
+func NewID(random io.Reader, prefix string) string {
+	var b [10]byte
+	_, _ = io.ReadFull(random, b[:])
+	return prefix + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
 }

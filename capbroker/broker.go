@@ -12,6 +12,7 @@ import (
 	"aidanwoods.dev/go-paseto"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 )
 
 // Config says whose tokens a Broker mints.
@@ -45,7 +46,7 @@ func New(c Config) (*Broker, error) {
 		return nil, err
 	}
 	if c.Now == nil {
-		c.Now = monotonic(time.Now())
+		c.Now = monotonic(clock.System())
 	}
 	pub, priv, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -69,8 +70,9 @@ func New(c Config) (*Broker, error) {
 }
 
 // monotonic is a clock that a step of the wall clock does not move.
-func monotonic(start time.Time) func() time.Time {
-	return func() time.Time { return start.Add(time.Since(start)) }
+func monotonic(c clock.Clock) func() time.Time {
+	start := c.Now()
+	return func() time.Time { return start.Add(clock.Since(c, start)) }
 }
 
 // PublicKey returns the hex Ed25519 key that the broker's tokens verify with.

@@ -19,27 +19,27 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-// clock is a clock that a test moves.
-type clock struct {
+// testClock is a clock that a test moves.
+type testClock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-func newClock() *clock { return &clock{now: time.Date(2026, 3, 4, 5, 6, 7, 89, time.UTC)} }
+func newClock() *testClock { return &testClock{now: time.Date(2026, 3, 4, 5, 6, 7, 89, time.UTC)} }
 
-func (c *clock) Now() time.Time {
+func (c *testClock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-func (c *clock) Add(d time.Duration) {
+func (c *testClock) Add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 }
 
-func newBroker(tb testing.TB, cluster string, cell api.CellID, c *clock) *Broker {
+func newBroker(tb testing.TB, cluster string, cell api.CellID, c *testClock) *Broker {
 	tb.Helper()
 	b, err := New(Config{ClusterID: cluster, Cell: cell, Now: c.Now})
 	if err != nil {
@@ -232,7 +232,7 @@ func sealed(tb testing.TB, b *Broker, claims map[string]any, footer string) stri
 	return tok.V4Sign(b.secret, b.implicit)
 }
 
-func rawClaims(c *clock) map[string]any {
+func rawClaims(c *testClock) map[string]any {
 	return map[string]any{
 		"v": 1, "jti": "J", "aud": "aws-1", "sub": "acme", "iat": c.Now(), "exp": c.Now().Add(time.Minute),
 		"lease": "l-1", "generation": 3, "epoch": 42, "kind": "mem", "amount": 1, "ops": []string{"read"},

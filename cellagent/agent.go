@@ -2,10 +2,10 @@ package cellagent
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -39,7 +39,7 @@ type Agent struct {
 	surveyor *surveyor
 	server   *http.Server
 	alarm    Alarm
-	deps     deps
+	deps     Deps
 
 	asked   <-chan struct{} // closed when the caller's context ends
 	stopped chan struct{}   // closed when the agent cannot go on; err says why
@@ -63,13 +63,17 @@ func (g *group) end() {
 	g.wg.Wait()
 }
 
-// start puts an agent together and starts it. It owns d and closes it with the agent, also
+// Start puts an agent together of the parts that it is given and starts it. It owns d and closes it with the agent, also
 // when it fails. Everything runs until Close, whatever becomes of ctx.
-func start(ctx context.Context, c Config, d deps) (*Agent, error) {
-	a := assemble(c, d)
+func Start(ctx context.Context, c Config, d Deps) (*Agent, error) {
+	mods, err := openModules(filepath.Join(c.Dir, dirModules), modulesMost)
+	if err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	a := assemble(c, d, mods)
 	a.asked = ctx.Done()
 	whole := context.WithoutCancel(ctx)
-	alarm, err := d.clock.NewAlarm()
+	alarm, err := d.Clock.NewAlarm()
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
@@ -95,36 +99,36 @@ func start(ctx context.Context, c Config, d deps) (*Agent, error) {
 }
 
 // assemble makes the parts of an agent and ties them together. It starts nothing.
-func assemble(c Config, d deps) *Agent {
+func assemble(c Config, d Deps, mods *modules) *Agent {
 	log := c.Log.Named("cell").With("cell_id", string(c.CellID))
 	advertise := c.DataAdvertise
 	if advertise == "" {
-		advertise = d.listener.Addr().String()
+		advertise = d.Listener.Addr().String()
 	}
 	a := &Agent{
-		config: c, name: rand.Text(), dataURL: "https://" + advertise, log: log, deps: d,
-		roster: newRoster(c.Schedulers), stopped: make(chan struct{}),
+		config: c, name: api.NewID(d.Random, ""), dataURL: "https://" + advertise, log: log, deps: d,
+		roster: newRoster(c.Schedulers, d.Random), stopped: make(chan struct{}),
 	}
-	a.fleet = &fleet{dial: d.dial, roster: a.roster}
+	a.fleet = &fleet{dial: d.Dial, roster: a.roster}
 	out := newOutbox()
 	a.keeper = newKeeper(&keeper{
-		cell: c.CellID, clock: d.clock, host: d.host, broker: d.broker, outbox: out,
+		cell: c.CellID, clock: d.Clock, host: d.Host, broker: d.Broker, outbox: out,
 		coordinate: func(id api.LeaseID) string { return a.dataURL + dataPath + string(id) },
-		workshop:   &workshop{fleet: a.fleet, modules: d.modules, runner: d.runner, clock: d.clock, log: log.Named("run")},
+		workshop:   &workshop{fleet: a.fleet, modules: mods, runner: d.Runner, clock: d.Clock, log: log.Named("run")},
 		log:        log.Named("lease"),
 	})
 	shown := newBeacon()
 	failed := make(chan sessionError)
 	a.sessions = &sessions{
-		watcher: &watcher{provider: c.Provider, cell: c.CellID, news: make(chan news)},
-		roster:  a.roster, beacon: shown, dial: d.dial, seen: a.keeper.seen, failed: failed, log: log.Named("session"),
+		watcher: &watcher{clock: d.Clock, provider: c.Provider, cell: c.CellID, news: make(chan news)},
+		roster:  a.roster, beacon: shown, dial: d.Dial, seen: a.keeper.seen, failed: failed, log: log.Named("session"),
 	}
 	a.reporter = &reporter{
-		provider: c.Provider, cell: c.CellID, clock: d.clock, beacon: shown, outbox: out,
+		provider: c.Provider, cell: c.CellID, clock: d.Clock, beacon: shown, outbox: out,
 		bind: a.keeper.boundReport, stuck: a.keeper.stuck, settled: a.keeper.confirm,
 		failed: failed, log: log.Named("report"),
 	}
-	a.surveyor = &surveyor{probe: d.probe, capacity: d.capacity, outbox: out, log: log.Named("inventory")}
+	a.surveyor = &surveyor{probe: d.Probe, capacity: d.Capacity, outbox: out, log: log.Named("inventory")}
 	a.server = newDataServer(newDataPlane(a.keeper).handler(), log)
 	return a
 }
@@ -155,8 +159,8 @@ func (a *Agent) run(ctx context.Context) error {
 }
 
 // serve runs the data plane until its server is closed.
-func (a *Agent) serve(d deps) {
-	if err := a.server.Serve(d.listener); !errors.Is(err, http.ErrServerClosed) {
+func (a *Agent) serve(d Deps) {
+	if err := a.server.Serve(d.Listener); !errors.Is(err, http.ErrServerClosed) {
 		a.log.Error("data plane stopped", "error", err)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/cellagent/tasklet"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // sum is a SHA-256 under way.
@@ -36,7 +36,7 @@ func newArtifact(name string, data []byte) artifact {
 }
 
 // artifactsOf makes what is kept of an outcome.
-func artifactsOf(r api.Run, out tasklet.Outcome) ([]artifact, error) {
+func artifactsOf(r api.Run, out work.Outcome) ([]artifact, error) {
 	response := api.Response{
 		RunID: r.ID, Module: r.Module, State: out.State, ExitCode: out.ExitCode, FuelUsed: out.FuelUsed,
 		DurationMs: out.Duration.Milliseconds(), OutputSize: int64(len(out.Stdout)),
@@ -59,7 +59,7 @@ func artifactsOf(r api.Run, out tasklet.Outcome) ([]artifact, error) {
 // result stores what a run left and makes its report. A run whose output could not be stored
 // is lost, whatever it did: nobody can ever see it. Storing goes on for as long as the
 // schedulers can still take the result: they close it a hold-down after its deadline.
-func (w *workshop) result(ctx context.Context, r api.Run, out tasklet.Outcome, deadline int64) api.RunReport {
+func (w *workshop) result(ctx context.Context, r api.Run, out work.Outcome, deadline int64) api.RunReport {
 	report := api.RunReport{
 		RunID: r.ID, Attempt: r.Attempt, State: out.State, ExitCode: out.ExitCode,
 		FuelUsed: out.FuelUsed, DurationMs: out.Duration.Milliseconds(), Failure: out.Failure,
@@ -80,7 +80,7 @@ func (w *workshop) result(ctx context.Context, r api.Run, out tasklet.Outcome, d
 	return report
 }
 
-func (w *workshop) store(ctx context.Context, r api.Run, out tasklet.Outcome) ([]api.Artifact, error) {
+func (w *workshop) store(ctx context.Context, r api.Run, out work.Outcome) ([]api.Artifact, error) {
 	made, err := artifactsOf(r, out)
 	if err != nil {
 		return nil, err

@@ -7,18 +7,12 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/shirou/gopsutil/v4/disk"
 
 	"github.com/grafos/grafos/api"
 )
 
-const (
-	// probeEvery is how often the hardware is looked at again.
-	probeEvery = time.Minute
-	// blockShare is the part of the free disk that block leases get when nobody says
-	// otherwise: one in so many.
-	blockShare = 2
-)
+// probeEvery is how often the hardware is looked at again.
+const probeEvery = time.Minute
 
 // capacityOf returns what of an inventory may be leased: less reserve, and block as it was
 // decided at the start, since how much is free changes all the time.
@@ -37,19 +31,6 @@ func least(a, b api.Resources) api.Resources {
 		a = a.With(k, min(a.Get(k), b.Get(k)))
 	}
 	return a
-}
-
-// blockCapacity returns the bytes that block leases may take in all: what is configured, or a
-// share of what is free on the disk of dir, less the reserve.
-func blockCapacity(ctx context.Context, dir string, configured, reserve int64) (int64, error) {
-	if configured > 0 {
-		return configured, nil
-	}
-	space, err := disk.UsageWithContext(ctx, dir)
-	if err != nil {
-		return 0, err
-	}
-	return max(clampInt64(space.Free)/blockShare-reserve, 0), nil
 }
 
 // surveyor reports the inventory at the start and whenever it has changed.

@@ -37,8 +37,8 @@ const (
 // of the lease. The client's certificate, if any, says nothing here: the token is the proof,
 // and the cell's own record of the lease decides, on every operation.
 type dataPlane struct {
-	broker broker
-	find   func(api.LeaseID) (api.Lease, opened, int64, error)
+	broker Broker
+	find   func(api.LeaseID) (api.Lease, Opened, int64, error)
 	room   chan struct{}
 	log    hclog.Logger
 }
@@ -77,7 +77,7 @@ func (p *dataPlane) serve(op func(http.ResponseWriter, *http.Request) error) htt
 }
 
 // admit returns the lease's binding when the token allows op on it at this moment.
-func (p *dataPlane) admit(r *http.Request, op string) (opened, error) {
+func (p *dataPlane) admit(r *http.Request, op string) (Opened, error) {
 	header := r.Header.Get("Authorization")
 	token, ok := strings.CutPrefix(header, "Bearer ")
 	if !ok || len(header) > tokenMost {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/cellagent/tasklet"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // Fabric is how the agent reaches schedulers: one of them, or any of several. Its methods are
@@ -21,77 +21,78 @@ type Fabric interface {
 	Close() error
 }
 
-// dialer makes a Fabric over the schedulers at these addresses, whose calls, with all that
+// Dialer makes a Fabric over the schedulers at these addresses, whose calls, with all that
 // they repeat, end after timeout. It does not wait for a connection.
-type dialer func(urls []string, timeout time.Duration) (Fabric, error)
+type Dialer func(urls []string, timeout time.Duration) (Fabric, error)
 
-// opened is an open binding. ReadAt and WriteAt are called from many goroutines, also after
+// Opened is an open binding. ReadAt and WriteAt are called from many goroutines, also after
 // Close, when they fail. Close waits for those that are under way and gives the bytes back;
 // an error means that it could not, and that the amount stays taken.
-type opened interface {
+type Opened interface {
 	io.ReaderAt
 	io.WriterAt
 	Size() int64
 	Close(ctx context.Context) error
 }
 
-// binder opens bindings. Bind refuses what has no room; it may block on a disk.
-type binder interface {
-	Bind(l api.Lease) (opened, error)
+// Binder opens bindings. Bind refuses what has no room; it may block on a disk.
+type Binder interface {
+	Bind(l api.Lease) (Opened, error)
 	Close() error
 }
 
-// runner executes tasklets. Run returns when no process of the job is alive any more.
-type runner interface {
-	Run(ctx context.Context, j tasklet.Job) tasklet.Outcome
+// Runner executes tasklets. Run returns when no process of the job is alive any more.
+type Runner interface {
+	Run(ctx context.Context, j work.Job) work.Outcome
 	Close() error
 }
 
-// broker mints and verifies capability tokens.
-type broker interface {
+// Broker mints and verifies capability tokens.
+type Broker interface {
 	PublicKey() string
 	Mint(l api.Lease, left time.Duration) (string, error)
-	Verify(token string) (claims, error)
+	Verify(token string) (Claims, error)
 }
 
-// claims is what a verified token says, to be checked against the cell's own record of a lease.
-type claims interface {
+// Claims is what a verified token says, to be checked against the cell's own record of a lease.
+type Claims interface {
 	Check(l api.Lease, op string) error
 }
 
-// deps is everything that the agent gets from outside, so that tests give it other things.
-type deps struct {
-	clock   Clock
-	dial    dialer
-	host    binder
-	runner  runner
-	broker  broker
-	modules *modules
-	// probe reads the hardware, capacity says what of it may be leased.
-	probe    func(context.Context) (api.Inventory, error)
-	capacity func(api.Inventory) api.Resources
-	// listener is the data plane's, TLS included.
-	listener net.Listener
-	// release gives the directory up; it is the last thing that happens.
-	release func() error
+// Deps is everything that the agent gets from outside: Open fills it with what this host has.
+type Deps struct {
+	Clock  Clock
+	Dial   Dialer
+	Host   Binder
+	Runner Runner
+	Broker Broker
+	// Random names this agent, and spreads agents over schedulers.
+	Random io.Reader
+	// Probe reads the hardware, Capacity says what of it may be leased.
+	Probe    func(context.Context) (api.Inventory, error)
+	Capacity func(api.Inventory) api.Resources
+	// Listener is the data plane's, TLS included.
+	Listener net.Listener
+	// Release gives the directory up; it is the last thing that happens.
+	Release func() error
 }
 
 // close closes what there is, in reverse order of its making, and all of it whatever fails.
-func (d *deps) close() error {
+func (d *Deps) close() error {
 	var errs []error
-	if d.listener != nil {
-		if err := d.listener.Close(); !errors.Is(err, net.ErrClosed) {
+	if d.Listener != nil {
+		if err := d.Listener.Close(); !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
 	}
-	if d.runner != nil {
-		errs = append(errs, d.runner.Close())
+	if d.Runner != nil {
+		errs = append(errs, d.Runner.Close())
 	}
-	if d.host != nil {
-		errs = append(errs, d.host.Close())
+	if d.Host != nil {
+		errs = append(errs, d.Host.Close())
 	}
-	if d.release != nil {
-		errs = append(errs, d.release())
+	if d.Release != nil {
+		errs = append(errs, d.Release())
 	}
 	return errors.Join(errs...)
 }

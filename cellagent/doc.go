@@ -12,8 +12,8 @@
 //	graveyard.go                          who holds the leases: binds, renews, ends, fences
 //	runs.go  modules.go  artifacts.go     a run: fetch, execute, store, report
 //	dataplane.go                          HTTPS for the holders of capability tokens
-//	inventory.go  capacity.go             what the hardware is and how much of it may be leased
-//	clock.go  alarm_linux.go              CLOCK_BOOTTIME, read and waited for
+//	clock.go  capacity.go  deps.go        what it needs of its host, in interfaces
+//	*_linux.go                            this host: CLOCK_BOOTTIME, hardware, directory, and Open, which ties them together
 //
 // What always holds, and the promise of the product that it serves:
 //

@@ -3,6 +3,7 @@ package cellagent
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -19,7 +20,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/capbroker"
-	"github.com/grafos/grafos/cellagent/tasklet"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // fakeClock is a boot clock on the bubble's time, which can also jump, as after a suspend.
@@ -469,7 +470,7 @@ type fakeBinding struct {
 	shut bool
 }
 
-func (h *fakeHost) Bind(l api.Lease) (opened, error) {
+func (h *fakeHost) Bind(l api.Lease) (Opened, error) {
 	if h.slow > 0 {
 		time.Sleep(h.slow)
 	}
@@ -541,11 +542,11 @@ func (b *fakeBinding) Close(ctx context.Context) error {
 // fakeRunner runs what a test says; without it a job lasts until it is stopped.
 type fakeRunner struct {
 	mu   sync.Mutex
-	jobs []tasklet.Job
-	do   func(ctx context.Context, j tasklet.Job) tasklet.Outcome
+	jobs []work.Job
+	do   func(ctx context.Context, j work.Job) work.Outcome
 }
 
-func (r *fakeRunner) Run(ctx context.Context, j tasklet.Job) tasklet.Outcome {
+func (r *fakeRunner) Run(ctx context.Context, j work.Job) work.Outcome {
 	r.mu.Lock()
 	r.jobs = append(r.jobs, j)
 	do := r.do
@@ -554,7 +555,7 @@ func (r *fakeRunner) Run(ctx context.Context, j tasklet.Job) tasklet.Outcome {
 		return do(ctx, j)
 	}
 	<-ctx.Done()
-	return tasklet.Outcome{State: api.RunRevoked, Stderr: []byte("killed")}
+	return work.Outcome{State: api.RunRevoked, Stderr: []byte("killed")}
 }
 
 func (r *fakeRunner) Close() error { return nil }
@@ -597,7 +598,7 @@ type bench struct {
 
 type realBroker struct{ *capbroker.Broker }
 
-func (b realBroker) Verify(token string) (claims, error) { return b.Broker.Verify(token) }
+func (b realBroker) Verify(token string) (Claims, error) { return b.Broker.Verify(token) }
 
 // newBench makes a bench inside a bubble; the agent is started by start.
 func newBench(t *testing.T, urls ...string) *bench {
@@ -619,19 +620,15 @@ func (b *bench) start() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	mods, err := openModules(b.dir+"/modules", modulesMost)
-	if err != nil {
-		b.t.Fatal(err)
-	}
 	urls := slices.Sorted(maps.Keys(b.cluster.nodes))
-	config := Config{Provider: "local", CellID: "local-1", ClusterID: "g-test", Schedulers: urls, Version: "test", Log: hclog.NewNullLogger()}
-	b.agent, err = start(b.t.Context(), config, deps{
-		clock: b.clock, dial: b.cluster.dial, host: b.host, runner: b.runner, broker: realBroker{broker}, modules: mods,
-		probe: func(context.Context) (api.Inventory, error) {
+	config := Config{Dir: b.dir, Provider: "local", CellID: "local-1", ClusterID: "g-test", Schedulers: urls, Version: "test", Log: hclog.NewNullLogger()}
+	b.agent, err = Start(b.t.Context(), config, Deps{
+		Clock: b.clock, Dial: b.cluster.dial, Host: b.host, Runner: b.runner, Broker: realBroker{broker}, Random: rand.Reader,
+		Probe: func(context.Context) (api.Inventory, error) {
 			return api.Inventory{TotalCPU: 4, TotalMem: 8 << 30, TotalBlock: 1 << 30}, nil
 		},
-		capacity: func(inv api.Inventory) api.Resources { return capacityOf(inv, api.Resources{}, 1<<20) },
-		listener: &pipeListener{end: make(chan struct{})},
+		Capacity: func(inv api.Inventory) api.Resources { return capacityOf(inv, api.Resources{}, 1<<20) },
+		Listener: &pipeListener{end: make(chan struct{})},
 	})
 	if err != nil {
 		b.t.Fatal(err)

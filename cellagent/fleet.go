@@ -13,7 +13,7 @@ const fleetTimeout = 30 * time.Second
 
 // fleet reaches any of the schedulers that are known at the time: for what needs no session.
 type fleet struct {
-	dial   dialer
+	dial   Dialer
 	roster *roster
 
 	mu     sync.Mutex

@@ -14,9 +14,9 @@ import (
 )
 
 // anyBroker takes every token for one that allows everything.
-type anyBroker struct{ broker }
+type anyBroker struct{ Broker }
 
-func (anyBroker) Verify(string) (claims, error) { return anyClaims{}, nil }
+func (anyBroker) Verify(string) (Claims, error) { return anyClaims{}, nil }
 
 type anyClaims struct{}
 
@@ -36,7 +36,7 @@ func FuzzDataPlane(f *testing.F) {
 		bound := &fakeBinding{data: make([]byte, 4096)}
 		p := &dataPlane{
 			broker: anyBroker{}, room: make(chan struct{}, 1), log: hclog.NewNullLogger(),
-			find: func(id api.LeaseID) (api.Lease, opened, int64, error) {
+			find: func(id api.LeaseID) (api.Lease, Opened, int64, error) {
 				return api.Lease{ID: id, Kind: api.KindMem, Use: api.UseRegion, State: api.LeaseActive}, strict{t, bound}, 1, nil
 			},
 		}

@@ -28,7 +28,7 @@ type holding struct {
 	deadline int64     // CLOCK_BOOTTIME ns; C1: moves only with the generation
 	phase    phase
 	since    int64  // CLOCK_BOOTTIME ns, when the phase began
-	open     opened // nil until bound
+	open     Opened // nil until bound
 	reason   string // why it ends
 	// confirmed is the index at which the schedulers had the binding of this generation.
 	confirmed uint64
@@ -42,8 +42,8 @@ type holding struct {
 type keeper struct {
 	cell       api.CellID
 	clock      Clock
-	host       binder
-	broker     broker
+	host       Binder
+	broker     Broker
 	outbox     *outbox
 	coordinate func(api.LeaseID) string
 	workshop   *workshop
@@ -229,7 +229,7 @@ func (k *keeper) bind(ctx context.Context, l api.Lease, deadline int64) {
 }
 
 // opened takes what Bind returned.
-func (k *keeper) opened(ctx context.Context, h *holding, open opened, err error) {
+func (k *keeper) opened(ctx context.Context, h *holding, open Opened, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	defer close(h.bound)
@@ -338,7 +338,7 @@ func (k *keeper) usable(id api.LeaseID) (api.Lease, int64, error) {
 
 // find returns the cell's own record of a lease, as it stands at this moment, and its binding,
 // where that is open and in use.
-func (k *keeper) find(id api.LeaseID) (api.Lease, opened, int64, error) {
+func (k *keeper) find(id api.LeaseID) (api.Lease, Opened, int64, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if g, ok := k.gone.find(id); ok {

@@ -12,6 +12,15 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
+// The directories below the agent's own. Modules and compiled code outlive an agent; both are
+// checked before they are used.
+const (
+	dirBindings = "bindings"
+	dirTemp     = "tmp"
+	dirModules  = "modules"
+	dirCompiled = "compiled"
+)
+
 // modulesMost bounds the bytes of the modules that are kept.
 const modulesMost = 4 << 30
 

@@ -67,8 +67,8 @@ func newRealCell(t *testing.T) *realCell {
 		t.Fatalf("open: %v (%v)", err, d.close())
 	}
 	c := &realCell{bench: &bench{t: t, cluster: newCluster(t, config.Schedulers...)}, config: config}
-	d.dial = c.cluster.dial
-	if c.agent, err = start(t.Context(), config, d); err != nil {
+	d.Dial = c.cluster.dial
+	if c.agent, err = Start(t.Context(), config, d); err != nil {
 		t.Fatal(err)
 	}
 	transport := &http.Transport{TLSClientConfig: pki.ClientTLS(pki.ClientOptions{
@@ -106,7 +106,7 @@ func (c *realCell) lease(id string, kind api.LeaseKind, amount int64, ttl time.D
 	l := api.Lease{
 		ID: api.LeaseID(id), Tenant: "acme", Provider: "local", CellID: "local-1", Kind: kind, Amount: amount,
 		State: api.LeaseActive, Generation: 1, Epoch: 3, Priority: api.PriorityStandard, TTLMs: ttl.Milliseconds(),
-		Stamp: stampOf(c.agent.deps.clock),
+		Stamp: stampOf(c.agent.deps.Clock),
 	}
 	if kind == api.KindMem {
 		l.Use = api.UseRegion
@@ -174,7 +174,7 @@ func TestRealTimerEndsLeaseCutOff(t *testing.T) {
 func TestRealRun(t *testing.T) {
 	c := newRealCell(t)
 	c.clock = &fakeClock{} // place stamps with the real one below
-	stamp := stampOf(c.agent.deps.clock)
+	stamp := stampOf(c.agent.deps.Clock)
 	c.stamp = &stamp
 	module := c.cluster.blob(nop)
 	c.place("r1", time.Minute, func(r *api.Run) { r.Module = module })

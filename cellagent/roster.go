@@ -1,6 +1,8 @@
 package cellagent
 
 import (
+	"encoding/binary"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -13,13 +15,19 @@ const maxSchedulers = 32
 // the operator configured, for the case that none of the others is there any more.
 type roster struct {
 	mu         sync.Mutex
+	random     *rand.Rand // guarded by mu
 	configured []string
 	learned    []string
 }
 
-func newRoster(configured []string) *roster {
-	r := &roster{configured: slices.Clone(configured)}
-	rand.Shuffle(len(r.configured), func(i, j int) {
+func newRoster(configured []string, random io.Reader) *roster {
+	var seed [16]byte
+	_, _ = io.ReadFull(random, seed[:]) // a bad seed only spreads worse
+	r := &roster{
+		configured: slices.Clone(configured),
+		random:     rand.New(rand.NewPCG(binary.BigEndian.Uint64(seed[:8]), binary.BigEndian.Uint64(seed[8:]))), //nolint:gosec // it spreads load, it keeps no secret
+	}
+	r.random.Shuffle(len(r.configured), func(i, j int) {
 		r.configured[i], r.configured[j] = r.configured[j], r.configured[i]
 	})
 	return r
@@ -36,7 +44,7 @@ func (r *roster) learn(urls []string) (changed bool) {
 	defer r.mu.Unlock()
 	next := slices.DeleteFunc(slices.Clone(r.learned), func(u string) bool { return !slices.Contains(urls, u) })
 	fresh := slices.DeleteFunc(urls, func(u string) bool { return u == "" || slices.Contains(next, u) })
-	rand.Shuffle(len(fresh), func(i, j int) { fresh[i], fresh[j] = fresh[j], fresh[i] })
+	r.random.Shuffle(len(fresh), func(i, j int) { fresh[i], fresh[j] = fresh[j], fresh[i] })
 	next = slices.Compact(append(next, fresh...))
 	changed = !slices.Equal(next, r.learned)
 	r.learned = next

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/cellagent/tasklet"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // lastReport returns the newest report that was committed.
@@ -55,8 +55,8 @@ func (b *bench) place(id string, ttl time.Duration, change ...func(*api.Run)) {
 }
 
 // succeed is a runner that writes what it got.
-func succeed(_ context.Context, j tasklet.Job) tasklet.Outcome {
-	return tasklet.Outcome{
+func succeed(_ context.Context, j work.Job) work.Outcome {
+	return work.Outcome{
 		State: api.RunSucceeded, Stdout: append([]byte("out:"), j.Stdin...), Stderr: []byte("log"),
 		Duration: 42 * time.Millisecond, FuelUsed: 9,
 	}
@@ -78,9 +78,9 @@ func (b *bench) artifact(r api.Run, name string) string {
 func TestRunSucceeds(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		t := b.t
-		var seen tasklet.Job
+		var seen work.Job
 		var module string
-		b.runner.do = func(ctx context.Context, j tasklet.Job) tasklet.Outcome {
+		b.runner.do = func(ctx context.Context, j work.Job) work.Outcome {
 			seen = j
 			raw, err := os.ReadFile(j.ModulePath)
 			if err != nil {
@@ -171,8 +171,8 @@ func TestRunEnds(t *testing.T) {
 		{
 			name: "exit code", state: api.RunFailed, kind: api.ExitNonzero,
 			setup: func(b *bench) {
-				b.runner.do = func(context.Context, tasklet.Job) tasklet.Outcome {
-					return tasklet.Outcome{State: api.RunFailed, ExitCode: 3, Failure: api.Failure{Kind: api.ExitNonzero, Message: "exit 3"}}
+				b.runner.do = func(context.Context, work.Job) work.Outcome {
+					return work.Outcome{State: api.RunFailed, ExitCode: 3, Failure: api.Failure{Kind: api.ExitNonzero, Message: "exit 3"}}
 				}
 			},
 		},
@@ -259,9 +259,9 @@ func TestWorkerThatDoesNotDieFencesItsLeases(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		t := b.t
 		end := make(chan struct{})
-		b.runner.do = func(context.Context, tasklet.Job) tasklet.Outcome {
+		b.runner.do = func(context.Context, work.Job) work.Outcome {
 			<-end
-			return tasklet.Outcome{State: api.RunExpired}
+			return work.Outcome{State: api.RunExpired}
 		}
 		b.place("r1", 5*time.Second)
 		pass(7 * time.Second)

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/cellagent/tasklet"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // tracked is one attempt of one run on this cell. Its fields are guarded by keeper.mu.
@@ -104,7 +104,7 @@ func (k *keeper) tryStart(ctx context.Context, id api.RunID) {
 	if !ok || t.started || t.report != nil || k.closing {
 		return
 	}
-	job := tasklet.Job{
+	job := work.Job{
 		Run: t.run.ID, Tenant: t.run.Tenant, Name: t.run.Tasklet, Profile: t.run.Profile,
 		Module: t.run.Module, Fuel: t.run.Fuel, MaxOutput: api.MaxOutputBytes, MaxLog: api.MaxLogBytes,
 	}
@@ -137,7 +137,7 @@ func (k *keeper) tryStart(ctx context.Context, id api.RunID) {
 
 // execute runs a tasklet to its end, gives its leases back and reports what became of it. ctx
 // ends when the run is stopped, life with the agent.
-func (k *keeper) execute(ctx, life context.Context, t *tracked, job tasklet.Job) {
+func (k *keeper) execute(ctx, life context.Context, t *tracked, job work.Job) {
 	out := k.workshop.run(ctx, t.run, job)
 	if stopped, ok := errors.AsType[*stopError](context.Cause(ctx)); ok {
 		out = stoppedOutcome(out, stopped.reason)
@@ -194,14 +194,14 @@ func (k *keeper) lose(ctx context.Context, t *tracked, reason string) {
 		return
 	}
 	close(t.dead)
-	out := stoppedOutcome(tasklet.Outcome{State: api.RunLost}, reason)
+	out := stoppedOutcome(work.Outcome{State: api.RunLost}, reason)
 	k.conclude(t, api.RunReport{RunID: t.run.ID, Attempt: t.run.Attempt, State: out.State, Failure: out.Failure})
 	k.release(ctx, t, reasonReleased)
 }
 
 // stoppedOutcome says what a run that was stopped for a reason ended as. One that ended by
 // itself in the same moment keeps its own end.
-func stoppedOutcome(out tasklet.Outcome, reason string) tasklet.Outcome {
+func stoppedOutcome(out work.Outcome, reason string) work.Outcome {
 	switch out.State {
 	case api.RunSucceeded:
 		return out

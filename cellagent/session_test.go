@@ -2,6 +2,7 @@ package cellagent
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"maps"
 	"slices"
@@ -354,7 +355,7 @@ func TestManyEffectsAreBounded(t *testing.T) {
 }
 
 func TestRoster(t *testing.T) {
-	r := newRoster([]string{"a", "b"})
+	r := newRoster([]string{"a", "b"}, rand.Reader)
 	if got := r.all(); len(got) != 2 {
 		t.Fatalf("all is %v", got)
 	}
@@ -376,7 +377,7 @@ func TestRoster(t *testing.T) {
 	if got := slices.Sorted(maps.Keys(seen)); !slices.Equal(got, []string{"a", "b", "c", "d"}) {
 		t.Fatalf("going round visits %v", got)
 	}
-	if _, ok := newRoster([]string{"a"}).after("a", "a", false); ok {
+	if _, ok := newRoster([]string{"a"}, rand.Reader).after("a", "a", false); ok {
 		t.Fatal("there is another one than the only one")
 	}
 }

@@ -27,7 +27,7 @@ type sessions struct {
 	watcher *watcher
 	roster  *roster
 	beacon  *beacon
-	dial    dialer
+	dial    Dialer
 	// take applies a message of the active session; seen is the highest index it has applied.
 	take func(api.Desired)
 	seen func() uint64
@@ -206,7 +206,7 @@ func (s *sessions) lost(ctx context.Context) {
 	s.beacon.show(nil)
 	s.avoid = was.url
 	s.drop(was)
-	if was.live && time.Since(was.began) >= steadyAfter {
+	if was.live && time.Duration(s.watcher.clock.Now()-was.began) >= steadyAfter {
 		s.retry.Reset()
 		s.tries = 0
 	}
@@ -237,7 +237,7 @@ func (s *sessions) promote(ctx context.Context) {
 // warm opens a standby at another scheduler than the active one, where there is none.
 func (s *sessions) warm(ctx context.Context) {
 	if s.standby != nil {
-		if s.standby.live && time.Since(s.standby.began) >= steadyAfter {
+		if s.standby.live && time.Duration(s.watcher.clock.Now()-s.standby.began) >= steadyAfter {
 			s.standbyWait.Reset()
 		}
 		return

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/grafos/grafos/api"
 )
@@ -20,8 +19,8 @@ type link struct {
 type watch struct {
 	*link
 	standby bool
-	live    bool // it has delivered something
-	began   time.Time
+	live    bool  // it has delivered something
+	began   int64 // on the cell's clock
 	cancel  context.CancelFunc
 	// over is closed when the session has ended, for whoever talks on its link.
 	over chan struct{}
@@ -37,6 +36,7 @@ type news struct {
 
 // watcher opens sessions and brings their news to one channel.
 type watcher struct {
+	clock    Clock
 	provider api.ProviderID
 	cell     api.CellID
 	news     chan news
@@ -46,7 +46,7 @@ type watcher struct {
 // open starts a session. What it brings comes as news until it has ended or is dropped.
 func (w *watcher) open(ctx context.Context, l *link, r api.WatchRequest) *watch {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &watch{link: l, standby: r.Standby, began: time.Now(), cancel: cancel, over: make(chan struct{})}
+	s := &watch{link: l, standby: r.Standby, began: w.clock.Now(), cancel: cancel, over: make(chan struct{})}
 	w.wg.Go(func() {
 		defer cancel()
 		defer close(s.over)

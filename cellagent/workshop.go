@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/cellagent/tasklet"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // workshop does the work of a run: it fetches what the run needs, executes it, and stores what
@@ -20,13 +20,13 @@ import (
 type workshop struct {
 	fleet   *fleet
 	modules *modules
-	runner  runner
+	runner  Runner
 	clock   Clock
 	log     hclog.Logger
 }
 
 // run fetches a run's blobs and executes it. It returns when no process of it is alive.
-func (w *workshop) run(ctx context.Context, r api.Run, job tasklet.Job) tasklet.Outcome {
+func (w *workshop) run(ctx context.Context, r api.Run, job work.Job) work.Outcome {
 	path, release, err := w.modules.get(ctx, r.Module, func(ctx context.Context, to io.Writer) error {
 		return w.fetch(ctx, r.Module, api.MaxModuleBytes, to)
 	})
@@ -128,7 +128,7 @@ func permanent(err error) error {
 
 // unfetched is the outcome of a run whose blobs could not be had. Only what is wrong with a
 // blob itself is the run's own failure; everything else may go better elsewhere.
-func unfetched(what string, err error) tasklet.Outcome {
+func unfetched(what string, err error) work.Outcome {
 	p, ok := api.AsError(err)
 	state, kind := api.RunLost, api.WorkerLost
 	if ok {
@@ -140,5 +140,5 @@ func unfetched(what string, err error) tasklet.Outcome {
 	if _, stopped := errors.AsType[*stopError](err); stopped {
 		state, kind = api.RunLost, api.WorkerLost
 	}
-	return tasklet.Outcome{State: state, Failure: api.Failure{Kind: kind, Message: clip(fmt.Sprintf("fetch %s: %v", what, err))}}
+	return work.Outcome{State: state, Failure: api.Failure{Kind: kind, Message: clip(fmt.Sprintf("fetch %s: %v", what, err))}}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/cluster/rumor"
 )
 
 // bootstrap forms a cluster when exactly as many schedulers as expected have found each
@@ -80,14 +80,14 @@ const formedTerm = 1
 func (n *Node) header() raft.RPCHeader {
 	return raft.RPCHeader{
 		ProtocolVersion: raft.ProtocolVersionMax,
-		ID:              []byte(n.cfg.Node), Addr: []byte(n.cfg.RaftAdvertise),
+		ID:              []byte(n.cfg.Node), Addr: []byte(n.cfg.RaftAddr),
 	}
 }
 
 // founders decides who forms a cluster, or says why there is none to form yet. Every
 // founder computes the same list, in order of name.
-func founders(members []gossip.Member, expect int) ([]raft.Server, string) {
-	var alive []gossip.Member
+func founders(members []rumor.Member, expect int) ([]raft.Server, string) {
+	var alive []rumor.Member
 	for _, m := range members {
 		if m.HasState {
 			return nil, "scheduler " + string(m.Node) + " belongs to a cluster that has data: its leader must add this one"
@@ -104,7 +104,7 @@ func founders(members []gossip.Member, expect int) ([]raft.Server, string) {
 	if len(alive) != expect {
 		return nil, countText(len(alive), expect)
 	}
-	slices.SortFunc(alive, func(a, b gossip.Member) int { return strings.Compare(string(a.Node), string(b.Node)) })
+	slices.SortFunc(alive, func(a, b rumor.Member) int { return strings.Compare(string(a.Node), string(b.Node)) })
 	servers := make([]raft.Server, 0, expect)
 	for _, m := range alive {
 		servers = append(servers, raft.Server{

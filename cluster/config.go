@@ -1,13 +1,16 @@
 package cluster
 
 import (
-	"crypto/tls"
+	"context"
+	"io"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 )
 
@@ -16,33 +19,26 @@ type Config struct {
 	// Node is the stable name of this scheduler. It is not an address.
 	Node      api.NodeID
 	ClusterID string
-	// Dir holds the Raft log and the snapshots.
-	Dir string
-	// RaftBind and RaftAdvertise are host:port; peers dial the second.
-	RaftBind      string
-	RaftAdvertise string
+	// RaftAddr is what the other members dial.
+	RaftAddr string
 	// URL is the HTTPS address at which clients and the other schedulers reach this node.
 	URL string
 	// Expect is with how many schedulers a new cluster forms: 1, 3 or 5.
 	Expect  int
 	Version string
+	Machine *fsm.Machine
+	// Clock is the time that the node reads.
+	Clock clock.Clock
 
-	// ServerTLS admits schedulers only, on the Raft port. RaftTLS and PeerTLS prove this one
-	// there and to the other schedulers' APIs.
-	ServerTLS *tls.Config
-	RaftTLS   *tls.Config
-	PeerTLS   *tls.Config
-	Machine   *fsm.Machine
-
-	// GossipBind, GossipAdvertise, GossipKey and Join are memberlist's.
-	GossipBind      string
-	GossipAdvertise string
-	GossipKey       []byte
-	Join            []string
-	// Sightings is what this node and the others saw of the cells.
-	Sightings *gossip.Table
-	// GossipInterval is how often the sightings travel; 0 is one second.
-	GossipInterval time.Duration
+	// Storage opens the log and the snapshots. It is told how the node hears of a disk that
+	// stalls or fails. The node closes what it opened.
+	Storage func(Disk) (*Storage, error)
+	// Link opens the way to the other members' Raft.
+	Link func() (Link, error)
+	// Gossip joins the other schedulers, telling them who this is.
+	Gossip func(context.Context, rumor.Meta) (Gossip, error)
+	// Dial makes a client of another scheduler's API. It is kept and closed with the node.
+	Dial func(url string) (Peer, error)
 
 	// Heartbeat, Election and Lease are Raft's timers. 500, 500 and 400 ms are the shortest
 	// that kept their leader on two busy cores (docs/performance.md).
@@ -54,7 +50,45 @@ type Config struct {
 	Log hclog.Logger
 }
 
+// Storage is what a node must not forget.
+type Storage struct {
+	Log       raft.LogStore
+	Stable    raft.StableStore
+	Snapshots raft.SnapshotStore
+	Close     func() error
+}
+
+// Disk is how storage tells its node of trouble. Neither function waits for anything.
+type Disk struct {
+	// Stalled is told, while it lasts, for how long a write has not returned.
+	Stalled func(time.Duration)
+	// Failed is told once of what the node cannot live on after.
+	Failed func(error)
+}
+
+// Gossip is the node's view of the other schedulers; cluster/gossip is the real one.
+type Gossip interface {
+	// Members returns every scheduler that was heard of, this one included, by node id.
+	Members() []rumor.Member
+	// Changed is closed at the first change of Members after the call.
+	Changed() <-chan struct{}
+	// Asked is closed when every address that was given was asked once.
+	Asked() <-chan struct{}
+	// SetMeta changes what is told of this scheduler.
+	SetMeta(rumor.Meta)
+	Close() error
+}
+
+// Peer is another scheduler's API.
+type Peer interface {
+	api.Peers
+	io.Closer
+}
+
 func (c Config) withDefaults() Config {
+	if c.Clock == nil {
+		c.Clock = clock.System()
+	}
 	c.Heartbeat = orDefault(c.Heartbeat, 500*time.Millisecond)
 	c.Election = orDefault(c.Election, 500*time.Millisecond)
 	c.Lease = orDefault(c.Lease, 400*time.Millisecond)

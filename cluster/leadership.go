@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 )
 
 // HoldTime is how long a request waits for a leader before it is answered no_leader.
@@ -24,8 +25,8 @@ type leadership struct {
 	changed chan struct{} // replaced at every change
 }
 
-func newLeadership() *leadership {
-	return &leadership{changed: make(chan struct{}), pulse: newPulse(standstill)}
+func newLeadership(c clock.Clock) *leadership {
+	return &leadership{changed: make(chan struct{}), pulse: newPulse(c, standstill)}
 }
 
 func (l *leadership) open() bool {
@@ -189,9 +190,9 @@ func (n *Node) Touch() time.Duration {
 	}
 	last := n.raft.LastContact()
 	if last.IsZero() {
-		return time.Since(n.started)
+		return clock.Since(n.cfg.Clock, n.started)
 	}
-	return time.Since(last)
+	return clock.Since(n.cfg.Clock, last)
 }
 
 // Leader names the leader that this node follows, or "".

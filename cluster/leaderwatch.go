@@ -2,10 +2,7 @@ package cluster
 
 import (
 	"context"
-	"errors"
-	"net"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -21,11 +18,8 @@ const (
 	// watchStagger keeps the followers from standing at once: by rank. A vote must be on two
 	// disks before the next one's turn, or both stand and nobody wins until a timer ends.
 	watchStagger = 200 * time.Millisecond
-	watchDial    = 500 * time.Millisecond
-	// watchGone is for how long the ends of the leader's sockets may trickle in; watchLook is
-	// the pause between two looks.
+	// watchGone is for how long the ends of the leader's sockets may trickle in.
 	watchGone = 100 * time.Millisecond
-	watchLook = 5 * time.Millisecond
 	// watchBackoff is how long a follower leaves alone a leader that closed the connection
 	// and still accepts new ones: it refuses this follower, or restarted its listener.
 	watchBackoff = time.Second
@@ -34,8 +28,8 @@ const (
 // watchLeader watches one leader's process until ctx ends: until another leads.
 func (n *Node) watchLeader(ctx context.Context, id raft.ServerID, addr raft.ServerAddress) {
 	for {
-		key, term, ended := n.hold(ctx, addr)
-		if ended && n.refuses(ctx, addr) && n.stand(ctx, id, addr, key, term) {
+		process, term, ended := n.hold(ctx, addr)
+		if ended && n.trans.Refused(ctx, addr) && n.stand(ctx, id, addr, process, term) {
 			n.log.Debug("stood for election", "leader", string(id))
 		}
 		if !wait(ctx, watchBackoff) {
@@ -44,47 +38,21 @@ func (n *Node) watchLeader(ctx context.Context, id raft.ServerID, addr raft.Serv
 	}
 }
 
-// hold keeps a silent connection to the leader and returns when it has ended: with the
-// leader's key, and the term in which it led at last. ended is false when there never was one.
-func (n *Node) hold(ctx context.Context, addr raft.ServerAddress) (key string, term uint64, ended bool) {
-	conn, err := n.stream.dial(ctx, addr, watchDial)
-	if err != nil {
-		n.log.Debug("watch the leader", "address", string(addr), "error", err)
-		return "", 0, false
-	}
-	defer closeQuietly(conn)
-	n.watches.Store(true)
+// hold keeps a silent connection to the leader and returns when it has ended: with the name
+// of the leader's process, and the term in which it led at last. ended is false when there
+// never was one.
+func (n *Node) hold(ctx context.Context, addr raft.ServerAddress) (process string, term uint64, ended bool) {
 	defer n.watches.Store(false)
-	stop := context.AfterFunc(ctx, func() { closeQuietly(conn) })
-	defer stop()
-	var b [1]byte
-	_, _ = conn.Read(b[:]) // nothing is ever sent: an end is all there is to learn
+	process, ended = n.trans.Hold(ctx, addr, func() { n.watches.Store(true) })
 	// It may have been elected again meanwhile; a newer term than its last one has no leader.
-	return peerKey(conn), n.raft.CurrentTerm(), ctx.Err() == nil
-}
-
-// refuses reports whether nobody listens at the leader's address any more. A dying process
-// closes its descriptors one by one: a listener can outlive a connection by a moment, and
-// takes a last one into its queue.
-func (n *Node) refuses(ctx context.Context, addr raft.ServerAddress) bool {
-	d := net.Dialer{Timeout: watchDial}
-	for began := time.Now(); ; {
-		conn, err := d.DialContext(ctx, "tcp", string(addr))
-		if err != nil {
-			return errors.Is(err, syscall.ECONNREFUSED)
-		}
-		closeQuietly(conn)
-		if time.Since(began) > watchGone || !wait(ctx, watchLook) {
-			return false
-		}
-	}
+	return process, n.raft.CurrentTerm(), ended
 }
 
 // stand starts an election in this follower's turn, unless somebody was faster or the leader
 // turns out to live; it reports whether it did. A leader that lives holds connections to its
 // followers, whatever became of its listener and of the way there.
-func (n *Node) stand(ctx context.Context, id raft.ServerID, addr raft.ServerAddress, key string, term uint64) bool {
-	if !n.stream.inbound.gone(ctx, key, watchGone) {
+func (n *Node) stand(ctx context.Context, id raft.ServerID, addr raft.ServerAddress, process string, term uint64) bool {
+	if !n.trans.Gone(ctx, process, watchGone) {
 		return false
 	}
 	rank := n.rank(id)
@@ -99,7 +67,7 @@ func (n *Node) stand(ctx context.Context, id raft.ServerID, addr raft.ServerAddr
 	if !led && !orphaned || n.raft.State() != raft.Follower {
 		return false
 	}
-	if rank > 0 && !n.refuses(ctx, addr) {
+	if rank > 0 && !n.trans.Refused(ctx, addr) {
 		return false
 	}
 	n.log.Info("the leader's process is gone: standing for election", "leader", string(id), "term", term)

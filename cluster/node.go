@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,9 +13,8 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/api/client"
-	"github.com/grafos/grafos/cluster/gossip"
-	"github.com/grafos/grafos/cluster/store"
+	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/cluster/rumor"
 )
 
 // Node is one member of the Raft group.
@@ -26,10 +23,8 @@ type Node struct {
 	log     hclog.Logger
 	raft    *raft.Raft
 	machine *machine
-	logs    *store.Log
 	trans   *transport
-	stream  *stream
-	gossip  *gossip.Gossip
+	gossip  Gossip
 	started time.Time
 
 	leadership *leadership
@@ -64,8 +59,8 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: c, log: c.Log, machine: &machine{Machine: c.Machine}, started: time.Now(),
-		failed: make(chan struct{}), leadership: newLeadership(),
+		cfg: c, log: c.Log, machine: &machine{Machine: c.Machine}, started: c.Clock.Now(),
+		failed: make(chan struct{}), leadership: newLeadership(c.Clock),
 	}
 	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
@@ -76,36 +71,26 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 
 func (n *Node) open(ctx context.Context) error {
 	c := n.cfg
-	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return fmt.Errorf("make raft directory: %w", err)
-	}
-	logs, err := store.OpenLog(filepath.Join(c.Dir, "raft.db"), store.LogOptions{
-		Log: c.Log.Named("store"), OnStall: n.stalled, OnFault: n.Fail,
-	})
+	storage, err := c.Storage(Disk{Stalled: n.stalled, Failed: n.Fail})
 	if err != nil {
-		return fmt.Errorf("open raft log: %w", err)
+		return fmt.Errorf("open raft storage: %w", err)
 	}
-	n.logs = logs
-	n.onClose(logs.Close)
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(c.Dir, 2, c.Log.Named("snapshot"))
-	if err != nil {
-		return fmt.Errorf("open snapshots: %w", err)
-	}
-	hasState, err := raft.HasExistingState(logs, logs, snaps)
+	n.onClose(storage.Close)
+	hasState, err := raft.HasExistingState(storage.Log, storage.Stable, storage.Snapshots)
 	if err != nil {
 		return fmt.Errorf("look for raft state: %w", err)
 	}
-	cached, err := raft.NewLogCache(logCacheEntries, logs)
+	cached, err := raft.NewLogCache(logCacheEntries, storage.Log)
 	if err != nil {
 		return fmt.Errorf("open log cache: %w", err)
 	}
-	n.stream, err = newStream(c.RaftBind, c.RaftAdvertise, c.ServerTLS, c.RaftTLS, c.Log.Named("transport"))
+	link, err := c.Link()
 	if err != nil {
-		return err
+		return fmt.Errorf("open raft link: %w", err)
 	}
-	n.trans = newTransport(n.stream, c.Log.Named("transport"))
+	n.trans = newTransport(link)
 	n.onClose(n.trans.Close)
-	n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, cached, logs, snaps, n.trans)
+	n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, cached, storage.Stable, storage.Snapshots, n.trans)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
@@ -113,16 +98,10 @@ func (n *Node) open(ctx context.Context) error {
 	// Calls end when their entries commit or leadership ends, so raft goes after them.
 	n.onClose(func() error { n.calls.close(); return nil })
 	n.verifier = newBatcher(func() (uint64, error) { return n.verifyOnce(ctx) }, n.calls.start)
-	n.peers = &peerClients{open: map[string]*client.Peer{}, make: func(url string) (*client.Peer, error) {
-		return client.NewPeer(client.Config{URLs: []string{url}, TLS: c.PeerTLS, Timeout: 10 * time.Second, Log: c.Log.Named("peer")})
-	}}
+	n.peers = &peerClients{open: map[string]Peer{}, dial: c.Dial}
 	n.onClose(n.peers.close)
 
-	n.gossip, err = gossip.Open(ctx, gossip.Config{
-		Node: c.Node, ClusterID: c.ClusterID, Bind: c.GossipBind, Advertise: c.GossipAdvertise,
-		Key: c.GossipKey, Join: c.Join, Meta: n.meta(hasState), Table: c.Sightings,
-		Interval: c.GossipInterval, Log: c.Log.Named("gossip"),
-	})
+	n.gossip, err = c.Gossip(ctx, n.meta(hasState))
 	if err != nil {
 		return fmt.Errorf("start gossip: %w", err)
 	}
@@ -136,9 +115,9 @@ func (n *Node) open(ctx context.Context) error {
 	return nil
 }
 
-func (n *Node) meta(hasState bool) gossip.Meta {
-	return gossip.Meta{
-		Node: n.cfg.Node, URL: n.cfg.URL, RaftAddr: n.cfg.RaftAdvertise,
+func (n *Node) meta(hasState bool) rumor.Meta {
+	return rumor.Meta{
+		Node: n.cfg.Node, URL: n.cfg.URL, RaftAddr: n.cfg.RaftAddr,
 		Expect: n.cfg.Expect, HasState: hasState, Version: n.cfg.Version,
 	}
 }
@@ -169,7 +148,7 @@ const (
 // stalled is told while a write to the log does not return.
 func (n *Node) stalled(d time.Duration) {
 	if d >= stallStop {
-		n.Fail(fmt.Errorf("the disk of %s has not finished a write for %s", n.cfg.Dir, d))
+		n.Fail(fmt.Errorf("the disk of scheduler %s has not finished a write for %s", n.cfg.Node, d))
 		return
 	}
 	if d < stallGiveAway || !n.leadership.open() || !n.handed.CompareAndSwap(false, true) {
@@ -188,13 +167,13 @@ func (n *Node) onClose(f func() error) { n.undo = append(n.undo, f) }
 
 // snapshots asks raft for a snapshot when the log has grown enough, or some and long ago.
 func (n *Node) snapshots(ctx context.Context) {
-	last := time.Now()
+	last := n.cfg.Clock.Now()
 	for wait(ctx, time.Second) {
 		grown := n.machine.bytes.Load()
-		if grown < n.cfg.SnapshotBytes && (grown == 0 || time.Since(last) < n.cfg.SnapshotEvery) {
+		if grown < n.cfg.SnapshotBytes && (grown == 0 || clock.Since(n.cfg.Clock, last) < n.cfg.SnapshotEvery) {
 			continue
 		}
-		last = time.Now()
+		last = n.cfg.Clock.Now()
 		if err := n.raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 			n.log.Warn("snapshot", "error", err)
 		}
@@ -220,7 +199,7 @@ func (n *Node) Failure() error { return n.failure }
 func (n *Node) ID() api.NodeID { return n.cfg.Node }
 
 // Gossip returns the node's view of the other schedulers.
-func (n *Node) Gossip() *gossip.Gossip { return n.gossip }
+func (n *Node) Gossip() Gossip { return n.gossip }
 
 // GiveAway hands leadership to another voter: before a graceful stop, or when a step of a
 // leader's start failed.
@@ -264,16 +243,16 @@ func (n *Node) State() api.NodeState {
 	v := n.machine.View()
 	st := api.NodeState{
 		Node: n.cfg.Node, ClusterID: n.cfg.ClusterID, Role: role(n.raft.State()), Leader: api.NodeID(id),
-		URL: n.cfg.URL, RaftAddr: n.cfg.RaftAdvertise, Term: n.raft.CurrentTerm(),
+		URL: n.cfg.URL, RaftAddr: n.cfg.RaftAddr, Term: n.raft.CurrentTerm(),
 		AppliedIndex: v.Index(), CommitIndex: n.raft.CommitIndex(), LastIndex: n.raft.LastIndex(),
-		Fingerprint: v.Fingerprint(), StartedAt: n.started, Version: n.cfg.Version,
+		Fingerprint: v.Fingerprint(), StartedAt: n.started.UTC(), Version: n.cfg.Version,
 		Peers: n.Peers(), Fingerprints: n.machine.Fingerprints(),
 	}
 	st.LeaderURL = n.urlOf(api.NodeID(id))
 	if st.Role != "leader" {
 		st.LastContactMs = -1
 		if last := n.raft.LastContact(); !last.IsZero() {
-			st.LastContactMs = time.Since(last).Milliseconds()
+			st.LastContactMs = clock.Since(n.cfg.Clock, last).Milliseconds()
 		}
 	}
 	st.Ready, st.NotReady = n.ready(st)
@@ -317,7 +296,7 @@ func role(s raft.RaftState) string {
 
 // Peers lists the members of the Raft group with what gossip knows of them.
 func (n *Node) Peers() []api.Peer {
-	alive := map[api.NodeID]gossip.Member{}
+	alive := map[api.NodeID]rumor.Member{}
 	for _, m := range n.gossip.Members() {
 		alive[m.Node] = m
 	}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"sync/atomic"
 	"time"
+
+	"github.com/grafos/grafos/api/clock"
 )
 
 // pulse notices that this process stood still: stopped by a signal, or starved. Its beats
 // are on the monotonic clock, which goes on meanwhile.
 type pulse struct {
+	clock clock.Clock
 	limit time.Duration // a longer pause between two beats is a standstill
 	began time.Time
 	last  atomic.Int64 // of the newest beat, since began
@@ -21,13 +24,15 @@ const (
 	standstill = 400 * time.Millisecond
 )
 
-func newPulse(limit time.Duration) *pulse { return &pulse{limit: limit, began: time.Now()} }
+func newPulse(c clock.Clock, limit time.Duration) *pulse {
+	return &pulse{clock: c, limit: limit, began: c.Now()}
+}
 
 // run beats until ctx ends.
 func (p *pulse) run(ctx context.Context) {
-	p.beat(time.Now())
+	p.beat(p.clock.Now())
 	for wait(ctx, beat) {
-		p.beat(time.Now())
+		p.beat(p.clock.Now())
 	}
 }
 
@@ -39,7 +44,7 @@ func (p *pulse) beat(now time.Time) {
 }
 
 // steady reports whether the process has not stood still for as long as limit ago.
-func (p *pulse) steady() bool { return p.steadyAt(time.Now()) }
+func (p *pulse) steady() bool { return p.steadyAt(p.clock.Now()) }
 
 func (p *pulse) steadyAt(now time.Time) bool {
 	at, last, woke := now.Sub(p.began), time.Duration(p.last.Load()), time.Duration(p.woke.Load())

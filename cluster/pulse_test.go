@@ -3,10 +3,12 @@ package cluster
 import (
 	"testing"
 	"time"
+
+	"github.com/grafos/grafos/api/clock"
 )
 
 func TestPulse(t *testing.T) {
-	p := newPulse(400 * time.Millisecond)
+	p := newPulse(clock.System(), 400*time.Millisecond)
 	at := func(ms int) time.Time { return p.began.Add(time.Duration(ms) * time.Millisecond) }
 	for ms := 50; ms <= 1000; ms += 50 {
 		p.beat(at(ms))

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/api/client"
 	"github.com/grafos/grafos/fsm"
 )
 
@@ -102,14 +101,14 @@ func (n *Node) Others() []api.NodeID {
 
 // peerClients keeps one client per address: connections are kept alive between calls.
 type peerClients struct {
-	make func(url string) (*client.Peer, error)
+	dial func(url string) (Peer, error)
 
 	mu     sync.Mutex
-	open   map[string]*client.Peer // guarded by mu
-	closed bool                    // guarded by mu
+	open   map[string]Peer // guarded by mu
+	closed bool            // guarded by mu
 }
 
-func (p *peerClients) get(url string) (*client.Peer, error) {
+func (p *peerClients) get(url string) (Peer, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -118,7 +117,7 @@ func (p *peerClients) get(url string) (*client.Peer, error) {
 	if c, ok := p.open[url]; ok {
 		return c, nil
 	}
-	c, err := p.make(url)
+	c, err := p.dial(url)
 	if err != nil {
 		return nil, err
 	}

@@ -20,8 +20,12 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/client"
 	"github.com/grafos/grafos/capbroker/pki"
 	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/cluster/rumor"
+	"github.com/grafos/grafos/cluster/store"
+	"github.com/grafos/grafos/cluster/wire"
 	"github.com/grafos/grafos/fsm"
 )
 
@@ -128,14 +132,35 @@ func (s *seat) config() Config {
 		join = append(join, other.talk)
 	}
 	s.machine = fsm.New(fsm.Options{Log: hclog.NewNullLogger()})
+	table := rumor.NewTable(s.name, time.Now)
 	return Config{
-		Node: s.name, ClusterID: s.rig.material.ClusterID, Dir: s.dir, RaftBind: s.raft, RaftAdvertise: s.raft,
-		URL: "https://" + s.api, Expect: len(s.rig.seats), Version: "test",
-		ServerTLS: s.rig.serverTLS(s.cert), RaftTLS: s.rig.clientTLS(s.cert), PeerTLS: s.rig.clientTLS(s.cert), Machine: s.machine,
-		GossipBind: s.talk, GossipAdvertise: s.talk, GossipKey: s.rig.material.GossipKey, Join: join,
-		Sightings: gossip.NewTable(s.name, time.Now), GossipInterval: 100 * time.Millisecond,
+		Node: s.name, ClusterID: s.rig.material.ClusterID, RaftAddr: s.raft,
+		URL: "https://" + s.api, Expect: len(s.rig.seats), Version: "test", Machine: s.machine, Log: hclog.NewNullLogger(),
 		Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond, Lease: 250 * time.Millisecond,
-		Log: hclog.NewNullLogger(),
+		Storage: func(d Disk) (*Storage, error) {
+			logs, err := store.OpenLog(filepath.Join(s.dir, "raft.db"), store.LogOptions{
+				Log: hclog.NewNullLogger(), OnStall: d.Stalled, OnFault: d.Failed,
+			})
+			if err != nil {
+				return nil, err
+			}
+			snaps, err := raft.NewFileSnapshotStoreWithLogger(s.dir, 2, hclog.NewNullLogger())
+			return &Storage{Log: logs, Stable: logs, Snapshots: snaps, Close: logs.Close}, err
+		},
+		Link: func() (Link, error) {
+			return wire.Open(wire.Config{
+				Bind: s.raft, Advertise: s.raft, Server: s.rig.serverTLS(s.cert), Client: s.rig.clientTLS(s.cert), Log: hclog.NewNullLogger(),
+			})
+		},
+		Gossip: func(ctx context.Context, m rumor.Meta) (Gossip, error) {
+			return gossip.Open(ctx, gossip.Config{
+				Node: s.name, ClusterID: s.rig.material.ClusterID, Bind: s.talk, Advertise: s.talk, Key: s.rig.material.GossipKey,
+				Join: join, Meta: m, Table: table, Interval: 100 * time.Millisecond, Log: hclog.NewNullLogger(),
+			})
+		},
+		Dial: func(url string) (Peer, error) {
+			return client.NewPeer(client.Config{URLs: []string{url}, TLS: s.rig.clientTLS(s.cert), Timeout: 10 * time.Second, Log: hclog.NewNullLogger()})
+		},
 	}
 }
 

@@ -6,16 +6,37 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 )
 
-// transport is raft's network transport with two changes. Heartbeats take the ordinary
-// path: the fast path lets a deposed leader stamp entries with a term that is not its own
-// (hashicorp/raft issue 695). And the consumer can be given an RPC of our own: the leader
-// watch starts an election with it.
+// Link is how a node reaches the other members' Raft, and what it knows of the processes
+// there. cluster/wire is the real one.
+type Link interface {
+	raft.Transport
+	raft.WithPreVote
+	raft.WithClose
+	Watch
+}
+
+// Watch tells a process that is gone from one that is only not heard.
+type Watch interface {
+	// Hold keeps a silent connection to the process at an address and returns when it has
+	// ended, with the name of the process. held is called once the connection stands. ended is
+	// false when there never was one, or when ctx ended it.
+	Hold(ctx context.Context, at raft.ServerAddress, held func()) (process string, ended bool)
+	// Refused reports whether nobody listens at an address any more.
+	Refused(ctx context.Context, at raft.ServerAddress) bool
+	// Gone waits at most d for the last connection that a process holds to this one to end, and
+	// reports whether it did.
+	Gone(ctx context.Context, process string, d time.Duration) bool
+}
+
+// transport is a link with two changes. Heartbeats take the ordinary path: the fast path
+// lets a deposed leader stamp entries with a term that is not its own (hashicorp/raft issue
+// 695). And the consumer can be given an RPC of our own: the leader watch starts an election
+// with it.
 type transport struct {
-	*raft.NetworkTransport
+	Link
 	rpc  chan raft.RPC
 	done chan struct{}
 	wg   sync.WaitGroup
@@ -24,20 +45,12 @@ type transport struct {
 	closeErr  error
 }
 
-func newTransport(s *stream, log hclog.Logger) *transport {
-	t := &transport{
-		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-			Stream: s, MaxPool: 3, Timeout: 10 * time.Second, Logger: log,
-			// Pipelined appends can wedge a follower for ever after a disk stall (issue 612).
-			MaxRPCsInFlight:         1,
-			MsgpackUseNewTimeFormat: true,
-		}),
-		rpc: make(chan raft.RPC), done: make(chan struct{}),
-	}
+func newTransport(l Link) *transport {
+	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{})}
 	t.wg.Go(func() {
 		for {
 			select {
-			case rpc := <-t.NetworkTransport.Consumer():
+			case rpc := <-l.Consumer():
 				select {
 				case t.rpc <- rpc:
 				case <-t.done:
@@ -76,12 +89,11 @@ func (t *transport) startElection(ctx context.Context, header raft.RPCHeader) er
 	}
 }
 
-// Close ends the pump and the network transport. raft closes it too.
+// Close ends the pump and the link. raft closes it too.
 func (t *transport) Close() error {
 	t.closeOnce.Do(func() {
 		close(t.done)
-		t.CloseStreams() // the pooled connections, which Close forgets
-		t.closeErr = t.NetworkTransport.Close()
+		t.closeErr = t.Link.Close()
 		t.wg.Wait()
 	})
 	return t.closeErr

@@ -14,31 +14,32 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 )
 
 func TestFounders(t *testing.T) {
-	member := func(node string, expect int, alive, hasState bool) gossip.Member {
-		return gossip.Member{Meta: gossip.Meta{Node: api.NodeID(node), RaftAddr: node + ":7491", Expect: expect, HasState: hasState}, Alive: alive}
+	member := func(node string, expect int, alive, hasState bool) rumor.Member {
+		return rumor.Member{Meta: rumor.Meta{Node: api.NodeID(node), RaftAddr: node + ":7491", Expect: expect, HasState: hasState}, Alive: alive}
 	}
 	a, b, c := member("s1", 3, true, false), member("s2", 3, true, false), member("s3", 3, true, false)
 	tests := []struct {
 		name    string
-		members []gossip.Member
+		members []rumor.Member
 		expect  int
 		form    string // the founders, or
 		why     string // a part of the reason
 	}{
-		{"all there", []gossip.Member{c, a, b}, 3, "s1 s2 s3", ""},
-		{"alone by itself", []gossip.Member{member("s1", 1, true, false)}, 1, "s1", ""},
-		{"too few", []gossip.Member{a, b}, 3, "", "2 of 3"},
-		{"too many", []gossip.Member{a, b, c, member("s4", 3, true, false)}, 3, "", "4 schedulers"},
-		{"one is dead", []gossip.Member{a, b, member("s3", 3, false, false)}, 3, "", "2 of 3"},
-		{"a dead one more", []gossip.Member{a, b, c, member("s4", 3, false, false)}, 3, "s1 s2 s3", ""},
-		{"one has data", []gossip.Member{a, b, member("s3", 3, true, true)}, 3, "", "s3 belongs to a cluster"},
-		{"a dead one has data", []gossip.Member{a, b, c, member("s4", 3, false, true)}, 3, "", "s4 belongs to a cluster"},
-		{"one expects others", []gossip.Member{a, b, member("s3", 5, true, false)}, 3, "", "s3 expects"},
+		{"all there", []rumor.Member{c, a, b}, 3, "s1 s2 s3", ""},
+		{"alone by itself", []rumor.Member{member("s1", 1, true, false)}, 1, "s1", ""},
+		{"too few", []rumor.Member{a, b}, 3, "", "2 of 3"},
+		{"too many", []rumor.Member{a, b, c, member("s4", 3, true, false)}, 3, "", "4 schedulers"},
+		{"one is dead", []rumor.Member{a, b, member("s3", 3, false, false)}, 3, "", "2 of 3"},
+		{"a dead one more", []rumor.Member{a, b, c, member("s4", 3, false, false)}, 3, "s1 s2 s3", ""},
+		{"one has data", []rumor.Member{a, b, member("s3", 3, true, true)}, 3, "", "s3 belongs to a cluster"},
+		{"a dead one has data", []rumor.Member{a, b, c, member("s4", 3, false, true)}, 3, "", "s4 belongs to a cluster"},
+		{"one expects others", []rumor.Member{a, b, member("s3", 5, true, false)}, 3, "", "s3 expects"},
 		{"nobody", nil, 3, "", "0 of 3"},
 	}
 	for _, tt := range tests {
@@ -249,7 +250,7 @@ func TestProgress(t *testing.T) {
 
 // TestLeadership wakes everybody at every change.
 func TestLeadership(t *testing.T) {
-	l := newLeadership()
+	l := newLeadership(clock.System())
 	for _, change := range []func(){l.bump, func() { l.setGate(true) }, func() { l.setGate(false) }} {
 		ch := l.wait()
 		change()

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -20,12 +21,19 @@ const module = "github.com/grafos/grafos"
 func floors() [][]string {
 	return [][]string{
 		{"api"},           // standard library only, nothing of ours
+		{"api/clock"},     // the one place that reads the time
 		{"capbroker/pki"}, // the client verifies schedulers with it
 		{
-			"fsm", "placement", "capbroker", "api/client", "api/console",
-			"cellagent/binding", "cellagent/tasklet", "cluster/store", "cluster/gossip",
+			"cellagent/work", // what a cell asks of its tasklets
 		},
-		{"cluster", "cluster/leader", "cluster/control", "cluster/blob", "cellagent", "api/server"},
+		{
+			"fsm", "placement", "capbroker", "api/client", "api/console",
+			"cellagent/binding", "cellagent/tasklet", "cluster/rumor",
+		},
+		{
+			"cluster", "cluster/leader", "cluster/control", "cluster/blob", "cluster/store", "cluster/gossip", "cluster/wire",
+			"cellagent", "api/server",
+		},
 		{"cmd/grafos/internal/ui"},
 		{"cmd/grafos/cli", "cmd/grafos/node"},
 		{"cmd/grafos"},                   // the door of floor 3: main ties cli and node
@@ -38,7 +46,7 @@ func floors() [][]string {
 func sees() map[string][]string {
 	return map[string][]string{
 		// A cell does; it neither remembers (fsm) nor decides (placement). Commands are a client like any other.
-		"cellagent":                    {"api", "api/client", "capbroker", "capbroker/pki", "cellagent/binding", "cellagent/tasklet"},
+		"cellagent":                    {"api", "api/client", "api/clock", "capbroker", "capbroker/pki", "cellagent/binding", "cellagent/tasklet", "cellagent/work"},
 		"cmd/grafos/cli":               {"api", "api/client", "cmd/grafos/internal/ui"},
 		"integration/internal/harness": {"api", "api/client", "capbroker/pki"},
 		"integration/demo":             {"api", "api/client", "integration/internal/harness"},
@@ -49,7 +57,7 @@ func sees() map[string][]string {
 // only names the packages that may see a library.
 func only() map[string][]string {
 	return map[string][]string{
-		"github.com/hashicorp/raft":           {"cluster", "cluster/store", "fsm"},
+		"github.com/hashicorp/raft":           {"cluster", "cluster/store", "cluster/wire", "cmd/grafos/node", "fsm"},
 		"github.com/hashicorp/raft-boltdb/v2": {"cluster/store"},
 		"go.etcd.io/bbolt":                    {"cluster/store"},
 		"github.com/hashicorp/memberlist":     {"cluster/gossip"},
@@ -91,6 +99,36 @@ func checkLibrary(t *testing.T, pkg, file, imp string) {
 	for lib, allowed := range only() {
 		if (imp == lib || strings.HasPrefix(imp, lib+"/")) && !slices.Contains(allowed, pkg) {
 			t.Errorf("%s: %s may not see %s", file, pkg, lib)
+		}
+	}
+}
+
+// TestOneClock: the control plane reads the time in one place, so that a simulation can give
+// it another one.
+func TestOneClock(t *testing.T) {
+	for _, dir := range []string{"fsm", "placement", "cluster", "cluster/leader", "cluster/control", "cluster/rumor", "cellagent", "capbroker"} {
+		files, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v, %v", dir, files, err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(f, func(n ast.Node) bool {
+				sel, ok := n.(*ast.SelectorExpr)
+				if !ok {
+					return true
+				}
+				if pkg, ok := sel.X.(*ast.Ident); ok && pkg.Name == "time" && slices.Contains([]string{"Now", "Since", "Until"}, sel.Sel.Name) {
+					t.Errorf("%s: time.%s: read the clock that was given (api/clock)", file, sel.Sel.Name)
+				}
+				return true
+			})
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 func TestParseMounts(t *testing.T) {
@@ -78,7 +79,7 @@ func TestGroups(t *testing.T) {
 	defer cancel()
 	loop := moduleJob(t, module{code: []byte{opLoop, void, opBr, 0, opEnd}}.bytes())
 	loop.CPU = 250
-	ended := make(chan Outcome, 1)
+	ended := make(chan work.Outcome, 1)
 	go func() { ended <- r.Run(ctx, loop) }()
 	await(t, "a group with the run's weight", 10*time.Second, func() bool {
 		files, _ := filepath.Glob(filepath.Join(r.groups.cpu, groupPrefix+"*", "cpu.shares"))

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 const deadlineReached = "the run reached its deadline"
@@ -27,9 +28,9 @@ func failureOf(err error) api.Failure {
 
 // ended is the outcome of a run that err ended before it had a result: what ended ctx
 // decides, if it has ended.
-func ended(ctx context.Context, err error) Outcome {
+func ended(ctx context.Context, err error) work.Outcome {
 	if ctx.Err() == nil {
-		return failed(failureOf(err))
+		return work.Failed(failureOf(err))
 	}
 	cause := context.Cause(ctx)
 	refusal, ok := api.AsError(cause)
@@ -39,7 +40,7 @@ func ended(ctx context.Context, err error) Outcome {
 	case ok && (refusal.Kind == api.DeadlineExceeded || refusal.Kind == api.LeaseExpiredKind):
 		return expired(refusal.Detail)
 	case ok && refusal.Kind == api.WorkerLost:
-		return failed(failureOf(refusal))
+		return work.Failed(failureOf(refusal))
 	case ok:
 		return revoked(refusal.Detail)
 	case errors.Is(cause, context.Canceled):
@@ -48,24 +49,24 @@ func ended(ctx context.Context, err error) Outcome {
 	return revoked(cause.Error())
 }
 
-func expired(message string) Outcome {
-	return Outcome{State: api.RunExpired, Failure: api.Failure{Kind: api.DeadlineExceeded, Message: message}}
+func expired(message string) work.Outcome {
+	return work.Outcome{State: api.RunExpired, Failure: api.Failure{Kind: api.DeadlineExceeded, Message: message}}
 }
 
-func revoked(message string) Outcome {
-	return Outcome{State: api.RunRevoked, Failure: api.Failure{Kind: api.LeaseRevoked, Message: message}}
+func revoked(message string) work.Outcome {
+	return work.Outcome{State: api.RunRevoked, Failure: api.Failure{Kind: api.LeaseRevoked, Message: message}}
 }
 
 // death is the outcome of a run whose worker is gone, by what is known of why: the agent
 // killed it, its deadline's timer did, the compiler's timer, the kernel for want of memory, or
 // none of those.
-func (e *execution) death(ctx context.Context, err error) Outcome {
+func (e *execution) death(ctx context.Context, err error) work.Outcome {
 	out := e.cause(ctx, err)
 	out.Duration = e.duration()
 	return out
 }
 
-func (e *execution) cause(ctx context.Context, err error) Outcome {
+func (e *execution) cause(ctx context.Context, err error) work.Outcome {
 	p := e.process
 	if ctx.Err() != nil {
 		return ended(ctx, err)
@@ -78,17 +79,17 @@ func (e *execution) cause(ctx context.Context, err error) Outcome {
 	case killed && BootTime() >= e.job.Deadline:
 		return expired(deadlineReached)
 	case killed && p.oomSeen > e.oomKills:
-		return failed(api.Failure{
+		return work.Failed(api.Failure{
 			Kind:    api.MemoryExceeded,
 			Message: fmt.Sprintf("the worker held more than its limit of %d bytes", e.job.Memory+e.runner.config.Overhead),
 		})
 	case killed && e.compile > 0 && e.started.IsZero() && p.cpu() >= e.compile:
-		return failed(api.Failure{
+		return work.Failed(api.Failure{
 			Kind:    api.InvalidModule,
 			Message: fmt.Sprintf("compiling the module takes more than %s of CPU time", e.compile.Round(time.Second)),
 		})
 	}
-	return failed(api.Failure{Kind: api.WorkerLost, Message: e.lost(err)})
+	return work.Failed(api.Failure{Kind: api.WorkerLost, Message: e.lost(err)})
 }
 
 // lost says what is known of a worker that died for no reason of the run's.

@@ -9,20 +9,21 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // execution is one job on one worker, seen from the agent.
 type execution struct {
 	runner  *Runner
 	process *process
-	job     Job
+	job     work.Job
 	prepare bool
 
 	compile  time.Duration // CPU time that compiling may take; 0 when nothing is compiled
 	oomKills int64         // of the worker's group, before
 	sent     time.Time     // when the job was sent
 	started  time.Time     // when guest code was entered, as far as the agent heard; zero before
-	out      Outcome
+	out      work.Outcome
 	unlock   func() // lets others compile the module; harmless when called again
 	// undelivered says that the worker died before the job was in its hands.
 	undelivered bool
@@ -30,7 +31,7 @@ type execution struct {
 
 // do sends the job, takes what comes back, and says whether the worker is fit for another.
 // Nothing that a worker says is trusted further than its own run.
-func (e *execution) do(ctx context.Context) (out Outcome, fit bool) {
+func (e *execution) do(ctx context.Context) (out work.Outcome, fit bool) {
 	p := e.process
 	stop := context.AfterFunc(ctx, p.kill)
 	defer stop()
@@ -38,7 +39,7 @@ func (e *execution) do(ctx context.Context) (out Outcome, fit bool) {
 
 	file, message, failure := e.prepareSend()
 	if failure != nil {
-		return failed(*failure), stop()
+		return work.Failed(*failure), stop()
 	}
 	e.unlock = func() {}
 	if file != nil {
@@ -60,7 +61,7 @@ func (e *execution) do(ctx context.Context) (out Outcome, fit bool) {
 		return e.lose(ctx, err, file == nil), false
 	}
 	p.resident = done.Resident
-	out = Outcome{State: done.State, ExitCode: done.ExitCode, Failure: done.Failure}
+	out = work.Outcome{State: done.State, ExitCode: done.ExitCode, Failure: done.Failure}
 	out.Duration = min(max(time.Duration(done.Duration), 0), time.Since(e.sent))
 	// A kill that has begun cannot be called back: the result stands, the worker does not.
 	return out, stop() && done.Clean
@@ -68,7 +69,7 @@ func (e *execution) do(ctx context.Context) (out Outcome, fit bool) {
 
 // lose ends a worker that err says is lost, and finds out why. One that was warm and never said
 // that it enters guest code may have been dead before it got the job.
-func (e *execution) lose(ctx context.Context, err error, warm bool) Outcome {
+func (e *execution) lose(ctx context.Context, err error, warm bool) work.Outcome {
 	e.process.end()
 	e.undelivered = warm && e.started.IsZero()
 	return e.death(ctx, err)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // buildGojq builds somebody else's program, unmodified, the way its README says.
@@ -29,7 +30,7 @@ func buildGojq(t *testing.T) built {
 	return b
 }
 
-func gojqJob(b built) Job {
+func gojqJob(b built) work.Job {
 	j := job(b, "-c", "[.items[] | select(.n > 1) | .name]")
 	j.Name = "gojq"
 	j.Stdin = []byte(`{"items":[{"n":1,"name":"one"},{"n":2,"name":"two"},{"n":3,"name":"three"}]}`)
@@ -48,7 +49,7 @@ func TestGojq(t *testing.T) {
 		start := time.Now()
 		out := r.Run(t.Context(), gojqJob(b))
 		took := time.Since(start)
-		t.Logf("%s: %s from Run to Outcome, guest %s, worker memory %s", what, took, out.Duration, idleMemory(r))
+		t.Logf("%s: %s from Run to outcome, guest %s, worker memory %s", what, took, out.Duration, idleMemory(r))
 		if out.State != api.RunSucceeded || string(out.Stdout) != "[\"two\",\"three\"]\n" {
 			t.Fatalf("%s: %s %+v, output %q, log %q", what, out.State, out.Failure, out.Stdout, out.Stderr)
 		}

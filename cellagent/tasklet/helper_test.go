@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // TestMain lets the test binary be a worker, and an agent that can be stopped and killed.
@@ -71,7 +72,7 @@ func measure(path string) built {
 }
 
 // guestJob is a job of the guest with ten seconds to live.
-func guestJob(t *testing.T, args ...string) Job {
+func guestJob(t *testing.T, args ...string) work.Job {
 	t.Helper()
 	g := buildGuest()
 	if g.err != nil {
@@ -80,15 +81,15 @@ func guestJob(t *testing.T, args ...string) Job {
 	return job(g, args...)
 }
 
-func job(b built, args ...string) Job {
-	return Job{
+func job(b built, args ...string) work.Job {
+	return work.Job{
 		Run: "r1", Tenant: "acme", Name: "guest", Module: b.digest, ModulePath: b.path, Args: args,
 		Memory: 64 << 20, Deadline: BootTime() + int64(60*time.Second),
 	}
 }
 
 // moduleJob is a job of a module given as bytes.
-func moduleJob(t *testing.T, module []byte) Job {
+func moduleJob(t *testing.T, module []byte) work.Job {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "module.wasm")
 	if err := os.WriteFile(path, module, 0o600); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // Opcodes that the test modules are made of.
@@ -92,7 +93,7 @@ func TestHostileModules(t *testing.T) {
 	tests := []struct {
 		name   string
 		bytes  []byte
-		change func(*Job)
+		change func(*work.Job)
 		state  api.RunState
 		kind   api.Kind
 		says   string
@@ -117,9 +118,9 @@ func TestHostileModules(t *testing.T) {
 		{"grow and live", module{code: []byte{opI32, 0x80, 0x10, opGrow, 0, opDrop}}.bytes(), nil, api.RunSucceeded, "", ""},
 		{"loop", module{code: []byte{opLoop, void, opBr, 0, opEnd}}.bytes(), soon, api.RunExpired, api.DeadlineExceeded, "deadline"},
 		{"loop in start section", module{code: []byte{opLoop, void, opBr, 0, opEnd}, start: true}.bytes(), soon, api.RunExpired, api.DeadlineExceeded, "deadline"},
-		{"straight line of fills", module{code: bytes.Repeat(fill, 2000), pages: 2048}.bytes(), func(j *Job) { soon(j); j.Memory = 128 << 20 }, api.RunExpired, api.DeadlineExceeded, "deadline"},
+		{"straight line of fills", module{code: bytes.Repeat(fill, 2000), pages: 2048}.bytes(), func(j *work.Job) { soon(j); j.Memory = 128 << 20 }, api.RunExpired, api.DeadlineExceeded, "deadline"},
 		{"compile bomb", bomb(20_000), nil, api.RunFailed, api.InvalidModule, "CPU time"},
-		{"compile bomb at deadline", bomb(20_001), func(j *Job) { j.Deadline = BootTime() + int64(500*time.Millisecond) }, api.RunExpired, api.DeadlineExceeded, "deadline"},
+		{"compile bomb at deadline", bomb(20_001), func(j *work.Job) { j.Deadline = BootTime() + int64(500*time.Millisecond) }, api.RunExpired, api.DeadlineExceeded, "deadline"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -135,38 +136,6 @@ func TestHostileModules(t *testing.T) {
 			}
 			if late := BootTime() - job.Deadline; late > int64(time.Second) {
 				t.Errorf("ended %s after its deadline", time.Duration(late))
-			}
-		})
-	}
-}
-
-func TestJobCheck(t *testing.T) {
-	good := Job{Tenant: "acme", Module: api.DigestOf([32]byte{}), Deadline: 1}.withDefaults()
-	if err := good.check(); err != nil {
-		t.Fatal(err)
-	}
-	for name, tt := range map[string]struct {
-		change func(*Job)
-		kind   api.Kind
-	}{
-		"tenant":      {func(j *Job) { j.Tenant = "../x" }, api.InvalidArgument},
-		"digest":      {func(j *Job) { j.Module = "sha256:0" }, api.InvalidArgument},
-		"profile":     {func(j *Job) { j.Profile = api.ProfileV0 }, api.InvalidModule},
-		"fuel":        {func(j *Job) { j.Fuel = 1 }, api.InvalidArgument},
-		"deadline":    {func(j *Job) { j.Deadline = 0 }, api.InvalidArgument},
-		"memory":      {func(j *Job) { j.Memory = 1 }, api.InvalidArgument},
-		"stdin":       {func(j *Job) { j.Stdin = make([]byte, api.MaxInputBytes+1) }, api.TooLarge},
-		"many args":   {func(j *Job) { j.Args = make([]string, api.MaxArgs+1) }, api.TooLarge},
-		"long args":   {func(j *Job) { j.Args = []string{strings.Repeat("x", api.MaxInvocation)} }, api.TooLarge},
-		"nul":         {func(j *Job) { j.Args = []string{"a\x00b"} }, api.InvalidArgument},
-		"variable":    {func(j *Job) { j.Env = []string{"novalue"} }, api.InvalidArgument},
-		"no variable": {func(j *Job) { j.Env = []string{"=x"} }, api.InvalidArgument},
-	} {
-		t.Run(name, func(t *testing.T) {
-			j := good
-			tt.change(&j)
-			if got := api.KindOf(j.check()); got != tt.kind {
-				t.Errorf("got %q, want %q", got, tt.kind)
 			}
 		})
 	}

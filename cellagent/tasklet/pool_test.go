@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // TestClose proves that nothing is left: no goroutine, no process, idle or busy.
@@ -25,7 +26,7 @@ func TestClose(t *testing.T) {
 	pid := r.idle[0].cmd.Process.Pid
 	other := guestJob(t, "loop")
 	other.Tenant = "umbrella"
-	outcome := make(chan Outcome, 1)
+	outcome := make(chan work.Outcome, 1)
 	go func() { outcome <- r.Run(context.Background(), other) }()
 	await(t, "the other tenant's worker", 10*time.Second, func() bool { return r.workers() == 2 })
 	if err := r.Close(); err != nil {
@@ -69,7 +70,7 @@ func awaitSpinning(t *testing.T) {
 func TestRevokeEarly(t *testing.T) {
 	r := open(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	outcome := make(chan Outcome, 1)
+	outcome := make(chan work.Outcome, 1)
 	go func() { outcome <- r.Run(ctx, guestJob(t, "loop")) }()
 	await(t, "a worker", 10*time.Second, func() bool { return r.workers() == 1 })
 	cancel()
@@ -95,7 +96,7 @@ func TestRevoke(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			ctx, cancel := context.WithCancelCause(t.Context())
-			outcome := make(chan Outcome, 1)
+			outcome := make(chan work.Outcome, 1)
 			go func() { outcome <- r.Run(ctx, guestJob(t, "loop")) }()
 			awaitSpinning(t)
 			start := time.Now()
@@ -159,7 +160,7 @@ func TestConcurrency(t *testing.T) {
 func TestWaitEnds(t *testing.T) {
 	r := open(t, func(c *Config) { c.MaxWorkers = 1 })
 	hold, release := context.WithCancel(t.Context())
-	held := make(chan Outcome, 1)
+	held := make(chan work.Outcome, 1)
 	go func() { held <- r.Run(hold, guestJob(t, "loop")) }()
 	await(t, "the worker is busy", 10*time.Second, func() bool { return r.workers() == 1 })
 	late := guestJob(t, "cat")

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // Runner runs jobs in worker processes. It is safe for concurrent use.
@@ -113,10 +114,10 @@ func (r *Runner) enter() bool {
 // Run runs a job to its end and returns what became of it. When ctx ends, the worker is
 // killed and the run is revoked, or expired when the cause of ctx's end says so
 // (context.DeadlineExceeded, or a refusal of kind deadline_exceeded or lease_expired).
-func (r *Runner) Run(ctx context.Context, job Job) Outcome {
-	job = job.withDefaults()
-	if err := job.check(); err != nil {
-		return failed(failureOf(err))
+func (r *Runner) Run(ctx context.Context, job work.Job) work.Outcome {
+	job = job.WithDefaults()
+	if err := job.Check(); err != nil {
+		return work.Failed(failureOf(err))
 	}
 	return r.run(ctx, job, false)
 }
@@ -124,11 +125,11 @@ func (r *Runner) Run(ctx context.Context, job Job) Outcome {
 // Prepare validates and compiles a module for a tenant, so that its first run is a warm one.
 // It refuses a module that would not run with the kind and message that the run would have.
 func (r *Runner) Prepare(ctx context.Context, tenant api.TenantID, module api.Digest, path string) error {
-	job := Job{
+	job := work.Job{
 		Tenant: tenant, Module: module, ModulePath: path,
 		Deadline: BootTime() + int64(4*r.config.compileBudget(api.MaxModuleBytes)),
-	}.withDefaults()
-	if err := job.check(); err != nil {
+	}.WithDefaults()
+	if err := job.Check(); err != nil {
 		return err
 	}
 	if out := r.run(ctx, job, true); out.State != api.RunSucceeded {
@@ -138,9 +139,9 @@ func (r *Runner) Prepare(ctx context.Context, tenant api.TenantID, module api.Di
 }
 
 // run bounds a job by its deadline and by the Runner's life, and gives it a worker.
-func (r *Runner) run(ctx context.Context, job Job, prepare bool) Outcome {
+func (r *Runner) run(ctx context.Context, job work.Job, prepare bool) work.Outcome {
 	if !r.enter() {
-		return failed(failureOf(errClosed()))
+		return work.Failed(failureOf(errClosed()))
 	}
 	defer r.runs.Done()
 	left := time.Duration(job.Deadline - BootTime())

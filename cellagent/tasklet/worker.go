@@ -32,7 +32,7 @@ const (
 // Worker is a worker process from beginning to end; nothing else runs in it. args are what
 // the Runner put behind Config.Args. It returns the exit code.
 func Worker(ctx context.Context, args []string) int {
-	if err := work(ctx, args); err != nil {
+	if err := serve(ctx, args); err != nil {
 		// Standard error is a pipe to the agent's log.
 		_, _ = io.WriteString(os.Stderr, "tasklet worker: "+err.Error()+"\n")
 		return 1
@@ -40,8 +40,8 @@ func Worker(ctx context.Context, args []string) int {
 	return 0
 }
 
-// work reads the arguments: stage, pid of the agent, cache directory, what confines so far.
-func work(ctx context.Context, args []string) error {
+// serve reads the arguments: stage, pid of the agent, cache directory, what confines so far.
+func serve(ctx context.Context, args []string) error {
 	if len(args) != 4 {
 		return errors.New("it is started by the cell agent, not by hand")
 	}

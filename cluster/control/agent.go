@@ -17,7 +17,7 @@ import (
 // once is decided in the replicated state, so that no two schedulers can both take it; the
 // same key may come again, for an answer that was lost.
 func (c *Control) Bootstrap(ctx context.Context, r api.BootstrapRequest) (*api.BootstrapAnswer, error) {
-	claims, err := c.cfg.Material.VerifyBootstrap(r.Token, time.Now())
+	claims, err := c.cfg.Material.VerifyBootstrap(r.Token, c.cfg.Clock.Wall())
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,8 @@ const urlsKeep = 200 * time.Millisecond
 func (c *Control) schedulers() []string {
 	c.urls.mu.Lock()
 	defer c.urls.mu.Unlock()
-	if time.Since(c.urls.at) < urlsKeep {
+	now := c.cfg.Clock.Now()
+	if now.Sub(c.urls.at) < urlsKeep {
 		return c.urls.list
 	}
 	var list []string
@@ -121,7 +122,7 @@ func (c *Control) schedulers() []string {
 			list = append(list, p.URL)
 		}
 	}
-	c.urls.at, c.urls.list = time.Now(), list
+	c.urls.at, c.urls.list = now, list
 	return list
 }
 

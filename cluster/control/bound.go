@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"crypto/rand"
 	"slices"
 	"time"
 
@@ -88,7 +87,7 @@ func (c *Control) token(ctx context.Context, l api.Lease) (string, error) {
 func (c *Control) mint(ctx context.Context, l api.Lease) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, mintTimeout)
 	defer cancel()
-	ask := api.Ask{ID: rand.Text(), LeaseID: l.ID, Generation: l.BoundGeneration}
+	ask := api.Ask{ID: api.NewID(c.cfg.Random, ""), LeaseID: l.ID, Generation: l.BoundGeneration}
 	answer := c.mints.ask(ask.ID, l.CellID)
 	defer c.mints.forget(ask.ID)
 	if err := c.askCell(ctx, l.CellID, ask); err != nil {

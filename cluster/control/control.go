@@ -7,14 +7,16 @@ package control
 
 import (
 	"context"
+	"crypto/rand"
 	"io"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/capbroker/pki"
-	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 	"github.com/grafos/grafos/placement"
 )
@@ -77,10 +79,14 @@ type Config struct {
 	Blobs     Blobs
 	Audit     AuditLog
 	Material  *pki.Material
-	Sightings *gossip.Table
+	Sightings *rumor.Table
 	// Heartbeat, Limit and Warmup are the cells' timers, told at registration.
 	Heartbeat, Limit, Warmup time.Duration
-	Log                      hclog.Logger
+	// Clock is the time that the services read; without it, it is this machine's.
+	Clock clock.Clock
+	// Random names questions; without it, it is this machine's.
+	Random io.Reader
+	Log    hclog.Logger
 }
 
 // Control implements api.Services, api.CellAgent and api.Peers.
@@ -102,5 +108,11 @@ var (
 
 // New returns the services of one node.
 func New(c Config) *Control {
-	return &Control{cfg: c, log: c.Log, tokens: newTokens(), mints: newMints(), sessions: newSessions()}
+	if c.Clock == nil {
+		c.Clock = clock.System()
+	}
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
+	return &Control{cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions()}
 }

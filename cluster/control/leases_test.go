@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/fsm"
 )
 
@@ -351,7 +352,7 @@ func TestAnswersOfAnotherCell(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := newTokens()
+		k := newTokens(clock.System())
 		k.put("l1", 1, "a")
 		k.put("l2", 1, "")
 		if _, ok := k.take("l2", 1); ok {

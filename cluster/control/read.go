@@ -76,7 +76,7 @@ func (c *Control) show(v *fsm.View, rec api.CellRecord) api.Cell {
 		c.longGone(&cell)
 		return cell
 	}
-	cell.LastSeen = time.Now().Add(-sight.Age).UTC()
+	cell.LastSeen = c.cfg.Clock.Wall().Add(-sight.Age).UTC()
 	if sight.Session {
 		cell.Session = sight.Holder
 	}
@@ -98,7 +98,7 @@ func (c *Control) longGone(cell *api.Cell) {
 	for i, r := range cell.Reasons {
 		if r.Code == "heartbeat_overdue" {
 			cell.LastSeen = r.Since.Add(-c.cfg.Limit)
-			cell.Reasons[i].Message = "last heartbeat " + age(time.Since(cell.LastSeen)) + " ago, limit " + age(c.cfg.Limit)
+			cell.Reasons[i].Message = "last heartbeat " + age(c.cfg.Clock.Wall().Sub(cell.LastSeen)) + " ago, limit " + age(c.cfg.Limit)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/capbroker/pki"
-	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 	"github.com/grafos/grafos/placement"
 )
@@ -45,7 +45,7 @@ func newRig(t *testing.T) *rig {
 	r := &rig{t: t, m: fsm.New(fsm.Options{Log: hclog.NewNullLogger(), EventRing: 64}), blobs: map[api.Digest][]byte{}}
 	r.c = New(Config{
 		Node: "s1", ClusterID: "g-test", Machine: r.m, Cluster: r, Decider: r, Blobs: blobStore{r}, Audit: noAudit{},
-		Sightings: gossip.NewTable("s1", time.Now), Heartbeat: 5 * time.Second, Limit: heartbeatLimit, Warmup: 30 * time.Second,
+		Sightings: rumor.NewTable("s1", time.Now), Heartbeat: 5 * time.Second, Limit: heartbeatLimit, Warmup: 30 * time.Second,
 		Log: hclog.NewNullLogger(),
 	})
 	r.must(fsm.InitCluster{ClusterID: "g-test", Providers: []api.Provider{{ID: "aws", Enabled: true}, {ID: "gcp"}}})

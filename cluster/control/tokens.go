@@ -5,12 +5,15 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 )
 
 // Capability tokens pass through the leader's memory on their way from the cell to the
 // waiting client: put before the report that carries them is committed, taken once. They
 // are nowhere else; what is lost here is minted again.
 type tokens struct {
+	clock clock.Clock
+
 	mu    sync.Mutex
 	held  map[api.LeaseID]heldToken
 	order []api.LeaseID // oldest first; may name what was taken
@@ -27,7 +30,9 @@ const (
 	maxTokens = 16384
 )
 
-func newTokens() *tokens { return &tokens{held: map[api.LeaseID]heldToken{}} }
+func newTokens(c clock.Clock) *tokens {
+	return &tokens{clock: c, held: map[api.LeaseID]heldToken{}}
+}
 
 func (t *tokens) put(id api.LeaseID, generation uint64, token string) {
 	if token == "" {
@@ -35,7 +40,7 @@ func (t *tokens) put(id api.LeaseID, generation uint64, token string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := time.Now()
+	now := t.clock.Now()
 	for len(t.order) > 0 {
 		oldest := t.order[0]
 		h, ok := t.held[oldest]

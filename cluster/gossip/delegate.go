@@ -10,40 +10,32 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/rumor"
 )
 
 // maxMembers bounds the schedulers that are remembered, dead ones too.
 const maxMembers = 64
 
-// Member is a scheduler that gossip knows.
-type Member struct {
-	Meta
-	// Addr is its gossip address.
-	Addr string
-	// Alive is false for one that left, or that died.
-	Alive bool
-}
-
 // delegate is what memberlist calls: from its own goroutines, some with its locks held, so
 // nothing here calls memberlist or waits.
 type delegate struct {
 	node  api.NodeID
-	table *Table
+	table *rumor.Table
 	log   hclog.Logger
 
 	mu      sync.Mutex
-	meta    []byte                // guarded by mu: ours, printed
-	self    Meta                  // guarded by mu: ours
-	members map[api.NodeID]Member // guarded by mu
-	changed chan struct{}         // guarded by mu: closed at the next change of members
+	meta    []byte                      // guarded by mu: ours, printed
+	self    rumor.Meta                  // guarded by mu: ours
+	members map[api.NodeID]rumor.Member // guarded by mu
+	changed chan struct{}               // guarded by mu: closed at the next change of members
 }
 
 func newDelegate(c Config) *delegate {
-	return &delegate{node: c.Node, table: c.Table, log: c.Log, members: map[api.NodeID]Member{}, changed: make(chan struct{})}
+	return &delegate{node: c.Node, table: c.Table, log: c.Log, members: map[api.NodeID]rumor.Member{}, changed: make(chan struct{})}
 }
 
-func (d *delegate) setMeta(m Meta) error {
-	b, err := encodeMeta(m)
+func (d *delegate) setMeta(m rumor.Meta) error {
+	b, err := m.Encode()
 	if err != nil {
 		return err
 	}
@@ -75,30 +67,27 @@ func (d *delegate) NotifyMsg(b []byte) { d.take(b) }
 
 // GetBroadcasts implements memberlist.Delegate.
 func (d *delegate) GetBroadcasts(overhead, limit int) [][]byte {
-	if b := d.table.packet(limit - overhead); b != nil {
+	if b := d.table.Packet(limit - overhead); b != nil {
 		return [][]byte{b}
 	}
 	return nil
 }
 
 // LocalState implements memberlist.Delegate: this scheduler's half of a push/pull.
-func (d *delegate) LocalState(bool) []byte { return encode(msgWhole, d.table.local()) }
+func (d *delegate) LocalState(bool) []byte { return d.table.Whole() }
 
 // MergeRemoteState implements memberlist.Delegate: the other half.
 func (d *delegate) MergeRemoteState(b []byte, _ bool) { d.take(b) }
 
 func (d *delegate) take(b []byte) {
-	kind, digest, err := decode(b)
-	if err != nil {
+	if err := d.table.Take(b); err != nil {
 		d.log.Warn("gossip digest not taken", "error", err)
-		return
 	}
-	d.table.merge(digest, kind == msgWhole)
 }
 
 // NotifyAlive implements memberlist.AliveDelegate: who has no proper meta is no scheduler.
 func (d *delegate) NotifyAlive(n *memberlist.Node) error {
-	if _, err := decodeMeta(n.Name, n.Meta); err != nil {
+	if _, err := rumor.DecodeMeta(n.Name, n.Meta); err != nil {
 		return fmt.Errorf("refuse %s at %s: %w", n.Name, n.Address(), err)
 	}
 	return nil
@@ -133,9 +122,9 @@ func (d *delegate) put(n *memberlist.Node, alive bool) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	id := api.NodeID(n.Name)
-	m := Member{Addr: n.Address(), Alive: alive}
+	m := rumor.Member{Addr: n.Address(), Alive: alive}
 	old, held := d.members[id]
-	switch meta, err := decodeMeta(n.Name, n.Meta); {
+	switch meta, err := rumor.DecodeMeta(n.Name, n.Meta); {
 	case id == d.node:
 		m.Meta = d.self
 	case err == nil:
@@ -154,14 +143,14 @@ func (d *delegate) put(n *memberlist.Node, alive bool) bool {
 }
 
 // Members returns every scheduler that was heard of, this one included, by node id.
-func (g *Gossip) Members() []Member {
+func (g *Gossip) Members() []rumor.Member {
 	g.d.mu.Lock()
 	defer g.d.mu.Unlock()
-	members := make([]Member, 0, len(g.d.members))
+	members := make([]rumor.Member, 0, len(g.d.members))
 	for _, m := range g.d.members {
 		members = append(members, m)
 	}
-	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(string(a.Node), string(b.Node)) })
+	slices.SortFunc(members, func(a, b rumor.Member) int { return strings.Compare(string(a.Node), string(b.Node)) })
 	return members
 }
 

@@ -2,8 +2,6 @@ package gossip
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -14,6 +12,7 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/rumor"
 )
 
 // Config is what a scheduler's gossip needs.
@@ -25,21 +24,11 @@ type Config struct {
 	Bind, Advertise string
 	Key             []byte   // 32 bytes: AES-256-GCM
 	Join            []string // host:port of schedulers, asked until each is a member
-	Meta            Meta
-	Table           *Table
+	Meta            rumor.Meta
+	Table           *rumor.Table
 	// Interval is between two exchanges of the table, each with one other scheduler; 0 is 1 s.
 	Interval time.Duration
 	Log      hclog.Logger
-}
-
-// Meta is what a scheduler tells of itself. Printed as JSON it takes at most 512 bytes.
-type Meta struct {
-	Node     api.NodeID `json:"node_id"`
-	URL      string     `json:"url"`
-	RaftAddr string     `json:"raft_addr"`
-	Expect   int        `json:"expect,omitempty"`    // --bootstrap-expect
-	HasState bool       `json:"has_state,omitempty"` // it has, or has heard of, a cluster with data
-	Version  string     `json:"version,omitempty"`
 }
 
 // Timing of the membership: a scheduler that dies without a word is dead to the others
@@ -114,7 +103,7 @@ func config(ctx context.Context, c Config) (*memberlist.Config, error) {
 	if len(c.Key) != keyLen {
 		return nil, fmt.Errorf("the gossip key has %d bytes, it must have %d", len(c.Key), keyLen)
 	}
-	if c.Meta.Node != c.Node || c.Table == nil || c.Table.node != c.Node {
+	if c.Meta.Node != c.Node || c.Table == nil || c.Table.Node() != c.Node {
 		return nil, fmt.Errorf("meta and table must be of node %s", c.Node)
 	}
 	mc := memberlist.DefaultLANConfig()
@@ -171,7 +160,7 @@ func (g *Gossip) Addr() string { return g.addr }
 
 // SetMeta changes what this scheduler tells of itself. The others hear of it a moment later.
 // What is too large to be told is logged and not taken.
-func (g *Gossip) SetMeta(m Meta) {
+func (g *Gossip) SetMeta(m rumor.Meta) {
 	m.Node = g.c.Node
 	if err := g.d.setMeta(m); err != nil {
 		g.c.Log.Error("gossip meta not taken", "error", err)
@@ -214,38 +203,4 @@ func (g *Gossip) Close() error {
 		return fmt.Errorf("close gossip: %w", g.end)
 	}
 	return nil
-}
-
-// encodeMeta prints m, or says that it is too large.
-func encodeMeta(m Meta) ([]byte, error) {
-	b, err := json.Marshal(m)
-	if err != nil {
-		return nil, fmt.Errorf("encode gossip meta: %w", err)
-	}
-	if len(b) > memberlist.MetaMaxSize {
-		return nil, fmt.Errorf("gossip meta takes %d bytes, at most %d are told", len(b), memberlist.MetaMaxSize)
-	}
-	return b, nil
-}
-
-// decodeMeta reads the meta of the member name. Fields of a later release are passed over:
-// meta changes while a cluster is upgraded.
-func decodeMeta(name string, b []byte) (Meta, error) {
-	var m Meta
-	if len(b) > memberlist.MetaMaxSize {
-		return Meta{}, errors.New("its meta is too large")
-	}
-	if err := json.Unmarshal(b, &m); err != nil {
-		return Meta{}, fmt.Errorf("decode its meta: %w", err)
-	}
-	if err := api.CheckName("node", name); err != nil {
-		return Meta{}, err
-	}
-	if string(m.Node) != name {
-		return Meta{}, fmt.Errorf("its meta is of node %q", m.Node)
-	}
-	if m.Expect < 0 {
-		return Meta{}, fmt.Errorf("its meta expects %d schedulers", m.Expect)
-	}
-	return m, nil
 }

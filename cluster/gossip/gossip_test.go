@@ -12,13 +12,14 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/rumor"
 )
 
 func testConfig(node api.NodeID, join ...string) Config {
 	return Config{
 		Node: node, ClusterID: "g-test", Bind: "127.0.0.1:0", Key: bytes.Repeat([]byte{7}, 32), Join: join,
-		Meta:  Meta{Node: node, URL: "https://" + string(node), RaftAddr: "127.0.0.1:1", Expect: 3, Version: "1"},
-		Table: NewTable(node, time.Now), Interval: 100 * time.Millisecond, Log: hclog.NewNullLogger(),
+		Meta:  rumor.Meta{Node: node, URL: "https://" + string(node), RaftAddr: "127.0.0.1:1", Expect: 3, Version: "1"},
+		Table: rumor.NewTable(node, time.Now), Interval: 100 * time.Millisecond, Log: hclog.NewNullLogger(),
 	}
 }
 
@@ -75,7 +76,7 @@ func TestSchedulersFindEachOther(t *testing.T) {
 	}
 
 	changed := s3.Changed()
-	s1.SetMeta(Meta{URL: "https://elsewhere", HasState: true})
+	s1.SetMeta(rumor.Meta{URL: "https://elsewhere", HasState: true})
 	if got := s1.Members()[0]; got.URL != "https://elsewhere" || got.Node != "s1" {
 		t.Errorf("own meta: %+v", got)
 	}
@@ -85,23 +86,24 @@ func TestSchedulersFindEachOther(t *testing.T) {
 	default:
 		t.Error("a change of the members woke nobody")
 	}
-	s1.SetMeta(Meta{URL: strings.Repeat("x", 600)})
+	s1.SetMeta(rumor.Meta{URL: strings.Repeat("x", 600)})
 	if got := s1.Members()[0]; got.URL != "https://elsewhere" {
 		t.Error("a meta that cannot be told was taken")
 	}
 
 	s2.c.Table.SessionOpened("c1", 4)
-	s2.c.Table.Heartbeat("c1", 4, beat(3), limit)
+	stamp := api.Stamp{BootID: "b", BootTime: 3}
+	s2.c.Table.Heartbeat("c1", 4, api.Heartbeat{Seq: 3, Stamp: stamp}, 3*time.Second)
 	eventually(t, "s1 sees the cell of s2", func() bool {
 		got, ok := s1.c.Table.Best("c1", 4)
-		return ok && got.Holder == "s2" && got.Stamp == boot(3) && got.Age < 10*time.Second
+		return ok && got.Holder == "s2" && got.Stamp == stamp && got.Age < 10*time.Second
 	})
 
 	began := time.Now()
 	kill(s2)
 	eventually(t, "s2 is dead to s1", func() bool { return alive(s1) == "s1 s3" })
 	t.Logf("seen as dead after %v", time.Since(began))
-	if got, ok := s1.c.Table.Best("c1", 4); !ok || got.Session || got.SessionAge == Never {
+	if got, ok := s1.c.Table.Best("c1", 4); !ok || got.Session || got.SessionAge == rumor.Never {
 		t.Errorf("the cell of a dead scheduler: %+v", got)
 	}
 	if got := s1.Members(); len(got) != 3 || got[1].Alive || got[1].URL != "https://s2" {
@@ -161,7 +163,7 @@ func TestOpenRefuses(t *testing.T) {
 		"no cluster":        func(c *Config) { c.ClusterID = "" },
 		"a bad name":        func(c *Config) { c.Node = "S 1" },
 		"another's meta":    func(c *Config) { c.Meta.Node = "s9" },
-		"another's table":   func(c *Config) { c.Table = NewTable("s9", time.Now) },
+		"another's table":   func(c *Config) { c.Table = rumor.NewTable("s9", time.Now) },
 		"a large meta":      func(c *Config) { c.Meta.URL = strings.Repeat("x", 600) },
 		"no port":           func(c *Config) { c.Bind = "127.0.0.1" },
 		"a port that isn't": func(c *Config) { c.Bind = "127.0.0.1:99999" },
@@ -174,6 +176,13 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s was taken", name)
 			g.Close() //nolint:errcheck // failed already
 		}
+	}
+}
+
+// TestMetaBound: what this package promises its callers is what memberlist carries.
+func TestMetaBound(t *testing.T) {
+	if rumor.MaxMeta != memberlist.MetaMaxSize {
+		t.Errorf("a meta has at most %d bytes, memberlist carries %d", rumor.MaxMeta, memberlist.MetaMaxSize)
 	}
 }
 
@@ -201,24 +210,6 @@ func TestCloseLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestMetaDecoder(t *testing.T) {
-	good := `{"node_id":"s1","url":"u","from_a_later_release":1}`
-	if m, err := decodeMeta("s1", []byte(good)); err != nil || m.URL != "u" {
-		t.Errorf("got %+v, %v", m, err)
-	}
-	for name, b := range map[string]string{
-		"nothing": "", "not JSON": "x", "another node": `{"node_id":"s2"}`, "too large": `{"node_id":"s1","url":"` + strings.Repeat("x", 600) + `"}`,
-		"a negative expectation": `{"node_id":"s1","expect":-1}`,
-	} {
-		if _, err := decodeMeta("s1", []byte(b)); err == nil {
-			t.Errorf("%s was taken", name)
-		}
-	}
-	if _, err := decodeMeta("S1", []byte(`{"node_id":"S1"}`)); err == nil {
-		t.Error("a bad name was taken")
-	}
-}
-
 func TestLogsAreDemoted(t *testing.T) {
 	var out bytes.Buffer
 	log := hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Trace, DisableTime: true})
@@ -236,13 +227,4 @@ func TestLogsAreDemoted(t *testing.T) {
 			t.Errorf("got %q, want %q", out.String(), want)
 		}
 	}
-}
-
-func FuzzMeta(f *testing.F) {
-	f.Add([]byte(`{"node_id":"s1","url":"https://127.0.0.1:1","raft_addr":"127.0.0.1:2","expect":3,"has_state":true,"version":"1"}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if m, err := decodeMeta("s1", b); err == nil && m.Node != "s1" {
-			t.Errorf("took the meta of %q", m.Node)
-		}
-	})
 }

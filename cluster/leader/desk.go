@@ -168,12 +168,12 @@ func (d *desk) place(j *job, cell api.CellID, res api.Resources) {
 	g.Cell, g.CellEpoch, g.Stamp = cell, rec.Epoch, sight.Stamp
 	g.Items = make([]fsm.GrantItem, len(j.grant.Items))
 	for i, it := range j.grant.Items {
-		it.ID = api.LeaseID(newID("l-"))
+		it.ID = api.LeaseID(api.NewID(d.t.cfg.Random, "l-"))
 		g.Items[i] = it
 	}
 	if g.Run != nil && g.Run.ID == "" {
 		run := *g.Run
-		run.ID = api.RunID(newID("r-"))
+		run.ID = api.RunID(api.NewID(d.t.cfg.Random, "r-"))
 		g.Run = &run
 	}
 	j.cmd = g

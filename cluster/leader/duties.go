@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/fsm"
 )
 
@@ -121,7 +122,7 @@ func (t *term) retryRuns(ctx context.Context) {
 		changed := m.Changed(fsm.TopicRuns)
 		pause := idle
 		lost := m.View().LostRuns(retryAmong)
-		waiting.keep(lost)
+		waiting.keep(lost, t.cfg.Clock.Now())
 		n := min(len(lost), retryAtOnce)
 		for i := range n {
 			r := lost[(next+i)%len(lost)]
@@ -143,7 +144,7 @@ func (t *term) retryRuns(ctx context.Context) {
 // for minWait: nobody waits for ever. A new leader begins to count anew.
 func (t *term) giveUp(ctx context.Context, r api.Run, since time.Time, refused error) {
 	patience := max(time.Duration(r.TTLMs)*time.Millisecond, minWait)
-	if time.Since(since) < patience {
+	if clock.Since(t.cfg.Clock, since) < patience {
 		return
 	}
 	t.submit(ctx, "give up a run", fsm.EndRun{
@@ -158,8 +159,8 @@ type vigil map[api.RunID]time.Time
 func (v vigil) since(r api.Run) time.Time { return v[r.ID] }
 
 // keep begins for those that are new, and forgets those that wait no more.
-func (v vigil) keep(waiting []api.Run) {
-	now, still := time.Now(), make(map[api.RunID]bool, len(waiting))
+func (v vigil) keep(waiting []api.Run, now time.Time) {
+	still := make(map[api.RunID]bool, len(waiting))
 	for _, r := range waiting {
 		still[r.ID] = true
 		if _, known := v[r.ID]; !known {

@@ -86,8 +86,8 @@ type look struct {
 
 // verdicts judges every cell and returns what differs from the committed state.
 func (t *term) verdicts() []fsm.HealthChange {
-	now := time.Now()
-	looks := t.look(now)
+	wall := t.cfg.Clock.Wall()
+	looks := t.look(t.cfg.Clock.Now(), wall)
 	mass := massSilence(looks)
 	var changes []fsm.HealthChange
 	alarm := map[api.ProviderID]int{}
@@ -95,7 +95,7 @@ func (t *term) verdicts() []fsm.HealthChange {
 		if l.fresh && mass[l.rec.Provider] {
 			l.is.healthy.Code = massSilenceCode
 		}
-		c, changed := change(l.rec, l.is, now)
+		c, changed := change(l.rec, l.is, wall)
 		if !changed {
 			continue
 		}
@@ -111,7 +111,7 @@ func (t *term) verdicts() []fsm.HealthChange {
 }
 
 // look judges every cell.
-func (t *term) look(now time.Time) []look {
+func (t *term) look(now, wall time.Time) []look {
 	known := make(map[cellEpoch]time.Time, len(t.health.since))
 	var looks []look
 	for _, rec := range t.cfg.Machine.View().Cells("") {
@@ -124,7 +124,7 @@ func (t *term) look(now time.Time) []look {
 		sight, seen := t.cfg.Sightings.Best(rec.ID, rec.Epoch)
 		f := facts{
 			rec: rec, sight: sight, seen: seen, silent: now.Sub(since),
-			limit: t.cfg.Limit, warmup: t.cfg.Warmup, wall: now,
+			limit: t.cfg.Limit, warmup: t.cfg.Warmup, wall: wall,
 		}
 		is := judge(f)
 		looks = append(looks, look{
@@ -156,18 +156,18 @@ func massSilence(looks []look) map[api.ProviderID]bool {
 }
 
 // change returns the transitions of one cell, stamped with the time for display.
-func change(rec api.CellRecord, is verdict, now time.Time) (fsm.HealthChange, bool) {
+func change(rec api.CellRecord, is verdict, wall time.Time) (fsm.HealthChange, bool) {
 	c := fsm.HealthChange{Cell: rec.ID, Epoch: rec.Epoch}
-	c.IdentityBound = transition(rec.IdentityBound, is.identity, now)
-	c.Healthy = transition(rec.Healthy, is.healthy, now)
-	c.Outbound = transition(rec.Outbound, is.outbound, now)
+	c.IdentityBound = transition(rec.IdentityBound, is.identity, wall)
+	c.Healthy = transition(rec.Healthy, is.healthy, wall)
+	c.Outbound = transition(rec.Outbound, is.outbound, wall)
 	return c, c.IdentityBound != nil || c.Healthy != nil || c.Outbound != nil
 }
 
-func transition(was, is api.Condition, now time.Time) *api.Condition {
+func transition(was, is api.Condition, wall time.Time) *api.Condition {
 	if !differs(was, is) || was.Code == massSilenceCode && is.Code == overdueCode {
 		return nil
 	}
-	is.Since = now.UTC()
+	is.Since = wall.UTC()
 	return &is
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 )
 
@@ -16,9 +16,9 @@ func TestJudge(t *testing.T) {
 	bound := api.Identity{SPKI: "ab", NotAfter: wall.Unix() + 1}
 	healthy := api.CellRecord{Identity: bound, Healthy: met(), Outbound: met()}
 	coming := api.CellRecord{Identity: bound}
-	never := gossip.Sight{SessionAge: gossip.Never}
-	sight := func(age, steady time.Duration) gossip.Sight {
-		return gossip.Sight{Age: age, Steady: steady, Session: true}
+	never := rumor.Sight{SessionAge: rumor.Never}
+	sight := func(age, steady time.Duration) rumor.Sight {
+		return rumor.Sight{Age: age, Steady: steady, Session: true}
 	}
 	tests := []struct {
 		name  string
@@ -30,15 +30,15 @@ func TestJudge(t *testing.T) {
 		{"over the limit", facts{rec: healthy, seen: true, sight: sight(limit+1, time.Hour)}, "+ heartbeat_overdue +"},
 		{"warming", facts{rec: coming, seen: true, sight: sight(0, warmup-1)}, "+ warming_up +"},
 		{"warm", facts{rec: coming, seen: true, sight: sight(0, warmup)}, "+ + +"},
-		{"stuck", facts{rec: healthy, seen: true, sight: gossip.Sight{Stuck: "the disk", Session: true}}, "+ stuck +"},
+		{"stuck", facts{rec: healthy, seen: true, sight: rumor.Sight{Stuck: "the disk", Session: true}}, "+ stuck +"},
 		{"a new leader knows nothing yet", facts{rec: healthy, silent: limit}, "+ + +"},
 		{"and believes it for one limit", facts{rec: healthy, silent: limit + 1}, "+ heartbeat_overdue no_session"},
 		{"registered, never heard", facts{rec: coming, silent: time.Second}, "+  "},
 		{"registered, not heard for long", facts{rec: coming, silent: limit + 1}, "+ heartbeat_overdue no_session"},
 		{"heard, never a session", facts{rec: coming, seen: true, sight: never}, "+ warming_up no_session"},
-		{"session just lost", facts{rec: healthy, seen: true, sight: gossip.Sight{SessionAge: limit}}, "+ + +"},
-		{"session just this moment lost", facts{rec: healthy, seen: true, sight: gossip.Sight{}}, "+ + +"},
-		{"session lost", facts{rec: healthy, seen: true, sight: gossip.Sight{SessionAge: limit + 1}}, "+ + session_lost"},
+		{"session just lost", facts{rec: healthy, seen: true, sight: rumor.Sight{SessionAge: limit}}, "+ + +"},
+		{"session just this moment lost", facts{rec: healthy, seen: true, sight: rumor.Sight{}}, "+ + +"},
+		{"session lost", facts{rec: healthy, seen: true, sight: rumor.Sight{SessionAge: limit + 1}}, "+ + session_lost"},
 		{"no certificate", facts{rec: api.CellRecord{Healthy: met()}, seen: true, sight: sight(0, 0)}, "no_certificate + +"},
 		{"certificate ended", facts{rec: api.CellRecord{Identity: api.Identity{SPKI: "ab", NotAfter: wall.Unix()}, Healthy: met()}, seen: true, sight: sight(0, 0)}, "certificate_expired + +"},
 		{"revoked", facts{rec: api.CellRecord{Identity: bound, Revoked: true, Healthy: met()}, seen: true, sight: sight(0, 0)}, "identity_revoked identity_revoked identity_revoked"},
@@ -136,7 +136,7 @@ func TestNoVerdictInDoubt(t *testing.T) {
 func TestAnotherSchedulerSawIt(t *testing.T) {
 	bubble(t, func(r *rig) {
 		r.ready("c1")
-		other := gossip.NewTable("s2", time.Now)
+		other := rumor.NewTable("s2", time.Now)
 		other.SessionOpened("c1", r.cells["c1"])
 		seq := uint64(1 << 40)
 		r.change(func() {

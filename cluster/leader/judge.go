@@ -5,14 +5,14 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/cluster/rumor"
 )
 
 // facts is all that a verdict about one cell depends on.
 type facts struct {
 	rec api.CellRecord
 	// sight is the freshest sighting by any scheduler; seen says that there is one.
-	sight gossip.Sight
+	sight rumor.Sight
 	seen  bool
 	// silent is for how long this leader has not heard of the cell at most: since it leads,
 	// when nobody saw the cell.
@@ -98,7 +98,7 @@ func judgeSession(f facts) api.Condition {
 	if f.sight.Session || f.sight.SessionAge <= f.limit {
 		return met()
 	}
-	if f.sight.SessionAge == gossip.Never {
+	if f.sight.SessionAge == rumor.Never {
 		return unmet("no_session", "no scheduler has seen a session of it yet")
 	}
 	return unmet("session_lost", "last session ended %s ago, limit %s", round(f.sight.SessionAge), round(f.limit))

@@ -3,10 +3,9 @@ package leader
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base32"
 	"fmt"
+	"io"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,7 +13,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 	"github.com/grafos/grafos/placement"
 )
@@ -41,13 +41,16 @@ type Config struct {
 	ClusterID string
 	// Providers are created when the state does not have them; their switch is set once.
 	Providers []api.Provider
-	Sightings *gossip.Table
+	Sightings *rumor.Table
 	// Ask brings the sightings of every reachable scheduler into the table, in bounded time.
 	Ask       func(ctx context.Context)
 	Heartbeat time.Duration
 	Limit     time.Duration
 	Warmup    time.Duration
-	Log       hclog.Logger
+	// Clock is the time, Random makes ids; without them they are this machine's.
+	Clock  clock.Clock
+	Random io.Reader
+	Log    hclog.Logger
 }
 
 // Leader takes commands while this node leads; otherwise it refuses them with no_leader.
@@ -57,7 +60,15 @@ type Leader struct {
 }
 
 // New returns a leader that does nothing until Run is called.
-func New(c Config) *Leader { return &Leader{cfg: c} }
+func New(c Config) *Leader {
+	if c.Clock == nil {
+		c.Clock = clock.System()
+	}
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
+	return &Leader{cfg: c}
+}
 
 // term is one spell of leading: everything that a leader keeps in memory.
 type term struct {
@@ -139,7 +150,7 @@ func (t *term) begin(ctx context.Context) error {
 	if err := t.cfg.Node.Barrier(ctx); err != nil {
 		return err
 	}
-	t.base, t.began = t.cfg.Machine.View().Now(), time.Now()
+	t.base, t.began = t.cfg.Machine.View().Now(), t.cfg.Clock.Now()
 	first := fsm.InitCluster{ClusterID: t.cfg.ClusterID, Providers: t.cfg.Providers}
 	results, err := t.cfg.Node.Propose(ctx, t.entry(first))
 	if err != nil {
@@ -153,10 +164,10 @@ func (t *term) begin(ctx context.Context) error {
 
 // now is cluster time: what was committed at the barrier plus this leader's own monotonic
 // time since. The time between two leaders counts as zero.
-func (t *term) now() api.Tick { return t.base + api.Tick(time.Since(t.began)) }
+func (t *term) now() api.Tick { return t.base + api.Tick(clock.Since(t.cfg.Clock, t.began)) }
 
 func (t *term) entry(cmds ...fsm.Command) fsm.Entry {
-	return fsm.Entry{Tick: t.now(), Wall: time.Now().UnixMilli(), Commands: cmds}
+	return fsm.Entry{Tick: t.now(), Wall: t.cfg.Clock.Wall().UnixMilli(), Commands: cmds}
 }
 
 // close lets nothing into the queue any more and answers what is in it: its planner is gone.
@@ -196,9 +207,9 @@ func (l *Leader) Admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, erro
 }
 
 func (l *Leader) admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error) {
-	for began := time.Now(); ; {
+	for began := l.cfg.Clock.Now(); ; {
 		res, err := l.do(ctx, &job{grant: &g})
-		if !unheard(err) || time.Since(began) > stampHold || !sleep(ctx, nil, stampLook) {
+		if !unheard(err) || clock.Since(l.cfg.Clock, began) > stampHold || !sleep(ctx, nil, stampLook) {
 			return res, err
 		}
 	}
@@ -289,14 +300,6 @@ func (l *Leader) Plan(r placement.Request) (api.Plan, error) {
 	plan := d.choose(r)
 	plan.Index, plan.Provider = d.view.Index(), r.Provider
 	return plan, nil
-}
-
-// newID makes an identifier: 16 characters of base 32, 80 random bits, so that its first
-// few characters tell it from the others.
-func newID(prefix string) string {
-	var b [10]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return prefix + strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
 }
 
 // sleep waits for d, for a change or for ctx, and reports whether ctx is still alive.

@@ -13,7 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 )
 
@@ -138,7 +138,7 @@ var capacity = api.Resources{CPU: 4000, Mem: 8 << 30}
 // rig is a leader with cells whose heartbeats go on while time passes.
 type rig struct {
 	*fakeNode
-	table *gossip.Table
+	table *rumor.Table
 	l     *Leader
 	asked int
 	ask   func() // what the other schedulers tell
@@ -165,7 +165,7 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	r := &rig{
 		fakeNode: &fakeNode{t: t, m: fsm.New(fsm.Options{Log: hclog.NewNullLogger()})},
-		table:    gossip.NewTable("s1", time.Now), cells: map[api.CellID]uint64{}, mute: map[api.CellID]bool{},
+		table:    rumor.NewTable("s1", time.Now), cells: map[api.CellID]uint64{}, mute: map[api.CellID]bool{},
 	}
 	r.l = New(Config{
 		Node: r.fakeNode, Machine: r.m, ClusterID: "g-test", Sightings: r.table,

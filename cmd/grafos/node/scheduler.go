@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/client"
 	"github.com/grafos/grafos/api/console"
 	"github.com/grafos/grafos/api/server"
 	"github.com/grafos/grafos/capbroker/pki"
@@ -24,7 +25,9 @@ import (
 	"github.com/grafos/grafos/cluster/control"
 	"github.com/grafos/grafos/cluster/gossip"
 	"github.com/grafos/grafos/cluster/leader"
+	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/cluster/store"
+	"github.com/grafos/grafos/cluster/wire"
 	"github.com/grafos/grafos/fsm"
 )
 
@@ -91,7 +94,7 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 		Log: n.log.Named("fsm"), Audit: audit.Append, BeforePersist: audit.Sync,
 		Fatal: func(err error) { n.fail(err) },
 	})
-	sightings := gossip.NewTable(id, time.Now)
+	sightings := rumor.NewTable(id, time.Now)
 	identity := pki.ClientTLS(pki.ClientOptions{
 		Cert: cert, Roots: material.Pool(), ClusterID: material.ClusterID, Server: api.RoleScheduler,
 	})
@@ -125,7 +128,7 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 
 func (n *scheduler) openNode(
 	ctx context.Context, s serverSettings, id api.NodeID, version string,
-	material *pki.Material, cert func() (*tls.Certificate, error), identity *tls.Config, sightings *gossip.Table,
+	material *pki.Material, cert func() (*tls.Certificate, error), identity *tls.Config, sightings *rumor.Table,
 ) error {
 	raftServer := pki.ServerTLS(pki.ServerOptions{
 		Cert: cert, Roots: material.Pool(), ClusterID: material.ClusterID,
@@ -135,12 +138,26 @@ func (n *scheduler) openNode(
 	raftClient := identity.Clone()
 	raftClient.NextProtos = []string{raftProtocol}
 	node, err := cluster.Open(ctx, cluster.Config{
-		Node: id, ClusterID: material.ClusterID, Dir: filepath.Join(s.DataDir, "raft"),
-		RaftBind: s.RaftBind, RaftAdvertise: s.RaftAdvertise, URL: "https://" + s.Advertise,
-		Expect: s.BootstrapExpect, Version: version,
-		ServerTLS: raftServer, RaftTLS: raftClient, PeerTLS: identity, Machine: n.machine,
-		GossipBind: s.GossipBind, GossipAdvertise: s.GossipAdvertise, GossipKey: material.GossipKey, Join: s.Join,
-		Sightings: sightings, GossipInterval: min(time.Duration(s.Heartbeat), time.Second), Log: n.log,
+		Node: id, ClusterID: material.ClusterID, RaftAddr: s.RaftAdvertise, URL: "https://" + s.Advertise,
+		Expect: s.BootstrapExpect, Version: version, Machine: n.machine, Log: n.log,
+		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
+			return openStorage(filepath.Join(s.DataDir, "raft"), d, n.log)
+		},
+		Link: func() (cluster.Link, error) {
+			return wire.Open(wire.Config{
+				Bind: s.RaftBind, Advertise: s.RaftAdvertise, Server: raftServer, Client: raftClient, Log: n.log.Named("transport"),
+			})
+		},
+		Gossip: func(ctx context.Context, m rumor.Meta) (cluster.Gossip, error) {
+			return gossip.Open(ctx, gossip.Config{
+				Node: id, ClusterID: material.ClusterID, Bind: s.GossipBind, Advertise: s.GossipAdvertise,
+				Key: material.GossipKey, Join: s.Join, Meta: m, Table: sightings,
+				Interval: min(time.Duration(s.Heartbeat), time.Second), Log: n.log.Named("gossip"),
+			})
+		},
+		Dial: func(url string) (cluster.Peer, error) {
+			return client.NewPeer(client.Config{URLs: []string{url}, TLS: identity, Timeout: 10 * time.Second, Log: n.log.Named("peer")})
+		},
 	})
 	if err != nil {
 		return err
@@ -150,7 +167,7 @@ func (n *scheduler) openNode(
 	return nil
 }
 
-func (n *scheduler) openControl(s serverSettings, id api.NodeID, material *pki.Material, audit *store.Audit, sightings *gossip.Table) *leader.Leader {
+func (n *scheduler) openControl(s serverSettings, id api.NodeID, material *pki.Material, audit *store.Audit, sightings *rumor.Table) *leader.Leader {
 	var services *control.Control
 	lead := leader.New(leader.Config{
 		Node: n.node, Machine: n.machine, ClusterID: material.ClusterID, Providers: providers(s.Providers),

@@ -1,4 +1,4 @@
-package gossip
+package rumor
 
 import (
 	"github.com/grafos/grafos/api"
@@ -7,9 +7,9 @@ import (
 // packetHead is the most that a packet takes before its first sighting.
 const packetHead = 2 + 1 + api.MaxNameLen + 8 + 3
 
-// packet returns the transitions that wait, as many as fit into limit bytes, with the ages of
-// this moment; nil is none. Each goes out a bounded number of times.
-func (t *Table) packet(limit int) []byte {
+// Packet returns a message with the transitions that wait, as many as fit into limit bytes,
+// with the ages of this moment; nil is none. Each goes out a bounded number of times.
+func (t *Table) Packet(limit int) []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.dirty) == 0 || limit <= packetHead {

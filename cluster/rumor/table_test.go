@@ -1,4 +1,4 @@
-package gossip
+package rumor
 
 import (
 	"fmt"
@@ -193,7 +193,7 @@ func TestTableDigestNumbers(t *testing.T) {
 	s2.Heartbeat("c2", 1, beat(1), limit)
 	old := s2.Local()
 	c.wait(2 * time.Second)
-	kind, packet, err := decode(s2.packet(1400))
+	kind, packet, err := decode(s2.Packet(1400))
 	if err != nil || kind != msgSome || len(packet.Sightings) != 2 {
 		t.Fatalf("packet %v, %v", packet, err)
 	}
@@ -265,7 +265,7 @@ func TestPacketsAreBounded(t *testing.T) {
 		table.SessionOpened(api.CellID(fmt.Sprintf("cell-%05d", i)), 1)
 	}
 	sent, packets := map[api.CellID]int{}, 0
-	for b := table.packet(1300); b != nil; b = table.packet(1300) {
+	for b := table.Packet(1300); b != nil; b = table.Packet(1300) {
 		if len(b) > 1300 {
 			t.Fatalf("a packet of %d bytes", len(b))
 		}
@@ -288,11 +288,11 @@ func TestPacketsAreBounded(t *testing.T) {
 			t.Fatalf("%s was sent %d times", cell, n)
 		}
 	}
-	if b := table.packet(40); b != nil {
+	if b := table.Packet(40); b != nil {
 		t.Error("a packet without room")
 	}
 	table.SessionOpened("c", 1)
-	if b := table.packet(packetHead); b != nil {
+	if b := table.Packet(packetHead); b != nil {
 		t.Error("a packet without room for a sighting")
 	}
 }

@@ -106,3 +106,20 @@ func addGPUs(inv *api.Inventory, cards []*ghw.GraphicsCard) {
 func clampInt64(n uint64) int64 {
 	return int64(min(n, uint64(api.MaxAmount)))
 }
+
+// blockShare is the part of the free disk that block leases get when nobody says otherwise:
+// one in so many.
+const blockShare = 2
+
+// blockCapacity returns the bytes that block leases may take in all: what is configured, or a
+// share of what is free on the disk of dir, less the reserve.
+func blockCapacity(ctx context.Context, dir string, configured, reserve int64) (int64, error) {
+	if configured > 0 {
+		return configured, nil
+	}
+	space, err := disk.UsageWithContext(ctx, dir)
+	if err != nil {
+		return 0, err
+	}
+	return max(clampInt64(space.Free)/blockShare-reserve, 0), nil
+}

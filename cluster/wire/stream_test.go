@@ -1,4 +1,4 @@
-package cluster
+package wire
 
 import (
 	"crypto/tls"
@@ -47,7 +47,7 @@ func (r *rig) stream(name string) (s *stream, accepted chan net.Conn) {
 // TestWhoReachesRaft: only a scheduler of this cluster.
 func TestWhoReachesRaft(t *testing.T) {
 	t.Parallel()
-	r, other := newRig(t, 0), newRig(t, 0)
+	r, other := newRig(t), newRig(t)
 	s, accepted := r.stream("s1")
 	addr := raft.ServerAddress(s.listener.Addr().String())
 	tests := []struct {
@@ -100,7 +100,7 @@ func TestWhoReachesRaft(t *testing.T) {
 // TestStreamDials: it takes no server for a scheduler that is none.
 func TestStreamDials(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 0)
+	r := newRig(t)
 	cell := r.issue(pki.Identity{Role: api.RoleCell, Provider: "aws", Cell: "c1"})
 	l, err := tls.Listen("tcp", "127.0.0.1:0", r.serverTLS(cell))
 	if err != nil {
@@ -126,7 +126,7 @@ func TestStreamDials(t *testing.T) {
 // TestStreamCloses everything that it accepted, and what hangs in its handshake.
 func TestStreamCloses(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 0)
+	r := newRig(t)
 	s, accepted := r.stream("s1")
 	peer, _ := r.stream("s2")
 	addr := s.listener.Addr().String()
@@ -157,7 +157,7 @@ func TestStreamCloses(t *testing.T) {
 // TestInboundGone waits for the last connection, and no longer than it is told to.
 func TestInboundGone(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 0)
+	r := newRig(t)
 	s, accepted := r.stream("s1")
 	peer, _ := r.stream("s2")
 	conn, err := peer.Dial(raft.ServerAddress(s.listener.Addr().String()), 5*time.Second)

@@ -1,4 +1,4 @@
-package gossip
+package rumor
 
 import (
 	"time"
@@ -8,6 +8,17 @@ import (
 
 // maxPeers bounds the schedulers whose tables are kept.
 const maxPeers = 64
+
+// Take reads a message of another scheduler, whole or a packet, and merges it. An error says
+// why nothing of it was taken.
+func (t *Table) Take(b []byte) error {
+	kind, digest, err := decode(b)
+	if err != nil {
+		return err
+	}
+	t.merge(digest, kind == msgWhole)
+	return nil
+}
 
 // Merge takes another scheduler's whole table, as gossip or an answer of that scheduler
 // brought it. What it no longer names is gone. A digest that is not newer by number than the

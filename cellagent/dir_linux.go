@@ -51,12 +51,3 @@ func wipe(dir string) error {
 	}
 	return nil
 }
-
-// The directories below the agent's own. Modules and compiled code outlive an agent; both are
-// checked before they are used.
-const (
-	dirBindings = "bindings"
-	dirTemp     = "tmp"
-	dirModules  = "modules"
-	dirCompiled = "compiled"
-)

@@ -2,6 +2,7 @@ package cellagent
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/client"
+	wall "github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/capbroker"
 	"github.com/grafos/grafos/capbroker/pki"
 	"github.com/grafos/grafos/cellagent/binding"
@@ -29,17 +31,17 @@ func Open(ctx context.Context, c Config) (*Agent, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.close())
 	}
-	return start(ctx, c, d)
+	return Start(ctx, c, d)
 }
 
 // openDeps opens the real things. What was opened before it failed is in the answer too.
-func openDeps(ctx context.Context, c Config) (deps, error) {
-	var d deps
+func openDeps(ctx context.Context, c Config) (Deps, error) {
+	d := Deps{Random: rand.Reader}
 	lock, err := lockDir(c.Dir)
 	if err != nil {
 		return d, err
 	}
-	d.release = lock.release
+	d.Release = lock.release
 	if err := wipe(c.Dir); err != nil {
 		return d, err
 	}
@@ -47,16 +49,13 @@ func openDeps(ctx context.Context, c Config) (deps, error) {
 	if err != nil {
 		return d, err
 	}
-	d.clock = clock
-	d.dial = dialerOf(c)
-	broker, err := capbroker.New(capbroker.Config{ClusterID: c.ClusterID, Cell: c.CellID, Now: anchoredWall(clock, time.Now())})
+	d.Clock = clock
+	d.Dial = dialerOf(c)
+	broker, err := capbroker.New(capbroker.Config{ClusterID: c.ClusterID, Cell: c.CellID, Now: anchoredWall(clock, wall.System().Wall())})
 	if err != nil {
 		return d, fmt.Errorf("open broker: %w", err)
 	}
-	d.broker = tokenBroker{broker}
-	if d.modules, err = openModules(filepath.Join(c.Dir, dirModules), modulesMost); err != nil {
-		return d, err
-	}
+	d.Broker = tokenBroker{broker}
 	if err := d.openRunner(ctx, c); err != nil {
 		return d, err
 	}
@@ -67,22 +66,22 @@ func openDeps(ctx context.Context, c Config) (deps, error) {
 }
 
 // openRunner starts the tasklet runner, and takes from it how workers are confined.
-func (d *deps) openRunner(ctx context.Context, c Config) error {
+func (d *Deps) openRunner(ctx context.Context, c Config) error {
 	r, err := tasklet.Open(ctx, tasklet.Config{
 		Exe: c.Exe, Args: c.Args, Dir: filepath.Join(c.Dir, dirCompiled), Log: c.Log.Named("tasklet"),
 	})
 	if err != nil {
 		return fmt.Errorf("open tasklet runner: %w", err)
 	}
-	d.runner = r
+	d.Runner = r
 	at := place{zone: c.Zone, rack: c.Rack, labels: c.Labels, isolation: r.Isolation()}
-	d.probe = func(ctx context.Context) (api.Inventory, error) { return probeHost(ctx, c.Dir, at) }
+	d.Probe = func(ctx context.Context) (api.Inventory, error) { return probeHost(ctx, c.Dir, at) }
 	return nil
 }
 
 // openHost opens the bindings over what the hardware has now.
-func (d *deps) openHost(ctx context.Context, c Config) error {
-	inv, err := d.probe(ctx)
+func (d *Deps) openHost(ctx context.Context, c Config) error {
+	inv, err := d.Probe(ctx)
 	if err != nil {
 		return fmt.Errorf("read inventory: %w", err)
 	}
@@ -91,26 +90,26 @@ func (d *deps) openHost(ctx context.Context, c Config) error {
 		return fmt.Errorf("read disk of %s: %w", c.Dir, err)
 	}
 	most := capacityOf(inv, c.Reserve, block)
-	d.capacity = func(inv api.Inventory) api.Resources { return least(capacityOf(inv, c.Reserve, block), most) }
+	d.Capacity = func(inv api.Inventory) api.Resources { return least(capacityOf(inv, c.Reserve, block), most) }
 	h, err := binding.Open(binding.Options{
 		Dir: filepath.Join(c.Dir, dirBindings), Capacity: most, Log: c.Log.Named("binding"),
 	})
 	if err != nil {
 		return fmt.Errorf("open bindings: %w", err)
 	}
-	d.host = bindingHost{h}
+	d.Host = bindingHost{h}
 	return nil
 }
 
 // openListener opens the data plane with the cell's certificate. Clients need none: the
 // capability token is their proof.
-func (d *deps) openListener(ctx context.Context, c Config) error {
+func (d *Deps) openListener(ctx context.Context, c Config) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", c.DataBind)
 	if err != nil {
 		return fmt.Errorf("listen for data: %w", err)
 	}
-	d.listener = tls.NewListener(l, pki.ServerTLS(pki.ServerOptions{
+	d.Listener = tls.NewListener(l, pki.ServerTLS(pki.ServerOptions{
 		Cert: c.Credential, Roots: c.Roots, ClusterID: c.ClusterID, Clients: tls.VerifyClientCertIfGiven,
 		NextProtos: []string{"h2", "http/1.1"}, Log: c.Log.Named("data"),
 	}))
@@ -118,7 +117,7 @@ func (d *deps) openListener(ctx context.Context, c Config) error {
 }
 
 // dialerOf makes clients that prove the cell and accept schedulers of its cluster only.
-func dialerOf(c Config) dialer {
+func dialerOf(c Config) Dialer {
 	return func(urls []string, timeout time.Duration) (Fabric, error) {
 		return client.New(client.Config{
 			URLs: urls, Timeout: timeout, Log: c.Log.Named("client"), UserAgent: "grafos-cell-agent/" + c.Version,
@@ -133,13 +132,13 @@ func dialerOf(c Config) dialer {
 type tokenBroker struct{ *capbroker.Broker }
 
 // Verify verifies a token.
-func (b tokenBroker) Verify(token string) (claims, error) { return b.Broker.Verify(token) }
+func (b tokenBroker) Verify(token string) (Claims, error) { return b.Broker.Verify(token) }
 
 // bindingHost is a binding.Host whose bindings are an interface.
 type bindingHost struct{ *binding.Host }
 
 // Bind opens a binding.
-func (h bindingHost) Bind(l api.Lease) (opened, error) {
+func (h bindingHost) Bind(l api.Lease) (Opened, error) {
 	b, err := h.Host.Bind(l)
 	if err != nil {
 		return nil, err // and no binding: a nil inside an interface is not nil

@@ -1,4 +1,4 @@
-package gossip
+package rumor
 
 import (
 	"math"
@@ -169,6 +169,12 @@ func (t *Table) Local() api.SightingTable {
 	slices.SortFunc(table.Sightings, func(a, b api.Sighting) int { return strings.Compare(string(a.CellID), string(b.CellID)) })
 	return table
 }
+
+// Whole returns a message with everything that this scheduler saw itself.
+func (t *Table) Whole() []byte { return encode(msgWhole, t.local()) }
+
+// Node is whose table it is.
+func (t *Table) Node() api.NodeID { return t.node }
 
 func (t *Table) local() api.SightingTable {
 	t.mu.Lock()

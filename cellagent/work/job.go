@@ -1,4 +1,5 @@
-package tasklet
+// Package work is what a cell hands to whatever executes its tasklets, and what comes back.
+package work
 
 import (
 	"strings"
@@ -6,6 +7,9 @@ import (
 
 	"github.com/grafos/grafos/api"
 )
+
+// page is the bytes of one page of linear memory: a module has at least one.
+const page = 64 << 10
 
 // Job is one run of one module.
 type Job struct {
@@ -41,11 +45,11 @@ type Outcome struct {
 	FuelUsed       int64
 }
 
-// failed makes the outcome of a run that failed.
-func failed(f api.Failure) Outcome { return Outcome{State: api.RunFailed, Failure: f} }
+// Failed makes the outcome of a run that failed.
+func Failed(f api.Failure) Outcome { return Outcome{State: api.RunFailed, Failure: f} }
 
-// withDefaults fills what the job leaves open.
-func (j Job) withDefaults() Job {
+// WithDefaults fills what the job leaves open.
+func (j Job) WithDefaults() Job {
 	if j.Name == "" {
 		j.Name = "tasklet"
 	}
@@ -67,8 +71,8 @@ func (j Job) withDefaults() Job {
 	return j
 }
 
-// check refuses a job that no worker could run as it is.
-func (j Job) check() error {
+// Check refuses a job that no worker could run as it is.
+func (j Job) Check() error {
 	if err := api.CheckName("tenant", string(j.Tenant)); err != nil {
 		return err
 	}
@@ -84,8 +88,8 @@ func (j Job) check() error {
 	if j.Deadline <= 0 {
 		return api.Refuse(api.InvalidArgument, "a run without a deadline is not started")
 	}
-	if j.Memory < wasmPage {
-		return api.Refuse(api.InvalidArgument, "memory is %d bytes: a module has at least %d", j.Memory, wasmPage)
+	if j.Memory < page {
+		return api.Refuse(api.InvalidArgument, "memory is %d bytes: a module has at least %d", j.Memory, page)
 	}
 	if len(j.Stdin) > api.MaxInputBytes {
 		return api.Refuse(api.TooLarge, "input has %d bytes: at most %d", len(j.Stdin), api.MaxInputBytes)

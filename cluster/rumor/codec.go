@@ -1,4 +1,4 @@
-package gossip
+package rumor
 
 import (
 	"encoding/binary"
