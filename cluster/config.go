@@ -43,6 +43,12 @@ type Config struct {
 	// Heartbeat, Election and Lease are Raft's timers. 500, 500 and 400 ms are the shortest
 	// that kept their leader on two busy cores (docs/performance.md).
 	Heartbeat, Election, Lease time.Duration
+	// Commit is after how long at most a follower of an idle leader learns of a commit: what its
+	// reads wait for. 0 is 10 ms.
+	Commit time.Duration
+	// Trailing is how many entries stay in the log behind a snapshot, for followers that are a
+	// little behind; 0 is 2048.
+	Trailing uint64
 	// SnapshotBytes and SnapshotEvery trigger a snapshot; whichever comes first.
 	SnapshotBytes int64
 	SnapshotEvery time.Duration
@@ -93,6 +99,10 @@ func (c Config) withDefaults() Config {
 	c.Election = orDefault(c.Election, 500*time.Millisecond)
 	c.Lease = orDefault(c.Lease, 400*time.Millisecond)
 	c.SnapshotEvery = orDefault(c.SnapshotEvery, 10*time.Minute)
+	c.Commit = orDefault(c.Commit, 10*time.Millisecond)
+	if c.Trailing == 0 {
+		c.Trailing = 2048
+	}
 	if c.SnapshotBytes == 0 {
 		c.SnapshotBytes = 64 << 20
 	}

@@ -226,7 +226,7 @@ func (s *seat) end(stop func(*Node) error) {
 func (s *seat) close() { s.end((*Node).Close) }
 
 // kill ends a node without a word to the others.
-func (s *seat) kill() { s.end((*Node).stop) }
+func (s *seat) kill() { s.end((*Node).Stop) }
 
 // leader waits until a node leads and its gate is open, and returns its seat.
 func (r *rig) leader() *seat {
