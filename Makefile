@@ -62,6 +62,21 @@ bench: build ## The numbers: fail-over, start, admissions, warm runs, memory.
 chaos: build ## Kill the leader ROUNDS times under load and check every promise.
 	GRAFOS_CHAOS_ROUNDS=$(ROUNDS) go test -count=1 -timeout 120m -run 'TestChaos' -v ./integration
 
+SEED ?= 1
+SIMFLAGS ?=
+.PHONY: sim
+sim: bin/sim.wasm ## Replay the simulated world SEED, byte for byte.
+	@go run ./integration/sim/replay -seed $(SEED) $(SIMFLAGS)
+
+# The simulation is built for wasip1: there a seed decides everything, the scheduler of goroutines too.
+.PHONY: bin/sim.wasm
+bin/sim.wasm:
+	@GOOS=wasip1 GOARCH=wasm go test -c -o bin/sim.wasm ./integration/sim
+
+.PHONY: sim-soak
+sim-soak: ## 100,000 leader kills and a simulated year, in worlds of a day.
+	GRAFOS_SIM=soak go test -count=1 -timeout 0 -run TestSoak -v ./integration/sim
+
 .PHONY: console
 console: ## Rebuild the console bundle (needs Node 20).
 	cd api/console/web && npm ci --no-audit --no-fund && npm run build

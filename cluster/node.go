@@ -90,7 +90,7 @@ func (n *Node) open(ctx context.Context) error {
 	}
 	n.trans = newTransport(link)
 	n.onClose(n.trans.Close)
-	n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, cached, storage.Stable, storage.Snapshots, n.trans)
+	n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, cached, stable{storage.Stable, n.Fail}, storage.Snapshots, n.trans)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}

@@ -172,6 +172,9 @@ func pass(ctx context.Context, d time.Duration) bool {
 func call[T any](caller context.Context, n *network, from *proc, to string, work func(context.Context, *proc) (T, error)) (T, error) {
 	var none T
 	ctx := caller
+	if from.ctx.Err() != nil {
+		return none, errReset // the dead say nothing
+	}
 	if !n.travel(ctx, from.name, to) {
 		return none, errors.Join(errSilent, ctx.Err())
 	}

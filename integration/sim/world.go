@@ -244,15 +244,18 @@ func (w *World) providers() []api.Provider {
 	return []api.Provider{{ID: provider, Enabled: true, Ownership: api.OwnedByCustomer}}
 }
 
+// wholeEvery is how often, in seconds, the whole of a scheduler's state is checked.
+const wholeEvery = 90
+
 // watch looks at the states of the schedulers, again and again.
 func (w *World) watch(ctx context.Context) {
 	for round := 0; pass(ctx, time.Second); round++ {
-		for _, s := range w.seats {
+		for i, s := range w.seats {
 			if n := s.alive(); n != nil {
 				for _, f := range n.machine.Fingerprints() {
 					w.check.applied(n, f)
 				}
-				if round%20 == 0 {
+				if round%wholeEvery == i {
 					w.check.whole(n)
 				}
 			}
