@@ -50,14 +50,14 @@ type seat struct {
 	led                  chan struct{} // closed when the role has ended
 }
 
-func newRig(t *testing.T, n int) *rig {
+func newRig(t *testing.T) *rig {
 	t.Helper()
 	material, err := pki.InitMaterial(filepath.Join(t.TempDir(), "material"), pki.InitOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, material: material}
-	for i := range n {
+	for i := range 3 {
 		name := fmt.Sprintf("s%d", i+1)
 		r.seats = append(r.seats, &seat{
 			rig: r, name: api.NodeID(name), dir: t.TempDir(), raft: freePort(t), talk: freePort(t), api: freePort(t),

@@ -20,8 +20,11 @@ const module = "github.com/grafos/grafos"
 // never a neighbour. A new package is added here first; no line moves to make a build pass.
 func floors() [][]string {
 	return [][]string{
-		{"api"},           // standard library only, nothing of ours
-		{"api/clock"},     // the one place that reads the time
+		{"api"}, // standard library only, nothing of ours
+		{
+			"api/clock",  // the one place that reads the time
+			"api/mutant", // deliberate faults, in no release
+		},
 		{"capbroker/pki"}, // the client verifies schedulers with it
 		{
 			"cellagent/work", // what a cell asks of its tasklets
@@ -38,7 +41,7 @@ func floors() [][]string {
 		{"cmd/grafos/cli", "cmd/grafos/node"},
 		{"cmd/grafos"},                   // the door of floor 3: main ties cli and node
 		{"integration/internal/harness"}, // starts real clusters, for tests, the demo and the benchmarks
-		{"integration", "integration/demo", "integration/bench"},
+		{"integration", "integration/demo", "integration/bench", "integration/sim", "integration/sim/replay"},
 	}
 }
 
@@ -46,22 +49,24 @@ func floors() [][]string {
 func sees() map[string][]string {
 	return map[string][]string{
 		// A cell does; it neither remembers (fsm) nor decides (placement). Commands are a client like any other.
-		"cellagent":                    {"api", "api/client", "api/clock", "capbroker", "capbroker/pki", "cellagent/binding", "cellagent/tasklet", "cellagent/work"},
+		"cellagent":                    {"api", "api/client", "api/clock", "api/mutant", "capbroker", "capbroker/pki", "cellagent/binding", "cellagent/tasklet", "cellagent/work"},
 		"cmd/grafos/cli":               {"api", "api/client", "cmd/grafos/internal/ui"},
 		"integration/internal/harness": {"api", "api/client", "capbroker/pki"},
 		"integration/demo":             {"api", "api/client", "integration/internal/harness"},
 		"integration/bench":            {"api", "api/client", "integration/internal/harness"},
+		"integration/sim":              {"api", "capbroker", "cellagent", "cellagent/work", "cluster", "cluster/control", "cluster/leader", "cluster/rumor", "fsm"},
+		"integration/sim/replay":       {},
 	}
 }
 
 // only names the packages that may see a library.
 func only() map[string][]string {
 	return map[string][]string{
-		"github.com/hashicorp/raft":           {"cluster", "cluster/store", "cluster/wire", "cmd/grafos/node", "fsm"},
+		"github.com/hashicorp/raft":           {"cluster", "cluster/store", "cluster/wire", "cmd/grafos/node", "fsm", "integration/sim"},
 		"github.com/hashicorp/raft-boltdb/v2": {"cluster/store"},
 		"go.etcd.io/bbolt":                    {"cluster/store"},
 		"github.com/hashicorp/memberlist":     {"cluster/gossip"},
-		"github.com/tetratelabs/wazero":       {"cellagent/tasklet"},
+		"github.com/tetratelabs/wazero":       {"cellagent/tasklet", "integration/sim/replay"},
 	}
 }
 

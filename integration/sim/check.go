@@ -21,6 +21,7 @@ type check struct {
 	grants   map[api.LeaseID]int   // guarded by mu: records of a grant in the chain
 	final    map[api.RunID]int     // guarded by mu: records of a finalisation in the chain
 	states   map[uint64]string     // guarded by mu: fingerprint by index
+	terms    map[uint64]string     // guarded by mu: who led
 	acks     map[string]int        // guarded by mu
 	refusals map[string]int        // guarded by mu
 	newest   uint64                // guarded by mu: the highest index that anybody applied
@@ -36,7 +37,7 @@ type fact struct {
 func newCheck(w *World) *check {
 	return &check{
 		w: w, ledger: map[api.LeaseID]fact{}, runs: map[api.RunID]api.Run{}, grants: map[api.LeaseID]int{},
-		final: map[api.RunID]int{}, states: map[uint64]string{}, acks: map[string]int{}, refusals: map[string]int{},
+		final: map[api.RunID]int{}, states: map[uint64]string{}, terms: map[uint64]string{}, acks: map[string]int{}, refusals: map[string]int{},
 	}
 }
 
@@ -99,6 +100,17 @@ func (c *check) applied(n *scheduler, f api.Fingerprint) {
 		c.w.trace.add("applied %d %s", f.Index, f.Hash)
 	}
 	c.newest = max(c.newest, f.Index)
+}
+
+// leads notes a leader: a term has one, and no second one after it.
+func (c *check) leads(n *scheduler, term uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if was, led := c.terms[term]; led && was != n.proc.id {
+		c.w.fail("L10: %s and %s both led term %d", was, n.proc.id, term)
+	}
+	c.terms[term] = n.proc.id
+	c.w.trace.add("leads %s %d", n.seat.name, term)
 }
 
 // whole recomputes every invariant of a state the slow way.

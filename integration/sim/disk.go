@@ -3,7 +3,6 @@ package sim
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -206,11 +205,4 @@ func (m *mounted) GetUint64(key []byte) (uint64, error) {
 		return 0, err
 	}
 	return atou(string(v))
-}
-
-// values returns the stable values, for the checker.
-func (d *disk) values() map[string][]byte {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return maps.Clone(d.stable)
 }

@@ -12,8 +12,8 @@ import (
 // death.
 type proc struct {
 	name string
-	id   string // of this life
-	ctx  context.Context
+	id   string          // of this life
+	ctx  context.Context //nolint:containedctx // it is the life
 	dead <-chan struct{}
 	end  context.CancelFunc
 }

@@ -101,7 +101,7 @@ func (s *seat) start() error {
 func (n *scheduler) serve(ctx context.Context, table *rumor.Table) {
 	w, cfg := n.seat.w, n.seat.w.cfg
 	lead := leader.New(leader.Config{
-		Node: n.node, Machine: n.machine, ClusterID: clusterID, Providers: w.providers(),
+		Node: gate{n.node, n}, Machine: n.machine, ClusterID: clusterID, Providers: w.providers(),
 		Sightings: table, Ask: func(ctx context.Context) { n.control.AskPeers(ctx) },
 		Heartbeat: cfg.Heartbeat, Limit: cfg.Limit, Warmup: cfg.Warmup, Clock: w.clock, Random: w.dice, Log: w.log,
 	})
@@ -118,6 +118,20 @@ func (n *scheduler) serve(ctx context.Context, table *rumor.Table) {
 		case <-ctx.Done():
 		}
 	})
+}
+
+// gate tells the checker who decides, in which term.
+type gate struct {
+	*cluster.Node
+	n *scheduler
+}
+
+// SetGate opens or closes it.
+func (g gate) SetGate(open bool) {
+	if open {
+		g.n.seat.w.check.leads(g.n, g.State().Term)
+	}
+	g.Node.SetGate(open)
 }
 
 // fail notes why this process must end; whoever runs the faults ends it.

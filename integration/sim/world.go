@@ -74,7 +74,7 @@ func (c Config) withDefaults() Config {
 // World is a cluster with its cells, its clients and its bad luck.
 type World struct {
 	cfg    Config
-	t      testing.TB
+	tb     testing.TB
 	log    hclog.Logger
 	began  time.Time
 	dice   *dice
@@ -130,10 +130,10 @@ func (c *wallClock) jump(d time.Duration) {
 }
 
 // Run makes a world, lets it live through its faults, and demands that it comes to rest. It
-// runs inside a synctest bubble. What goes wrong is reported to t, with the seed.
-func Run(t testing.TB, c Config) Account {
-	t.Helper()
-	w := newWorld(t, c.withDefaults())
+// runs inside a synctest bubble. What goes wrong is reported to tb, with the seed.
+func Run(tb testing.TB, c Config) Account {
+	tb.Helper()
+	w := newWorld(tb, c.withDefaults())
 	for _, s := range w.seats {
 		if err := s.start(); err != nil {
 			w.fail("scheduler %s does not start: %v", s.name, err)
@@ -158,10 +158,10 @@ func Run(t testing.TB, c Config) Account {
 	return w.account()
 }
 
-func newWorld(t testing.TB, c Config) *World {
-	t.Helper()
+func newWorld(tb testing.TB, c Config) *World {
+	tb.Helper()
 	w := &World{
-		cfg: c, t: t, log: c.Log, began: time.Now(), dice: newDice(c.Seed), clock: &wallClock{}, blobs: newBlobs(), counts: map[string]int{},
+		cfg: c, tb: tb, log: c.Log, began: time.Now(), dice: newDice(c.Seed), clock: &wallClock{}, blobs: newBlobs(), counts: map[string]int{},
 	}
 	w.net = newNetwork(w.dice)
 	w.check = newCheck(w)
@@ -171,7 +171,7 @@ func newWorld(t testing.TB, c Config) *World {
 	}
 	for i := range c.Cells {
 		w.hosts = append(w.hosts, &host{
-			w: w, id: api.CellID("c" + itoa(i+1)), dir: t.TempDir(), boot: &bootClock{began: w.began.Add(-time.Hour), ppm: int64(w.dice.below(401)) - 200},
+			w: w, id: api.CellID("c" + itoa(i+1)), dir: tb.TempDir(), boot: &bootClock{began: w.began.Add(-time.Hour), ppm: int64(w.dice.below(401)) - 200},
 			room: api.Resources{CPU: 4000, Mem: 32 << 20, Block: 1 << 30},
 		})
 	}
@@ -185,7 +185,7 @@ func (w *World) fail(format string, args ...any) {
 	n := w.failures
 	w.mu.Unlock()
 	if n <= 20 {
-		w.t.Errorf("seed %d at %s: %s", w.cfg.Seed, time.Since(w.began).Round(time.Millisecond), fmt.Sprintf(format, args...))
+		w.tb.Errorf("seed %d at %s: %s", w.cfg.Seed, time.Since(w.began).Round(time.Millisecond), fmt.Sprintf(format, args...))
 	}
 }
 
