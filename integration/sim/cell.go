@@ -219,7 +219,11 @@ func (b *binder) count() int {
 
 // Close gives the binding back.
 func (k *binding) Close(context.Context) error {
-	time.Sleep(k.of.host.w.dice.between(50*time.Microsecond, 2*time.Millisecond))
+	slow := 2 * time.Millisecond
+	if k.of.host.w.dice.chance(0.1) {
+		slow = 700 * time.Millisecond // within its bound, and long enough to be given again if somebody is hasty
+	}
+	time.Sleep(k.of.host.w.dice.between(50*time.Microsecond, slow))
 	b := k.of
 	b.mu.Lock()
 	defer b.mu.Unlock()
