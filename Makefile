@@ -77,6 +77,10 @@ bin/sim.wasm:
 sim-soak: ## 100,000 leader kills and a simulated year, in worlds of a day.
 	GRAFOS_SIM=soak go test -count=1 -timeout 0 -run TestSoak -v ./integration/sim
 
+.PHONY: mutants
+mutants: ## Put each deliberate fault in and demand that a test finds it.
+	go run ./integration/mutants
+
 .PHONY: console
 console: ## Rebuild the console bundle (needs Node 20).
 	cd api/console/web && npm ci --no-audit --no-fund && npm run build

@@ -41,7 +41,7 @@ func floors() [][]string {
 		{"cmd/grafos/cli", "cmd/grafos/node"},
 		{"cmd/grafos"},                   // the door of floor 3: main ties cli and node
 		{"integration/internal/harness"}, // starts real clusters, for tests, the demo and the benchmarks
-		{"integration", "integration/demo", "integration/bench", "integration/sim", "integration/sim/replay"},
+		{"integration", "integration/demo", "integration/bench", "integration/sim", "integration/sim/replay", "integration/mutants"},
 	}
 }
 
@@ -56,6 +56,7 @@ func sees() map[string][]string {
 		"integration/bench":            {"api", "api/client", "integration/internal/harness"},
 		"integration/sim":              {"api", "capbroker", "cellagent", "cellagent/work", "cluster", "cluster/control", "cluster/leader", "cluster/rumor", "fsm"},
 		"integration/sim/replay":       {},
+		"integration/mutants":          {"api/mutant"},
 	}
 }
 
