@@ -166,7 +166,7 @@ func Refuse(k Kind, format string, args ...any) *Error {
 // Error returns the detail and, in brackets, the kind.
 func (e *Error) Error() string { return e.Detail + " (" + string(e.Kind) + ")" }
 
-// AtIndex returns e with the index of the entry that it speaks of.
+// AtIndex returns e with the index of the state that it was decided on.
 func (e *Error) AtIndex(index uint64) *Error {
 	e.Index = index
 	return e

@@ -145,7 +145,7 @@ func TestGrantIsIdempotent(t *testing.T) {
 	r.must(again)
 	r.refused(api.Conflict, FreeLease{Lease: "l1", Idem: c.Idem})
 
-	if p := r.refusal(api.Conflict, another(c, "h2")); p.Index != res.Index || !strings.Contains(p.Detail, `"k1"`) ||
+	if p := r.refusal(api.Conflict, another(c, "h2")); !strings.Contains(p.Detail, `"k1"`) ||
 		!strings.Contains(p.Detail, fmt.Sprint("index ", res.Index)) {
 		t.Errorf("the conflict names neither the key nor the index %d: %+v", res.Index, p)
 	}

@@ -37,7 +37,7 @@ func (s *State) replay(k Kind, i Idem) (res Result, problem *api.Error, done boo
 	}
 	if old.Hash != i.Hash || old.Kind != k {
 		return Result{}, api.Refuse(api.Conflict, "idempotency key %q was used before for another request, at index %d", i.Key, old.Index).
-			WithHint("use a key of its own for every request").AtIndex(old.Index), true
+			WithHint("use a key of its own for every request"), true
 	}
 	return Result{Index: old.Index, Leases: old.Leases, Run: old.Run, Replayed: true}, nil, true
 }

@@ -109,7 +109,7 @@ func (c *Control) granted(ctx context.Context, res fsm.Result) (*api.GrantSet, e
 // key: it was done once, and is not done again.
 func forgotten(what, id string, res fsm.Result) *api.Error {
 	return api.Refuse(api.NotFound, "%s %s, which was granted under this idempotency key at index %d, has ended and is forgotten", what, id, res.Index).
-		WithHint("use a new key for a new request").AtIndex(res.Index)
+		WithHint("use a new key for a new request")
 }
 
 // withToken adds the token to a bound lease. One that has ended meanwhile, as a short one
