@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -60,7 +61,7 @@ func (o *eventsOptions) run(ctx context.Context, s *session) error {
 			}
 			return goOn(err, at)
 		}
-		at = event.Cursor.String()
+		at = place(event.Cursor)
 		switch event.Type {
 		case api.EventBookmark:
 			if !o.follow {
@@ -89,13 +90,21 @@ func goOn(err error, at string) error {
 	return &problem
 }
 
+// place is a cursor as a person reads it: the index alone is the end of its entry.
+func place(c api.Cursor) string {
+	if c == api.EndOf(c.Index) {
+		return strconv.FormatUint(c.Index, 10)
+	}
+	return c.String()
+}
+
 // resumed says that the stream broke and goes on.
 func resumed(e api.Event) string {
 	var r api.Resumed
 	if json.Unmarshal(e.Data, &r) != nil || r.Scheduler == "" {
-		return fmt.Sprintf("the stream broke and goes on after %s", e.Cursor)
+		return fmt.Sprintf("the stream broke and goes on after %s", place(e.Cursor))
 	}
-	return fmt.Sprintf("the stream broke (%s) and goes on at %s after %s: nothing is missing", r.Because, r.Scheduler, e.Cursor)
+	return fmt.Sprintf("the stream broke (%s) and goes on at %s after %s: nothing is missing", r.Because, r.Scheduler, place(e.Cursor))
 }
 
 // gap says what is missing.
@@ -103,9 +112,9 @@ func gap(e api.Event) string {
 	var g api.Gap
 	switch {
 	case json.Unmarshal(e.Data, &g) != nil || g.Reason == "":
-		return fmt.Sprintf("some events before %s are no longer held", e.Cursor)
+		return fmt.Sprintf("some events before %s are no longer held", place(e.Cursor))
 	case g.Reason == api.GapAhead:
-		return fmt.Sprintf("the cluster has not come to %s: it was restored to an older state, or the cursor is another cluster's; what follows is after %s", g.After, e.Cursor)
+		return fmt.Sprintf("the cluster has not come to %s: it was restored to an older state, or the cursor is another cluster's; what follows is after %s", place(g.After), place(e.Cursor))
 	}
-	return fmt.Sprintf("some events after %s, up to %s, are no longer held", g.After, e.Cursor)
+	return fmt.Sprintf("some events after %s, up to %s, are no longer held", place(g.After), place(e.Cursor))
 }
