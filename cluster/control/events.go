@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/fsm"
 )
 
@@ -159,10 +160,10 @@ func (r *eventReader) gap(to api.Cursor, reason string) bool {
 // caught up, and then as often as it has come further without a word.
 func (r *eventReader) bookmark() bool {
 	first := r.marked.IsZero()
-	if !r.filter.Bookmarks || !first && (r.sent == r.at || time.Since(r.marked) < bookmarkEvery) {
+	if !r.filter.Bookmarks || !first && (r.sent == r.at || clock.Since(r.c.cfg.Clock, r.marked) < bookmarkEvery) {
 		return true
 	}
-	r.marked = time.Now()
+	r.marked = r.c.cfg.Clock.Now()
 	return r.send(api.Event{Type: api.EventBookmark, Cursor: r.at, Time: r.c.cfg.Machine.View().Wall()})
 }
 

@@ -2,7 +2,8 @@ package control
 
 import (
 	"context"
-	"math/rand/v2"
+	"encoding/binary"
+	"io"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -128,7 +129,7 @@ func (c *Control) tenantsOf(own api.TenantID) interest {
 // waitChange waits for a change after o.AfterIndex, at most o.Wait and a little more.
 func (c *Control) waitChange(ctx context.Context, o api.ReadOptions, in interest) {
 	wait := min(o.Wait, api.MaxWait)
-	timer := time.NewTimer(wait + rand.N(wait/api.WaitJitter+1))
+	timer := time.NewTimer(wait + c.jitter(wait/api.WaitJitter))
 	defer timer.Stop()
 	for {
 		var fired [maxTopics]<-chan struct{} // that of no topic never fires
@@ -151,4 +152,13 @@ func (c *Control) waitChange(ctx context.Context, o api.ReadOptions, in interest
 			return
 		}
 	}
+}
+
+// jitter is a random part of most.
+func (c *Control) jitter(most time.Duration) time.Duration {
+	var b [8]byte
+	if _, err := io.ReadFull(c.cfg.Random, b[:]); err != nil {
+		return 0 // readers who began together come back together: no harm to any of them
+	}
+	return time.Duration(binary.LittleEndian.Uint64(b[:]) % uint64(most+1))
 }
