@@ -94,4 +94,5 @@ type AuditPage struct {
 	Head    AuditHead     `json:"head"`
 	Records []AuditRecord `json:"records"`
 	Next    uint64        `json:"next,omitempty"`
+	Freshness
 }

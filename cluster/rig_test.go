@@ -48,6 +48,7 @@ type seat struct {
 	http                 *http.Server
 	cancel               context.CancelFunc
 	led                  chan struct{} // closed when the role has ended
+	asked                atomic.Int64  // how often others asked it for an index
 }
 
 func newRig(t *testing.T) *rig {
@@ -168,6 +169,7 @@ func (s *seat) open() {
 	s.rig.t.Helper()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /peer/v1/read-index", func(w http.ResponseWriter, r *http.Request) {
+		s.asked.Add(1)
 		index, err := s.node.ReadIndex(r.Context())
 		if err != nil {
 			w.WriteHeader(http.StatusServiceUnavailable)

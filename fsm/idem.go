@@ -42,10 +42,15 @@ func (s *State) replay(k Kind, i Idem) (res Result, problem *api.Error, done boo
 	return Result{Index: old.Index, Leases: old.Leases, Run: old.Run, Replayed: true}, nil, true
 }
 
-// remember stores what became of a command that changed state (L5).
+// remember stores what became of a command that changed state (L5). Above the limit the
+// oldest keys go before their time.
 func (s *State) remember(k Kind, i Idem, res Result) {
 	if i.Key == "" {
 		return
+	}
+	for s.keys.age.Len() >= s.keyLimit {
+		oldest, _ := s.keys.age.Min()
+		s.forgetKey(oldest.id)
 	}
 	r := IdemRecord{
 		Scope: i.Scope, Key: i.Key, Hash: i.Hash, Kind: k, Leases: res.Leases, Run: res.Run,
@@ -53,4 +58,10 @@ func (s *State) remember(k Kind, i Idem, res Result) {
 	}
 	s.keys.set(r)
 	s.note(tableKeys, r.key(), &r)
+}
+
+func (s *State) forgetKey(key string) {
+	r, _ := s.keys.byKey.Get(key)
+	s.keys.drop(r)
+	s.note(tableKeys, key, nil)
 }

@@ -56,7 +56,10 @@ func (s *State) putLease(l api.Lease) {
 	old, had := s.leases.byID.Get(l.ID)
 	s.leases.set(l, old, had)
 	s.note(tableLeases, string(l.ID), &l)
-	s.touch(TopicLeases, LeaseTopic(l.ID), CellTopic(l.CellID))
+	s.touch(TopicLeases, LeaseTopic(l.ID), CellTopic(l.CellID), LeasesAt(l.Provider), LeasesOf(l.Tenant))
+	if l.RunID != "" {
+		s.touch(RunTopic(l.RunID)) // a run is shown with its leases
+	}
 	if l.State.Terminal() && had && !old.State.Terminal() {
 		s.shrinkHeld(l.CellID)
 		s.shrinkQuotaHeld(l.Tenant)

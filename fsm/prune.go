@@ -13,7 +13,7 @@ const (
 	// MaxEnded bounds the ended leases that are kept, and likewise the finalised runs: above
 	// it the oldest go before their time, so that a burst cannot fill the memory.
 	MaxEnded = 200_000
-	// MaxKeys bounds the idempotency keys in the same way.
+	// MaxKeys bounds the idempotency keys in the same way, and strictly.
 	MaxKeys = 1_000_000
 )
 
@@ -39,17 +39,11 @@ func (s *State) prune(limit int) {
 		s.note(tableRuns, id, nil)
 	}
 	for range limit {
-		before := now - int64(keepKeys)
-		if s.keys.age.Len() > MaxKeys {
-			before = now
-		}
-		key, ok := oldest(s.keys.age, before)
+		key, ok := oldest(s.keys.age, now-int64(keepKeys))
 		if !ok {
 			break
 		}
-		r, _ := s.keys.byKey.Get(key)
-		s.keys.drop(r)
-		s.note(tableKeys, key, nil)
+		s.forgetKey(key)
 	}
 	for range limit {
 		jti, ok := oldest(s.tokens.age, now)

@@ -23,7 +23,7 @@ func (s *State) putCell(c api.CellRecord) {
 	before, _ := s.Readiness(old)
 	s.cells.Set(c.ID, c)
 	s.note(tableCells, string(c.ID), &c)
-	s.touch(TopicCells, CellTopic(c.ID))
+	s.touch(TopicCells, CellTopic(c.ID), CellsOf(c.Provider))
 
 	after, reasons := s.Readiness(c)
 	if before.Ready() == after.Ready() {

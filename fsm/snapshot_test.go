@@ -72,8 +72,9 @@ func TestSnapshotThroughRaft(t *testing.T) {
 	if l, ok := other.m.View().Lease("r1-cpu"); !ok || l.State != api.LeaseActive {
 		t.Errorf("lease %+v", l)
 	}
-	if _, gap := other.m.EventsAfter(api.Cursor{Index: 1}, 10); !gap {
-		t.Error("events of before the snapshot are missing and nobody says so")
+	at := api.EndOf(other.m.View().Index())
+	if p := other.m.EventsAfter(api.Cursor{Index: 1}, 10); !p.Gap || p.Floor != at || p.Through != at {
+		t.Errorf("events of before the snapshot are missing: %+v", p)
 	}
 	other.index, other.chain = r.index-1, api.NewAuditVerifier(other.m.View().AuditHead())
 	other.apply(r.log[len(r.log)-1])

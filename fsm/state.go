@@ -28,6 +28,7 @@ type State struct {
 	audits    []api.AuditRecord
 	touched   map[Topic]struct{}
 	fault     error // a bug or a codec that fails: the node must stop
+	keyLimit  int   // how many idempotency keys are kept
 }
 
 // table numbers the tables, in the order of a snapshot.
@@ -45,7 +46,7 @@ const (
 )
 
 func newState(cd codec) *State {
-	return &State{View: newView(), codec: cd, hash: sha256.New(), touched: map[Topic]struct{}{}, dirty: 0xff}
+	return &State{View: newView(), codec: cd, hash: sha256.New(), touched: map[Topic]struct{}{}, dirty: 0xff, keyLimit: MaxKeys}
 }
 
 // maxWall keeps every display time within four-digit years.
@@ -154,7 +155,7 @@ func (s *State) putProvider(p api.Provider) {
 	p.Modified = s.meta.Index
 	s.providers.Set(p.ID, p)
 	s.note(tableProviders, string(p.ID), &p)
-	s.touch(TopicCells)
+	s.touch(TopicCells, CellsOf(p.ID))
 }
 
 func (s *State) putTenant(t api.Tenant) {
@@ -175,7 +176,7 @@ func (s *State) putRun(r api.Run) {
 	old, had := s.runs.byID.Get(r.ID)
 	s.runs.set(r, old, had)
 	s.note(tableRuns, string(r.ID), &r)
-	s.touch(TopicRuns, RunTopic(r.ID))
+	s.touch(TopicRuns, RunTopic(r.ID), RunsAt(r.Provider), RunsOf(r.Tenant))
 	for _, c := range []api.CellID{old.CellID, r.CellID} {
 		if c != "" {
 			s.touch(CellTopic(c))

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"strings"
 	"sync"
 
 	"github.com/grafos/grafos/api"
@@ -9,7 +10,7 @@ import (
 // Topic names what a watcher waits for.
 type Topic string
 
-// The topics that are always there. TopicCells also covers providers.
+// The topics of whole tables. TopicCells also covers providers.
 const (
 	TopicIndex   Topic = "index"
 	TopicCells   Topic = "cells"
@@ -19,14 +20,42 @@ const (
 	TopicEvents  Topic = "events"
 )
 
+// The topics of what belongs to one provider or tenant: its part of a table.
+
+// CellsOf is the topic of a provider's cells, and of the provider itself.
+func CellsOf(p api.ProviderID) Topic { return "cells/" + Topic(p) }
+
+// LeasesAt is the topic of a provider's leases.
+func LeasesAt(p api.ProviderID) Topic { return "leases/at/" + Topic(p) }
+
+// LeasesOf is the topic of a tenant's leases.
+func LeasesOf(t api.TenantID) Topic { return "leases/of/" + Topic(t) }
+
+// RunsAt is the topic of a provider's runs.
+func RunsAt(p api.ProviderID) Topic { return "runs/at/" + Topic(p) }
+
+// RunsOf is the topic of a tenant's runs.
+func RunsOf(t api.TenantID) Topic { return "runs/of/" + Topic(t) }
+
 // CellTopic is the topic of a cell: its record, its leases and its runs.
 func CellTopic(id api.CellID) Topic { return Topic("cell/" + id) }
 
 // LeaseTopic is the topic of a lease.
-func LeaseTopic(id api.LeaseID) Topic { return Topic("lease/" + id) }
+func LeaseTopic(id api.LeaseID) Topic { return leaseTopic + Topic(id) }
 
-// RunTopic is the topic of a run.
-func RunTopic(id api.RunID) Topic { return Topic("run/" + id) }
+// RunTopic is the topic of a run and of its leases.
+func RunTopic(id api.RunID) Topic { return runTopic + Topic(id) }
+
+const (
+	leaseTopic = "lease/"
+	runTopic   = "run/"
+)
+
+// lasts reports whether it is remembered when the topic last fired. Of a lease or a run the
+// record says when it changed; there are too many of them to remember it twice.
+func (t Topic) lasts() bool {
+	return !strings.HasPrefix(string(t), leaseTopic) && !strings.HasPrefix(string(t), runTopic)
+}
 
 // maxTopics bounds the topics that somebody waited for and that have not fired since: above
 // it all of them fire, and those who still wait look once in vain and ask again.
@@ -37,8 +66,8 @@ const maxTopics = 1 << 16
 type topics struct {
 	mu    sync.Mutex
 	chans map[Topic]chan struct{}
-	// newest is the index at which each of the topics that are always there last fired; base
-	// stands for those that did not since the state came from a snapshot.
+	// newest is the index at which each of the topics that last has last fired; base stands for
+	// those that did not since the state came from a snapshot, or since newest was too large.
 	newest map[Topic]uint64
 	base   uint64
 }
@@ -58,8 +87,8 @@ func (t *topics) changed(topic Topic) <-chan struct{} {
 	return ch
 }
 
-// lastChange returns the index at which a topic that is always there last fired. It may be
-// later than that, never earlier: a blocking read then answers once without news.
+// lastChange returns the index at which a topic last fired; not of a lease or a run. It may
+// be later than that, never earlier: a blocking read then answers once without news.
 func (t *topics) lastChange(topic Topic) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -71,20 +100,20 @@ func (t *topics) rebase(index uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.base = index
+	clear(t.newest)
 }
 
 func (t *topics) fire(touched map[Topic]struct{}, index uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, topic := range []Topic{TopicIndex, TopicCells, TopicLeases, TopicRuns, TopicTenants, TopicEvents} {
-		if _, ok := touched[topic]; ok {
-			t.newest[topic] = index
-		}
-	}
-	if len(t.chans) == 0 {
-		return
+	if len(t.newest) > maxTopics { // of tenants and cells that are no more
+		t.base = index
+		clear(t.newest)
 	}
 	for topic := range touched {
+		if topic.lasts() {
+			t.newest[topic] = index
+		}
 		if ch, ok := t.chans[topic]; ok {
 			close(ch)
 			delete(t.chans, topic)
