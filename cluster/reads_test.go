@@ -10,7 +10,7 @@ import (
 // leader, and each of them sees what was acknowledged before it came.
 func TestReadsShareRounds(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	leader := r.leader()
 	follower := r.others(leader)[0]
