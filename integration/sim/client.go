@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -17,32 +18,43 @@ type client struct {
 	proc   *proc
 	tenant api.TenantID
 	near   int // the scheduler that it asks first
-	held   []api.LeaseID
+	held   []hold
 	keys   int
+}
+
+// hold is a lease that a client holds, until about when.
+type hold struct {
+	id    api.LeaseID
+	until time.Time
 }
 
 const (
 	// attemptTime bounds one request on its way, tryPause the pause before it is repeated.
 	attemptTime = 30 * time.Second
 	tryPause    = 100 * time.Millisecond
-	// mostHeld bounds what a client holds at a time.
-	mostHeld = 12
+	// mostHeld bounds what a client holds at a time, mostBatch the requests of one batch.
+	mostHeld  = 24
+	mostBatch = 8
 )
 
 // run leases until ctx ends; what was begun is brought to its end first, until final ends.
 func (c *client) run(ctx, final context.Context) {
 	w := c.w
 	for pass(ctx, w.dice.between(w.cfg.Pause/2, w.cfg.Pause*3/2)) {
+		now := time.Now()
+		c.held = slices.DeleteFunc(c.held, func(h hold) bool { return now.After(h.until) })
 		switch n := w.dice.below(100); {
-		case n < 34 && len(c.held) < mostHeld:
+		case n < 10:
 			c.grant(final)
-		case n < 46:
+		case n < 30:
+			c.batch(final)
+		case n < 38:
 			c.renew(final)
-		case n < 66:
+		case n < 50:
 			c.end(final)
-		case n < 72:
+		case n < 54:
 			c.start(final)
-		case n < 76:
+		case n < 64:
 			c.readStale(final)
 		default:
 			c.read(final)
@@ -99,12 +111,55 @@ func once[T any](ctx context.Context, c *client, do func(context.Context, *sched
 	return v, lost(err)
 }
 
+// request is what a client asks for: short, so that most of it ends by itself.
+func (c *client) request() api.LeaseRequest {
+	d := c.w.dice
+	return api.LeaseRequest{
+		Provider: provider, TTLMs: d.between(time.Second, 20*time.Second).Milliseconds(), Priority: api.PriorityStandard,
+		Resources: api.Resources{CPU: int64(50 * (1 + d.below(4))), Mem: int64(d.below(2)) << 20},
+	}
+}
+
+// batch asks for several at once; each is answered on its own.
+func (c *client) batch(ctx context.Context) {
+	n := min(1+c.w.dice.below(mostBatch), mostHeld-len(c.held))
+	if n <= 0 {
+		return
+	}
+	var r api.BatchRequest
+	for range n {
+		r.Requests = append(r.Requests, api.BatchItem{LeaseRequest: c.request()})
+	}
+	a, err := write(ctx, c, func(ctx context.Context, ctl *control.Control, o api.WriteOptions) (*api.BatchAnswer, error) {
+		return ctl.RequestBatch(ctx, r, o)
+	})
+	if err != nil {
+		c.w.check.refused("batch", err)
+		return
+	}
+	for _, item := range a.Answers {
+		if item.Problem != nil {
+			c.w.check.refused("grant", item.Problem)
+			continue
+		}
+		c.got(item.Grant)
+	}
+}
+
+// got notes what was granted.
+func (c *client) got(g *api.GrantSet) {
+	for _, l := range g.Leases {
+		c.w.check.granted(l.Lease)
+		c.held = append(c.held, hold{l.ID, time.Now().Add(l.TTL())})
+	}
+}
+
 func (c *client) grant(ctx context.Context) {
 	w := c.w
-	r := api.LeaseRequest{
-		Provider: provider, TTLMs: w.dice.between(2*time.Second, 90*time.Second).Milliseconds(), Priority: api.PriorityStandard,
-		Resources: api.Resources{CPU: int64(100 * (1 + w.dice.below(4))), Mem: int64(w.dice.below(4)) << 20},
+	if len(c.held) >= mostHeld {
+		return
 	}
+	r := c.request()
 	g, err := write(ctx, c, func(ctx context.Context, ctl *control.Control, o api.WriteOptions) (*api.GrantSet, error) {
 		return ctl.RequestLeases(ctx, r, o)
 	})
@@ -112,10 +167,7 @@ func (c *client) grant(ctx context.Context) {
 		w.check.refused("grant", err)
 		return
 	}
-	for _, l := range g.Leases {
-		w.check.granted(l.Lease)
-		c.held = append(c.held, l.ID)
-	}
+	c.got(g)
 }
 
 // one returns a lease that the client holds, or held.
@@ -123,7 +175,7 @@ func (c *client) one() (api.LeaseID, bool) {
 	if len(c.held) == 0 {
 		return "", false
 	}
-	return pick(c.w.dice, c.held), true
+	return pick(c.w.dice, c.held).id, true
 }
 
 func (c *client) renew(ctx context.Context) {
@@ -131,7 +183,7 @@ func (c *client) renew(ctx context.Context) {
 	if !ok {
 		return
 	}
-	r := api.RenewRequest{TTLMs: c.w.dice.between(2*time.Second, 90*time.Second).Milliseconds()}
+	r := api.RenewRequest{TTLMs: c.w.dice.between(2*time.Second, 30*time.Second).Milliseconds()}
 	a, err := write(ctx, c, func(ctx context.Context, ctl *control.Control, o api.WriteOptions) (*api.LeaseAnswer, error) {
 		return ctl.RenewLease(ctx, id, r, o)
 	})
@@ -140,6 +192,8 @@ func (c *client) renew(ctx context.Context) {
 		return
 	}
 	c.w.check.renewed(a.Lease.Lease)
+	c.forget(id)
+	c.held = append(c.held, hold{id, time.Now().Add(a.Lease.TTL())})
 }
 
 func (c *client) end(ctx context.Context) {
@@ -169,12 +223,7 @@ func (c *client) drop(id api.LeaseID, err error) {
 }
 
 func (c *client) forget(id api.LeaseID) {
-	for i, h := range c.held {
-		if h == id {
-			c.held = append(c.held[:i], c.held[i+1:]...)
-			return
-		}
-	}
+	c.held = slices.DeleteFunc(c.held, func(h hold) bool { return h.id == id })
 }
 
 // read reads a lease, its own or another's that somebody knows, and has the answer compared
@@ -210,6 +259,9 @@ func (c *client) readStale(ctx context.Context) {
 	})
 	if err == nil {
 		c.w.check.stale(a)
+		if a.Lease.State.Terminal() {
+			c.forget(id)
+		}
 	}
 }
 
