@@ -16,6 +16,8 @@ require (
 	github.com/hashicorp/raft v1.8.0
 	// v2.3.1 imports go-metrics/compat, which go-metrics v0.7.0 (required by raft v1.8.0) dropped.
 	github.com/hashicorp/raft-boltdb/v2 v2.3.0
+	// v0.4.2 imports it too, for its metrics; the fixes are the same.
+	github.com/hashicorp/raft-wal v0.4.1
 	github.com/jaypipes/ghw v0.27.0
 	github.com/klauspost/compress v1.20.4
 	github.com/pelletier/go-toml/v2 v2.4.3
@@ -75,7 +77,6 @@ require (
 	github.com/hashicorp/go-multierror v1.1.1 // indirect
 	github.com/hashicorp/go-sockaddr v1.0.7 // indirect
 	github.com/hashicorp/golang-lru v1.0.2 // indirect
-	github.com/hashicorp/raft-wal v0.4.1 // indirect
 	github.com/huandu/xstrings v1.5.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/itchyny/gojq v0.12.19 // indirect

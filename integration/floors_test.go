@@ -21,6 +21,8 @@ func floors() [][]string {
 	return [][]string{
 		{"api"},           // standard library only, nothing of ours
 		{"capbroker/pki"}, // the client verifies schedulers with it
+		{"cluster/store/disk"},
+		{"cluster/store/snap"},
 		{
 			"fsm", "placement", "capbroker", "api/client", "api/console",
 			"cellagent/binding", "cellagent/tasklet", "cluster/store", "cluster/gossip",
@@ -49,8 +51,9 @@ func sees() map[string][]string {
 // only names the packages that may see a library.
 func only() map[string][]string {
 	return map[string][]string{
-		"github.com/hashicorp/raft":           {"cluster", "cluster/store", "fsm"},
+		"github.com/hashicorp/raft":           {"cluster", "cluster/store", "cluster/store/snap", "fsm"},
 		"github.com/hashicorp/raft-boltdb/v2": {"cluster/store"},
+		"github.com/hashicorp/raft-wal":       {"cluster/store"},
 		"go.etcd.io/bbolt":                    {"cluster/store"},
 		"github.com/hashicorp/memberlist":     {"cluster/gossip"},
 		"github.com/tetratelabs/wazero":       {"cellagent/tasklet"},

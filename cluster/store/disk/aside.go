@@ -1,4 +1,4 @@
-package store
+package disk
 
 import (
 	"errors"
@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/grafos/grafos/cluster/store/disk"
 )
 
 // asideKept is how many damaged directories are kept.
@@ -34,13 +32,13 @@ func SetAside(dir, reason string) (where string, err error) {
 		return "", fmt.Errorf("set %s aside: %s is there already: %w", dir, where, errors.Join(err, fs.ErrExist))
 	}
 	if err := os.Rename(dir, where); err != nil {
-		return "", disk.Explain("set aside", dir, err)
+		return "", Explain("set aside", dir, err)
 	}
 	text := fmt.Sprintf("This directory was %s.\nIt was set aside at %s, and is not used any more:\n\n%s\n",
 		dir, now.Format(time.RFC3339), reason)
 	return where, errors.Join(
-		disk.SyncDir(filepath.Dir(dir)),
-		disk.WriteFile(filepath.Join(where, "WHY.txt"), []byte(text)),
+		SyncDir(filepath.Dir(dir)),
+		WriteFile(filepath.Join(where, "WHY.txt"), []byte(text)),
 		forgetAside(dir),
 	)
 }
