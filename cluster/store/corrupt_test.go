@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/raft"
@@ -156,6 +157,9 @@ func TestEntrySumCoversItsPlace(t *testing.T) {
 		"index": func(l *raft.Log) { l.Index = 6 }, "term": func(l *raft.Log) { l.Term++ },
 		"type": func(l *raft.Log) { l.Type = raft.LogBarrier }, "extensions": func(l *raft.Log) { l.Extensions = []byte{1} },
 		"time": func(l *raft.Log) { l.AppendedAt = l.AppendedAt.Add(1) }, "link": func(l *raft.Log) { l.Data[envelopeV1Len+3]++ },
+		"century": func(l *raft.Log) {
+			l.AppendedAt = time.Unix(l.AppendedAt.Unix()^1<<56, int64(l.AppendedAt.Nanosecond()))
+		},
 	} {
 		l, _ := sealEntry(entry(4, 3, "data"), 77)
 		change(l)

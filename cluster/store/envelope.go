@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"slices"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -33,19 +34,28 @@ type link struct {
 // entrySum covers all that Raft relies on, the place of the entry included, so that an entry
 // in another's place is found too. before is what stands between checksum and payload.
 func entrySum(l *raft.Log, before, payload []byte) uint32 {
-	head := make([]byte, 0, 40)
+	head := make([]byte, 0, 48)
 	head = binary.BigEndian.AppendUint64(head, l.Index)
 	head = binary.BigEndian.AppendUint64(head, l.Term)
 	head = append(head, byte(l.Type))
-	appended := int64(0)
-	if !l.AppendedAt.IsZero() {
-		appended = l.AppendedAt.UnixNano()
-	}
-	head = binary.BigEndian.AppendUint64(head, uint64(appended))
+	head = appendTime(head, l.AppendedAt, before == nil)
 	head = binary.BigEndian.AppendUint64(head, uint64(len(l.Extensions)))
 	table := castagnoli()
 	sum := crc32.Update(crc32.Checksum(head, table), table, l.Extensions)
 	return crc32.Update(crc32.Update(sum, table, before), table, payload)
+}
+
+// appendTime appends what a checksum covers of a time. The first version took nanoseconds,
+// which the times of some far centuries share.
+func appendTime(b []byte, t time.Time, v1 bool) []byte {
+	if t.IsZero() {
+		t = time.Unix(0, 0)
+	}
+	if v1 {
+		return binary.BigEndian.AppendUint64(b, uint64(t.UnixNano()))
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(t.Unix()))
+	return binary.BigEndian.AppendUint32(b, uint32(t.Nanosecond()))
 }
 
 // sealEntry returns a copy of l whose data is wrapped and chained to prev, and its checksum;
