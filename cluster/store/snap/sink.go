@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/hashicorp/raft"
 
@@ -64,12 +66,12 @@ func (s *Store) Create(version raft.SnapshotVersion, index, term uint64, configu
 		return nil, err
 	}
 	path := filepath.Join(s.dir, id+suffix)
-	f, err := os.OpenFile(path+tmpSuffix, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	k := &sink{store: s, info: info, room: room, path: path, sum: sha256.New()}
+	k.f, err = os.OpenFile(path+tmpSuffix, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return nil, disk.Explain("create snapshot", path, err)
+		return nil, k.failed("create snapshot", err)
 	}
-	k := &sink{store: s, info: info, room: room, path: path, f: f, sum: sha256.New()}
-	k.buf = bufio.NewWriterSize(f, 256<<10)
+	k.buf = bufio.NewWriterSize(k.f, 256<<10)
 	if _, err := k.buf.Write(make([]byte, prefixLen+room)); err != nil {
 		return nil, errors.Join(k.failed("create snapshot", err), k.Cancel())
 	}
@@ -159,15 +161,16 @@ func (k *sink) Cancel() error {
 	return nil
 }
 
-// failed says what the disk refused. A snapshot that found no room is given up, and another
-// may find some; what else is refused ends all writing.
+// failed says what the disk refused. A snapshot that found no room, or no descriptor, is
+// given up, and another may find some; what else is refused ends all writing.
 func (k *sink) failed(op string, err error) error {
+	passing := slices.ContainsFunc([]error{syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, fs.ErrExist},
+		func(e error) bool { return errors.Is(err, e) })
 	err = disk.Explain(op, k.path, err)
-	if _, full := errors.AsType[*disk.FullError](err); full {
-		k.store.o.Log.Error("snapshot not written", "path", k.path, "error", err)
+	k.store.o.Log.Error("snapshot not written", "path", k.path, "error", err)
+	if passing {
 		return err
 	}
-	k.store.o.Log.Error("snapshot write failed", "path", k.path, "error", err)
 	return k.store.o.Fault.Set(err)
 }
 
