@@ -339,33 +339,3 @@ func expectEntries(t *testing.T, l *Log, want []raft.Log) {
 		}
 	}
 }
-
-func FuzzWalkBolt(f *testing.F) {
-	path := filepath.Join(f.TempDir(), "seed.db")
-	db, err := bbolt.Open(path, 0o600, nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		b, err := tx.CreateBucket([]byte("logs"))
-		if err != nil {
-			return err
-		}
-		return b.Put([]byte("key"), []byte("value"))
-	})
-	if err != nil {
-		f.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		f.Fatal(err)
-	}
-	seed, err := os.ReadFile(path)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(seed)
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		// It must end, within the file, without a panic.
-		walkBolt(bytes.NewReader(b), int64(len(b)), func(_, _, _ []byte) error { return nil }) //nolint:errcheck // only that it ends
-	})
-}
