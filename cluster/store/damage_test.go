@@ -194,7 +194,7 @@ func damage(r *rand.Rand, dir string) (string, error) {
 // pick chooses a file: of the log more often than of what lies beside it.
 func pick(r *rand.Rand, dir string) (string, error) {
 	groups := [][]string{
-		{"raft.db", "raft.wal/*.wal"}, {"raft.db", "raft.wal/*.wal"}, {"raft.db", "raft.wal/*.wal"}, {"raft.db", "raft.wal/meta"},
+		{"raft.db", "raft.wal/*.wal"}, {"raft.db", "raft.wal/*.wal"}, {"raft.db", "raft.wal/*.wal"}, {"raft.db", "raft.wal/meta", "raft.wal/values"},
 		{"raft.*.votes"}, {"raft.*.mark"}, {"snapshots/*.snap"}, {"snapshots/*.snap"}, {"storage.json"},
 	}
 	var files []string

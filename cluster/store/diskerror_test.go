@@ -44,8 +44,10 @@ func TestDiskErrors(t *testing.T) {
 		{BoltDB, "", "fsync:error=EIO:when=2+", "sync directory"},
 		{WAL, "segment", "fsync:error=EIO:when=3+", "raft.wal"},
 		{WAL, "segment", "pwrite64:error=ENOSPC:when=3+", "the disk is full"},
-		{WAL, "raft.wal/meta.tmp", "fsync:error=EIO:when=2+", "raft.wal/meta: "},
-		{WAL, "raft.wal/meta.tmp", "write:error=ENOSPC:when=2+", "the disk is full"},
+		{WAL, "raft.wal/values", "fdatasync:error=EIO:when=2+", "raft.wal/values: "},
+		{WAL, "raft.wal/values", "pwrite64:error=ENOSPC:when=2+", "the disk is full"},
+		{WAL, "raft.wal/meta.tmp", "fsync:error=EIO:when=1+", "raft.wal/meta: "},
+		{WAL, "raft.wal/meta.tmp", "write:error=ENOSPC:when=1+", "the disk is full"},
 		{WAL, "raft.wal.votes", "fdatasync:error=EIO:when=2+", "sync term and vote in"},
 	}
 	for i, tt := range tests {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hashicorp/raft"
+	"github.com/hashicorp/raft-wal/types"
 )
 
 // The checksums would keep a fuzzer from everything behind them, so they are made to fit: what
@@ -113,7 +114,7 @@ func FuzzMark(f *testing.F) {
 
 // FuzzWALMeta parses the meta file of a WAL.
 func FuzzWALMeta(f *testing.F) {
-	b, err := walState{Values: map[string][]byte{"CurrentTerm": key(3)}}.print()
+	b, err := printWALState(types.PersistentState{NextSegmentID: 1})
 	if err != nil {
 		f.Fatal(err)
 	}

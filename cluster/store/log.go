@@ -321,8 +321,8 @@ func (l *Log) Set(key, value []byte) error {
 // The caller holds l.mu.
 func (l *Log) set(key, value []byte) error {
 	next := l.values.with(string(key), value)
-	if _, err := printSlot(next); err != nil {
-		return err
+	if n := next.sealedLen(); n > slotLen {
+		return fmt.Errorf("store %s in %s: the stable values would take %d bytes, at most %d are kept", key, l.path, n, slotLen)
 	}
 	return l.write("store "+string(key)+" in", func() error {
 		if err := l.engine.Set(key, sealValue(key, next.generation, value)); err != nil {

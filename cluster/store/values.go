@@ -46,6 +46,15 @@ func (v values) with(key string, b []byte) values {
 	return next
 }
 
+// sealedLen returns how much of a slot the values take, sealed.
+func (v values) sealedLen() int {
+	n := slotHeadLen
+	for key, val := range v.held {
+		n += 4 + len(key) + valueV2Len + len(val.bytes)
+	}
+	return n
+}
+
 // keys lists the keys in order.
 func (v values) keys() []string { return slices.Sorted(maps.Keys(v.held)) }
 

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	wal "github.com/hashicorp/raft-wal"
 	walfs "github.com/hashicorp/raft-wal/fs"
 	walseg "github.com/hashicorp/raft-wal/segment"
@@ -27,6 +26,10 @@ func openWAL(path string, o LogOptions, last uint64) (*opened, error) {
 	if err := meta.prepareTail(last); err != nil {
 		return nil, err
 	}
+	stable, err := openWALValues(path)
+	if err != nil {
+		return nil, err
+	}
 	vfs := &walFS{VFS: walfs.New(), fault: o.fault, unsynced: o.unsynced}
 	var w *wal.WAL
 	err = guarded(func() error {
@@ -36,9 +39,9 @@ func openWAL(path string, o LogOptions, last uint64) (*opened, error) {
 		return err
 	})
 	if err != nil {
-		return nil, walError(path, err)
+		return nil, errors.Join(walError(path, err), stable.f.close())
 	}
-	return &opened{engine: walEngine{w}, stored: meta.values()}, nil
+	return &opened{engine: walEngine{w, stable}, stored: stable.stored()}, nil
 }
 
 // walError says what opening a write-ahead log met: something of this moment, or damage.
@@ -50,17 +53,20 @@ func walError(path string, err error) error {
 	return &CorruptError{File: path, Why: err.Error()}
 }
 
-// walEngine is a raft-wal with the manners of a raft.StableStore that Raft knows.
-type walEngine struct{ *wal.WAL }
-
-// Get returns a stable value, raftboltdb.ErrKeyNotFound where there is none.
-func (w walEngine) Get(key []byte) ([]byte, error) {
-	b, err := w.WAL.Get(key)
-	if err == nil && b == nil {
-		err = raftboltdb.ErrKeyNotFound
-	}
-	return b, err
+// walEngine is a raft-wal with stable values that are verified.
+type walEngine struct {
+	*wal.WAL
+	stable *walValues
 }
+
+// Set stores a stable value.
+func (w walEngine) Set(key, sealed []byte) error { return w.stable.Set(key, sealed) }
+
+// Get returns a stable value.
+func (w walEngine) Get(key []byte) ([]byte, error) { return w.stable.Get(key) }
+
+// Close closes the log and the values.
+func (w walEngine) Close() error { return errors.Join(w.WAL.Close(), w.stable.f.close()) }
 
 // walFS is the file system of the segments. It tells of a segment that could not be made:
 // raft-wal makes the next one between two appends, and only logs that it failed.

@@ -190,8 +190,8 @@ func TestWALFilesThatAreGone(t *testing.T) {
 	rotated(t, path, o)
 	files, err := os.ReadDir(path)
 	must(t, err)
-	if len(files) != 3 {
-		t.Fatalf("want two segments and a meta file, got %v", files)
+	if len(files) != 4 {
+		t.Fatalf("want two segments, their meta file and the values, got %v", files)
 	}
 	for _, f := range files {
 		broken := logPath(t.TempDir(), WAL)

@@ -1,14 +1,12 @@
 package store
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -20,10 +18,9 @@ import (
 	"github.com/grafos/grafos/cluster/store/disk"
 )
 
-// walMeta keeps what raft-wal must know of its segments, and the stable values, in one small
-// file that is replaced whole: a CRC-32C of the rest, "GRW1", and JSON. (raft-wal's own is a
-// bolt file without a checksum: a flipped digit would be another segment.) It implements
-// types.MetaStore.
+// walMeta keeps what raft-wal must know of its segments in one small file that is replaced
+// whole: a CRC-32C of the rest, "GRW1", and JSON. (raft-wal's own is a bolt file without a
+// checksum: a flipped digit would be another segment.) It implements types.MetaStore.
 type walMeta struct {
 	dir   string
 	path  string
@@ -31,12 +28,7 @@ type walMeta struct {
 	fault *disk.Fault
 
 	mu  sync.Mutex
-	cur walState // guarded by mu
-}
-
-type walState struct {
-	types.PersistentState
-	Values map[string][]byte // sealed
+	cur types.PersistentState // guarded by mu
 }
 
 const walMagic = "GRW1"
@@ -73,10 +65,13 @@ func (m *walMeta) create() error {
 	if err := disk.SyncDir(filepath.Dir(m.dir)); err != nil {
 		return err
 	}
-	return m.write(walState{})
+	if err := createVotes(walValuesPath(m.dir), values{}); err != nil {
+		return err
+	}
+	return m.write(types.PersistentState{}) // last: there is a log from then on
 }
 
-func (s walState) print() ([]byte, error) {
+func printWALState(s types.PersistentState) ([]byte, error) {
 	body, err := json.Marshal(s)
 	if err != nil {
 		return nil, fmt.Errorf("encode raft log meta: %w", err)
@@ -87,9 +82,9 @@ func (s walState) print() ([]byte, error) {
 	return b, nil
 }
 
-func parseWALState(b []byte) (walState, error) {
+func parseWALState(b []byte) (types.PersistentState, error) {
 	const headLen = 4 + len(walMagic)
-	var s walState
+	var s types.PersistentState
 	if len(b) < headLen {
 		return s, fmt.Errorf("%d bytes are too few", len(b))
 	}
@@ -100,22 +95,20 @@ func parseWALState(b []byte) (walState, error) {
 		return s, errors.New("it is of another format than this release knows")
 	}
 	if err := json.Unmarshal(b[headLen:], &s); err != nil {
-		return walState{}, fmt.Errorf("it is not readable: %w", err)
+		return types.PersistentState{}, fmt.Errorf("it is not readable: %w", err)
 	}
 	return s, nil
 }
 
-func (m *walMeta) state() walState {
+func (m *walMeta) state() types.PersistentState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.cur
 }
 
-func (m *walMeta) values() map[string][]byte { return m.state().Values }
-
 // write puts s in the file's place. The caller holds m.mu, or is alone.
-func (m *walMeta) write(s walState) error {
-	b, err := s.print()
+func (m *walMeta) write(s types.PersistentState) error {
+	b, err := printWALState(s)
 	if err != nil {
 		return err
 	}
@@ -127,31 +120,20 @@ func (m *walMeta) write(s walState) error {
 }
 
 // Load returns what is known of the segments.
-func (m *walMeta) Load(string) (types.PersistentState, error) { return m.state().PersistentState, nil }
+func (m *walMeta) Load(string) (types.PersistentState, error) { return m.state(), nil }
 
 // CommitState replaces what is known of the segments.
-func (m *walMeta) CommitState(p types.PersistentState) error {
+func (m *walMeta) CommitState(s types.PersistentState) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.write(walState{PersistentState: p, Values: m.cur.Values})
+	return m.write(s)
 }
 
-// GetStable returns a stable value as it is stored, nil where there is none.
-func (m *walMeta) GetStable(key []byte) ([]byte, error) {
-	return bytes.Clone(m.state().Values[string(key)]), nil
-}
+// GetStable is not called: the stable values are walValues' own.
+func (m *walMeta) GetStable([]byte) ([]byte, error) { return nil, errors.ErrUnsupported }
 
-// SetStable stores a stable value.
-func (m *walMeta) SetStable(key, value []byte) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	next := walState{PersistentState: m.cur.PersistentState, Values: maps.Clone(m.cur.Values)}
-	if next.Values == nil {
-		next.Values = map[string][]byte{}
-	}
-	next.Values[string(key)] = bytes.Clone(value)
-	return m.write(next)
-}
+// SetStable is not called either.
+func (m *walMeta) SetStable(_, _ []byte) error { return errors.ErrUnsupported }
 
 // Close has nothing to close.
 func (m *walMeta) Close() error { return nil }
