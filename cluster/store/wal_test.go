@@ -57,7 +57,7 @@ func setMark(t *testing.T, path string, n uint64) {
 		_, prev = sealEntry(entry(i, 0, strings.Repeat("r", int(i)*31)), prev)
 	}
 	m.sum = prev
-	must(t, os.WriteFile(path+markSuffix, m.print(), 0o600))
+	must(t, os.WriteFile(path+markSuffix, m.encode(), 0o600))
 }
 
 func expectContinues(t *testing.T, path string, o LogOptions, n uint64) {
@@ -142,6 +142,8 @@ func TestWALDamagedTail(t *testing.T) {
 			unseen++
 		} else if !suspect(err) {
 			t.Fatalf("byte %d: not a CorruptError: %v", at, err)
+		} else if kept, err := os.ReadFile(segs[0]); err != nil || !bytes.Equal(kept, b) {
+			t.Fatalf("byte %d: the evidence was changed: %v", at, err)
 		}
 	}
 	if unseen > int(tail.end)/131/20 {
