@@ -26,6 +26,8 @@ func floors() [][]string {
 			"api/mutant", // deliberate faults, in no release
 		},
 		{"capbroker/pki"}, // the client verifies schedulers with it
+		{"cluster/store/disk"},
+		{"cluster/store/snap"},
 		{
 			"cellagent/work", // what a cell asks of its tasklets
 		},
@@ -63,8 +65,9 @@ func sees() map[string][]string {
 // only names the packages that may see a library.
 func only() map[string][]string {
 	return map[string][]string{
-		"github.com/hashicorp/raft":           {"cluster", "cluster/store", "cluster/wire", "cmd/grafos/node", "fsm", "integration/sim"},
+		"github.com/hashicorp/raft":           {"cluster", "cluster/store", "cluster/store/snap", "cluster/wire", "fsm", "integration/sim"},
 		"github.com/hashicorp/raft-boltdb/v2": {"cluster/store"},
+		"github.com/hashicorp/raft-wal":       {"cluster/store"},
 		"go.etcd.io/bbolt":                    {"cluster/store"},
 		"github.com/hashicorp/memberlist":     {"cluster/gossip"},
 		"github.com/tetratelabs/wazero":       {"cellagent/tasklet", "integration/sim/replay"},

@@ -141,7 +141,7 @@ func (n *scheduler) openNode(
 		Node: id, ClusterID: material.ClusterID, RaftAddr: s.RaftAdvertise, URL: "https://" + s.Advertise,
 		Expect: s.BootstrapExpect, Version: version, Machine: n.machine, Log: n.log,
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
-			return openStorage(filepath.Join(s.DataDir, "raft"), d, n.log)
+			return openStorage(filepath.Join(s.DataDir, "raft"), store.Kind(s.LogStore), d, n.log)
 		},
 		Link: func() (cluster.Link, error) {
 			return wire.Open(wire.Config{
