@@ -123,6 +123,9 @@ func (s *serverSettings) complete() error {
 			return api.Refuse(api.InvalidArgument, "--%s is not given", what).WithHint("grafos server --help")
 		}
 	}
+	if s.LogStore == "" {
+		s.LogStore = string(store.BoltDB)
+	}
 	if err := store.CheckKind(store.Kind(s.LogStore)); err != nil {
 		return err
 	}
