@@ -65,7 +65,8 @@ func (c GrantLeases) apply(s *State) (Result, *api.Error) {
 	for _, i := range c.Items {
 		l := c.lease(s, i, run.ID)
 		s.putLease(l)
-		s.audit(auditLeaseGranted, c.Actor, leaseSubject(l), s.leaseFact(l))
+		fact := s.leaseFact(l)
+		s.auditLease(auditLeaseGranted, c.Actor, &l, &fact)
 		res.Leases = append(res.Leases, l.ID)
 	}
 	if c.Run != nil {

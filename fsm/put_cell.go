@@ -18,12 +18,10 @@ type cellFact struct {
 
 // putCell stores a cell's record, and says so when that made the cell ready or unready.
 func (s *State) putCell(c api.CellRecord) {
-	old, _ := s.cells.Get(c.ID)
+	old, had := s.cells.Get(c.ID)
 	c.Modified = s.meta.Index
 	before, _ := s.Readiness(old)
-	s.cells.Set(c.ID, c)
-	s.note(tableCells, string(c.ID), &c)
-	s.touch(TopicCells, CellTopic(c.ID))
+	s.setCell(c, old, had)
 
 	after, reasons := s.Readiness(c)
 	if before.Ready() == after.Ready() {
@@ -73,7 +71,7 @@ func (s *State) shrinkQuotaHeld(id api.TenantID) {
 
 // beyondQuota returns what a tenant holds in the dimensions where that is over q.
 func (s *State) beyondQuota(id api.TenantID, q api.Quota) api.Quota {
-	use, _ := s.leases.tenants.Get(id)
+	use := s.leases.heldBy(id)
 	over := func(used, limit int64) int64 {
 		if limit != api.Unlimited && used > limit {
 			return used
@@ -82,6 +80,6 @@ func (s *State) beyondQuota(id api.TenantID, q api.Quota) api.Quota {
 	}
 	return api.Quota{
 		CPU: over(use.used.CPU, q.CPU), Mem: over(use.used.Mem, q.Mem), Block: over(use.used.Block, q.Block),
-		Net: over(use.used.Net, q.Net), GPU: over(use.used.GPU, q.GPU), Leases: over(use.live, q.Leases),
+		Net: over(use.used.Net, q.Net), GPU: over(use.used.GPU, q.GPU), Leases: over(int64(use.open.Len()), q.Leases),
 	}
 }

@@ -241,7 +241,9 @@ func TestReplicas(t *testing.T) {
 
 // unchanged checks what no entry may do: change a terminal lease, a result, or an epoch.
 func unchanged(t *rapid.T, before, after *View) {
-	before.leases.byID.Scan(func(id api.LeaseID, l api.Lease) bool {
+	before.leases.byEpoch.Scan(func(_ serial, rec leaseRecord) bool {
+		l := rec.lease()
+		id := l.ID
 		now, ok := after.Lease(id)
 		switch {
 		case !ok && !l.State.Terminal():

@@ -94,7 +94,8 @@ func (s *State) bound(cell api.CellID, b api.BoundReport, actor string) *api.Err
 		l.Coordinate = b.Coordinate
 	}
 	s.putLease(l)
-	s.event(eventLeaseBound, actor, leaseSubject(l), s.leaseFact(l))
+	fact := s.leaseFact(l)
+	s.eventLease(eventLeaseBound, actor, &l, &fact)
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm/internal/cow"
 )
 
 // smallState has something in every table.
@@ -136,34 +137,66 @@ func TestSnapshotCorruption(t *testing.T) {
 
 // A snapshot of a state that cannot be is refused although its sum is right.
 func TestSnapshotStrict(t *testing.T) {
+	lease := func(change func(*api.Lease)) func(*View) {
+		return func(v *View) {
+			l, _ := v.Lease("r1-cpu")
+			at := serial(l.Epoch)
+			change(&l)
+			v.leases.byEpoch.Set(forgery, at, leaseRecord(appendLease(nil, &l)))
+		}
+	}
 	for name, change := range map[string]func(*View){
-		"unknown lease state": func(v *View) { l, _ := v.Lease("r1-cpu"); l.State = "napping"; v.leases.byID.Set(l.ID, l) },
-		"unknown lease kind":  func(v *View) { l, _ := v.Lease("r1-cpu"); l.Kind = "disk"; v.leases.byID.Set(l.ID, l) },
-		"negative amount":     func(v *View) { l, _ := v.Lease("r1-cpu"); l.Amount = -1; v.leases.byID.Set(l.ID, l) },
-		"unknown run state":   func(v *View) { r, _ := v.Run("r1"); r.State = "napping"; v.runs.byID.Set(r.ID, r) },
+		"unknown lease state": lease(func(l *api.Lease) { l.State = "napping" }),
+		"unknown lease kind":  lease(func(l *api.Lease) { l.Kind = "disk" }),
+		"negative amount":     lease(func(l *api.Lease) { l.Amount = -1 }),
+		"negative time":       lease(func(l *api.Lease) { l.Granted = -1 }),
+		"far time":            lease(func(l *api.Lease) { l.Expires = maxTick + 1 }),
+		"epoch of the future": lease(func(l *api.Lease) { l.Epoch = 1 << 40 }),
+		"no epoch":            lease(func(l *api.Lease) { l.Epoch = 0 }),
+		"epoch twice":         lease(func(l *api.Lease) { l.Epoch = 2 }),
+		"lease twice":         lease(func(l *api.Lease) { l.ID = "r1-mem" }),
+		"no record":           func(v *View) { v.leases.byEpoch.Set(forgery, 1, "\x01\x01") },
+		"another layout":      func(v *View) { r, _ := v.leases.byEpoch.Get(1); v.leases.byEpoch.Set(forgery, 1, "\x02"+r[1:]) },
+		"unknown run state":   func(v *View) { r, _ := v.Run("r1"); r.State = "napping"; v.runs.byID.Set(forgery, r.ID, r) },
+		"run twice":           func(v *View) { r, _ := v.Run("r1"); v.runs.byID.Set(forgery, "zz", r) },
 		"audit head":          func(v *View) { v.meta.Audit.Hash = "zz" },
-		"key twice":           func(v *View) { l, _ := v.Lease("r1-mem"); v.leases.byID.Set("zz", l) },
-		"out of order":        func(v *View) { l, _ := v.Lease("r1-mem"); l.ID = "a"; v.leases.byID.Set("zz", l) },
+		"far clock":           func(v *View) { v.meta.Now = maxTick + 1 },
+		"no level":            func(v *View) { v.meta.Level = 0 },
+		"key twice": func(v *View) {
+			r, _ := v.IdemKey("acme", "k")
+			r.Sub++
+			v.keys.byAge.Set(forgery, r.used(), keyRecord(appendKey(nil, &r)))
+		},
+		"key out of order": func(v *View) {
+			r, _ := v.IdemKey("acme", "k")
+			at := r.used()
+			r.Key, at.sub = "l", 7
+			v.keys.byAge.Set(forgery, at, keyRecord(appendKey(nil, &r)))
+		},
+		"cell twice": func(v *View) { c, _ := v.Cell("aws-1"); v.cells.Set(forgery, "zz", c) },
 		"record too large": func(v *View) {
 			r, _ := v.Run("r1")
 			r.Tasklet = strings.Repeat("x", maxRecord)
-			v.runs.byID.Set(r.ID, r)
+			v.runs.byID.Set(forgery, r.ID, r)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := *smallState(t).m.View()
-			v.leases, v.runs = v.leases.copy(), v.runs.copy()
 			change(&v)
 			var buf bytes.Buffer
 			if err := v.WriteSnapshot(&buf); err != nil {
 				return // the writer refuses too: what it cannot read back it does not write
 			}
-			if _, err := ReadSnapshot(&buf); err == nil {
-				t.Error("taken")
+			_, err := ReadSnapshot(&buf)
+			if bad, ok := errors.AsType[*SnapshotError](err); !ok || bad.Fault != FaultContent {
+				t.Errorf("taken, or refused with %v", err)
 			}
 		})
 	}
 }
+
+// forgery is the edit in which a test changes a view that nobody else has.
+const forgery = cow.Edit(1 << 60)
 
 func FuzzRestore(f *testing.F) {
 	good := snapshotOf(f, smallState(f).m.View())
