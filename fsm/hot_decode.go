@@ -24,6 +24,8 @@ type hotReader struct {
 // text in memory however often it is read. A nil one holds none.
 type names struct {
 	known map[string]string
+	// newest holds, by a few of its bytes, a text that was read lately.
+	newest [256]string
 }
 
 // maxNames bounds the texts that are held, maxName their length.
@@ -35,9 +37,18 @@ const (
 func newNames() *names { return &names{known: make(map[string]string, 256)} }
 
 func (n *names) text(b []byte) string {
-	if n == nil || len(b) > maxName {
+	if n == nil || len(b) > maxName || len(b) < 2 {
 		return string(b)
 	}
+	near := &n.newest[b[len(b)-1]^b[len(b)-2]<<4^b[0]^byte(len(b))]
+	if *near == string(b) {
+		return *near
+	}
+	*near = n.shared(b)
+	return *near
+}
+
+func (n *names) shared(b []byte) string {
 	if s, ok := n.known[string(b)]; ok {
 		return s
 	}

@@ -105,11 +105,18 @@ func (t *leaseTable) cell(e cow.Edit, id api.CellID) *cellUse {
 
 // useOf returns what is known of a cell, to be read.
 func (t *leaseTable) useOf(id api.CellID) cellUse {
-	use, ok := t.cells.Get(maphash.String(t.seed, string(id)), func(c *cellUse) bool { return c.id == id })
-	if !ok {
-		return cellUse{}
+	if use, ok := t.cells.Get(maphash.String(t.seed, string(id)), func(c *cellUse) bool { return c.id == id }); ok {
+		return *use
 	}
-	return *use
+	return cellUse{}
+}
+
+// usedOf returns what leases take of a cell.
+func (t *leaseTable) usedOf(id api.CellID) (used api.Resources) {
+	if use, ok := t.cells.Get(maphash.String(t.seed, string(id)), func(c *cellUse) bool { return c.id == id }); ok {
+		used = use.used
+	}
+	return used
 }
 
 // tenant returns what is known of a tenant to be changed in an edit.

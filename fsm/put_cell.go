@@ -38,10 +38,11 @@ func (s *State) putCell(c api.CellRecord) {
 
 // shrinkHeld lowers what a cell's leases hold beyond its capacity to what they hold now (I1).
 func (s *State) shrinkHeld(id api.CellID) {
-	c, ok := s.cells.Get(id)
-	if !ok || c.Held.IsZero() {
+	at, ok := s.cells.at(id)
+	if !ok || at.Held.IsZero() {
 		return
 	}
+	c := *at
 	if held := beyond(c.Capacity, s.Used(id)); held != c.Held {
 		c.Held = held
 		s.putCell(c)
@@ -59,10 +60,11 @@ func beyond(capacity, used api.Resources) api.Resources {
 
 // shrinkQuotaHeld lowers what a tenant holds beyond its quota to what it holds now (I2).
 func (s *State) shrinkQuotaHeld(id api.TenantID) {
-	t, ok := s.tenants.Get(id)
-	if !ok || t.Held == (api.Quota{}) {
+	at, ok := s.tenants.at(id)
+	if !ok || at.Held == (api.Quota{}) {
 		return
 	}
+	t := *at
 	if held := s.beyondQuota(id, t.Quota); held != t.Held {
 		t.Held = held
 		s.putTenant(t)

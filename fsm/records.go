@@ -19,6 +19,9 @@ func (r *records[K, V]) Get(key K) (v V, ok bool) {
 	return *p, true
 }
 
+// at returns the record of a key to be looked at before anything is written, and not longer.
+func (r *records[K, V]) at(key K) (*V, bool) { return r.tree.Get(text(key)) }
+
 // Set stores a record under a key.
 func (r *records[K, V]) Set(e cow.Edit, key K, v V) { r.tree.Set(e, text(key), &v) }
 

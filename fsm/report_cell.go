@@ -25,7 +25,7 @@ func (c ReportCell) apply(s *State) (Result, *api.Error) {
 	if p := c.check(); p != nil {
 		return Result{}, p
 	}
-	cell, ok := s.Cell(c.Cell)
+	cell, ok := s.cells.at(c.Cell)
 	switch {
 	case !ok:
 		return Result{}, api.Refuse(api.NotFound, "cell %s does not exist", c.Cell)

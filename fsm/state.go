@@ -25,6 +25,7 @@ type State struct {
 	json   []byte    // scratch, for the data of one event
 	value  bytes.Buffer
 
+	seen    seenLease
 	writes  int    // changes of this entry
 	sub     uint32 // place of the command in the entry
 	events  []api.Event
@@ -63,6 +64,7 @@ func (s *State) begin(index uint64, e Entry) {
 	s.meta.Wall = min(max(e.Wall, 0), maxWall)
 	s.writes, s.events, s.audits = 0, s.events[:0], s.audits[:0]
 	s.touched.reset()
+	s.seen.valid = false
 	s.sum.Reset()
 	s.trail = append(s.trail[:0], s.meta.Fingerprint[:]...)
 }

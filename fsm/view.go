@@ -6,19 +6,26 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm/internal/cow"
 )
 
 // View is the whole state after one entry. It never changes; what it returns are values, and
 // the slices and maps inside them are shared: read them, never write them.
 type View struct {
-	meta      meta
+	meta   meta
+	leases leaseTable
+	keys   keyTable
+	*rest
+}
+
+// rest is the tables that most entries leave alone: a view shares them with the one before.
+type rest struct {
+	edit      cow.Edit
 	providers records[api.ProviderID, api.Provider]
 	cells     records[api.CellID, api.CellRecord]
 	tenants   records[api.TenantID, api.Tenant]
-	leases    leaseTable
 	runs      runTable
 	blobs     blobTable
-	keys      keyTable
 	tokens    tokenTable
 }
 
@@ -27,6 +34,7 @@ func newView() View {
 		meta:   meta{Level: 1, Audit: api.AuditHead{Hash: api.AuditGenesis}},
 		leases: newLeaseTable(),
 		keys:   newKeyTable(),
+		rest:   new(rest),
 	}
 }
 

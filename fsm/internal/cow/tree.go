@@ -2,7 +2,7 @@ package cow
 
 // Sizes of nodes: branches are copied more often than they are searched in vain.
 const (
-	leafMax   = 16
+	leafMax   = 8
 	branchMax = 8
 )
 

@@ -2,23 +2,25 @@ package cow
 
 // Delete removes a key and returns its value. A key that is not there copies nothing.
 func (t *Tree[K, V]) Delete(e Edit, key K) (old V, had bool) {
-	if old, had = t.Get(key); !had {
+	if t.last == nil {
 		return old, false
 	}
-	t.n--
 	if key.Less(t.last.keys[0]) {
-		t.root = t.root.delete(e, key)
+		t.root, old, had = t.root.delete(e, key)
 		t.shrink()
-		return old, true
+	} else if at, found := t.last.search(key); found {
+		old, had = t.last.vals[at], true
+		t.last = t.last.own(e)
+		t.last.remove(at)
+		if t.last.n == 0 {
+			t.last, t.root = t.root.pop(e)
+			t.shrink()
+		}
 	}
-	at, _ := t.last.search(key)
-	t.last = t.last.own(e)
-	t.last.remove(at)
-	if t.last.n == 0 {
-		t.last, t.root = t.root.pop(e)
-		t.shrink()
+	if had {
+		t.n--
 	}
-	return old, true
+	return old, had
 }
 
 // shrink drops roots with one kid.
@@ -28,21 +30,33 @@ func (t *Tree[K, V]) shrink() {
 	}
 }
 
-// delete returns k without the key, which is there; the empty kid when nothing is left.
-func (k kid[K, V]) delete(e Edit, key K) kid[K, V] {
-	if k.leaf != nil {
-		l := k.leaf.own(e)
-		at, _ := l.search(key)
-		l.remove(at)
-		if l.n == 0 {
-			return kid[K, V]{}
+// delete returns k without the key, k itself when it is not there; the empty kid when nothing
+// is left.
+func (k kid[K, V]) delete(e Edit, key K) (own kid[K, V], old V, had bool) {
+	if l := k.leaf; l != nil {
+		at, found := l.search(key)
+		if !found {
+			return k, old, false
 		}
-		return kid[K, V]{leaf: l}
+		old = l.vals[at]
+		if l.n == 1 {
+			return kid[K, V]{}, old, true
+		}
+		l = l.own(e)
+		l.remove(at)
+		return kid[K, V]{leaf: l}, old, true
+	}
+	if k.branch == nil {
+		return k, old, false
+	}
+	i := k.branch.search(key)
+	down, old, had := k.branch.kids[i].delete(e, key)
+	if !had {
+		return k, old, false
 	}
 	b := k.branch.own(e)
-	i := b.search(key)
-	b.kids[i] = b.kids[i].delete(e, key)
-	return b.settle(e, i)
+	b.kids[i] = down
+	return b.settle(e, i), old, true
 }
 
 // pop takes the last leaf out of k; nil when there is none.

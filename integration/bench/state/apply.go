@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"runtime/metrics"
 	"syscall"
 	"time"
 
@@ -15,11 +16,13 @@ import (
 // collector's share. Where the machine does other things too, only the latter says something.
 type spent struct {
 	wall, cpu time.Duration
+	bytes     uint64 // allocated
 	n         int
 }
 
 func (s spent) perSecond() float64    { return float64(s.n) / s.wall.Seconds() }
 func (s spent) perCPUSecond() float64 { return float64(s.n) / s.cpu.Seconds() }
+func (s spent) bytesEach() uint64     { return s.bytes / uint64(s.n) }
 
 // cpuTime is the processor time of this process so far.
 func cpuTime() time.Duration {
@@ -28,6 +31,13 @@ func cpuTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// allocated is how many bytes this process has asked for so far.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }
 
 // life is one lease's way through the state machine.
@@ -72,14 +82,15 @@ func (b *bench) measure(w *world, group int, state string) error {
 		}
 	}
 	c := w.m.View().Counts()
-	b.say("state apply grants/s=%.0f grants/cpu_s=%.0f entries=%d state=%s live=%d leases=%d keys=%d aim=50000",
-		l.grant.perSecond(), l.grant.perCPUSecond(), group, state, c.LiveLeases, c.Leases, c.Keys)
+	b.say("state apply grants/s=%.0f grants/cpu_s=%.0f bytes=%d entries=%d state=%s live=%d leases=%d keys=%d aim=50000",
+		l.grant.perSecond(), l.grant.perCPUSecond(), l.grant.bytesEach(), group, state, c.LiveLeases, c.Leases, c.Keys)
 	whole := spent{
 		wall: l.grant.wall + l.bound.wall + l.freed.wall + l.ended.wall,
 		cpu:  l.grant.cpu + l.bound.cpu + l.freed.cpu + l.ended.cpu, n: l.grant.n,
 	}
-	b.say("state life lives/s=%.0f lives/cpu_s=%.0f bound/s=%.0f freed/s=%.0f ended/s=%.0f entries=%d state=%s",
-		whole.perSecond(), whole.perCPUSecond(), l.bound.perSecond(), l.freed.perSecond(), l.ended.perSecond(), group, state)
+	b.say("state life lives/s=%.0f lives/cpu_s=%.0f bound/cpu_s=%.0f freed/cpu_s=%.0f ended/cpu_s=%.0f bytes=%d,%d,%d entries=%d state=%s",
+		whole.perSecond(), whole.perCPUSecond(), l.bound.perCPUSecond(), l.freed.perCPUSecond(), l.ended.perCPUSecond(),
+		l.bound.bytesEach(), l.freed.bytesEach(), l.ended.bytesEach(), group, state)
 	return nil
 }
 
@@ -128,12 +139,14 @@ func (w *world) apart(s *spent, leases []made, group int, commands func([]made) 
 // timed applies entries and adds what that took.
 func (w *world) timed(s *spent, n int, entries []*raft.Log) error {
 	outs := make([]any, len(entries))
+	bytes := allocated()
 	cpu, start := cpuTime(), time.Now()
 	for i, e := range entries {
 		outs[i] = w.m.Apply(e)
 	}
 	s.wall += time.Since(start)
 	s.cpu += cpuTime() - cpu
+	s.bytes += allocated() - bytes
 	s.n += n
 	for _, out := range outs {
 		if err := check(out); err != nil {
