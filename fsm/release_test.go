@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,7 +32,7 @@ func readRelease(t *testing.T, name string) []byte {
 }
 
 // dump is everything that is in a state, in one order.
-func dump(t *testing.T, v *View) string {
+func dump(t testingT, v *View) string {
 	t.Helper()
 	leases, runs := []api.Lease{}, []api.Run{}
 	v.leases.byEpoch.Scan(func(_ serial, r leaseRecord) bool { leases = append(leases, r.lease()); return true })
@@ -54,7 +55,7 @@ func dump(t *testing.T, v *View) string {
 		"leases": byLeaseID(leases), "runs": runs, "blobs": blobs, "keys": keys, "tokens": tokens,
 	}, "", " ")
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
 	return string(b) + "\n"
 }
@@ -109,3 +110,5 @@ func TestReleaseSnapshots(t *testing.T) {
 		}
 	}
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -51,6 +51,10 @@ func (p *pair) restart(t *rapid.T) {
 	twin.chain, twin.audit, twin.index = api.NewAuditVerifier(twin.m.View().AuditHead()), p.twin.audit, p.index
 	p.twin = twin
 	p.twin.check()
+	old, err := ReadSnapshot(bytes.NewReader(writeOne(t, p.m.View())))
+	if err != nil || dump(t, old) != dump(t, p.m.View()) {
+		t.Fatalf("entry %d: version 1 of the snapshot is another state: %v", p.index, err)
+	}
 }
 
 func (p *pair) id() string {

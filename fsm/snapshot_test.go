@@ -2,9 +2,11 @@ package fsm
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -198,21 +200,60 @@ func TestSnapshotStrict(t *testing.T) {
 // forgery is the edit in which a test changes a view that nobody else has.
 const forgery = cow.Edit(1 << 60)
 
-func FuzzRestore(f *testing.F) {
+// FuzzSnapshot reads anything: it is refused with words, or it is what its state writes.
+func FuzzSnapshot(f *testing.F) {
 	good := snapshotOf(f, smallState(f).m.View())
 	f.Add(good)
 	f.Add(good[:len(good)/2])
 	f.Add([]byte(snapshotMagic))
+	f.Add(writeOne(f, smallState(f).m.View()))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		v, err := ReadSnapshot(bytes.NewReader(b))
-		if err == nil && !bytes.Equal(snapshotOf(t, v), b) {
+		if err == nil && !bytes.Equal(snapshotOf(t, v), b) && !bytes.Equal(writeOne(t, v), b) {
 			t.Error("a snapshot was taken that is not what its state writes")
 		}
-		// Behind the sum: the frames themselves.
-		cd, _ := newCodec()
-		l := loader{state: newState(cd), codec: cd}
-		for i := 0; i+1 < len(b) && i < 64; i++ {
-			_ = l.load(table(b[i]), b[i+1:])
+		if _, ok := errors.AsType[*SnapshotError](err); err != nil && !ok {
+			t.Errorf("refused with %T: %v", err, err)
+		}
+	})
+}
+
+// FuzzSnapshotContent reads what has the right checksum: what is taken is written as it was
+// read, and a machine goes on with it: where no invariant was broken none is afterwards.
+func FuzzSnapshotContent(f *testing.F) {
+	for _, r := range []*rig{newRig(f), newRig(f).cluster(), smallState(f)} {
+		for _, b := range [][]byte{snapshotOf(f, r.m.View()), writeOne(f, r.m.View())} {
+			f.Add(b[:len(b)-sha256.Size])
+		}
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		sum := sha256.Sum256(b)
+		b = append(slices.Clip(b), sum[:]...)
+		r := newRig(t)
+		if err := r.m.Restore(io.NopCloser(bytes.NewReader(b))); err != nil {
+			if bad, ok := errors.AsType[*SnapshotError](err); !ok || bad.Fault == FaultDamaged {
+				t.Fatalf("refused with %v", err)
+			}
+			return
+		}
+		v := r.m.View()
+		if again := snapshotOf(t, v); !bytes.Equal(again, b) {
+			if two, err := ReadSnapshot(bytes.NewReader(again)); err != nil || dump(t, two) != dump(t, v) {
+				t.Fatalf("written again it is another: %v", err)
+			}
+		}
+		whole := len(Check(v)) == 0
+		due := v.DueLeases(v.Now(), 10)
+		e, err := EncodeEntry(Entry{Tick: v.Now() + 1, Commands: []Command{
+			Tick{}, AdvanceLeases{Leases: due}, FreeLease{Lease: "r1-cpu"}, grantRun("r9", 0), RevokeCell{Provider: "aws", Cell: "aws-1"},
+		}})
+		if err != nil {
+			return // ids that are no UTF-8
+		}
+		if _, ok := r.m.Apply(&raft.Log{Index: v.Index() + 1, Data: e}).([]Result); ok && whole {
+			for _, err := range Check(r.m.View()) {
+				t.Error(err)
+			}
 		}
 	})
 }
