@@ -46,7 +46,7 @@ func readState(cd codec, r io.Reader) (*State, error) {
 type snapshotReader struct {
 	codec  codec
 	in     io.Reader
-	sum    hash.Hash // of all that was read before buf[summed]
+	sum    hash.Hash // of all before buf[summed]
 	buf    []byte
 	at     int // of what was not read yet
 	summed int
@@ -153,15 +153,17 @@ func (r *snapshotReader) end() *SnapshotError {
 // intact reads to the end and reports whether the last bytes are the sum of all before.
 func (r *snapshotReader) intact() bool {
 	for {
-		if n := len(r.buf) - sha256.Size; n > r.at { // all but what may be the sum
-			r.at = n
-		}
+		r.at = max(r.at, len(r.buf)-sha256.Size) // all but what may be the sum
 		if err := r.fill(sha256.Size + 1); err != nil {
 			break
 		}
 	}
-	got := r.buf[r.at:]
-	return len(got) == sha256.Size && subtle.ConstantTimeCompare(got, r.sumSoFar()) == 1
+	end := len(r.buf) - sha256.Size
+	if end < r.summed {
+		return false
+	}
+	r.at = end
+	return subtle.ConstantTimeCompare(r.buf[end:], r.sumSoFar()) == 1
 }
 
 // sumSoFar returns the sum of all that was read.
@@ -216,9 +218,12 @@ func (r *snapshotReader) fill(n int) *SnapshotError {
 	if len(r.buf)-r.at >= n {
 		return nil
 	}
-	r.sum.Write(r.buf[r.summed:r.at])
-	rest := copy(r.buf[:cap(r.buf)], r.buf[r.at:])
-	r.buf, r.at, r.summed = r.buf[:rest], 0, 0
+	// What may be the sum at the end is not in the sum, even where it was read as something else.
+	done := max(r.summed, r.at-sha256.Size)
+	r.sum.Write(r.buf[r.summed:done])
+	rest := copy(r.buf[:cap(r.buf)], r.buf[done:])
+	r.buf, r.at, r.summed = r.buf[:rest], r.at-done, 0
+	n += r.at
 	if n > cap(r.buf) {
 		r.buf = append(make([]byte, 0, n), r.buf...)
 	}

@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math"
@@ -218,44 +219,89 @@ func FuzzSnapshot(f *testing.F) {
 	})
 }
 
-// FuzzSnapshotContent reads what has the right checksum: what is taken is written as it was
-// read, and a machine goes on with it: where no invariant was broken none is afterwards.
-func FuzzSnapshotContent(f *testing.F) {
-	for _, r := range []*rig{newRig(f), newRig(f).cluster(), smallState(f)} {
-		for _, b := range [][]byte{snapshotOf(f, r.m.View()), writeOne(f, r.m.View())} {
-			f.Add(b[:len(b)-sha256.Size])
+// frame is one of a snapshot.
+type frame struct {
+	mark byte
+	body []byte
+}
+
+// framesOf takes a snapshot apart.
+func framesOf(t testingT, b []byte) (frames []frame) {
+	t.Helper()
+	b = b[len(snapshotMagic) : len(b)-sha256.Size]
+	for len(b) > 0 {
+		n, at := binary.Uvarint(b[1:])
+		end := 1 + at + int(n)
+		frames = append(frames, frame{b[0], b[1+at : end]})
+		b = b[end:]
+	}
+	return frames
+}
+
+// joined makes a snapshot of frames, with the right sum.
+func joined(frames []frame) []byte {
+	b := []byte(snapshotMagic)
+	for _, f := range frames {
+		b = append(appendUint(append(b, f.mark), uint64(len(f.body))), f.body...)
+	}
+	sum := sha256.Sum256(b)
+	return append(b, sum[:]...)
+}
+
+// FuzzSnapshotRecord puts anything in the place of one record of a snapshot, with the right
+// counts and the right sum: it is refused, or it is written as it was read, and a machine
+// goes on with it; where no invariant was broken none is afterwards.
+func FuzzSnapshotRecord(f *testing.F) {
+	v := smallState(f).m.View()
+	whole := [][]frame{framesOf(f, snapshotOf(f, v)), framesOf(f, writeOne(f, v))}
+	for old, frames := range whole {
+		for at, fr := range frames {
+			f.Add(old == 1, at, fr.mark, fr.body)
 		}
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		sum := sha256.Sum256(b)
-		b = append(slices.Clip(b), sum[:]...)
-		r := newRig(t)
-		if err := r.m.Restore(io.NopCloser(bytes.NewReader(b))); err != nil {
-			if bad, ok := errors.AsType[*SnapshotError](err); !ok || bad.Fault == FaultDamaged {
-				t.Fatalf("refused with %v", err)
-			}
+	f.Fuzz(func(t *testing.T, old bool, at int, mark byte, body []byte) {
+		frames := slices.Clone(whole[0])
+		if old {
+			frames = slices.Clone(whole[1])
+		}
+		if at < 0 || at >= len(frames) {
 			return
 		}
-		v := r.m.View()
-		if again := snapshotOf(t, v); !bytes.Equal(again, b) {
-			if two, err := ReadSnapshot(bytes.NewReader(again)); err != nil || dump(t, two) != dump(t, v) {
-				t.Fatalf("written again it is another: %v", err)
-			}
-		}
-		whole := len(Check(v)) == 0
-		due := v.DueLeases(v.Now(), 10)
-		e, err := EncodeEntry(Entry{Tick: v.Now() + 1, Commands: []Command{
-			Tick{}, AdvanceLeases{Leases: due}, FreeLease{Lease: "r1-cpu"}, grantRun("r9", 0), RevokeCell{Provider: "aws", Cell: "aws-1"},
-		}})
-		if err != nil {
-			return // ids that are no UTF-8
-		}
-		if _, ok := r.m.Apply(&raft.Log{Index: v.Index() + 1, Data: e}).([]Result); ok && whole {
-			for _, err := range Check(r.m.View()) {
-				t.Error(err)
-			}
-		}
+		frames[at] = frame{mark, body}
+		goesOn(t, joined(frames))
 	})
+}
+
+// goesOn restores a snapshot that may be refused and applies entries to what it holds.
+func goesOn(t *testing.T, b []byte) {
+	t.Helper()
+	r := newRig(t)
+	if err := r.m.Restore(io.NopCloser(bytes.NewReader(b))); err != nil {
+		if bad, ok := errors.AsType[*SnapshotError](err); !ok || bad.Fault == FaultDamaged {
+			t.Fatalf("refused with %v", err)
+		}
+		return
+	}
+	v := r.m.View()
+	if again := snapshotOf(t, v); !bytes.Equal(again, b) {
+		if two, err := ReadSnapshot(bytes.NewReader(again)); err != nil || dump(t, two) != dump(t, v) {
+			t.Fatalf("written again it is another: %v", err)
+		}
+	}
+	sound := len(Check(v)) == 0
+	e, err := EncodeEntry(Entry{Tick: v.Now() + 1, Commands: []Command{
+		Tick{}, AdvanceLeases{Leases: v.DueLeases(v.Now(), 10)}, FreeLease{Lease: "r1-cpu"}, grantRun("r9", 0),
+		ReportCell{Cell: "aws-1", Epoch: 1, Ended: []api.EndedReport{{LeaseID: "r1-cpu", Epoch: 1, State: api.LeaseTornDown}}},
+		RevokeCell{Provider: "aws", Cell: "aws-1"},
+	}})
+	if err != nil {
+		return // ids that are no UTF-8
+	}
+	if _, ok := r.m.Apply(&raft.Log{Index: v.Index() + 1, Data: e}).([]Result); ok && sound {
+		for _, err := range Check(r.m.View()) {
+			t.Error(err)
+		}
+	}
 }
 
 // An entry that cannot be read stops the node, for good and with its index in the words.

@@ -56,6 +56,9 @@ func (v *View) Fingerprint() string { return hex.EncodeToString(v.meta.Fingerpri
 // Level returns the cluster's feature level: nothing above it may be proposed.
 func (v *View) Level() Level { return v.meta.Level }
 
+// Epoch returns the newest fencing number: no lease has a greater one.
+func (v *View) Epoch() uint64 { return v.meta.Epoch }
+
 // ClusterEpoch counts how often the cluster was recovered from the loss of its quorum.
 func (v *View) ClusterEpoch() uint64 { return v.meta.ClusterEpoch }
 

@@ -164,3 +164,9 @@ func changed[K ~string, V any](t *set[changeKey], owner string, after uint64, by
 	})
 	return list
 }
+
+// ScanLeases visits every lease, of any state, in the order in which they were granted, until
+// visit returns false.
+func (v *View) ScanLeases(visit func(api.Lease) bool) {
+	v.leases.byEpoch.Scan(func(_ serial, r leaseRecord) bool { return visit(r.lease()) })
+}

@@ -30,3 +30,8 @@ func (v *View) LostRuns(limit int) []api.Run {
 	})
 	return list
 }
+
+// ScanRuns visits every run, by id, until visit returns false.
+func (v *View) ScanRuns(visit func(api.Run) bool) {
+	v.runs.byID.Scan(func(_ api.RunID, r api.Run) bool { return visit(r) })
+}

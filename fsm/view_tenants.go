@@ -45,3 +45,9 @@ func (v *View) IdemKey(scope, key string) (IdemRecord, bool) {
 
 // Token returns who used a token.
 func (v *View) Token(jti string) (TokenRecord, bool) { return v.tokens.byID.Get(jti) }
+
+// ScanKeys visits every idempotency key that is kept, the oldest first, until visit returns
+// false.
+func (v *View) ScanKeys(visit func(IdemRecord) bool) {
+	v.keys.byAge.Scan(func(_ useKey, r keyRecord) bool { return visit(r.record()) })
+}
