@@ -48,20 +48,12 @@ func (s *State) remember(k Kind, i Idem, res Result) {
 	if i.Key == "" {
 		return
 	}
-	for s.keys.age.Len() >= s.keyLimit {
-		oldest, _ := s.keys.age.Min()
-		s.forgetKey(oldest.id)
+	for s.keys.byAge.Len() >= s.keyLimit {
+		_, oldest, _ := s.keys.byAge.Min()
+		s.dropKey(oldest)
 	}
-	r := IdemRecord{
+	s.putKey(IdemRecord{
 		Scope: i.Scope, Key: i.Key, Hash: i.Hash, Kind: k, Leases: res.Leases, Run: res.Run,
-		Index: s.meta.Index, At: s.meta.Now,
-	}
-	s.keys.set(r)
-	s.note(tableKeys, r.key(), &r)
-}
-
-func (s *State) forgetKey(key string) {
-	r, _ := s.keys.byKey.Get(key)
-	s.keys.drop(r)
-	s.note(tableKeys, key, nil)
+		Index: s.meta.Index, Sub: s.sub, At: s.meta.Now,
+	})
 }

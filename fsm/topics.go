@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"strings"
 	"sync"
 
 	"github.com/grafos/grafos/api"
@@ -10,7 +9,7 @@ import (
 // Topic names what a watcher waits for.
 type Topic string
 
-// The topics of whole tables. TopicCells also covers providers.
+// The topics that are always there. TopicCells also covers providers.
 const (
 	TopicIndex   Topic = "index"
 	TopicCells   Topic = "cells"
@@ -20,41 +19,84 @@ const (
 	TopicEvents  Topic = "events"
 )
 
+// The same topics as numbers.
+const (
+	topicIndex = iota
+	topicCells
+	topicLeases
+	topicRuns
+	topicTenants
+	topicEvents
+	fixedTopics
+)
+
+// fixed lists them in the order of their numbers.
+func fixed() [fixedTopics]Topic {
+	return [...]Topic{TopicIndex, TopicCells, TopicLeases, TopicRuns, TopicTenants, TopicEvents}
+}
+
+// The prefixes of the topics of one record, and of a part of a table.
+const (
+	prefixCell     = "cell/"
+	prefixLease    = "lease/"
+	prefixRun      = "run/"
+	prefixCellsOf  = "cells/"
+	prefixLeasesAt = "leases/at/"
+	prefixLeasesOf = "leases/of/"
+	prefixRunsAt   = "runs/at/"
+	prefixRunsOf   = "runs/of/"
+)
+
 // The topics of what belongs to one provider or tenant: its part of a table.
 
 // CellsOf is the topic of a provider's cells, and of the provider itself.
-func CellsOf(p api.ProviderID) Topic { return "cells/" + Topic(p) }
+func CellsOf(p api.ProviderID) Topic { return Topic(prefixCellsOf + p) }
 
 // LeasesAt is the topic of a provider's leases.
-func LeasesAt(p api.ProviderID) Topic { return "leases/at/" + Topic(p) }
+func LeasesAt(p api.ProviderID) Topic { return Topic(prefixLeasesAt + p) }
 
 // LeasesOf is the topic of a tenant's leases.
-func LeasesOf(t api.TenantID) Topic { return "leases/of/" + Topic(t) }
+func LeasesOf(t api.TenantID) Topic { return Topic(prefixLeasesOf + t) }
 
 // RunsAt is the topic of a provider's runs.
-func RunsAt(p api.ProviderID) Topic { return "runs/at/" + Topic(p) }
+func RunsAt(p api.ProviderID) Topic { return Topic(prefixRunsAt + p) }
 
 // RunsOf is the topic of a tenant's runs.
-func RunsOf(t api.TenantID) Topic { return "runs/of/" + Topic(t) }
+func RunsOf(t api.TenantID) Topic { return Topic(prefixRunsOf + t) }
 
 // CellTopic is the topic of a cell: its record, its leases and its runs.
-func CellTopic(id api.CellID) Topic { return Topic("cell/" + id) }
+func CellTopic(id api.CellID) Topic { return Topic(prefixCell + id) }
 
 // LeaseTopic is the topic of a lease.
-func LeaseTopic(id api.LeaseID) Topic { return leaseTopic + Topic(id) }
+func LeaseTopic(id api.LeaseID) Topic { return Topic(prefixLease + id) }
 
 // RunTopic is the topic of a run and of its leases.
-func RunTopic(id api.RunID) Topic { return runTopic + Topic(id) }
+func RunTopic(id api.RunID) Topic { return Topic(prefixRun + id) }
 
-const (
-	leaseTopic = "lease/"
-	runTopic   = "run/"
-)
+// touched is what an entry changed: the fixed topics as bits, records, and parts of tables.
+// What was changed twice may be there twice.
+type touched struct {
+	fixed                     uint8
+	cells                     []api.CellID
+	leases                    []api.LeaseID
+	runs                      []api.RunID
+	cellsOf, leasesAt, runsAt []api.ProviderID
+	leasesOf, runsOf          []api.TenantID
+}
 
-// lasts reports whether it is remembered when the topic last fired. Of a lease or a run the
-// record says when it changed; there are too many of them to remember it twice.
-func (t Topic) lasts() bool {
-	return !strings.HasPrefix(string(t), leaseTopic) && !strings.HasPrefix(string(t), runTopic)
+func (t *touched) reset() {
+	*t = touched{
+		cells: t.cells[:0], leases: t.leases[:0], runs: t.runs[:0],
+		cellsOf: t.cellsOf[:0], leasesAt: t.leasesAt[:0], runsAt: t.runsAt[:0], leasesOf: t.leasesOf[:0], runsOf: t.runsOf[:0],
+	}
+}
+
+// add appends id unless it was the last one: what is changed together often has one owner.
+func add[T comparable](list []T, id T) []T {
+	if n := len(list); n > 0 && list[n-1] == id {
+		return list
+	}
+	return append(list, id)
 }
 
 // maxTopics bounds the topics that somebody waited for and that have not fired since: above
@@ -65,10 +107,14 @@ const maxTopics = 1 << 16
 // forgotten, at the first change after that.
 type topics struct {
 	mu    sync.Mutex
-	chans map[Topic]chan struct{}
-	// newest is the index at which each of the topics that last has last fired; base stands for
-	// those that did not since the state came from a snapshot, or since newest was too large.
-	newest map[Topic]uint64
+	chans map[Topic]chan struct{} // guarded by mu, and so is the rest
+	name  []byte                  // scratch
+	// newest is the index at which each of the fixed topics last fired, parts the same of cells
+	// and of parts of tables; base stands for those that did not since the state came from a
+	// snapshot, or since there were too many parts. Of a lease or a run the record says when it
+	// changed: there are too many of them to remember it twice.
+	newest [fixedTopics]uint64
+	parts  map[Topic]*uint64
 	base   uint64
 }
 
@@ -87,12 +133,20 @@ func (t *topics) changed(topic Topic) <-chan struct{} {
 	return ch
 }
 
-// lastChange returns the index at which a topic last fired; not of a lease or a run. It may
-// be later than that, never earlier: a blocking read then answers once without news.
+// lastChange returns the index at which a topic last fired; not of a lease or a run. It may be
+// later than that, never earlier: a blocking read then answers once without news.
 func (t *topics) lastChange(topic Topic) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return max(t.newest[topic], t.base)
+	for i, name := range fixed() {
+		if name == topic {
+			return max(t.newest[i], t.base)
+		}
+	}
+	if at, ok := t.parts[topic]; ok {
+		return max(*at, t.base)
+	}
+	return t.base
 }
 
 // rebase says that everything may have changed at index.
@@ -100,24 +154,59 @@ func (t *topics) rebase(index uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.base = index
-	clear(t.newest)
+	clear(t.parts)
 }
 
-func (t *topics) fire(touched map[Topic]struct{}, index uint64) {
+func (t *topics) fire(touched *touched, index uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.newest) > maxTopics { // of tenants and cells that are no more
-		t.base = index
-		clear(t.newest)
+	for i, name := range fixed() {
+		if touched.fixed&(1<<i) != 0 {
+			t.newest[i] = index
+			t.wake(append(t.name[:0], name...))
+		}
 	}
-	for topic := range touched {
-		if topic.lasts() {
-			t.newest[topic] = index
+	if len(t.parts) > maxTopics { // of tenants and cells that are no more
+		t.base = index
+		clear(t.parts)
+	}
+	fireAt(t, prefixCell, touched.cells, index)
+	fireAt(t, prefixCellsOf, touched.cellsOf, index)
+	fireAt(t, prefixLeasesAt, touched.leasesAt, index)
+	fireAt(t, prefixLeasesOf, touched.leasesOf, index)
+	fireAt(t, prefixRunsAt, touched.runsAt, index)
+	fireAt(t, prefixRunsOf, touched.runsOf, index)
+	if len(t.chans) == 0 {
+		return
+	}
+	for _, id := range touched.leases {
+		t.wake(append(append(t.name[:0], prefixLease...), id...))
+	}
+	for _, id := range touched.runs {
+		t.wake(append(append(t.name[:0], prefixRun...), id...))
+	}
+}
+
+// fireAt wakes the topics of a list, and remembers that they fired at index.
+func fireAt[T ~string](t *topics, prefix string, list []T, index uint64) {
+	for _, id := range list {
+		name := append(append(t.name[:0], prefix...), id...)
+		if at, ok := t.parts[Topic(name)]; ok {
+			*at = index
+		} else {
+			first := index
+			t.parts[Topic(name)] = &first
 		}
-		if ch, ok := t.chans[topic]; ok {
-			close(ch)
-			delete(t.chans, topic)
-		}
+		t.wake(name)
+	}
+}
+
+// wake closes the channel of a topic, if somebody asked for it.
+func (t *topics) wake(topic []byte) {
+	t.name = topic
+	if ch, ok := t.chans[Topic(topic)]; ok {
+		close(ch)
+		delete(t.chans, Topic(topic))
 	}
 }
 
