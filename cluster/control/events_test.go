@@ -254,7 +254,7 @@ func TestBookmarks(t *testing.T) {
 		f := api.EventFilter{From: api.FromNow, Types: []string{"nothing"}, Bookmarks: true}
 		end := r.stream(r.operator(), f)
 		began := r.index
-		time.Sleep(3 * bookmarkEvery) // nothing happens: it is not said again
+		time.Sleep(3*bookmarkEvery + eventsCheck/2) // nothing happens: it is not said again
 		r.must(fsm.Tick{})
 		time.Sleep(eventsCheck)
 		for range 100 { // more than the ring holds
@@ -358,6 +358,9 @@ func (w *wanderer) wander() {
 		n := w.nodes[w.rng.IntN(len(w.nodes))]
 		ctx, cancel := context.WithCancel(n.operator())
 		left := w.rng.IntN(12) + 1
+		if w.rng.IntN(3) == 0 {
+			left = 3 * eventPage
+		}
 		stop := time.AfterFunc(time.Millisecond, cancel) // when nothing more comes
 		for e, err := range n.c.Events(ctx, w.filter) {
 			if err != nil {
