@@ -20,7 +20,6 @@ import (
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/integration/bench/internal/child"
 	"github.com/grafos/grafos/integration/bench/internal/load"
-	"github.com/grafos/grafos/integration/bench/internal/member"
 	"github.com/grafos/grafos/integration/internal/harness"
 )
 
@@ -79,7 +78,7 @@ func (b *bench) profileCommit(ctx context.Context, dir string) (err error) {
 	b.title(fmt.Sprintf("profile of the commit path, %d outstanding", profileLoad))
 	var open closing
 	defer open.end(&err)
-	f, err := b.members(ctx, member.Bolt, false)
+	f, err := b.members(ctx, boltdb, false)
 	if err != nil {
 		return err
 	}

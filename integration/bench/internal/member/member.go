@@ -49,12 +49,9 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	flags.StringVar(&s.raft, "raft", "", "host:port of Raft")
 	flags.StringVar(&s.gossip, "gossip", "", "host:port of the gossip")
 	flags.StringVar(&s.join, "join", "", "gossip addresses of the three members")
-	flags.StringVar(&s.store, "log-store", Bolt, "log store: boltdb or wal")
+	flags.StringVar(&s.store, "log-store", string(store.BoltDB), "log store: boltdb or wal")
 	flags.BoolVar(&s.plain, "plain", false, "Raft without TLS")
 	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	if err := Available(s.store); err != nil {
 		return err
 	}
 	debug.SetGCPercent(gcPercent)
