@@ -8,6 +8,7 @@ deadcode := golang.org/x/tools/cmd/deadcode@v0.52.0
 
 ROUNDS ?= 25
 FUZZTIME ?= 10s
+BENCH ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # The packages with goroutines of their own run under the race detector in make test.
@@ -55,8 +56,10 @@ fuzz: ## Every fuzz target for FUZZTIME each.
 	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
 .PHONY: bench
-bench: build ## The numbers: fail-over, start, admissions, warm runs, memory.
-	go run ./integration/bench -grafos bin/grafos
+bench: build ## The numbers, beside a 3-member etcd's: 15 minutes, or BENCH=commit,reads for some of them.
+	cd integration/bench/peers && CGO_ENABLED=0 go build -trimpath -o ../../../bin/bench-peers .
+	go build -o bin/bench ./integration/bench
+	bin/bench -grafos bin/grafos -peers bin/bench-peers -only '$(BENCH)'
 
 .PHONY: chaos
 chaos: build ## Kill the leader ROUNDS times under load and check every promise.

@@ -43,6 +43,10 @@ func floors() [][]string {
 		{"cmd/grafos/cli", "cmd/grafos/node"},
 		{"cmd/grafos"},                   // the door of floor 3: main ties cli and node
 		{"integration/internal/harness"}, // starts real clusters, for tests, the demo and the benchmarks
+		// What the benchmarks measure with: a load, processes that make one, a scheduler without its API.
+		{"integration/bench/internal/load"},
+		{"integration/bench/internal/child"},
+		{"integration/bench/internal/member"},
 		{"integration", "integration/demo", "integration/bench", "integration/sim", "integration/sim/replay", "integration/mutants"},
 	}
 }
@@ -55,17 +59,20 @@ func sees() map[string][]string {
 		"cmd/grafos/cli":               {"api", "api/client", "cmd/grafos/internal/ui"},
 		"integration/internal/harness": {"api", "api/client", "capbroker/pki"},
 		"integration/demo":             {"api", "api/client", "integration/internal/harness"},
-		"integration/bench":            {"api", "api/client", "integration/internal/harness"},
-		"integration/sim":              {"api", "capbroker", "cellagent", "cellagent/work", "cluster", "cluster/control", "cluster/leader", "cluster/rumor", "fsm"},
-		"integration/sim/replay":       {},
-		"integration/mutants":          {"api/mutant"},
+		"integration/bench": {
+			"api", "api/client", "capbroker/pki", "integration/internal/harness",
+			"integration/bench/internal/load", "integration/bench/internal/child", "integration/bench/internal/member",
+		},
+		"integration/sim":        {"api", "capbroker", "cellagent", "cellagent/work", "cluster", "cluster/control", "cluster/leader", "cluster/rumor", "fsm"},
+		"integration/sim/replay": {},
+		"integration/mutants":    {"api/mutant"},
 	}
 }
 
 // only names the packages that may see a library.
 func only() map[string][]string {
 	return map[string][]string{
-		"github.com/hashicorp/raft":           {"cluster", "cluster/store", "cluster/store/snap", "cluster/wire", "fsm", "integration/sim"},
+		"github.com/hashicorp/raft":           {"cluster", "cluster/store", "cluster/store/snap", "cluster/wire", "fsm", "integration/bench/internal/member", "integration/sim"},
 		"github.com/hashicorp/raft-boltdb/v2": {"cluster/store"},
 		"github.com/hashicorp/raft-wal":       {"cluster/store"},
 		"go.etcd.io/bbolt":                    {"cluster/store"},
