@@ -7,6 +7,7 @@ golangci_lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 deadcode := golang.org/x/tools/cmd/deadcode@v0.52.0
 
 ROUNDS ?= 25
+HOURS ?= 1
 FUZZTIME ?= 10s
 BENCH ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -33,7 +34,7 @@ test: build ## Every test; the race detector where it matters; 25 leader kills.
 	go vet ./...
 	@if command -v gcc >/dev/null; then go test -race -timeout 10m $(RACE); \
 	else echo "gcc is missing: the race detector is skipped (install gcc to run it)"; go test -timeout 10m $(RACE); fi
-	go test -timeout 10m $$(go list ./... | grep -v -F -x -f <(go list $(RACE)))
+	go test -timeout 10m $$(go list ./... | grep -v -F -x -f <(go list $(RACE) ./integration/chaos))
 
 .PHONY: race
 race: ## Every package but the process tests under the race detector.
@@ -83,6 +84,14 @@ sim-soak: ## 100,000 leader kills and a simulated year, in worlds of a day.
 .PHONY: mutants
 mutants: ## Put each deliberate fault in and demand that a test finds it.
 	go run ./integration/mutants
+
+.PHONY: faults
+faults: build ## Real faults in network namespaces, in 5 minutes; SEED= repeats a schedule, KINDS= is a regular expression. Needs root.
+	go test -count=1 -timeout 20m -run 'TestFaults|TestPlan' -v ./integration/chaos
+
+.PHONY: soak
+soak: build ## The same at random for HOURS; the result stands in soak-result.txt. Needs root.
+	GRAFOS_SOAK_HOURS=$(HOURS) GRAFOS_SOAK_FILE=$(CURDIR)/soak-result.txt go test -count=1 -timeout 0 -run TestSoak -v ./integration/chaos
 
 .PHONY: console
 console: ## Rebuild the console bundle (needs Node 20).

@@ -41,13 +41,21 @@ func floors() [][]string {
 		},
 		{"cmd/grafos/internal/ui"},
 		{"cmd/grafos/cli", "cmd/grafos/node"},
-		{"cmd/grafos"},                   // the door of floor 3: main ties cli and node
-		{"integration/internal/harness"}, // starts real clusters, for tests, the demo and the benchmarks
+		{"cmd/grafos"},                 // the door of floor 3: main ties cli and node
+		{"integration/internal/claim"}, // what a test makes on its host, and may remove
+		{ // what tests of real clusters stand on: processes, networks, disks, and the checkers
+			"integration/internal/harness", "integration/internal/netlab", "integration/internal/disklab",
+			"integration/internal/history", "integration/internal/promises",
+		},
+		{"integration/internal/fleet"}, // a real cluster on such a network
 		// What the benchmarks measure with: a load, processes that make one, a scheduler without its API.
 		{"integration/bench/internal/load"},
 		{"integration/bench/internal/child"},
 		{"integration/bench/internal/member"},
-		{"integration", "integration/demo", "integration/bench", "integration/sim", "integration/sim/replay", "integration/mutants"},
+		{
+			"integration", "integration/chaos", "integration/demo", "integration/bench", "integration/bench/state",
+			"integration/sim", "integration/sim/replay", "integration/mutants",
+		},
 	}
 }
 
@@ -55,10 +63,15 @@ func floors() [][]string {
 func sees() map[string][]string {
 	return map[string][]string{
 		// A cell does; it neither remembers (fsm) nor decides (placement). Commands are a client like any other.
-		"cellagent":                    {"api", "api/client", "api/clock", "api/mutant", "capbroker", "capbroker/pki", "cellagent/binding", "cellagent/tasklet", "cellagent/work"},
-		"cmd/grafos/cli":               {"api", "api/client", "cmd/grafos/internal/ui"},
-		"integration/internal/harness": {"api", "api/client", "capbroker/pki"},
-		"integration/demo":             {"api", "api/client", "integration/internal/harness"},
+		"cellagent":                     {"api", "api/client", "api/clock", "api/mutant", "capbroker", "capbroker/pki", "cellagent/binding", "cellagent/tasklet", "cellagent/work"},
+		"cmd/grafos/cli":                {"api", "api/client", "cmd/grafos/internal/ui"},
+		"integration/internal/harness":  {"api", "api/client", "capbroker/pki"},
+		"integration/internal/promises": {"api", "api/client"},
+		"integration/internal/history":  {"api"},
+		"integration/internal/netlab":   {"integration/internal/claim"},
+		"integration/internal/disklab":  {"integration/internal/claim"},
+		"integration/internal/fleet":    {"api", "api/client", "capbroker/pki", "integration/internal/netlab", "integration/internal/disklab"},
+		"integration/demo":              {"api", "api/client", "integration/internal/harness"},
 		"integration/bench": {
 			"api", "api/client", "capbroker/pki", "integration/internal/harness",
 			"integration/bench/internal/load", "integration/bench/internal/child", "integration/bench/internal/member",
@@ -77,6 +90,7 @@ func only() map[string][]string {
 		"github.com/hashicorp/raft-wal":       {"cluster/store"},
 		"go.etcd.io/bbolt":                    {"cluster/store"},
 		"github.com/hashicorp/memberlist":     {"cluster/gossip"},
+		"github.com/anishathalye/porcupine":   {"integration/internal/history"},
 		"github.com/tetratelabs/wazero":       {"cellagent/tasklet", "integration/sim/replay"},
 	}
 }

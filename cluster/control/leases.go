@@ -216,7 +216,11 @@ func (c *Control) RenewLease(ctx context.Context, id api.LeaseID, r api.RenewReq
 	if o.DryRun {
 		return &api.LeaseAnswer{Index: c.cfg.Machine.View().Index(), Lease: api.Grant{Lease: l}}, nil
 	}
-	cmd := fsm.RenewLease{Actor: actor(ctx), Idem: key, Lease: id, TTLMs: r.TTLMs, Stamp: c.stamp(l)}
+	stamp, err := c.stamp(ctx, l, key)
+	if err != nil {
+		return nil, err
+	}
+	cmd := fsm.RenewLease{Actor: actor(ctx), Idem: key, Lease: id, TTLMs: r.TTLMs, Stamp: stamp}
 	res, err := c.cfg.Decider.Submit(ctx, cmd)
 	if err != nil {
 		return nil, err
@@ -249,17 +253,6 @@ func (c *Control) renewed(ctx context.Context, before, after api.Lease, res fsm.
 		return nil, err
 	}
 	return &api.LeaseAnswer{Index: res.Index, Lease: api.Grant{Lease: l, Token: t}}, nil
-}
-
-// stamp is the cell's newest heartbeat: by it the cell tells a renewal that was long
-// under way.
-func (c *Control) stamp(l api.Lease) api.Stamp {
-	rec, ok := c.cfg.Machine.View().Cell(l.CellID)
-	if !ok {
-		return api.Stamp{}
-	}
-	sight, _ := c.cfg.Sightings.Best(l.CellID, rec.Epoch)
-	return sight.Stamp
 }
 
 // LeaseToken asks the cell for a fresh capability token.

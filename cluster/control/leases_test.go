@@ -271,7 +271,7 @@ func TestRenew(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t)
-				r.cell("c1")
+				r.beat("c1", r.cell("c1"), 1)
 				l := r.bound()
 				out := make(chan renewal, 1)
 				go func() {
@@ -299,6 +299,67 @@ func TestRenew(t *testing.T) {
 			})
 		})
 	}
+}
+
+// beat is a heartbeat of a cell, as this scheduler hears it.
+func (r *rig) beat(id api.CellID, epoch, seq uint64) {
+	r.c.cfg.Sightings.Heartbeat(id, epoch, *heartbeat(seq), heartbeatLimit)
+}
+
+// TestRenewWithoutStamp: a renewal that its cell could not apply, because no heartbeat stamps
+// it, is not committed: it waits for one, as after a fail-over, and is refused without.
+func TestRenewWithoutStamp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		epoch := r.cell("c1")
+		l := r.bound()
+		renew := func(key string) (*api.LeaseAnswer, error) {
+			return r.c.RenewLease(r.acme(), l.ID, api.RenewRequest{TTLMs: 120_000}, api.WriteOptions{IdempotencyKey: key})
+		}
+		_, err := renew("k1")
+		r.wantKind("unheard of", err, api.BindTimeout)
+
+		r.beat("c1", epoch, 1)
+		time.Sleep(api.DeliveryBound)
+		_, err = renew("k1")
+		r.wantKind("heard too long ago", err, api.BindTimeout)
+		if got := r.lease(l.ID); got.Generation != 1 {
+			t.Errorf("it was renewed to generation %d", got.Generation)
+		}
+
+		type answer struct {
+			a   *api.LeaseAnswer
+			err error
+		}
+		out := make(chan answer, 1)
+		go func() {
+			a, err := renew("k1")
+			out <- answer{a, err}
+		}()
+		time.Sleep(time.Second)
+		r.beat("c1", epoch, 2)
+		time.Sleep(time.Second)
+		r.bind(r.lease(l.ID), "second")
+		if got := <-out; got.err != nil || got.a.Lease.Generation != 2 || got.a.Lease.Stamp.BootID != "boot" {
+			t.Errorf("heard in time: %+v, %v", got.a, got.err)
+		}
+
+		// What is done is told again, whatever was heard of the cell since.
+		time.Sleep(api.DeliveryBound)
+		stop := r.answerAsks("c1", epoch, "third")
+		if a, err := renew("k1"); err != nil || a.Lease.Generation != 2 {
+			t.Errorf("repeated: %+v, %v", a, err)
+		}
+		stop()
+
+		r.must(fsm.FreeLease{Actor: "tenant/acme", Lease: l.ID})
+		began := time.Now()
+		_, err = renew("k2")
+		r.wantKind("ended", err, api.LeaseRevoked)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the renewal of a lease that has ended took %s", took)
+		}
+	})
 }
 
 func TestLeaseToken(t *testing.T) {
