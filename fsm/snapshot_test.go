@@ -291,7 +291,10 @@ func goesOn(t *testing.T, b []byte) {
 	}
 	sound := len(Check(v)) == 0
 	e, err := EncodeEntry(Entry{Tick: v.Now() + 1, Commands: []Command{
-		Tick{}, AdvanceLeases{Leases: v.DueLeases(v.Now(), 10)}, FreeLease{Lease: "r1-cpu"}, grantRun("r9", 0),
+		Tick{},
+		AdvanceLeases{Leases: v.DueLeases(v.Now(), 10)},
+		FreeLease{Lease: "r1-cpu"},
+		grantRun("r9", 0),
 		ReportCell{Cell: "aws-1", Epoch: 1, Ended: []api.EndedReport{{LeaseID: "r1-cpu", Epoch: 1, State: api.LeaseTornDown}}},
 		RevokeCell{Provider: "aws", Cell: "aws-1"},
 	}})

@@ -104,7 +104,7 @@ const maxTrail = 64 << 10
 
 // note enters the compact form of a record into the fingerprint.
 func (s *State) note(t table, rec []byte) {
-	s.mark(t, len(rec))
+	s.mark(byte(t), len(rec))
 	s.trail = append(s.trail, rec...)
 }
 
@@ -119,18 +119,18 @@ func (s *State) noteValue(t table, value any) {
 
 // noteDrop enters the deletion of a record into the fingerprint.
 func (s *State) noteDrop(t table, key string) {
-	s.mark(t|dropped, len(key))
+	s.mark(byte(t)|dropped, len(key))
 	s.trail = append(s.trail, key...)
 }
 
 // dropped marks a table change that is a deletion.
-const dropped = table(0x80)
+const dropped = 0x80
 
-func (s *State) mark(t table, n int) {
+func (s *State) mark(what byte, n int) {
 	s.writes++
 	if len(s.trail) > maxTrail {
 		s.sum.Write(s.trail)
 		s.trail = s.trail[:0]
 	}
-	s.trail = appendUint(append(s.trail, byte(t)), uint64(n))
+	s.trail = appendUint(append(s.trail, what), uint64(n))
 }

@@ -25,7 +25,7 @@ func floors() [][]string {
 			"api/clock",  // the one place that reads the time
 			"api/mutant", // deliberate faults, in no release
 		},
-		{"capbroker/pki"}, // the client verifies schedulers with it
+		{"capbroker/pki", "fsm/internal/cow"}, // the client verifies schedulers with it; the trees of the state
 		{"cluster/store/disk"},
 		{"cluster/store/snap"},
 		{
@@ -36,6 +36,7 @@ func floors() [][]string {
 			"cellagent/binding", "cellagent/tasklet", "cluster/rumor",
 		},
 		{
+			"fsm/fsmcheck", // follows the changes of a state, for tests
 			"cluster", "cluster/leader", "cluster/control", "cluster/blob", "cluster/store", "cluster/gossip", "cluster/wire",
 			"cellagent", "api/server",
 		},
@@ -85,7 +86,7 @@ func sees() map[string][]string {
 // only names the packages that may see a library.
 func only() map[string][]string {
 	return map[string][]string{
-		"github.com/hashicorp/raft":           {"cluster", "cluster/store", "cluster/store/snap", "cluster/wire", "fsm", "integration/bench/internal/member", "integration/sim"},
+		"github.com/hashicorp/raft":           {"cluster", "cluster/store", "cluster/store/snap", "cluster/wire", "fsm", "integration/bench/state", "integration/bench/internal/member", "integration/sim"},
 		"github.com/hashicorp/raft-boltdb/v2": {"cluster/store"},
 		"github.com/hashicorp/raft-wal":       {"cluster/store"},
 		"go.etcd.io/bbolt":                    {"cluster/store"},
