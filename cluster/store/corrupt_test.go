@@ -258,7 +258,7 @@ func used(t *testing.T, path string) int {
 }
 
 func TestTruncatedFileIsFound(t *testing.T) {
-	dir := t.TempDir()
+	dir := scratch(t)
 	path := filepath.Join(dir, "raft.db")
 	want := fill(t, path, options(BoltDB), 40)
 	end := used(t, path)
@@ -284,7 +284,7 @@ func TestTruncatedFileIsFound(t *testing.T) {
 // TestFlippedBits: whatever single bit changes, the log is either refused or reads exactly as
 // it was written; nothing panics, hangs or comes back different.
 func TestFlippedBits(t *testing.T) {
-	dir := t.TempDir()
+	dir := scratch(t)
 	path := filepath.Join(dir, "raft.db")
 	want := fill(t, path, options(BoltDB), 30)
 	end := used(t, path)

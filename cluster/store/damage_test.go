@@ -34,7 +34,7 @@ type history struct {
 // groups, votes, two snapshots, a compaction, a conflict that cut off the end.
 func realistic(t *testing.T, o Options) *history {
 	t.Helper()
-	h := &history{dir: filepath.Join(t.TempDir(), "raft"), snapshots: map[string][]byte{}}
+	h := &history{dir: filepath.Join(scratch(t), "raft"), snapshots: map[string][]byte{}}
 	r := rand.New(rand.NewPCG(7, 7))
 	s := openStore(t, h.dir, o)
 	vote(t, s.Log, 1, "s2-bbbbbb")
@@ -60,7 +60,7 @@ func realistic(t *testing.T, o Options) *history {
 	save := func(index uint64) {
 		k, err := s.Snapshots.Create(1, index, h.entries[index-1].Term, raft.Configuration{Servers: []raft.Server{{ID: "s1", Address: "a:1"}}}, 1, nil)
 		must(t, err)
-		b := bytes.Repeat([]byte(fmt.Sprintf("lease %d;", index)), 10_000+r.IntN(1000))
+		b := bytes.Repeat(fmt.Appendf(nil, "lease %d;", index), 10_000+r.IntN(1000))
 		_, err = k.Write(b)
 		must(t, err)
 		must(t, k.Close())
@@ -263,16 +263,17 @@ func TestDamageIsNeverSilent(t *testing.T) {
 			_, o := dirOf(t, kind)
 			o.segmentSize = 128 << 10
 			h := realistic(t, o)
-			if _, err := h.check(clone(t, h.dir), o); err != nil {
+			copyTree(t, h.dir, h.dir+".copy")
+			if _, err := h.check(h.dir+".copy", o); err != nil {
 				t.Fatalf("the store is not as it was written: %v", err)
 			}
 			var count tally
 			var wg sync.WaitGroup
-			work, scratch := make(chan int), t.TempDir()
+			work, place := make(chan int), scratch(t)
 			for range runtime.GOMAXPROCS(0) {
 				wg.Go(func() {
 					for i := range work {
-						dir := filepath.Join(scratch, strconv.Itoa(i))
+						dir := filepath.Join(place, strconv.Itoa(i))
 						copyTree(t, h.dir, dir)
 						what, err := damage(rand.New(rand.NewPCG(uint64(seed), uint64(i))), dir)
 						if err != nil {
@@ -306,10 +307,14 @@ func TestDamageIsNeverSilent(t *testing.T) {
 	}
 }
 
-// clone copies a store's directory.
-func clone(t *testing.T, dir string) string {
+// scratch is a directory in memory where there is one: for what is about the content of
+// files, and not about disks.
+func scratch(t *testing.T) string {
 	t.Helper()
-	to := filepath.Join(t.TempDir(), "raft")
-	copyTree(t, dir, to)
-	return to
+	dir, err := os.MkdirTemp("/dev/shm", "grafos-store-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	return dir
 }

@@ -198,7 +198,7 @@ func TestLogCompactsInChunks(t *testing.T) {
 func TestLogAgainstInmem(t *testing.T) {
 	for _, kind := range kinds() {
 		t.Run(string(kind), func(t *testing.T) {
-			path, o := logOf(t, kind)
+			path, o := logPath(scratch(t), kind), options(kind)
 			o.segmentSize = 512 // rotate often
 			runs := 0
 			rapid.Check(t, func(rt *rapid.T) {
