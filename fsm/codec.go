@@ -67,8 +67,9 @@ func EncodeEntry(e Entry) ([]byte, error) {
 	if len(e.Commands) > MaxCommands {
 		return nil, api.Refuse(api.TooLarge, "entry has %d commands: at most %d are taken", len(e.Commands), MaxCommands)
 	}
-	var cd codec // made when a command needs it
-	b, err := cd.appendEntry(nil, e)
+	var cd codec        // made when a command needs it
+	const typical = 384 // bytes of a command
+	b, err := cd.appendEntry(make([]byte, 0, min(64+typical*len(e.Commands), MaxEntry)), e)
 	if err != nil {
 		return nil, err
 	}
