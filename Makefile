@@ -78,8 +78,8 @@ bin/sim.wasm:
 	@GOOS=wasip1 GOARCH=wasm go test -c -o bin/sim.wasm ./integration/sim
 
 .PHONY: sim-soak
-sim-soak: ## 100,000 leader kills and a simulated year, in worlds of a day.
-	GRAFOS_SIM=soak go test -count=1 -timeout 0 -run TestSoak -v ./integration/sim
+sim-soak: ## 100,000 leader kills and a simulated year, in worlds of an hour.
+	GRAFOS_SIM_WORLDS=8800 go test -count=1 -timeout 0 -run TestSoak -v ./integration/sim
 
 .PHONY: mutants
 mutants: ## Put each deliberate fault in and demand that a test finds it.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/fsm"
+	"github.com/grafos/grafos/fsm/fsmcheck"
 )
 
 // check compares what happens with what is promised. What clients were told is its ledger:
@@ -15,6 +16,7 @@ type check struct {
 	w *World
 
 	mu       sync.Mutex
+	follow   *fsmcheck.Checker     // guarded by mu: is told of every entry, once
 	ledger   map[api.LeaseID]fact  // guarded by mu
 	runs     map[api.RunID]api.Run // guarded by mu: as their starters were told
 	chain    []string              // guarded by mu: hashes of the audit chain, from sequence 1
@@ -36,7 +38,7 @@ type fact struct {
 
 func newCheck(w *World) *check {
 	return &check{
-		w: w, ledger: map[api.LeaseID]fact{}, runs: map[api.RunID]api.Run{}, grants: map[api.LeaseID]int{},
+		w: w, follow: fsmcheck.New(fsm.New(fsm.Options{Log: w.log}).View()), ledger: map[api.LeaseID]fact{}, runs: map[api.RunID]api.Run{}, grants: map[api.LeaseID]int{},
 		final: map[api.RunID]int{}, states: map[uint64]string{}, terms: map[uint64]string{}, acks: map[string]int{}, refusals: map[string]int{},
 	}
 }
@@ -87,6 +89,23 @@ func (c *check) count(r api.AuditRecord) {
 	}
 }
 
+// change is told what an entry changed on one scheduler, before anybody sees it there. The
+// entry before it is complete: its state is compared. What the entry itself changed is checked
+// once, when the first scheduler applies it.
+func (c *check) change(n *scheduler, ch fsm.Change) {
+	v := n.machine.View()
+	c.applied(n, api.Fingerprint{Index: v.Index(), Hash: v.Fingerprint()})
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ch.Index <= c.newest {
+		return
+	}
+	c.newest = ch.Index
+	if err := c.follow.Next(ch); err != nil {
+		c.w.fail("entry %d on scheduler %s: %v", ch.Index, n.seat.name, err)
+	}
+}
+
 // applied takes the state after an entry: every scheduler has the same one there (L10).
 func (c *check) applied(n *scheduler, f api.Fingerprint) {
 	c.mu.Lock()
@@ -99,7 +118,6 @@ func (c *check) applied(n *scheduler, f api.Fingerprint) {
 		c.states[f.Index] = f.Hash
 		c.w.trace.add("applied %d %s", f.Index, f.Hash)
 	}
-	c.newest = max(c.newest, f.Index)
 }
 
 // leads notes a leader: a term has one, and no second one after it.

@@ -63,6 +63,7 @@ func (s *seat) start() error {
 		Log:           w.log,
 		Audit:         func(r []api.AuditRecord) error { return errors.Join(w.check.audit(n, r), disk.append(r)) },
 		BeforePersist: disk.flush,
+		Applied:       func(ch fsm.Change) { w.check.change(n, ch) },
 		Fatal:         n.fail,
 	})
 	table := rumor.NewTable(id, w.clock.Now)

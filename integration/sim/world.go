@@ -252,9 +252,6 @@ func (w *World) watch(ctx context.Context) {
 	for round := 0; pass(ctx, time.Second); round++ {
 		for i, s := range w.seats {
 			if n := s.alive(); n != nil {
-				for _, f := range n.machine.Fingerprints() {
-					w.check.applied(n, f)
-				}
 				if round%wholeEvery == i {
 					w.check.whole(n)
 				}
