@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/mutant"
 	"github.com/grafos/grafos/fsm"
 	"github.com/grafos/grafos/placement"
 )
@@ -317,6 +318,11 @@ func (c *Control) endLease(
 		return nil, err
 	}
 	if o.DryRun {
+		return &api.LeaseAnswer{Index: c.cfg.Machine.View().Index(), Lease: api.Grant{Lease: l}}, nil
+	}
+	if mutant.On(mutant.AckBeforeCommit) {
+		go func() { _, _ = c.cfg.Decider.Submit(context.WithoutCancel(ctx), cmd(key)) }()
+		l.State = api.LeaseForcedTeardown
 		return &api.LeaseAnswer{Index: c.cfg.Machine.View().Index(), Lease: api.Grant{Lease: l}}, nil
 	}
 	res, err := c.cfg.Decider.Submit(ctx, cmd(key))
