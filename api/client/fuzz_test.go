@@ -47,7 +47,7 @@ func FuzzProblem(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			resp, err := answers{int(status), http.Header{"Grafos-Kind": {kind}}, body}.RoundTrip(r)
+			resp, err := answers{int(status), http.Header{"Grafos-Kind": {kind}}, body}.RoundTrip(r) //nolint:bodyclose // answerError does
 			if err != nil {
 				t.Fatal(err)
 			}
