@@ -18,7 +18,7 @@ import (
 // during and after, at every scheduler; and every reader of the events, whichever scheduler it
 // began at, got the same events, each once, none missing.
 func TestExactlyOnceAndReads(t *testing.T) {
-	c := &twice{Cluster: up(t, 3, 1), grants: map[string]api.GrantSet{}}
+	c := &twice{Cluster: up(t, 1), grants: map[string]api.GrantSet{}}
 	c.connect(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()

@@ -138,23 +138,24 @@ type patience struct {
 	x       *exchange
 	control *http.ResponseController
 	limit   time.Duration
-	began   time.Time // of the newest write
+	last    time.Time // when it took something
 }
 
 func patienceOf(x *exchange) patience {
-	return patience{x: x, control: http.NewResponseController(x), limit: x.server.config.SlowReader}
+	return patience{x: x, control: http.NewResponseController(x), limit: x.server.config.SlowReader, last: time.Now()}
 }
 
 // more gives the reader time for what is written next.
-func (p *patience) more() {
-	p.began = time.Now()
-	_ = p.control.SetWriteDeadline(p.began.Add(p.limit))
-}
+func (p *patience) more() { _ = p.control.SetWriteDeadline(time.Now().Add(p.limit)) }
 
 // took notes a reader that was cut off. It can be told nothing more on this connection: what
 // was written last may be half through. It comes again with its cursor.
 func (p *patience) took(err error) error {
-	if err != nil && time.Since(p.began) >= p.limit {
+	if err == nil {
+		p.last = time.Now()
+		return nil
+	}
+	if time.Since(p.last) >= p.limit {
 		p.x.server.config.Log.Info("reader cut off: it took nothing for too long", "request_id", p.x.id, "route", p.x.route, "limit", p.limit)
 	}
 	return err
