@@ -272,7 +272,11 @@ func (c *twice) reads(ctx context.Context, t *testing.T, last api.GrantSet) {
 			if list, err := one.ListLeases(ctx, api.LeaseFilter{Tenant: "dev"}, o); err != nil || list.Index < set.Index {
 				t.Errorf("scheduler %d behind index %d: %+v, %v", i, o.AfterIndex, list, err)
 			}
-			if list, err := one.ListCells(ctx, "", api.ReadOptions{Consistency: api.Stale}); err != nil || list.LastContactMs == nil {
+			stale := api.ReadOptions{Consistency: api.Stale}
+			if list, err := one.ListCells(ctx, "", stale); err != nil || list.LastContactMs == nil {
+				t.Errorf("scheduler %d, stale: %+v, %v", i, list, err)
+			}
+			if list, err := one.ListLeases(ctx, api.LeaseFilter{}, stale); err != nil || list.LastContactMs == nil {
 				t.Errorf("scheduler %d, stale: %+v, %v", i, list, err)
 			}
 			_ = one.Close()
