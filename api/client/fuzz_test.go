@@ -52,6 +52,7 @@ func FuzzProblem(f *testing.F) {
 				t.Fatal(err)
 			}
 			err = answerError("https://s1:7490", resp)
+			_ = resp.Body.Close() // again: it is text
 			if err == nil || err.Error() == "" {
 				t.Fatalf("%s: %d %q is no error: %v", method, status, body, err)
 			}
