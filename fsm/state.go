@@ -64,11 +64,23 @@ func (s *State) begin(index uint64, e Entry) {
 	s.meta.Index = index
 	s.meta.Now = max(prev, min(e.Tick, prev+MaxStep))
 	s.meta.Wall = min(max(e.Wall, 0), maxWall)
-	s.writes, s.events, s.audits = 0, s.events[:0], s.audits[:0]
+	s.writes, s.events, s.audits = 0, again(s.events), again(s.audits)
 	s.touched.reset()
 	s.seen.valid = false
 	s.sum.Reset()
 	s.trail = append(s.trail[:0], s.meta.Fingerprint[:]...)
+}
+
+// maxAgain bounds what is kept of a slice to be used again: one large entry is no reason to
+// hold its memory for ever.
+const maxAgain = 4096
+
+// again empties a slice for the next entry.
+func again[T any](s []T) []T {
+	if cap(s) > maxAgain {
+		return nil
+	}
+	return s[:0]
 }
 
 // finish closes an entry: the fingerprint now covers every change of it.
