@@ -27,6 +27,7 @@ type State struct {
 
 	seen    seenLease
 	writes  int    // changes of this entry
+	grown   int    // leases that it granted
 	sub     uint32 // place of the command in the entry
 	events  []api.Event
 	audits  []api.AuditRecord
@@ -65,6 +66,7 @@ func (s *State) begin(index uint64, e Entry) {
 	s.meta.Now = max(prev, min(e.Tick, prev+MaxStep))
 	s.meta.Wall = min(max(e.Wall, 0), maxWall)
 	s.writes, s.events, s.audits = 0, again(s.events), again(s.audits)
+	s.grown = 0
 	s.touched.reset()
 	s.seen.valid = false
 	s.sum.Reset()
@@ -85,6 +87,9 @@ func again[T any](s []T) []T {
 
 // finish closes an entry: the fingerprint now covers every change of it.
 func (s *State) finish() {
+	if s.grown > 0 {
+		s.prune(max(pruneStep, 2*s.grown))
+	}
 	s.trail = appendMeta(s.trail, &s.meta)
 	s.sum.Write(s.trail)
 	s.sum.Sum(s.meta.Fingerprint[:0])
