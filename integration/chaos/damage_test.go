@@ -22,48 +22,53 @@ type damage func(dir string, rng *rand.Rand) (file string, err error)
 // page is the size of the pages of raft.db.
 const page = 4096
 
-// damageWith ends a scheduler, damages its data and starts it: it must refuse, and say what is
-// wrong with which file, unless the damage lies where nothing is kept. The others go on.
-//
-// Then the file comes back as it was, as that of a disk that was only unplugged. A scheduler
-// whose data is lost for good cannot rejoin under a new id yet; that is what heals this fault
-// once it can.
+// damageWith damages the data of a follower.
 func damageWith(harm damage) func(context.Context, *run, fault) (heal, error) {
 	return func(ctx context.Context, r *run, f fault) (heal, error) {
 		n, err := r.follower(ctx, f)
 		if err != nil {
 			return nil, err
 		}
-		if err := n.Kill(); err != nil {
-			return nil, err
-		}
-		dir := fleet.DataDir(n.Disk)
-		before, err := keep(dir)
-		if err != nil {
-			return nil, err
-		}
-		file, err := harm(dir, f.rng())
-		if err != nil {
-			return nil, err
-		}
-		if file == "" {
-			r.t.Logf("%s: %s has no such file", f.name, n.Name)
-			return restart(n), nil
-		}
-		mark := n.LogSize()
-		if err := n.Start(); err != nil {
-			return nil, err
-		}
-		if !r.ends(ctx, n) {
-			r.t.Logf("%s: %s starts: what was damaged of %s does not count, or is fetched again", f.name, n.Name, filepath.Base(file))
-			return func(context.Context) error { return nil }, nil
-		}
-		r.says(n, mark, filepath.Base(file))
-		r.goesOn(ctx)
-		return func(context.Context) error {
-			return errors.Join(before.bring(), n.Start())
-		}, nil
+		return r.damage(ctx, n, f, harm)
 	}
+}
+
+// damage ends a scheduler, damages its data and starts it: it must refuse, and say what is
+// wrong with which file, unless the damage lies where nothing is kept. The others go on.
+//
+// Then the file comes back as it was, as that of a disk that was only unplugged. A scheduler
+// whose data is lost for good cannot rejoin under a new id yet; that is what heals this fault
+// once it can.
+func (r *run) damage(ctx context.Context, n *fleet.Node, f fault, harm damage) (heal, error) {
+	if err := n.Kill(); err != nil {
+		return nil, err
+	}
+	dir := fleet.DataDir(n.Disk)
+	before, err := keep(dir)
+	if err != nil {
+		return nil, err
+	}
+	file, err := harm(dir, f.rng())
+	if err != nil {
+		return nil, err
+	}
+	if file == "" {
+		r.t.Logf("%s: %s has no such file", f.name, n.Name)
+		return restart(n), nil
+	}
+	mark := n.LogSize()
+	if err := n.Start(); err != nil {
+		return nil, err
+	}
+	if !r.ends(ctx, n) {
+		r.t.Logf("%s: %s starts: what was damaged of %s does not count, or is fetched again", f.name, n.Name, filepath.Base(file))
+		return func(context.Context) error { return nil }, nil
+	}
+	r.says(n, mark, filepath.Base(file))
+	r.goesOn(ctx)
+	return func(context.Context) error {
+		return errors.Join(before.bring(), n.Start())
+	}, nil
 }
 
 // kept is the content of files before they were damaged.
@@ -106,7 +111,15 @@ func change(path string, edit func([]byte) []byte) (string, error) {
 	return path, nil
 }
 
-func logFile(dir string) string { return filepath.Join(dir, "raft", "raft.db") }
+// logFile is the file of the Raft log: raft.db, or the newest segment of a write-ahead log.
+func logFile(dir string) string {
+	segments, err := filepath.Glob(filepath.Join(dir, "raft", "raft.wal", "*.wal"))
+	if err != nil || len(segments) == 0 {
+		return filepath.Join(dir, "raft", "raft.db")
+	}
+	slices.Sort(segments)
+	return segments[len(segments)-1]
+}
 
 // flip turns some bits, each in a page that is not empty.
 func flip(rng *rand.Rand, bits int) func([]byte) []byte {
@@ -130,10 +143,14 @@ func flipLog(dir string, rng *rand.Rand) (string, error) {
 	return change(logFile(dir), flip(rng, 16))
 }
 
-// flipStable turns a bit in every copy of Raft's term and of its vote; one of them is the one
-// that counts.
+// flipStable turns a bit in every copy of Raft's term and of its vote in the log's file; one
+// of them is the one that counts.
 func flipStable(dir string, rng *rand.Rand) (string, error) {
-	return change(logFile(dir), func(b []byte) []byte {
+	file := logFile(dir)
+	if strings.HasSuffix(file, ".wal") {
+		return change(filepath.Join(filepath.Dir(file), "values"), flip(rng, 8))
+	}
+	return change(file, func(b []byte) []byte {
 		for _, key := range []string{"CurrentTerm", "LastVoteTerm"} {
 			for at := 0; ; {
 				i := bytes.Index(b[at:], []byte(key))
@@ -145,6 +162,42 @@ func flipStable(dir string, rng *rand.Rand) (string, error) {
 			}
 		}
 		return b
+	})
+}
+
+// flipSecondCopy damages the second copy of term and vote.
+func flipSecondCopy(dir string, rng *rand.Rand) (string, error) {
+	copies, err := filepath.Glob(filepath.Join(dir, "raft", "*.votes"))
+	if err != nil || len(copies) == 0 {
+		return "", err
+	}
+	return change(copies[0], flip(rng, 8))
+}
+
+// putBack puts an older copy of its log back under a scheduler that has voted and acknowledged
+// since: whole by itself, and a lie.
+func putBack(ctx context.Context, r *run, f fault) (heal, error) {
+	n, err := r.follower(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	dir := fleet.DataDir(n.Disk)
+	if err := n.Kill(); err != nil {
+		return nil, err
+	}
+	older, err := os.ReadFile(logFile(dir))
+	if err != nil {
+		return nil, fmt.Errorf("copy log: %w", err)
+	}
+	if err := n.Start(); err != nil {
+		return nil, err
+	}
+	if err := r.whole(ctx); err != nil {
+		return nil, err
+	}
+	r.goesOn(ctx)
+	return r.damage(ctx, n, f, func(dir string, _ *rand.Rand) (string, error) {
+		return change(logFile(dir), func([]byte) []byte { return older })
 	})
 }
 
