@@ -48,6 +48,9 @@ type size struct {
 func three() size { return size{3, 3, "boltdb"} }
 func five() size  { return size{5, 2, "wal"} }
 
+// snapshotBytes makes for a snapshot every few faults.
+const snapshotBytes = "64K"
+
 // need skips a test where it cannot be, and says why.
 func need(t *testing.T) {
 	t.Helper()
@@ -99,7 +102,8 @@ func suffer(t *testing.T, s uint64, of size, faults []fault, until time.Time) *r
 	dir := scratch(t)
 	f, err := fleet.Up(t.Context(), fleet.Config{
 		Bin: binary(t), Dir: dir, Schedulers: of.schedulers, Cells: of.cells, LogStore: of.logStore, Seed: s,
-		SchedulerDisk: 256 << 20, CellDisk: 24 << 20, CellMemory: 96 << 20,
+		SnapshotBytes: snapshotBytes,
+		SchedulerDisk: 2 << 30, CellDisk: 24 << 20, CellMemory: 96 << 20,
 	})
 	if err != nil {
 		t.Fatal(err)
