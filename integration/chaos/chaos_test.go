@@ -109,6 +109,9 @@ func suffer(t *testing.T, s uint64, of size, faults []fault, until time.Time) *r
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			salvage(t, f, filepath.Join(dir, "data"))
+		}
 		if err := f.Close(); err != nil {
 			t.Error(err)
 		}
@@ -142,6 +145,16 @@ func suffer(t *testing.T, s uint64, of size, faults []fault, until time.Time) *r
 	return r
 }
 
+// salvage keeps the data of the schedulers of a test that failed: their disks go with it.
+func salvage(t *testing.T, f *fleet.Fleet, dir string) {
+	t.Helper()
+	for _, s := range f.Schedulers {
+		if err := errors.Join(s.Kill(), os.CopyFS(filepath.Join(dir, s.Name), os.DirFS(fleet.DataDir(s.Disk)))); err != nil {
+			t.Logf("keep data of %s: %v", s.Name, err)
+		}
+	}
+}
+
 // scratch is a folder that stays when the test fails, or with KEEP=1.
 func scratch(t *testing.T) string {
 	t.Helper()
@@ -151,7 +164,7 @@ func scratch(t *testing.T) string {
 	}
 	t.Cleanup(func() {
 		if t.Failed() || os.Getenv("KEEP") != "" {
-			t.Logf("logs and histories are kept in %s", dir)
+			t.Logf("logs, data and histories are kept in %s", dir)
 			return
 		}
 		if err := os.RemoveAll(dir); err != nil {
