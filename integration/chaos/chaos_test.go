@@ -24,20 +24,32 @@ func TestFaults(t *testing.T) {
 	var rows []row
 	errs := map[string]map[api.Kind]int{}
 	for _, c := range []struct {
-		schedulers, cells int
-		often             func(kind) int
+		size
+		often func(kind) int
 	}{
-		{3, 3, func(k kind) int { return k.three }},
-		{5, 2, func(k kind) int { return k.five }},
+		{three(), func(k kind) int { return k.three }},
+		{five(), func(k kind) int { return k.five }},
 	} {
 		t.Run(fmt.Sprintf("%d schedulers", c.schedulers), func(t *testing.T) {
-			r := suffer(t, s, c.schedulers, c.cells, plan(s, able(t), c.often), time.Time{})
+			r := suffer(t, s, c.size, plan(s, able(t), c.often), time.Time{})
 			rows = append(rows, r.rows...)
 			merge(errs, r.load.book.errors)
 		})
 	}
 	t.Logf("%d faults\n%s", len(rows), table(rows, errs))
 }
+
+// size is how large a cluster is, and what keeps its log.
+type size struct {
+	schedulers, cells int
+	logStore          string
+}
+
+func three() size { return size{3, 3, "boltdb"} }
+func five() size  { return size{5, 2, "wal"} }
+
+// snapshotBytes makes for a snapshot every few faults.
+const snapshotBytes = "64K"
 
 // need skips a test where it cannot be, and says why.
 func need(t *testing.T) {
@@ -85,17 +97,21 @@ func merge(into, from map[string]map[api.Kind]int) {
 
 // suffer puts a new cluster through faults, one after another, until the time is up (zero:
 // all of them), and checks everything that its clients were told.
-func suffer(t *testing.T, s uint64, schedulers, cells int, faults []fault, until time.Time) *run {
+func suffer(t *testing.T, s uint64, of size, faults []fault, until time.Time) *run {
 	t.Helper()
 	dir := scratch(t)
 	f, err := fleet.Up(t.Context(), fleet.Config{
-		Bin: binary(t), Dir: dir, Schedulers: schedulers, Cells: cells, Seed: s,
-		SchedulerDisk: 96 << 20, CellDisk: 24 << 20, CellMemory: 96 << 20,
+		Bin: binary(t), Dir: dir, Schedulers: of.schedulers, Cells: of.cells, LogStore: of.logStore, Seed: s,
+		SnapshotBytes: snapshotBytes,
+		SchedulerDisk: 2 << 30, CellDisk: 24 << 20, CellMemory: 96 << 20,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			salvage(t, f, filepath.Join(dir, "data"))
+		}
 		if err := f.Close(); err != nil {
 			t.Error(err)
 		}
@@ -129,7 +145,17 @@ func suffer(t *testing.T, s uint64, schedulers, cells int, faults []fault, until
 	return r
 }
 
-// scratch is a folder that stays when the test fails.
+// salvage keeps the data of the schedulers of a test that failed: their disks go with it.
+func salvage(t *testing.T, f *fleet.Fleet, dir string) {
+	t.Helper()
+	for _, s := range f.Schedulers {
+		if err := errors.Join(s.Kill(), os.CopyFS(filepath.Join(dir, s.Name), os.DirFS(fleet.DataDir(s.Disk)))); err != nil {
+			t.Logf("keep data of %s: %v", s.Name, err)
+		}
+	}
+}
+
+// scratch is a folder that stays when the test fails, or with KEEP=1.
 func scratch(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "grafos-faults-") //nolint:usetesting // it is kept after a failure
@@ -137,8 +163,8 @@ func scratch(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("logs and histories are kept in %s", dir)
+		if t.Failed() || os.Getenv("KEEP") != "" {
+			t.Logf("logs, data and histories are kept in %s", dir)
 			return
 		}
 		if err := os.RemoveAll(dir); err != nil {

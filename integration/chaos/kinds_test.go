@@ -36,9 +36,11 @@ func kinds() []kind {
 
 		{name: "bit flips in the log", three: 2, soak: 4, inject: damageWith(flipLog)},
 		{name: "bit flips in term and vote", three: 1, soak: 3, inject: damageWith(flipStable)},
+		{name: "bit flips in the second copy of the vote", three: 1, soak: 2, inject: damageWith(flipSecondCopy)},
+		{name: "older copy of the log", three: 1, soak: 2, inject: putBack},
 		{name: "truncated log", three: 1, soak: 3, inject: damageWith(truncateLog)},
 		{name: "bit flips in the audit chain", three: 1, soak: 3, inject: damageWith(flipAudit)},
-		{name: "damaged snapshot", soak: 3, inject: damageWith(damageSnapshot)},
+		{name: "damaged snapshot", three: 2, soak: 3, inject: damageSnapshot},
 		{name: "shifted clock of a cell", three: 2, soak: 4, least: 100 * ms, most: 500 * ms, inject: shiftClock},
 	}
 }

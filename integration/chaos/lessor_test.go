@@ -109,7 +109,7 @@ func (l *lessor) renew(ctx context.Context, g api.Grant) {
 	if err != nil {
 		// One that ended before its cell had applied the renewal is refused, and was renewed.
 		call.MaybeRenewed(g.ID)
-		l.refused(ctx, "renew lease", err, api.LeaseExpiredKind, api.LeaseRevoked)
+		l.refused(ctx, "renew lease", err, api.LeaseExpiredKind, api.LeaseRevoked, api.BindTimeout)
 		return
 	}
 	call.Renewed(a.Lease.Lease)

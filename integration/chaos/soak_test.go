@@ -30,9 +30,9 @@ func TestSoak(t *testing.T) {
 	end := began.Add(time.Duration(hours * float64(time.Hour)))
 	sum := soaked{seed: first, began: began, errors: map[string]map[api.Kind]int{}}
 	for round := uint64(0); time.Now().Before(end) && !t.Failed(); round++ {
-		schedulers, cells := 3, 3
+		of := three()
 		if round%2 == 1 {
-			schedulers, cells = 5, 2
+			of = five()
 		}
 		until := time.Now().Add(roundTime)
 		if until.After(end) {
@@ -40,7 +40,7 @@ func TestSoak(t *testing.T) {
 		}
 		t.Run(fmt.Sprintf("round %d", round), func(t *testing.T) {
 			const enough = 2000
-			r := suffer(t, first+round, schedulers, cells, drawn(first+round, able(t), enough), until)
+			r := suffer(t, first+round, of, drawn(first+round, able(t), enough), until)
 			sum.add(r)
 		})
 		sum.write(t)

@@ -139,7 +139,7 @@ func (n *scheduler) openNode(
 	raftClient.NextProtos = []string{raftProtocol}
 	node, err := cluster.Open(ctx, cluster.Config{
 		Node: id, ClusterID: material.ClusterID, RaftAddr: s.RaftAdvertise, URL: "https://" + s.Advertise,
-		Expect: s.BootstrapExpect, Version: version, Machine: n.machine, Log: n.log,
+		Expect: s.BootstrapExpect, Version: version, Machine: n.machine, Log: n.log, SnapshotBytes: s.snapshotBytes,
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
 			return openStorage(filepath.Join(s.DataDir, "raft"), store.Kind(s.LogStore), d, n.log)
 		},

@@ -29,6 +29,10 @@ type serverSettings struct {
 	DataDir  string `toml:"data_dir"`
 	Material string `toml:"material"`
 	LogStore string `toml:"log_store"`
+	// SnapshotBytes is how much the log grows between two snapshots, as a size such as 64M;
+	// snapshotBytes is the same in bytes.
+	SnapshotBytes string `toml:"snapshot_bytes"`
+	snapshotBytes int64
 
 	Bind            string `toml:"bind"`
 	Advertise       string `toml:"advertise"`
@@ -80,6 +84,7 @@ environment, then flags.`,
 	f.StringVar(&s.DataDir, "data-dir", "", "directory of the log, the snapshots and the blobs")
 	f.StringVar(&s.Material, "material", "", "folder that grafos admin init-ca wrote")
 	f.StringVar(&s.LogStore, "log-store", string(store.BoltDB), "what keeps the Raft log: boltdb, or wal (faster, younger); decided when the data directory is begun")
+	f.StringVar(&s.SnapshotBytes, "snapshot-bytes", "64M", "how much the log grows between two snapshots; they are also taken every 10 minutes in which it grew")
 	f.StringVar(&s.Bind, "bind", "0.0.0.0:7490", "host:port of the API")
 	f.StringVar(&s.Advertise, "advertise", "", "host:port of the API as others reach it")
 	f.StringVar(&s.RaftBind, "raft-bind", "0.0.0.0:7491", "host:port of Raft")
@@ -129,6 +134,9 @@ func (s *serverSettings) complete() error {
 	if err := store.CheckKind(store.Kind(s.LogStore)); err != nil {
 		return err
 	}
+	if err := s.snapshots(); err != nil {
+		return err
+	}
 	if s.Heartbeat < duration(50*time.Millisecond) || s.HeartbeatLimit < 2*s.Heartbeat {
 		return api.Refuse(api.InvalidArgument, "heartbeat is %s and heartbeat-limit %s: the first must be 50 ms or more, the second at least twice it", &s.Heartbeat, &s.HeartbeatLimit)
 	}
@@ -150,6 +158,23 @@ func (s *serverSettings) complete() error {
 	}
 	s.DataDir, err = filepath.Abs(s.DataDir)
 	return err
+}
+
+// leastSnapshotBytes keeps a scheduler from doing nothing but snapshots.
+const leastSnapshotBytes = 64 << 10
+
+func (s *serverSettings) snapshots() error {
+	if s.SnapshotBytes == "" {
+		return nil // as the node has it
+	}
+	var err error
+	if s.snapshotBytes, err = api.ParseSize(s.SnapshotBytes); err != nil {
+		return err
+	}
+	if s.snapshotBytes < leastSnapshotBytes {
+		return api.Refuse(api.InvalidArgument, "snapshot-bytes is %s: it must be %s or more", s.SnapshotBytes, api.FormatSize(leastSnapshotBytes))
+	}
+	return nil
 }
 
 // advertised is the address that others reach: given, or the one that is bound when that

@@ -82,13 +82,13 @@ func TestSettingsRefuse(t *testing.T) {
 func TestServerSettingsComplete(t *testing.T) {
 	whole := serverSettings{
 		Name: "s1", DataDir: "d", Material: "m", Bind: "10.0.0.1:1", RaftBind: "0.0.0.0:2", GossipBind: "10.0.0.1:3",
-		Heartbeat: duration(time.Second), HeartbeatLimit: duration(3 * time.Second),
+		Heartbeat: duration(time.Second), HeartbeatLimit: duration(3 * time.Second), SnapshotBytes: "1M",
 	}
 	s := whole
 	if err := s.complete(); err != nil {
 		t.Fatal(err)
 	}
-	if s.Advertise != "10.0.0.1:1" || strings.HasPrefix(s.RaftAdvertise, "0.0.0.0") || !filepath.IsAbs(s.DataDir) {
+	if s.Advertise != "10.0.0.1:1" || strings.HasPrefix(s.RaftAdvertise, "0.0.0.0") || !filepath.IsAbs(s.DataDir) || s.snapshotBytes != 1<<20 {
 		t.Errorf("completed to %+v", s)
 	}
 	for name, spoil := range map[string]func(*serverSettings){
@@ -98,6 +98,8 @@ func TestServerSettingsComplete(t *testing.T) {
 		"limit":           func(s *serverSettings) { s.HeartbeatLimit = s.Heartbeat },
 		"warmup":          func(s *serverSettings) { s.Warmup = -1 },
 		"address":         func(s *serverSettings) { s.Advertise = "nowhere" },
+		"no size":         func(s *serverSettings) { s.SnapshotBytes = "much" },
+		"small snapshots": func(s *serverSettings) { s.SnapshotBytes = "1K" },
 		"binding address": func(s *serverSettings) { s.GossipBind = "7492" },
 	} {
 		s := whole

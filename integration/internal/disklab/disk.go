@@ -62,21 +62,39 @@ func (d *Disk) Fill() error {
 	if err != nil {
 		return fmt.Errorf("fill disk: %w", err)
 	}
-	// In ever smaller pieces, since the last piece that does not fit leaves room.
-	for piece := 1 << 20; piece >= 512; {
-		_, err = f.Write(make([]byte, piece))
-		switch {
-		case errors.Is(err, syscall.ENOSPC):
-			piece /= 2
-		case err != nil:
-			return errors.Join(fmt.Errorf("fill disk: %w", err), f.Close())
-		}
+	if err := reserve(f); err != nil {
+		return errors.Join(fmt.Errorf("fill disk: %w", err), f.Close())
+	}
+	// What is smaller than a block: until nothing more can be written.
+	for err == nil {
+		_, err = f.Write(make([]byte, 512))
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		return errors.Join(fmt.Errorf("fill disk: %w", err), f.Close())
 	}
 	if err := f.Sync(); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return errors.Join(fmt.Errorf("fill disk: %w", err), f.Close())
 	}
 	if err := f.Close(); err != nil && !errors.Is(err, syscall.ENOSPC) {
 		return fmt.Errorf("fill disk: %w", err)
+	}
+	return nil
+}
+
+// reserve gives f the blocks that are free, without writing them: a large disk costs no
+// memory. It goes in ever smaller pieces, since the last one that does not fit leaves room.
+func reserve(f *os.File) error {
+	size := int64(0)
+	for piece := int64(64 << 20); piece >= 4096; {
+		err := unix.Fallocate(int(f.Fd()), 0, size, piece)
+		switch {
+		case err == nil:
+			size += piece
+		case errors.Is(err, syscall.ENOSPC):
+			piece /= 2
+		default:
+			return err
+		}
 	}
 	return nil
 }

@@ -39,6 +39,10 @@ type Config struct {
 	Schedulers, Cells int
 	// Seed is the network's.
 	Seed uint64
+	// LogStore is what keeps a scheduler's Raft log: boltdb or wal.
+	LogStore string
+	// SnapshotBytes is how much that log grows between two snapshots, such as 1M.
+	SnapshotBytes string
 	// SchedulerDisk is the size of a scheduler's disk, in bytes, CellDisk that of a cell's.
 	SchedulerDisk, CellDisk int64
 	// CellMemory is how much a cell has to lease, in bytes.
@@ -131,7 +135,7 @@ func (f *Fleet) startSchedulers(ctx context.Context, names []string) error {
 			args: []string{
 				f.cfg.Bin, "server", "--name", name, "--data-dir", DataDir(disk), "--material", f.path("material"),
 				"--bind", f.at(name, 7490), "--raft-bind", f.at(name, 7491), "--gossip-bind", f.at(name, 7492),
-				"--bootstrap-expect", fmt.Sprint(len(names)), "--join", strings.Join(join, ","), "--providers", Provider,
+				"--log-store", f.cfg.LogStore, "--snapshot-bytes", f.cfg.SnapshotBytes, "--bootstrap-expect", fmt.Sprint(len(names)), "--join", strings.Join(join, ","), "--providers", Provider,
 				"--heartbeat", Heartbeat, "--heartbeat-limit", HeartbeatLimit, "--warmup", Warmup,
 			},
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/grafos/grafos/api"
 )
@@ -33,11 +34,26 @@ func (c *checker) audit(ctx context.Context) error {
 	return c.replay(ctx)
 }
 
+// fetchTime is how long a scheduler may take to fetch from the others what of its copy turns
+// out to be damaged when it is read.
+const fetchTime = 30 * time.Second
+
 // chain reads one scheduler's copy, whole, and verifies it.
 func (c *checker) chain(ctx context.Context, n Node) ([]api.AuditRecord, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	tick := time.NewTicker(look)
+	defer tick.Stop()
 	page, err := n.Client.AuditRecords(ctx, api.AuditFilter{}, api.ReadOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("read the chain of %s: %w", n.Name, err)
+	for err != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("read the chain of %s: %w", n.Name, err)
+		}
+		if again, later := n.Client.AuditRecords(ctx, api.AuditFilter{}, api.ReadOptions{}); later == nil || ctx.Err() == nil {
+			page, err = again, later
+		}
 	}
 	v := api.NewAuditVerifier(api.AuditHead{})
 	for _, r := range page.Records {
