@@ -43,6 +43,15 @@ type Config struct {
 	// Heartbeat, Election and Lease are Raft's timers. 500, 500 and 400 ms are the shortest
 	// that kept their leader on two busy cores (docs/performance.md).
 	Heartbeat, Election, Lease time.Duration
+	// Stable is for how long a scheduler must be well before it gets a vote, and dead before it
+	// is removed.
+	Stable time.Duration
+	// Behind counts what this node still has to fetch from the others before it may vote: the
+	// vote vouches for more than the log. Nil is nothing.
+	Behind func() int
+	// Joins says that this node had data of the cluster and lost it: it waits to be added, and
+	// never founds a cluster.
+	Joins bool
 	// SnapshotBytes and SnapshotEvery trigger a snapshot; whichever comes first.
 	SnapshotBytes int64
 	SnapshotEvery time.Duration
@@ -92,6 +101,10 @@ func (c Config) withDefaults() Config {
 	c.Heartbeat = orDefault(c.Heartbeat, 500*time.Millisecond)
 	c.Election = orDefault(c.Election, 500*time.Millisecond)
 	c.Lease = orDefault(c.Lease, 400*time.Millisecond)
+	c.Stable = orDefault(c.Stable, 10*time.Second)
+	if c.Behind == nil {
+		c.Behind = func() int { return 0 }
+	}
 	c.SnapshotEvery = orDefault(c.SnapshotEvery, 10*time.Minute)
 	if c.SnapshotBytes == 0 {
 		c.SnapshotBytes = 64 << 20

@@ -20,6 +20,8 @@ type machine struct {
 	*fsm.Machine
 	bytes atomic.Int64
 	done  progress
+	// configured is the index of the newest change of the members since the start; 0 is none.
+	configured atomic.Uint64
 }
 
 // Apply applies one committed entry. One that stopped the machine is not done.
@@ -36,7 +38,10 @@ func (m *machine) Apply(l *raft.Log) any {
 
 // StoreConfiguration is told of raft's own entries that change the members: there is nothing
 // to apply, but a read may wait for their index.
-func (m *machine) StoreConfiguration(index uint64, _ raft.Configuration) { m.done.reach(index) }
+func (m *machine) StoreConfiguration(index uint64, _ raft.Configuration) {
+	m.configured.Store(index)
+	m.done.reach(index)
+}
 
 // WaitIndex returns when every entry up to index is applied here, raft's own too.
 func (m *machine) WaitIndex(ctx context.Context, index uint64) error { return m.done.wait(ctx, index) }

@@ -61,7 +61,7 @@ func (n *Node) SetGate(open bool) { n.leadership.setGate(open) }
 
 // Lead runs role whenever this node leads, and ends it when it no longer does. What role
 // starts it has stopped when it returns, so two roles never overlap, and a node that lost
-// and regained the lead between two reads starts afresh.
+// and regained the lead between two reads starts afresh. Beside it the members are kept.
 func (n *Node) Lead(ctx context.Context, role func(context.Context)) {
 	stop := func() {}
 	defer func() { stop() }()
@@ -73,8 +73,25 @@ func (n *Node) Lead(ctx context.Context, role func(context.Context)) {
 			stop()
 			stop = func() {}
 			if on {
-				stop = start(ctx, role)
+				stop = start(ctx, func(ctx context.Context) {
+					defer start(ctx, n.keepMembers)()
+					role(ctx)
+				})
 			}
+		}
+	}
+}
+
+// keepMembers lets the pilot work once the gate is open.
+func (n *Node) keepMembers(ctx context.Context) {
+	for {
+		changed := n.leadership.wait()
+		if n.Leads() {
+			n.pilot.Run(ctx)
+			return
+		}
+		if !waitAny(ctx, changed, placeLook) {
+			return
 		}
 	}
 }
@@ -111,6 +128,7 @@ func (n *Node) watchLeadership(ctx context.Context) {
 	defer func() { stop() }()
 	for {
 		gossip := n.gossip.Changed()
+		n.trans.where.learn(n.gossip.Members())
 		addr, leader := n.raft.LeaderWithID()
 		// The last one is watched until there is another: nobody leads while somebody stands in
 		// a dead leader's place, and may not win.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/cluster/pilot"
 	"github.com/grafos/grafos/cluster/rumor"
 )
 
@@ -35,6 +36,14 @@ type Node struct {
 	wg     sync.WaitGroup
 	calls  tasks       // on behalf of callers
 	handed atomic.Bool // a stall is being answered by giving leadership away
+	pilot  *pilot.Pilot
+	stable raft.StableStore
+
+	hasState atomic.Bool               // it has, or has heard of, a cluster with data
+	asks     atomic.Bool               // it asks to be added
+	settled  atomic.Bool               // it has a configuration
+	waiting  atomic.Value              // string: why it has none yet
+	out      atomic.Pointer[api.Error] // why it answers nobody, though it has one
 	// watches says that a connection to the leader's process is held.
 	watches atomic.Bool
 	// undo closes, in reverse, what Open opened.
@@ -76,6 +85,7 @@ func (n *Node) open(ctx context.Context) error {
 		return fmt.Errorf("open raft storage: %w", err)
 	}
 	n.onClose(storage.Close)
+	n.stable = storage.Stable
 	hasState, err := raft.HasExistingState(storage.Log, storage.Stable, storage.Snapshots)
 	if err != nil {
 		return fmt.Errorf("look for raft state: %w", err)
@@ -101,25 +111,45 @@ func (n *Node) open(ctx context.Context) error {
 	n.peers = &peerClients{open: map[string]Peer{}, dial: c.Dial}
 	n.onClose(n.peers.close)
 
-	n.gossip, err = c.Gossip(ctx, n.meta(hasState))
+	n.hasState.Store(hasState || c.Joins)
+	n.asks.Store(!hasState)
+	n.settled.Store(n.hasConfiguration())
+	n.gossip, err = c.Gossip(ctx, n.meta())
 	if err != nil {
 		return fmt.Errorf("start gossip: %w", err)
 	}
 	n.onClose(n.gossip.Close)
+	n.pilot = n.newPilot()
 
 	n.wg.Go(func() { n.watchLeadership(ctx) })
+	n.wg.Go(func() { n.watchPlace(ctx) })
 	n.wg.Go(func() { n.snapshots(ctx) })
-	if !hasState {
+	if !n.settled.Load() {
 		n.wg.Go(func() { n.bootstrap(ctx) })
 	}
 	return nil
 }
 
-func (n *Node) meta(hasState bool) rumor.Meta {
+func (n *Node) meta() rumor.Meta {
 	return rumor.Meta{
 		Node: n.cfg.Node, URL: n.cfg.URL, RaftAddr: n.cfg.RaftAddr,
-		Expect: n.cfg.Expect, HasState: hasState, Version: n.cfg.Version,
+		Expect: n.cfg.Expect, HasState: n.hasState.Load(), Asks: n.asks.Load(), Version: n.cfg.Version,
 	}
+}
+
+// newPilot makes what keeps the members while this node leads.
+func (n *Node) newPilot() *pilot.Pilot {
+	return pilot.New(pilot.Config{
+		Raft: n.raft, Self: n.cfg.Node, ClusterID: n.cfg.ClusterID, Gossip: n.gossip,
+		Ask: func(ctx context.Context, url string) (*api.MemberState, error) {
+			peer, err := n.dialPeer(url)
+			if err != nil {
+				return nil, err
+			}
+			return peer.Member(ctx)
+		},
+		Own: n.member, Voters: n.cfg.Expect, Stable: n.cfg.Stable, Contact: 2 * n.cfg.Heartbeat, Clock: n.cfg.Clock, Log: n.log.Named("members"),
+	})
 }
 
 func (n *Node) raftConfig() *raft.Config {
@@ -266,6 +296,9 @@ func (n *Node) ready(st api.NodeState) (bool, string) {
 		return false, n.failure.Error()
 	default:
 	}
+	if err := n.Standing(); err != nil {
+		return false, err.Error()
+	}
 	switch {
 	case st.Leader == "":
 		return false, "there is no leader"
@@ -300,12 +333,8 @@ func (n *Node) Peers() []api.Peer {
 	for _, m := range n.gossip.Members() {
 		alive[m.Node] = m
 	}
-	f := n.raft.GetConfiguration()
-	if f.Error() != nil {
-		return nil
-	}
 	var peers []api.Peer
-	for _, s := range f.Configuration().Servers {
+	for _, s := range n.servers() {
 		m := alive[api.NodeID(s.ID)]
 		peers = append(peers, api.Peer{
 			Node: api.NodeID(s.ID), URL: m.URL, RaftAddr: string(s.Address),

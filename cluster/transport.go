@@ -10,7 +10,8 @@ import (
 )
 
 // Link is how a node reaches the other members' Raft, and what it knows of the processes
-// there. cluster/wire is the real one.
+// there. cluster/wire is the real one. What is sent to a member reaches that member or
+// nobody: never another scheduler that came to its address.
 type Link interface {
 	raft.Transport
 	raft.WithPreVote
@@ -31,15 +32,17 @@ type Watch interface {
 	Gone(ctx context.Context, process string, d time.Duration) bool
 }
 
-// transport is a link with two changes. Heartbeats take the ordinary path: the fast path
+// transport is a link with three changes. Heartbeats take the ordinary path: the fast path
 // lets a deposed leader stamp entries with a term that is not its own (hashicorp/raft issue
-// 695). And the consumer can be given an RPC of our own: the leader watch starts an election
-// with it.
+// 695). The consumer can be given an RPC of our own: the leader watch starts an election
+// with it. And a member is dialled where gossip says that it is, so that a group whose
+// addresses have all changed finds itself again (addressed.go).
 type transport struct {
 	Link
-	rpc  chan raft.RPC
-	done chan struct{}
-	wg   sync.WaitGroup
+	where addresses
+	rpc   chan raft.RPC
+	done  chan struct{}
+	wg    sync.WaitGroup
 
 	closeOnce sync.Once
 	closeErr  error

@@ -40,11 +40,12 @@ func TestFounders(t *testing.T) {
 		{"one has data", []rumor.Member{a, b, member("s3", 3, true, true)}, 3, "", "s3 belongs to a cluster"},
 		{"a dead one has data", []rumor.Member{a, b, c, member("s4", 3, false, true)}, 3, "", "s4 belongs to a cluster"},
 		{"one expects others", []rumor.Member{a, b, member("s3", 5, true, false)}, 3, "", "s3 expects"},
+		{"this one had data", []rumor.Member{member("s1", 3, true, true), b, c}, 3, "", "it had data"},
 		{"nobody", nil, 3, "", "0 of 3"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			servers, why := founders(tt.members, tt.expect)
+			servers, why := founders(tt.members, "s1", tt.expect)
 			var form []string
 			for _, s := range servers {
 				form = append(form, string(s.ID))

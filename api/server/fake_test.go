@@ -274,6 +274,24 @@ func (f *fake) ReadIndex(ctx context.Context) (*api.ReadIndex, error) {
 	return give(ctx, f, filled[api.ReadIndex](), "ReadIndex")
 }
 
+func (f *fake) Member(ctx context.Context) (*api.MemberState, error) {
+	return give(ctx, f, filled[api.MemberState](), "Member")
+}
+
+func (f *fake) Dismiss(ctx context.Context) error { return f.note(ctx, "Dismiss") }
+
+func (f *fake) RaftMembers(ctx context.Context) (*api.RaftMembers, error) {
+	return give(ctx, f, filled[api.RaftMembers](), "RaftMembers")
+}
+
+func (f *fake) RaftTransfer(ctx context.Context, to api.NodeID, o api.WriteOptions) (*api.RaftTransfer, error) {
+	return give(ctx, f, filled[api.RaftTransfer](), "RaftTransfer", to, o)
+}
+
+func (f *fake) RaftRemove(ctx context.Context, id api.NodeID, force bool, o api.WriteOptions) (*api.RaftMembers, error) {
+	return give(ctx, f, filled[api.RaftMembers](), "RaftRemove", id, force, o)
+}
+
 func (f *fake) Sightings(ctx context.Context) (*api.SightingTable, error) {
 	return give(ctx, f, filled[api.SightingTable](), "Sightings")
 }

@@ -57,10 +57,15 @@ func (s *server) routes() []route {
 
 		{method: get, path: v1 + "/events", id: "events", summary: "Stream changes", access: readers(), stream: true, raw: true, bind: plain(s.events, describeEvents)},
 		{method: get, path: v1 + "/audit", id: "audit-records", summary: "Read the audit chain", access: watchers(), bind: typed(s.auditRecords)},
-		{method: get, path: v1 + "/operator/node", id: "node-state", summary: "Ask this scheduler what it is", access: watchers(), bind: typed(s.nodeState)},
-		{method: get, path: v1 + "/operator/schedulers", id: "list-schedulers", summary: "List the schedulers", access: watchers(), bind: typed(s.schedulers)},
+		{method: get, path: v1 + "/operator/node", id: "node-state", summary: "Ask this scheduler what it is", access: watchers(), always: true, bind: typed(s.nodeState)},
+		{method: get, path: v1 + "/operator/schedulers", id: "list-schedulers", summary: "List the schedulers", access: watchers(), always: true, bind: typed(s.schedulers)},
+		{method: get, path: v1 + "/operator/raft", id: "raft-members", summary: "List the members of the Raft group as their leader sees them", access: operators(), leader: true, bind: typed(s.raftMembers)},
+		{method: post, path: v1 + "/operator/raft:transfer", id: "raft-transfer", summary: "Hand the lead over", access: operators(), leader: true, bind: typed(s.raftTransfer)},
+		{method: post, path: v1 + "/operator/raft/{n}:remove", id: "raft-remove", summary: "Remove a scheduler from the Raft group", access: operators(), leader: true, bind: typed(s.raftRemove)},
 
 		{method: get, path: peer + "/read-index", id: "peer-read-index", summary: "Ask the leader for an index to read at", access: members(), bind: typed(s.readIndex)},
+		{method: get, path: peer + "/member", id: "peer-member", summary: "Ask which place this scheduler has in the Raft group", access: members(), bind: typed(s.member)},
+		{method: post, path: peer + "/member:dismiss", id: "peer-dismiss", summary: "Tell this scheduler that an operator removed it", access: members(), bind: typed(s.dismiss)},
 		{method: get, path: peer + "/sightings", id: "peer-sightings", summary: "Ask what this scheduler saw of the cells", access: members(), bind: typed(s.sightings)},
 		{method: post, path: peer + "/reports", id: "peer-report", summary: "Hand a cell's report to the leader", access: members(), limit: reportBody, bind: typed(s.peerReport)},
 		{method: post, path: peer + "/asks", id: "peer-ask", summary: "Hand an ask to a cell's session", access: members(), bind: typed(s.peerAsk)},

@@ -25,10 +25,21 @@ import (
 type Cluster interface {
 	Reads
 	Leadership
+	Group
 	State() api.NodeState
 	Peer(id api.NodeID) (api.Peers, error)
 	// Others lists the live schedulers without this one.
 	Others() []api.NodeID
+}
+
+// Group is the Raft group of a node.
+type Group interface {
+	api.Membership
+	Members(ctx context.Context) (*api.RaftMembers, error)
+	Transfer(ctx context.Context, to api.NodeID) (*api.RaftTransfer, error)
+	Remove(ctx context.Context, id api.NodeID, force bool) error
+	// Removable says what speaks against a removal.
+	Removable(id api.NodeID, force bool) error
 }
 
 // Reads are the verified reads of a node.

@@ -46,9 +46,6 @@ type scheduler struct {
 	undo   []func() error
 }
 
-// ALPN names: a connection of one protocol is never taken for another.
-const raftProtocol = "grafos-raft"
-
 // openScheduler starts everything in order; what was opened is closed again when a later
 // step fails.
 func openScheduler(ctx context.Context, s serverSettings, version string, log hclog.Logger) (*scheduler, error) {
@@ -98,11 +95,12 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	identity := pki.ClientTLS(pki.ClientOptions{
 		Cert: cert, Roots: material.Pool(), ClusterID: material.ClusterID, Server: api.RoleScheduler,
 	})
-	if err := n.openNode(ctx, s, id, version, material, cert, identity, sightings); err != nil {
+	catch := &catchUp{machine: n.machine, audit: audit, log: n.log.Named("catch-up")}
+	if err := n.openNode(ctx, s, id, version, material, cert, identity, sightings, catch.Behind); err != nil {
 		return err
 	}
 	n.blobs, err = blob.Open(filepath.Join(s.DataDir, "blobs"), blob.Config{
-		Peers: blobPeers{n.node}, Quorum: func() int { return len(n.node.Peers())/2 + 1 }, Log: n.log.Named("blob"),
+		Peers: blobPeers{n.node}, Quorum: blobPeers{n.node}.Quorum, Log: n.log.Named("blob"),
 	})
 	if err != nil {
 		return fmt.Errorf("open blobs: %w", err)
@@ -121,7 +119,7 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	}
 	n.wg.Go(func() { n.node.Lead(ctx, lead.Run) })
 	n.wg.Go(func() { n.sweep(ctx) })
-	n.wg.Go(func() { n.backfill(ctx, audit) })
+	n.wg.Go(func() { catch.run(ctx, n.node, n.blobs) })
 	n.serve(ctx, listener, handler, apiTLS(material, cert, n.log))
 	return nil
 }
@@ -129,23 +127,22 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 func (n *scheduler) openNode(
 	ctx context.Context, s serverSettings, id api.NodeID, version string,
 	material *pki.Material, cert func() (*tls.Certificate, error), identity *tls.Config, sightings *rumor.Table,
+	behind func() int,
 ) error {
 	raftServer := pki.ServerTLS(pki.ServerOptions{
 		Cert: cert, Roots: material.Pool(), ClusterID: material.ClusterID,
-		Clients: tls.RequireAndVerifyClientCert, Roles: []api.Role{api.RoleScheduler},
-		NextProtos: []string{raftProtocol}, Log: n.log.Named("raft-tls"),
+		Clients: tls.RequireAndVerifyClientCert, Roles: []api.Role{api.RoleScheduler}, Log: n.log.Named("raft-tls"),
 	})
-	raftClient := identity.Clone()
-	raftClient.NextProtos = []string{raftProtocol}
 	node, err := cluster.Open(ctx, cluster.Config{
 		Node: id, ClusterID: material.ClusterID, RaftAddr: s.RaftAdvertise, URL: "https://" + s.Advertise,
 		Expect: s.BootstrapExpect, Version: version, Machine: n.machine, Log: n.log,
+		Stable: time.Duration(s.Stable), Behind: behind,
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
 			return openStorage(filepath.Join(s.DataDir, "raft"), d, n.log)
 		},
 		Link: func() (cluster.Link, error) {
 			return wire.Open(wire.Config{
-				Bind: s.RaftBind, Advertise: s.RaftAdvertise, Server: raftServer, Client: raftClient, Log: n.log.Named("transport"),
+				Node: id, Bind: s.RaftBind, Advertise: s.RaftAdvertise, Server: raftServer, Client: identity, Log: n.log.Named("transport"),
 			})
 		},
 		Gossip: func(ctx context.Context, m rumor.Meta) (cluster.Gossip, error) {
@@ -191,7 +188,7 @@ func (n *scheduler) handler(material *pki.Material, identity *tls.Config) (http.
 	n.undo = append(n.undo, func() error { transport.CloseIdleConnections(); return nil })
 	h, err := server.New(server.Config{
 		Services: n.control, Agent: n.control, Peers: n.control,
-		Leader: place{n.node, transport}, Auth: auth{material, n.control}, Info: n.node.State, Head: n.head,
+		Leader: place{n.node, transport}, Auth: auth{material, n.control}, Info: n.node.State, Head: n.head, Standing: n.node.Standing,
 		Console: console.Handler(), Metrics: newMetrics(n.node, n.machine), CAPEM: material.CAPEM,
 		Log: n.log.Named("api"),
 	})

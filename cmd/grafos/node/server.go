@@ -43,6 +43,8 @@ type serverSettings struct {
 	HeartbeatLimit duration `toml:"heartbeat_limit"`
 	Warmup         duration `toml:"warmup"`
 
+	Stable duration `toml:"stable"`
+
 	DebugBind string `toml:"debug_bind"`
 
 	logSettings
@@ -50,7 +52,7 @@ type serverSettings struct {
 
 // Server is grafos server.
 func Server(o Options) *cobra.Command {
-	s := serverSettings{Heartbeat: duration(5 * time.Second), HeartbeatLimit: duration(15 * time.Second), Warmup: duration(30 * time.Second)}
+	s := serverSettings{Heartbeat: duration(5 * time.Second), HeartbeatLimit: duration(15 * time.Second), Warmup: duration(30 * time.Second), Stable: duration(10 * time.Second)}
 	var config string
 	cmd := &cobra.Command{
 		Use:   "server",
@@ -89,6 +91,7 @@ environment, then flags.`,
 	f.Var(&s.Heartbeat, "heartbeat", "how often cells send a heartbeat")
 	f.Var(&s.HeartbeatLimit, "heartbeat-limit", "how old a cell's last heartbeat may be")
 	f.Var(&s.Warmup, "warmup", "how long heartbeats must be steady before a cell is healthy")
+	f.Var(&s.Stable, "stable", "how long a scheduler must be well before it gets a vote, and dead before it is removed")
 	f.StringVar(&s.DebugBind, "debug-bind", "", "loopback host:port of Go's profiles (default: none)")
 	logFlags(cmd, &s.logSettings)
 	return cmd
@@ -122,6 +125,9 @@ func (s *serverSettings) complete() error {
 	}
 	if s.Heartbeat < duration(50*time.Millisecond) || s.HeartbeatLimit < 2*s.Heartbeat {
 		return api.Refuse(api.InvalidArgument, "heartbeat is %s and heartbeat-limit %s: the first must be 50 ms or more, the second at least twice it", &s.Heartbeat, &s.HeartbeatLimit)
+	}
+	if s.Stable < duration(time.Second) {
+		return api.Refuse(api.InvalidArgument, "stable is %s: it must be 1 s or more", &s.Stable)
 	}
 	if s.Warmup < 0 {
 		return api.Refuse(api.InvalidArgument, "warmup is %s: it cannot be negative", &s.Warmup)

@@ -82,7 +82,7 @@ func TestSettingsRefuse(t *testing.T) {
 func TestServerSettingsComplete(t *testing.T) {
 	whole := serverSettings{
 		Name: "s1", DataDir: "d", Material: "m", Bind: "10.0.0.1:1", RaftBind: "0.0.0.0:2", GossipBind: "10.0.0.1:3",
-		Heartbeat: duration(time.Second), HeartbeatLimit: duration(3 * time.Second),
+		Heartbeat: duration(time.Second), HeartbeatLimit: duration(3 * time.Second), Stable: duration(time.Second),
 	}
 	s := whole
 	if err := s.complete(); err != nil {
@@ -96,6 +96,7 @@ func TestServerSettingsComplete(t *testing.T) {
 		"no material":     func(s *serverSettings) { s.Material = "" },
 		"heartbeat":       func(s *serverSettings) { s.Heartbeat = duration(time.Millisecond) },
 		"limit":           func(s *serverSettings) { s.HeartbeatLimit = s.Heartbeat },
+		"stable":          func(s *serverSettings) { s.Stable = duration(time.Millisecond) },
 		"warmup":          func(s *serverSettings) { s.Warmup = -1 },
 		"address":         func(s *serverSettings) { s.Advertise = "nowhere" },
 		"binding address": func(s *serverSettings) { s.GossipBind = "7492" },
