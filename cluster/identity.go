@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/store/disk"
 )
 
 // owner says whose data a directory holds.
@@ -18,15 +19,21 @@ type owner struct {
 	Version   int        `json:"version"`
 	ClusterID string     `json:"cluster_id"`
 	Name      string     `json:"name"`
-	Node      api.NodeID `json:"node_id"`
+	Node      api.NodeID `json:"node_id"` // empty once it was retired, until the next start
+	// Retired are ids that this scheduler had, the newest last: their votes are forgotten.
+	Retired []api.NodeID `json:"retired,omitempty"`
 }
 
-const ownerVersion = 1
+const (
+	ownerVersion = 1
+	// keepRetired bounds the ids that are remembered.
+	keepRetired = 8
+)
 
 // ClaimDir makes dir this scheduler's and returns its id: the name and a few random
-// characters, made at the first start. A scheduler whose directory was lost comes back under
-// another id, since a vote that was forgotten must not be given twice. A directory of
-// another cluster or scheduler is refused.
+// characters, made at the first start, and anew at the first start after SetAside. A
+// scheduler whose directory was lost comes back under another id, since a vote that was
+// forgotten must not be given twice. A directory of another cluster or scheduler is refused.
 func ClaimDir(dir, clusterID, name string) (api.NodeID, error) {
 	if err := api.CheckName("scheduler name", name); err != nil {
 		return "", err
@@ -35,23 +42,65 @@ func ClaimDir(dir, clusterID, name string) (api.NodeID, error) {
 		return "", fmt.Errorf("make data directory: %w", err)
 	}
 	file := filepath.Join(dir, "node.json")
-	b, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		o := owner{ownerVersion, clusterID, name, api.NodeID(name + "-" + strings.ToLower(rand.Text()[:6]))}
-		if err := api.CheckName("scheduler id", string(o.Node)); err != nil {
+	o, err := readOwner(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		o = owner{Version: ownerVersion, ClusterID: clusterID, Name: name}
+	case err != nil:
+		return "", err
+	default:
+		if err := o.check(file, dir, clusterID, name); err != nil || o.Node != "" {
+			return o.Node, err
+		}
+	}
+	o.Node = api.NodeID(name + "-" + strings.ToLower(rand.Text()[:6]))
+	if err := api.CheckName("scheduler id", string(o.Node)); err != nil {
+		return "", err
+	}
+	return o.Node, writeOwner(file, o)
+}
+
+// SetAside makes an end of a scheduler whose Raft directory, raftDir, is damaged: its id is
+// retired, so that the next start makes a new one, and then the directory is moved out of the
+// way, to where. The id goes first: a crash in between leaves a damaged directory that is
+// found again, never an empty one under the id whose votes it held. The scheduler can join
+// its cluster again, by snapshot, when the rest has a quorum without it; nobody else may
+// decide that it has.
+func SetAside(dir, raftDir, reason string) (where string, err error) {
+	file := filepath.Join(dir, "node.json")
+	o, err := readOwner(file)
+	if err != nil {
+		return "", fmt.Errorf("retire this scheduler's id: %w", err)
+	}
+	if o.Node != "" {
+		o.Retired = append(o.Retired, o.Node)
+		o.Retired = o.Retired[max(0, len(o.Retired)-keepRetired):]
+		o.Node = ""
+		if err := writeOwner(file, o); err != nil {
 			return "", err
 		}
-		return o.Node, writeOwner(file, o)
 	}
-	if err != nil {
-		return "", fmt.Errorf("read %s: %w", file, err)
-	}
+	return disk.SetAside(raftDir, reason)
+}
+
+// HadData reports whether a scheduler's directory was set aside before: it belongs to a cluster
+// with data, and founds none.
+func HadData(dir string) (bool, error) {
+	o, err := readOwner(filepath.Join(dir, "node.json"))
+	return len(o.Retired) > 0, err
+}
+
+func readOwner(file string) (owner, error) {
 	var o owner
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return o, fmt.Errorf("read node identity: %w", err)
+	}
 	if err := json.Unmarshal(b, &o); err != nil {
-		return "", api.Refuse(api.Conflict, "%s is not readable as a node's identity: %v", file, err).
+		return o, api.Refuse(api.Conflict, "%s is not readable as a node's identity: %v", file, err).
 			WithHint("restore the file, or start this scheduler with an empty data directory")
 	}
-	return o.Node, o.check(file, dir, clusterID, name)
+	return o, nil
 }
 
 func (o owner) check(file, dir, clusterID, name string) error {
@@ -74,25 +123,8 @@ func writeOwner(name string, o owner) error {
 	if err != nil {
 		return fmt.Errorf("encode node identity: %w", err)
 	}
-	tmp := name + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
+	if err := disk.WriteFile(name, append(b, '\n')); err != nil {
 		return fmt.Errorf("write node identity: %w", err)
 	}
-	_, err = f.Write(append(b, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("write node identity: %w", err)
-	}
-	if err := os.Rename(tmp, name); err != nil {
-		return fmt.Errorf("write node identity: %w", err)
-	}
-	return syncDir(filepath.Dir(name))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("open %s: %w", dir, err)
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }

@@ -73,9 +73,19 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	}
 	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
-		return nil, errors.Join(err, n.Close())
+		return nil, errors.Join(n.cause(err), n.Close())
 	}
 	return n, nil
+}
+
+// cause is why the node did not open: raft says only that it could not read what it keeps.
+func (n *Node) cause(err error) error {
+	select {
+	case <-n.failed:
+		return errors.Join(n.failure, err)
+	default:
+		return err
+	}
 }
 
 func (n *Node) open(ctx context.Context) error {

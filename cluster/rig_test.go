@@ -150,14 +150,13 @@ func (s *seat) config() Config {
 		Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond, Lease: 250 * time.Millisecond,
 		Stable: time.Second, Joins: s.joins, Behind: func() int { return int(s.behind.Load()) },
 		Storage: func(d Disk) (*Storage, error) {
-			logs, err := store.OpenLog(filepath.Join(s.dir, "raft.db"), store.LogOptions{
+			kept, err := store.Open(s.dir, store.Options{LogOptions: store.LogOptions{
 				Log: hclog.NewNullLogger(), OnStall: d.Stalled, OnFault: d.Failed,
-			})
+			}})
 			if err != nil {
 				return nil, err
 			}
-			snaps, err := raft.NewFileSnapshotStoreWithLogger(s.dir, 2, hclog.NewNullLogger())
-			return &Storage{Log: logs, Stable: logs, Snapshots: snaps, Close: logs.Close}, err
+			return &Storage{Log: kept.Log, Stable: kept.Log, Snapshots: kept.Snapshots, Close: kept.Close}, nil
 		},
 		Link: func() (Link, error) {
 			return wire.Open(wire.Config{

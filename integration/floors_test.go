@@ -23,6 +23,8 @@ func floors() [][]string {
 		{"api"},           // standard library only, nothing of ours
 		{"api/clock"},     // the one place that reads the time
 		{"capbroker/pki"}, // the client verifies schedulers with it
+		{"cluster/store/disk"},
+		{"cluster/store/snap"},
 		{
 			"cellagent/work", // what a cell asks of its tasklets
 		},
@@ -58,9 +60,10 @@ func sees() map[string][]string {
 // only names the packages that may see a library.
 func only() map[string][]string {
 	return map[string][]string{
-		"github.com/hashicorp/raft":           {"cluster", "cluster/pilot", "cluster/store", "cluster/wire", "cmd/grafos/node", "fsm"},
+		"github.com/hashicorp/raft":           {"cluster", "cluster/pilot", "cluster/store", "cluster/store/snap", "cluster/wire", "cmd/grafos/node", "fsm"},
 		"github.com/hashicorp/raft-autopilot": {"cluster/pilot"},
 		"github.com/hashicorp/raft-boltdb/v2": {"cluster/store"},
+		"github.com/hashicorp/raft-wal":       {"cluster/store"},
 		"go.etcd.io/bbolt":                    {"cluster/store"},
 		"github.com/hashicorp/memberlist":     {"cluster/gossip"},
 		"github.com/tetratelabs/wazero":       {"cellagent/tasklet"},

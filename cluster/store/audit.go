@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/store/disk"
 )
 
 // Bounds of the audit store.
@@ -46,8 +47,9 @@ type Audit struct {
 	retired []*os.File // guarded by mu: ended segments that were not synced
 	newDir  bool       // guarded by mu: a file was made and the directory not synced
 	cached  cachedScan // guarded by mu
-	fault   error      // guarded by mu: the write that failed; every later one fails with it
 	closed  bool       // guarded by mu
+
+	fault *disk.Fault // the write that failed; every later one fails with it
 }
 
 // segment is one file: records first to last, without a gap.
@@ -68,7 +70,7 @@ func OpenAudit(dir string, log hclog.Logger) (*Audit, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Audit{dir: dir, log: log, size: SegmentSize}
+	a := &Audit{dir: dir, log: log, size: SegmentSize, fault: disk.NewFault(nil)}
 	for i, name := range names {
 		seg, ok, err := a.openSegment(filepath.Join(dir, name), i == len(names)-1)
 		if err != nil {
@@ -87,6 +89,10 @@ func OpenAudit(dir string, log hclog.Logger) (*Audit, error) {
 	}
 	return a, nil
 }
+
+// OnFault names who is told, once, of the write that the disk refused or of damage that is not
+// mended from a peer: of one before the call too. The node must stop.
+func (a *Audit) OnFault(tell func(error)) { a.fault.Tell(tell) }
 
 // checkSeam refuses a segment that begins where the one before ends without chaining to it.
 func (a *Audit) checkSeam(seg segment) error {
@@ -165,17 +171,13 @@ func (a *Audit) cutFile(path string, scan segmentScan) error {
 		if err := os.Remove(path); err != nil {
 			return fmt.Errorf("remove audit segment: %w", err)
 		}
-		return syncDir(filepath.Dir(path))
+		return disk.SyncDir(filepath.Dir(path))
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return fmt.Errorf("cut audit segment: %w", err)
 	}
-	err = errors.Join(f.Truncate(scan.good), f.Sync(), f.Close())
-	if err != nil {
-		return fmt.Errorf("cut audit segment %s: %w", path, err)
-	}
-	return nil
+	return disk.Explain("cut audit segment", path, errors.Join(f.Truncate(scan.good), f.Sync(), f.Close()))
 }
 
 // Head returns the newest record that is held; the zero head when none is.
@@ -210,10 +212,10 @@ func (a *Audit) Sync() error {
 		err = errors.Join(err, f.Sync(), f.Close())
 	}
 	if dir && err == nil {
-		err = syncDir(a.dir)
+		err = disk.SyncDir(a.dir)
 	}
 	if err != nil {
-		return a.fail(fmt.Errorf("sync audit segments: %w", err))
+		return a.failed(disk.Explain("sync audit segments in", a.dir, err))
 	}
 	return nil
 }
@@ -222,12 +224,12 @@ func (a *Audit) Sync() error {
 func (a *Audit) toSync() (tail, retired []*os.File, dir bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.fault != nil {
-		return nil, nil, false, a.fault
+	if err := a.fault.Err(); err != nil {
+		return nil, nil, false, err
 	}
 	if a.tail != nil {
 		if err := a.tail.buf.Flush(); err != nil {
-			return nil, nil, false, a.failLocked(fmt.Errorf("flush audit segment: %w", err))
+			return nil, nil, false, a.failed(disk.Explain("write audit segment", a.tail.f.Name(), err))
 		}
 		tail = append(tail, a.tail.f)
 	}
@@ -236,20 +238,13 @@ func (a *Audit) toSync() (tail, retired []*os.File, dir bool, err error) {
 	return tail, retired, dir, nil
 }
 
-func (a *Audit) fail(err error) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.failLocked(err)
-}
-
-// failLocked remembers the first failed write: what the disk refused once it may have
-// dropped, and confirming a later write would hide that.
-func (a *Audit) failLocked(err error) error {
-	if a.fault == nil {
-		a.fault = err
+// failed remembers the first failed write: what the disk refused once it may have dropped,
+// and confirming a later write would hide that.
+func (a *Audit) failed(err error) error {
+	if a.fault.Err() == nil {
 		a.log.Error("audit write failed", "path", a.dir, "error", err)
 	}
-	return a.fault
+	return a.fault.Set(err)
 }
 
 // Close syncs and closes. It may be called twice.
@@ -268,5 +263,9 @@ func (a *Audit) Close() error {
 		err = errors.Join(err, a.tail.f.Close())
 		a.tail = nil
 	}
+	for _, f := range a.retired { // none, unless a write failed
+		err = errors.Join(err, f.Close())
+	}
+	a.retired = nil
 	return err
 }

@@ -4,11 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/store/disk"
 )
 
 // tailFile is the open end of the last segment.
@@ -24,8 +24,8 @@ type tailFile struct {
 func (a *Audit) Append(recs []api.AuditRecord) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.fault != nil {
-		return a.fault
+	if err := a.fault.Err(); err != nil {
+		return err
 	}
 	if a.closed {
 		return errors.New("append audit records: the store is closed")
@@ -61,10 +61,10 @@ func (a *Audit) appendOne(rec api.AuditRecord) error {
 		a.log.Warn("audit records are missing here", "from", head.Sequence+1, "to", rec.Sequence-1)
 	}
 	if err := a.openTail(rec, follows); err != nil {
-		return a.failLocked(fmt.Errorf("append audit record: %w", err))
+		return a.failed(disk.Explain("append audit record in", a.dir, err))
 	}
 	if _, err := a.tail.buf.Write(line.Bytes()); err != nil {
-		return a.failLocked(fmt.Errorf("append audit record: %w", err))
+		return a.failed(disk.Explain("append audit record in", a.dir, err))
 	}
 	last := &a.segs[len(a.segs)-1]
 	if a.cached.path == last.path {

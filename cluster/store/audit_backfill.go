@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/store/disk"
 )
 
 // Missing returns the records to fetch from a peer next, at most MaxBackfill of them: the
@@ -45,8 +45,8 @@ func (a *Audit) newestGap() (from, to uint64, after int, ok bool) {
 func (a *Audit) Backfill(recs []api.AuditRecord) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.fault != nil {
-		return a.fault
+	if err := a.fault.Err(); err != nil {
+		return err
 	}
 	from, to, after, ok := a.newestGap()
 	if !ok {
@@ -57,7 +57,7 @@ func (a *Audit) Backfill(recs []api.AuditRecord) error {
 	}
 	seg, err := writeSegment(a.dir, recs)
 	if err != nil {
-		return a.failLocked(fmt.Errorf("backfill audit records: %w", err))
+		return a.failed(disk.Explain("backfill audit records in", a.dir, err))
 	}
 	a.segs = slices.Insert(a.segs, after, seg)
 	return nil
@@ -100,17 +100,5 @@ func writeSegment(dir string, recs []api.AuditRecord) (segment, error) {
 		path:  filepath.Join(dir, segmentName(recs[0].Sequence)),
 		first: recs[0].Sequence, last: last.Sequence, prevHash: recs[0].PrevHash, lastHash: last.Hash,
 	}
-	tmp := seg.path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return segment{}, err
-	}
-	_, err = f.Write(lines.Bytes())
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return segment{}, errors.Join(err, os.Remove(tmp))
-	}
-	if err := os.Rename(tmp, seg.path); err != nil {
-		return segment{}, err
-	}
-	return seg, syncDir(dir)
+	return seg, disk.WriteFile(seg.path, lines.Bytes())
 }

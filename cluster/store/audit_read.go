@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/store/disk"
 )
 
 // MissingError says that records are not held here; a peer has them.
@@ -24,7 +25,7 @@ func (a *Audit) Read(f api.AuditFilter) (recs []api.AuditRecord, next uint64, er
 	defer a.mu.Unlock()
 	if a.tail != nil {
 		if err := a.tail.buf.Flush(); err != nil {
-			return nil, 0, a.failLocked(fmt.Errorf("flush audit segment: %w", err))
+			return nil, 0, a.failed(disk.Explain("write audit segment", a.tail.f.Name(), err))
 		}
 	}
 	from, to := max(f.From, 1), a.head().Sequence
@@ -106,7 +107,7 @@ func (a *Audit) scan(i int) (segmentScan, error) {
 	}
 	if a.tail != nil && i == len(a.segs)-1 {
 		if err := a.tail.buf.Flush(); err != nil {
-			return segmentScan{}, a.failLocked(fmt.Errorf("flush audit segment: %w", err))
+			return segmentScan{}, a.failed(disk.Explain("write audit segment", a.tail.f.Name(), err))
 		}
 	}
 	scan, err := scanSegment(seg.path, seg.first)
@@ -130,11 +131,11 @@ func (a *Audit) cutSegment(i int, scan segmentScan) error {
 		why = fmt.Sprintf("it holds %d records where %d were", len(scan.lines), seg.last-seg.first+1)
 	}
 	if i == len(a.segs)-1 {
-		return a.failLocked(&CorruptError{File: seg.path, Index: at, Why: why})
+		return a.failed(&CorruptError{File: seg.path, Index: at, Why: why})
 	}
 	scan.torn = false
 	if err := a.cutFile(seg.path, scan); err != nil {
-		return a.failLocked(err)
+		return a.failed(err)
 	}
 	if len(scan.lines) == 0 {
 		a.segs = append(a.segs[:i:i], a.segs[i+1:]...)

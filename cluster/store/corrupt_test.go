@@ -9,9 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
 )
@@ -33,9 +33,15 @@ func TestCorruptValuesAreNamed(t *testing.T) {
 		v[(at+len(v))%len(v)] ^= 0x10
 		return b.Put(k, v)
 	}
+	put := func(b *bbolt.Bucket, key string, generation uint64, value []byte) error {
+		return b.Put([]byte(key), sealValue([]byte(key), generation, value))
+	}
 	tests := []struct {
 		name  string
 		edit  func(logs, conf *bbolt.Bucket) error
+		at    uint64 // or the entry here is replaced by another
+		by    func(l *raft.Log, prev uint32) *raft.Log
+		file  string // what stands beside the log, where that is blamed
 		index uint64
 		key   string
 		why   string
@@ -47,6 +53,10 @@ func TestCorruptValuesAreNamed(t *testing.T) {
 			a, b := bytes.Clone(logs.Get(key(4))), bytes.Clone(logs.Get(key(6)))
 			return errors.Join(logs.Put(key(4), b), logs.Put(key(6), a))
 		}},
+		{name: "an entry of another history", index: 5, why: "follows an entry", at: 4, by: ofTermBefore},
+		{name: "the newest entry of another history", index: 12, why: "another entry than the one that was acknowledged", at: 12, by: ofTermBefore},
+		{name: "an entry that links to nothing", index: 5, why: "it follows nothing", at: 5, by: func(l *raft.Log, _ uint32) *raft.Log { return sealV1(l) }},
+		{name: "the newest entry gone", index: 12, why: "acknowledged and is gone", edit: func(logs, _ *bbolt.Bucket) error { return logs.Delete(key(12)) }},
 		{name: "an entry gone", why: "entry 6 follows entry 4", edit: func(logs, _ *bbolt.Bucket) error { return logs.Delete(key(5)) }},
 		{name: "an entry cut short", index: 7, edit: func(logs, _ *bbolt.Bucket) error {
 			v := bytes.Clone(logs.Get(key(7)))
@@ -56,6 +66,7 @@ func TestCorruptValuesAreNamed(t *testing.T) {
 		{name: "a key that is no index", why: "not a log index", edit: func(logs, _ *bbolt.Bucket) error { return logs.Put([]byte("k"), nil) }},
 		{name: "the term's bit", key: "CurrentTerm", why: "checksum", edit: func(_, conf *bbolt.Bucket) error { return flip(conf, []byte("CurrentTerm"), -1) }},
 		{name: "the vote's bit", key: "LastVoteCand", why: "checksum", edit: func(_, conf *bbolt.Bucket) error { return flip(conf, []byte("LastVoteCand"), -1) }},
+		{name: "a bit of a generation", key: "LastVoteCand", why: "checksum", edit: func(_, conf *bbolt.Bucket) error { return flip(conf, []byte("LastVoteCand"), 12) }},
 		{name: "a value in another's place", key: "CurrentTerm", why: "checksum", edit: func(_, conf *bbolt.Bucket) error {
 			return conf.Put([]byte("CurrentTerm"), bytes.Clone(conf.Get([]byte("LastVoteTerm"))))
 		}},
@@ -65,30 +76,78 @@ func TestCorruptValuesAreNamed(t *testing.T) {
 		}},
 		{name: "the term gone", key: "CurrentTerm", why: "of term 3", edit: func(_, conf *bbolt.Bucket) error { return conf.Delete([]byte("CurrentTerm")) }},
 		{name: "the term of long ago", key: "CurrentTerm", why: "of term 3", edit: func(_, conf *bbolt.Bucket) error {
-			return conf.Put([]byte("CurrentTerm"), sealValue([]byte("CurrentTerm"), key(2)))
+			return put(conf, "CurrentTerm", 2, key(2))
+		}},
+		{name: "another term", file: votesSuffix, why: "are not those of the log", edit: func(_, conf *bbolt.Bucket) error {
+			return put(conf, "CurrentTerm", 2, key(4))
+		}},
+		{name: "the vote gone", why: "an older copy of itself", edit: func(_, conf *bbolt.Bucket) error { return conf.Delete([]byte("LastVoteCand")) }},
+		{name: "two votes more", file: votesSuffix, why: "of generation 4, the log has 6", edit: func(_, conf *bbolt.Bucket) error {
+			return put(conf, "LastVoteTerm", 6, key(4))
+		}},
+		{name: "a vote more, and another changed", file: votesSuffix, why: "not those that the log had before", edit: func(_, conf *bbolt.Bucket) error {
+			return errors.Join(put(conf, "LastVoteTerm", 5, key(4)), put(conf, "CurrentTerm", 2, key(5)))
 		}},
 		{name: "an envelope of the future", key: "LastVoteCand", why: "envelope version 9", edit: func(_, conf *bbolt.Bucket) error {
 			return conf.Put([]byte("LastVoteCand"), []byte{9, 0, 0, 0, 0, 1})
 		}},
-		{name: "a value without its envelope", key: "LastVoteCand", why: "too few", edit: func(_, conf *bbolt.Bucket) error {
+		{name: "a value without its envelope", key: "LastVoteCand", why: "envelope version 115", edit: func(_, conf *bbolt.Bucket) error {
 			return conf.Put([]byte("LastVoteCand"), []byte("s1"))
+		}},
+		{name: "a value of two bytes", key: "LastVoteCand", why: "too few", edit: func(_, conf *bbolt.Bucket) error {
+			return conf.Put([]byte("LastVoteCand"), []byte{envelopeV2, 1})
+		}},
+		{name: "a bucket that is not the log's", why: "not the log's", edit: func(logs, _ *bbolt.Bucket) error {
+			_, err := logs.Tx().CreateBucket([]byte("more"))
+			return errors.Join(err, logs.Tx().Bucket([]byte("more")).Put([]byte("k"), []byte("v")))
 		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "raft.db")
-			fill(t, path, 12)
-			edit(t, path, tt.edit)
-			l, err := OpenLog(path, LogOptions{Log: hclog.NewNullLogger()})
+			fill(t, path, options(BoltDB), 12)
+			if tt.edit != nil {
+				edit(t, path, tt.edit)
+			} else {
+				replace(t, path, tt.at, tt.by)
+			}
+			l, err := OpenLog(path, options(BoltDB))
 			if err == nil {
 				t.Fatal("it was opened", l.Close())
 			}
 			c, ok := errors.AsType[*CorruptError](err)
-			if !ok || c.File != path || c.Index != tt.index || c.Key != tt.key || !strings.Contains(c.Error(), tt.why) {
+			if !ok || c.File != path+tt.file || c.Index != tt.index || c.Key != tt.key || !strings.Contains(c.Error(), tt.why) {
 				t.Errorf("got %v (%#v), want entry %d, key %q, %q", err, c, tt.index, tt.key, tt.why)
 			}
 		})
 	}
+}
+
+// replace puts another entry, sealed by f, in the place of the one at index.
+func replace(t *testing.T, path string, index uint64, f func(l *raft.Log, prev uint32) *raft.Log) {
+	t.Helper()
+	bolt, err := boltOpen(path, false)
+	must(t, err)
+	var l raft.Log
+	must(t, bolt.GetLog(index, &l))
+	at, err := openEntry(index, &l)
+	must(t, err)
+	must(t, bolt.StoreLog(f(&l, at.prev)))
+	must(t, bolt.Close())
+}
+
+func ofTermBefore(l *raft.Log, prev uint32) *raft.Log {
+	l.Term--
+	sealed, _ := sealEntry(l, prev)
+	return sealed
+}
+
+// sealV1 is sealEntry as the first release had it.
+func sealV1(l *raft.Log) *raft.Log {
+	sealed := *l
+	sealed.Data = binary.BigEndian.AppendUint32([]byte{envelopeV1}, entrySum(l, nil, l.Data))
+	sealed.Data = append(sealed.Data, l.Data...)
+	return &sealed
 }
 
 // TestEntrySumCoversItsPlace: an entry that was moved is found even when its own index was
@@ -97,37 +156,88 @@ func TestEntrySumCoversItsPlace(t *testing.T) {
 	for name, change := range map[string]func(*raft.Log){
 		"index": func(l *raft.Log) { l.Index = 6 }, "term": func(l *raft.Log) { l.Term++ },
 		"type": func(l *raft.Log) { l.Type = raft.LogBarrier }, "extensions": func(l *raft.Log) { l.Extensions = []byte{1} },
-		"time": func(l *raft.Log) { l.AppendedAt = l.AppendedAt.Add(1) },
+		"time": func(l *raft.Log) { l.AppendedAt = l.AppendedAt.Add(1) }, "link": func(l *raft.Log) { l.Data[envelopeV1Len+3]++ },
+		"century": func(l *raft.Log) {
+			l.AppendedAt = time.Unix(l.AppendedAt.Unix()^1<<56, int64(l.AppendedAt.Nanosecond()))
+		},
 	} {
-		l := sealEntry(entry(4, 3, "data"))
+		l, _ := sealEntry(entry(4, 3, "data"), 77)
 		change(l)
-		if err := openEntry(l.Index, l); err == nil {
+		if _, err := openEntry(l.Index, l); err == nil {
 			t.Errorf("another %s was not seen", name)
 		}
 	}
 }
 
-// TestCorruptWhileOpen: a fault that appears after the file was verified is found by the read.
+// TestCorruptWhileOpen: a fault that appears after the log was verified is found by the read,
+// told once, and nothing is written after it.
 func TestCorruptWhileOpen(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "raft.db")
-	fill(t, path, 12)
-	var faults []error
-	l, err := OpenLog(path, LogOptions{Log: hclog.NewNullLogger(), OnFault: func(err error) { faults = append(faults, err) }})
-	must(t, err)
-	defer l.Close() //nolint:errcheck // the test is over
-	sealed := sealEntry(entry(4, 3, "another"))
-	sealed.Data[len(sealed.Data)-1] ^= 1
-	must(t, l.bolt.StoreLog(sealed))
-	must(t, l.bolt.Set([]byte("LastVoteTerm"), sealValue([]byte("LastVoteTerm"), []byte("short"))))
-	var c *CorruptError
-	if err := l.GetLog(4, &raft.Log{}); !errors.As(err, &c) || c.Index != 4 {
-		t.Errorf("entry: got %v", err)
+	another, _ := sealEntry(entry(4, 3, "another"), 0)
+	flipped, _ := sealEntry(entry(4, 3, "another"), 0)
+	flipped.Data[len(flipped.Data)-1] ^= 1
+	for name, damage := range map[string]struct {
+		write func(l *Log) error
+		read  func(l *Log) error
+	}{
+		"a bit": {func(l *Log) error { return l.engine.StoreLog(flipped) }, func(l *Log) error { return l.GetLog(4, &raft.Log{}) }},
+		"a whole entry, but another": {
+			func(l *Log) error { return l.engine.StoreLog(another) }, func(l *Log) error { return l.GetLog(4, &raft.Log{}) },
+		},
+		"an entry that vanished": {func(l *Log) error { return l.engine.DeleteRange(4, 4) }, func(l *Log) error { return l.GetLog(4, &raft.Log{}) }},
+		"a vote that is another": {
+			func(l *Log) error {
+				return l.engine.Set([]byte("LastVoteCand"), sealValue([]byte("LastVoteCand"), 4, []byte("s2")))
+			},
+			func(l *Log) error { _, err := l.Get([]byte("LastVoteCand")); return err },
+		},
+		"a vote without its envelope": {
+			func(l *Log) error { return l.engine.Set([]byte("LastVoteCand"), []byte("s2")) },
+			func(l *Log) error { _, err := l.Get([]byte("LastVoteCand")); return err },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "raft.db")
+			fill(t, path, options(BoltDB), 12)
+			var faults []error
+			o := options(BoltDB)
+			o.OnFault = func(err error) { faults = append(faults, err) }
+			l := openTest(t, path, o)
+			must(t, damage.write(l))
+			for range 2 {
+				if _, ok := errors.AsType[*CorruptError](damage.read(l)); !ok {
+					t.Error("it was read")
+				}
+			}
+			if len(faults) != 1 {
+				t.Errorf("told of %d faults, want 1: %v", len(faults), faults)
+			}
+			if err := l.SetUint64([]byte("LastVoteTerm"), 4); err == nil {
+				t.Error("a damaged log took a vote")
+			}
+			if err := l.StoreLog(entry(13, 3, "x")); err == nil {
+				t.Error("a damaged log took an entry")
+			}
+		})
 	}
-	if _, err := l.GetUint64([]byte("LastVoteTerm")); !errors.As(err, &c) || c.Key != "LastVoteTerm" {
-		t.Errorf("value: got %v", err)
-	}
-	if len(faults) != 2 {
-		t.Errorf("told of %d faults, want 2: %v", len(faults), faults)
+}
+
+func TestNumbersHaveEightBytes(t *testing.T) {
+	kinds(t, func(t *testing.T, path string, o LogOptions) {
+		l := openTest(t, path, o)
+		must(t, l.Set([]byte("CurrentTerm"), []byte("short")))
+		if _, err := l.GetUint64([]byte("CurrentTerm")); err == nil {
+			t.Error("five bytes were read as a number")
+		}
+	})
+}
+
+// besides copies what lies beside the log at from, so that to is opened as that log.
+func besides(t *testing.T, from, to string) {
+	t.Helper()
+	for _, suffix := range []string{votesSuffix, markSuffix} {
+		b, err := os.ReadFile(from + suffix)
+		must(t, err)
+		must(t, os.WriteFile(to+suffix, b, 0o600))
 	}
 }
 
@@ -147,14 +257,15 @@ func used(t *testing.T, path string) int {
 func TestTruncatedFileIsFound(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "raft.db")
-	want := fill(t, path, 40)
+	want := fill(t, path, options(BoltDB), 40)
 	end := used(t, path)
 	whole, err := os.ReadFile(path)
 	must(t, err)
 	cut := filepath.Join(dir, "cut.db")
+	besides(t, path, cut)
 	for n := 0; n < end; n += 511 {
 		must(t, os.WriteFile(cut, whole[:n], 0o600))
-		l, err := OpenLog(cut, LogOptions{Log: hclog.NewNullLogger()})
+		l, err := OpenLog(cut, options(BoltDB))
 		if err == nil {
 			must(t, l.Close())
 			t.Fatalf("a file cut to %d of %d used bytes was opened", n, end)
@@ -164,7 +275,7 @@ func TestTruncatedFileIsFound(t *testing.T) {
 		}
 	}
 	must(t, os.WriteFile(cut, whole[:end], 0o600)) // only what was never used is gone
-	expectRange(t, openTest(t, cut), 1, uint64(len(want)))
+	expectRange(t, openTest(t, cut, options(BoltDB)), 1, uint64(len(want)))
 }
 
 // TestFlippedBits: whatever single bit changes, the log is either refused or reads exactly as
@@ -172,7 +283,7 @@ func TestTruncatedFileIsFound(t *testing.T) {
 func TestFlippedBits(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "raft.db")
-	want := fill(t, path, 30)
+	want := fill(t, path, options(BoltDB), 30)
 	end := used(t, path)
 	whole, err := os.ReadFile(path)
 	must(t, err)
@@ -187,11 +298,10 @@ func TestFlippedBits(t *testing.T) {
 		b[n] ^= 1 << (n / step % 8)
 		bad := filepath.Join(dir, fmt.Sprintf("bad%d.db", n))
 		must(t, os.WriteFile(bad, b, 0o600))
-		if readsAsWritten(t, bad, n, want) {
-			must(t, os.Remove(bad))
-			continue
+		besides(t, path, bad)
+		if !readsAsWritten(t, bad, n, want) {
+			refused++
 		}
-		refused++
 		must(t, os.Remove(bad))
 	}
 	t.Logf("%d of %d flips were refused", refused, end/step)
@@ -202,21 +312,14 @@ func TestFlippedBits(t *testing.T) {
 
 func readsAsWritten(t *testing.T, path string, flipped int, want []raft.Log) bool {
 	t.Helper()
-	l, err := OpenLog(path, LogOptions{Log: hclog.NewNullLogger()})
+	l, err := OpenLog(path, options(BoltDB))
 	if err != nil {
 		if _, ok := errors.AsType[*CorruptError](err); !ok {
 			t.Fatalf("byte %d: not a CorruptError: %v", flipped, err)
 		}
 		return false
 	}
-	expectRange(t, l, 1, uint64(len(want)))
-	for i := range want {
-		var got raft.Log
-		must(t, l.GetLog(want[i].Index, &got))
-		if d := cmp.Diff(want[i], got); d != "" {
-			t.Fatalf("byte %d changed entry %d unseen (-want +got):\n%s", flipped, want[i].Index, d)
-		}
-	}
+	expectEntries(t, l, want)
 	if cand, err := l.Get([]byte("LastVoteCand")); string(cand) != "s1" || err != nil {
 		t.Fatalf("byte %d changed the vote unseen: %q, %v", flipped, cand, err)
 	}
@@ -224,32 +327,15 @@ func readsAsWritten(t *testing.T, path string, flipped int, want []raft.Log) boo
 	return true
 }
 
-func FuzzWalkBolt(f *testing.F) {
-	path := filepath.Join(f.TempDir(), "seed.db")
-	db, err := bbolt.Open(path, 0o600, nil)
-	if err != nil {
-		f.Fatal(err)
-	}
-	err = db.Update(func(tx *bbolt.Tx) error {
-		b, err := tx.CreateBucket([]byte("logs"))
-		if err != nil {
-			return err
+// expectEntries reads the whole log and compares it with what was written.
+func expectEntries(t *testing.T, l *Log, want []raft.Log) {
+	t.Helper()
+	expectRange(t, l, want[0].Index, want[len(want)-1].Index)
+	for i := range want {
+		var got raft.Log
+		must(t, l.GetLog(want[i].Index, &got))
+		if d := cmp.Diff(want[i], got); d != "" {
+			t.Fatalf("entry %d changed unseen (-want +got):\n%s", want[i].Index, d)
 		}
-		return b.Put([]byte("key"), []byte("value"))
-	})
-	if err != nil {
-		f.Fatal(err)
 	}
-	if err := db.Close(); err != nil {
-		f.Fatal(err)
-	}
-	seed, err := os.ReadFile(path)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(seed)
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		// It must end, within the file, without a panic.
-		walkBolt(bytes.NewReader(b), int64(len(b)), func(_, _, _ []byte) error { return nil }) //nolint:errcheck // only that it ends
-	})
 }

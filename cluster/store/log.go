@@ -1,28 +1,27 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"runtime/debug"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
-)
 
-// DeleteChunk bounds the entries that one transaction of a compaction deletes, so that
-// appends are never held up for long behind it.
-const DeleteChunk = 1024
+	"github.com/grafos/grafos/cluster/store/disk"
+)
 
 // LogOptions are the options of a log.
 type LogOptions struct {
-	Log hclog.Logger
+	// Kind is what keeps the log; "" is BoltDB.
+	Kind Kind
+	Log  hclog.Logger
 	// OnStall is told, while it lasts, for how long a write to disk has not returned: first
 	// after StallAfter, then every quarter of it. It must not call the log. Nil is nobody.
 	OnStall func(d time.Duration)
@@ -33,27 +32,16 @@ type LogOptions struct {
 	OnFault func(error)
 	// Now is the clock of the stall watch; nil is time.Now.
 	Now func() time.Time
+
+	fault       *disk.Fault // what OnFault is told of
+	unsynced    bool        // for the proof that a power cut is noticed
+	segmentSize int         // of a WAL; 0 is raft-wal's own 64 MiB
 }
 
-// Log is Raft's log and stable store in one bolt file. It implements raft.LogStore,
-// raft.StableStore and raft.MonotonicLogStore.
-type Log struct {
-	path  string
-	bolt  *raftboltdb.BoltStore
-	o     LogOptions
-	watch *watchdog
-	stop  context.CancelFunc
-	wg    sync.WaitGroup
-
-	mu          sync.Mutex
-	first, last uint64 // guarded by mu: the entries held are first..last without a hole; 0 is none
-	fault       error  // guarded by mu: the write that failed; every later one fails with it
-	closed      bool   // guarded by mu
-}
-
-// OpenLog opens the log at path, or makes it. The whole file is verified first: what is not
-// as it was written is a *CorruptError.
-func OpenLog(path string, o LogOptions) (*Log, error) {
+func (o LogOptions) withDefaults() LogOptions {
+	if o.Kind == "" {
+		o.Kind = BoltDB
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -63,44 +51,40 @@ func OpenLog(path string, o LogOptions) (*Log, error) {
 	if o.OnStall == nil {
 		o.OnStall = func(time.Duration) {}
 	}
-	if err := prepareFile(path); err != nil {
-		return nil, err
+	if o.fault == nil {
+		o.fault = disk.NewFault(o.OnFault)
 	}
-	bolt, err := openBolt(path)
-	if _, panicked := errors.AsType[*panicError](err); panicked {
-		return nil, &CorruptError{File: path, Why: err.Error()}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open raft log %s: %w", path, err)
-	}
-	l := &Log{path: path, bolt: bolt, o: o, watch: newWatchdog(o.StallAfter, o.Now, o.OnStall)}
-	if err := l.verify(); err != nil {
-		return nil, errors.Join(err, bolt.Close())
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	l.stop = stop
-	l.wg.Go(func() { l.watch.run(ctx) })
-	return l, nil
+	return o
 }
 
-// openBolt opens the file read-write. The settings are those of a log that is compacted by
-// deleting its beginning: a freelist on disk would be rewritten with every commit.
-func openBolt(path string) (store *raftboltdb.BoltStore, err error) {
-	err = guarded(func() error {
-		var err error
-		store, err = raftboltdb.New(raftboltdb.Options{
-			Path: path,
-			BoltOptions: &bbolt.Options{
-				Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, InitialMmapSize: 256 << 20,
-			},
-			MsgpackUseNewTimeFormat: true,
-		})
-		return err
-	})
-	return store, err
+// Log is Raft's log and stable store. It implements raft.LogStore, raft.StableStore and
+// raft.MonotonicLogStore.
+type Log struct {
+	path   string
+	o      LogOptions
+	lock   *os.File
+	engine *opened
+	votes  *votes
+	mark   *markFile
+	watch  *watchdog
+	stop   context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu     sync.Mutex // held by whoever writes; before known
+	closed bool       // guarded by mu
+
+	known  sync.RWMutex // never held while the disk works
+	sums   sums         // guarded by known: of the entries held, which have no hole
+	values values       // guarded by known
 }
 
-// Close ends the stall watch and closes the file. It may be called twice.
+var (
+	_ raft.MonotonicLogStore = (*Log)(nil)
+	_ raft.LogStore          = (*Log)(nil)
+	_ raft.StableStore       = (*Log)(nil)
+)
+
+// Close ends the stall watch and closes the files. It may be called twice.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	closed := l.closed
@@ -111,10 +95,25 @@ func (l *Log) Close() error {
 	}
 	l.stop()
 	l.wg.Wait()
-	if err := l.bolt.Close(); err != nil {
+	if err := l.release(); err != nil {
 		return fmt.Errorf("close raft log: %w", err)
 	}
 	return nil
+}
+
+// release closes what was opened, in reverse.
+func (l *Log) release() error {
+	var errs []error
+	if l.mark != nil {
+		errs = append(errs, l.mark.close())
+	}
+	if l.votes != nil {
+		errs = append(errs, l.votes.close())
+	}
+	if l.engine != nil {
+		errs = append(errs, l.engine.Close())
+	}
+	return errors.Join(append(errs, l.lock.Close())...)
 }
 
 // IsMonotonic makes Raft empty the log when it installs a snapshot, instead of leaving a hole
@@ -123,44 +122,85 @@ func (l *Log) IsMonotonic() bool { return true }
 
 // FirstIndex returns the index of the oldest entry; 0 is none.
 func (l *Log) FirstIndex() (uint64, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.first, nil
+	l.known.RLock()
+	defer l.known.RUnlock()
+	return l.sums.first, nil
 }
 
 // LastIndex returns the index of the newest entry; 0 is none.
 func (l *Log) LastIndex() (uint64, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.last, nil
+	l.known.RLock()
+	defer l.known.RUnlock()
+	return l.sums.last(), nil
 }
 
-// GetLog reads and verifies one entry. It returns raft.ErrLogNotFound for one that is not
-// held, and a *CorruptError for one that does not verify.
+func (l *Log) holds(from, to uint64) bool {
+	l.known.RLock()
+	defer l.known.RUnlock()
+	return l.sums.first != 0 && l.sums.first <= from && to <= l.sums.last()
+}
+
+// GetLog reads and verifies one entry, and that it is the one that was verified or written
+// before. It returns raft.ErrLogNotFound for one that is not held, and a *CorruptError for
+// one that does not verify.
 func (l *Log) GetLog(index uint64, out *raft.Log) error {
-	err := l.readEntry(index, out)
-	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
-		l.tellFault(err)
+	err := l.readKnown(index, out)
+	if err == nil || !suspect(err) {
+		return err
+	}
+	// The log may have been cut between two looks; with no writer about there is one answer.
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return l.closedError()
+	}
+	if err = l.readKnown(index, out); suspect(err) {
+		return l.corrupt(err)
 	}
 	return err
 }
 
-func (l *Log) readEntry(index uint64, out *raft.Log) error {
-	var got raft.Log
-	err := guarded(func() error { return l.bolt.GetLog(index, &got) })
+func (l *Log) readKnown(index uint64, out *raft.Log) error {
+	got, at, err := l.readEntry(index)
+	l.known.RLock()
+	want, held := l.sums.at(index)
+	l.known.RUnlock()
 	switch {
-	case errors.Is(err, raft.ErrLogNotFound):
+	case !held && (err == nil || errors.Is(err, raft.ErrLogNotFound)):
 		return raft.ErrLogNotFound
-	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
-		return fmt.Errorf("read raft log %s: %w", l.path, err)
+	case errors.Is(err, raft.ErrLogNotFound):
+		return &CorruptError{File: l.path, Index: index, Why: "it is gone"}
 	case err != nil:
-		return &CorruptError{File: l.path, Index: index, Why: err.Error()}
-	}
-	if err := openEntry(index, &got); err != nil {
-		return &CorruptError{File: l.path, Index: index, Why: err.Error()}
+		return err
+	case want != at.sum:
+		return &CorruptError{File: l.path, Index: index, Why: fmt.Sprintf("checksum %08x, the entry that was there has %08x", at.sum, want)}
 	}
 	*out = got
 	return nil
+}
+
+func suspect(err error) bool {
+	_, corrupt := errors.AsType[*CorruptError](err)
+	return corrupt
+}
+
+// readEntry reads one entry and verifies it by itself.
+func (l *Log) readEntry(index uint64) (raft.Log, link, error) {
+	var got raft.Log
+	err := guarded(func() error { return l.engine.GetLog(index, &got) })
+	switch {
+	case errors.Is(err, raft.ErrLogNotFound):
+		return got, link{}, raft.ErrLogNotFound
+	case isClosed(err):
+		return got, link{}, fmt.Errorf("read raft log %s: %w", l.path, err)
+	case err != nil:
+		return got, link{}, &CorruptError{File: l.path, Index: index, Why: err.Error()}
+	}
+	at, err := openEntry(index, &got)
+	if err != nil {
+		return got, link{}, &CorruptError{File: l.path, Index: index, Why: err.Error()}
+	}
+	return got, at, nil
 }
 
 // StoreLog appends one entry.
@@ -174,31 +214,36 @@ func (l *Log) StoreLogs(entries []*raft.Log) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	next := l.last + 1
-	if l.last == 0 {
+	next := l.sums.last() + 1
+	if next == 1 {
 		next = entries[0].Index
 	}
-	sealed := make([]*raft.Log, len(entries))
+	sum, _ := l.sums.at(next - 1)
+	sealed, added := make([]*raft.Log, len(entries)), make([]uint32, len(entries))
 	for i, e := range entries {
 		if e.Index != next {
 			return fmt.Errorf("append to raft log %s: entry %d where entry %d must stand", l.path, e.Index, next)
 		}
 		next++
-		sealed[i] = sealEntry(e)
+		sealed[i], sum = sealEntry(e, sum)
+		added[i] = sum
 	}
-	if err := l.write("append", func() error { return l.bolt.StoreLogs(sealed) }); err != nil {
-		return err
-	}
-	if l.first == 0 {
-		l.first = entries[0].Index
-	}
-	l.last = next - 1
-	return nil
+	return l.write("append to raft log", func() error {
+		if err := l.engine.StoreLogs(sealed); err != nil {
+			return err
+		}
+		l.known.Lock()
+		for i, e := range entries {
+			l.sums.push(e.Index, added[i])
+		}
+		l.known.Unlock()
+		return l.mark.entry(next-1, sum, false)
+	})
 }
 
 // DeleteRange deletes the entries low to high, which must be the beginning of the log or its
-// end. The beginning goes in chunks, oldest first, and the end in one transaction: a crash
-// in between leaves a log without a hole either way.
+// end. The beginning may go in chunks, oldest first, and the end goes at once: a crash in
+// between leaves a log without a hole either way.
 func (l *Log) DeleteRange(low, high uint64) error {
 	for {
 		more, err := l.deleteSome(low, high)
@@ -211,43 +256,99 @@ func (l *Log) DeleteRange(low, high uint64) error {
 func (l *Log) deleteSome(low, high uint64) (more bool, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.last == 0 || high < l.first || low > l.last || low > high {
+	first, last := l.sums.first, l.sums.last()
+	if last == 0 || high < first || low > last || low > high {
 		return false, nil
 	}
-	if low <= l.first {
-		upTo := min(high, l.last, l.first+DeleteChunk-1)
-		if err := l.write("compact", func() error { return l.bolt.DeleteRange(l.first, upTo) }); err != nil {
-			return false, err
+	if low <= first {
+		upTo := min(high, last)
+		if l.engine.chunk > 0 {
+			upTo = min(upTo, first+l.engine.chunk-1)
 		}
-		l.first = upTo + 1
-		if upTo == l.last {
-			l.first, l.last = 0, 0
-		}
-		return upTo < high, nil
+		return upTo < min(high, last), l.cutHead(first, upTo, last)
 	}
-	if high < l.last {
-		return false, fmt.Errorf("delete from raft log %s: entries %d to %d are in the middle of %d to %d", l.path, low, high, l.first, l.last)
+	if high < last {
+		return false, fmt.Errorf("delete from raft log %s: entries %d to %d are in the middle of %d to %d", l.path, low, high, first, last)
 	}
-	if err := l.write("truncate", func() error { return l.bolt.DeleteRange(low, l.last) }); err != nil {
-		return false, err
-	}
-	l.last = low - 1
-	return false, nil
+	return false, l.cutTail(low, last)
 }
 
-// Set stores a stable value and returns when it is on disk.
+func (l *Log) cutHead(first, upTo, last uint64) error {
+	return l.write("compact raft log", func() error {
+		if upTo == last { // nothing is left that the mark could stand for
+			if err := l.mark.entry(0, 0, true); err != nil {
+				return err
+			}
+		}
+		if err := l.engine.DeleteRange(first, upTo); err != nil {
+			return err
+		}
+		l.known.Lock()
+		defer l.known.Unlock()
+		l.sums.cutHead(upTo + 1)
+		return nil
+	})
+}
+
+func (l *Log) cutTail(low, last uint64) error {
+	return l.write("truncate raft log", func() error {
+		sum, _ := l.sums.at(low - 1)
+		if err := l.mark.entry(low-1, sum, true); err != nil {
+			return err
+		}
+		if err := l.engine.DeleteRange(low, last); err != nil {
+			return err
+		}
+		l.known.Lock()
+		defer l.known.Unlock()
+		l.sums.cutTail(low)
+		return nil
+	})
+}
+
+// Set stores a stable value and returns when both copies are on disk. One that is stored
+// already costs nothing.
 func (l *Log) Set(key, value []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.write("set "+string(key)+" in", func() error { return l.bolt.Set(key, sealValue(key, value)) })
+	if held, ok := l.values.held[string(key)]; ok && bytes.Equal(held.bytes, value) && !l.closed {
+		return l.o.fault.Err()
+	}
+	return l.set(key, value)
+}
+
+// set stores a stable value as the next generation: in the log, then in the second copy.
+// The caller holds l.mu.
+func (l *Log) set(key, value []byte) error {
+	next := l.values.with(string(key), value)
+	if n := next.sealedLen(); n > slotLen {
+		return fmt.Errorf("store %s in %s: the stable values would take %d bytes, at most %d are kept", key, l.path, n, slotLen)
+	}
+	return l.write("store "+string(key)+" in", func() error {
+		if err := l.engine.Set(key, sealValue(key, next.generation, value)); err != nil {
+			return err
+		}
+		l.known.Lock()
+		l.values = next
+		l.known.Unlock()
+		return l.votes.write(next)
+	})
 }
 
 // Get reads and verifies a stable value. Of a key that was never set it returns
 // raftboltdb.ErrKeyNotFound as it is, because Raft knows it by its text.
 func (l *Log) Get(key []byte) ([]byte, error) {
 	value, err := l.readValue(key)
-	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
-		l.tellFault(err)
+	if !suspect(err) {
+		return value, err
+	}
+	l.mu.Lock() // as in GetLog
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, l.closedError()
+	}
+	if value, err = l.readValue(key); suspect(err) {
+		return nil, l.corrupt(err)
 	}
 	return value, err
 }
@@ -256,18 +357,24 @@ func (l *Log) readValue(key []byte) ([]byte, error) {
 	var stored []byte
 	err := guarded(func() error {
 		var err error
-		stored, err = l.bolt.Get(key)
+		stored, err = l.engine.Get(key)
 		return err
 	})
+	l.known.RLock()
+	known, held := l.values.held[string(key)]
+	l.known.RUnlock()
 	switch {
-	case errors.Is(err, raftboltdb.ErrKeyNotFound):
+	case errors.Is(err, raftboltdb.ErrKeyNotFound) && !held:
 		return nil, raftboltdb.ErrKeyNotFound
-	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
+	case isClosed(err):
 		return nil, fmt.Errorf("read raft log %s: %w", l.path, err)
 	case err != nil:
 		return nil, &CorruptError{File: l.path, Key: string(key), Why: err.Error()}
 	}
-	value, err := openValue(key, stored)
+	value, generation, err := openValue(key, stored)
+	if err == nil && (!held || generation != known.generation || !bytes.Equal(value, known.bytes)) {
+		err = fmt.Errorf("generation %d is not the one that was stored", generation)
+	}
 	if err != nil {
 		return nil, &CorruptError{File: l.path, Key: string(key), Why: err.Error()}
 	}
@@ -286,19 +393,19 @@ func (l *Log) GetUint64(key []byte) (uint64, error) {
 		return 0, err
 	}
 	if len(value) != 8 {
-		err := &CorruptError{File: l.path, Key: string(key), Why: fmt.Sprintf("%d bytes are not a number", len(value))}
-		l.tellFault(err)
-		return 0, err
+		return 0, l.corrupt(&CorruptError{File: l.path, Key: string(key), Why: fmt.Sprintf("%d bytes are not a number", len(value))})
 	}
 	return binary.BigEndian.Uint64(value), nil
 }
 
-// write runs one transaction under the stall watch; the caller holds l.mu. After a write
-// that failed the log takes no other: a disk that refused an fsync may have dropped the
-// pages, and would confirm the next one without them.
+// write runs one change of the disk under the stall watch; the caller holds l.mu. After one
+// that failed the log takes no other.
 func (l *Log) write(verb string, f func() error) error {
-	if l.fault != nil {
-		return l.fault
+	if err := l.o.fault.Err(); err != nil {
+		return err
+	}
+	if l.closed {
+		return l.closedError()
 	}
 	end := l.watch.begin()
 	err := guarded(f)
@@ -306,38 +413,17 @@ func (l *Log) write(verb string, f func() error) error {
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("%s raft log %s: %w", verb, l.path, err)
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
-		return err
-	}
-	l.fault = err
+	err = disk.Explain(verb, l.path, err)
 	l.o.Log.Error("raft log write failed", "path", l.path, "error", err)
-	if l.o.OnFault != nil {
-		l.o.OnFault(err)
-	}
+	return l.o.fault.Set(err)
+}
+
+func (l *Log) closedError() error { return fmt.Errorf("raft log %s is closed", l.path) }
+
+// corrupt hands damage to whoever stops the node. Nothing is written any more: a node that
+// may have forgotten what it acknowledged must not vote.
+func (l *Log) corrupt(err error) error {
+	l.o.Log.Error("raft log is corrupt", "path", l.path, "error", err)
+	l.o.fault.Set(err) //nolint:errcheck // it is err, or came before it
 	return err
 }
-
-// tellFault hands a corruption to whoever stops the node.
-func (l *Log) tellFault(err error) {
-	l.o.Log.Error("raft log is corrupt", "path", l.path, "error", err)
-	if l.o.OnFault != nil {
-		l.o.OnFault(err)
-	}
-}
-
-// guarded runs f and turns a panic, and a fault of the mapped file, into an error.
-func guarded(f func() error) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if p := recover(); p != nil {
-			err = &panicError{value: p}
-		}
-	}()
-	return f()
-}
-
-// panicError is a panic of bolt's, or a fault of the mapped file, caught.
-type panicError struct{ value any }
-
-func (e *panicError) Error() string { return fmt.Sprintf("bolt panicked: %.200v", e.value) }

@@ -75,11 +75,16 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	if err != nil {
 		return err
 	}
-	audit, err := store.OpenAudit(filepath.Join(s.DataDir, "audit"), n.log.Named("audit"))
+	joins, err := cluster.HadData(s.DataDir)
+	if err != nil {
+		return err
+	}
+	audit, err := store.OpenAudit(auditDir(s.DataDir), n.log.Named("audit"))
 	if err != nil {
 		return fmt.Errorf("open audit chain: %w", err)
 	}
 	n.undo = append(n.undo, audit.Close)
+	audit.OnFault(n.fail)
 
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Bind)
 	if err != nil {
@@ -96,7 +101,7 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 		Cert: cert, Roots: material.Pool(), ClusterID: material.ClusterID, Server: api.RoleScheduler,
 	})
 	catch := &catchUp{machine: n.machine, audit: audit, log: n.log.Named("catch-up")}
-	if err := n.openNode(ctx, s, id, version, material, cert, identity, sightings, catch.Behind); err != nil {
+	if err := n.openNode(ctx, s, id, version, material, cert, identity, sightings, catch, joins); err != nil {
 		return err
 	}
 	n.blobs, err = blob.Open(filepath.Join(s.DataDir, "blobs"), blob.Config{
@@ -127,7 +132,7 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 func (n *scheduler) openNode(
 	ctx context.Context, s serverSettings, id api.NodeID, version string,
 	material *pki.Material, cert func() (*tls.Certificate, error), identity *tls.Config, sightings *rumor.Table,
-	behind func() int,
+	catch *catchUp, joins bool,
 ) error {
 	raftServer := pki.ServerTLS(pki.ServerOptions{
 		Cert: cert, Roots: material.Pool(), ClusterID: material.ClusterID,
@@ -136,9 +141,9 @@ func (n *scheduler) openNode(
 	node, err := cluster.Open(ctx, cluster.Config{
 		Node: id, ClusterID: material.ClusterID, RaftAddr: s.RaftAdvertise, URL: "https://" + s.Advertise,
 		Expect: s.BootstrapExpect, Version: version, Machine: n.machine, Log: n.log,
-		Stable: time.Duration(s.Stable), Behind: behind,
+		Stable: time.Duration(s.Stable), Behind: catch.Behind, Joins: joins,
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
-			return openStorage(filepath.Join(s.DataDir, "raft"), d, n.log)
+			return openStorage(raftDir(s.DataDir), d, n.log)
 		},
 		Link: func() (cluster.Link, error) {
 			return wire.Open(wire.Config{

@@ -11,9 +11,11 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/store/disk"
 	"github.com/grafos/grafos/cmd/grafos/internal/ui"
 )
 
@@ -43,7 +45,8 @@ type serverSettings struct {
 	HeartbeatLimit duration `toml:"heartbeat_limit"`
 	Warmup         duration `toml:"warmup"`
 
-	Stable duration `toml:"stable"`
+	Stable   duration `toml:"stable"`
+	OnDamage onDamage `toml:"on_damage"`
 
 	DebugBind string `toml:"debug_bind"`
 
@@ -92,6 +95,8 @@ environment, then flags.`,
 	f.Var(&s.HeartbeatLimit, "heartbeat-limit", "how old a cell's last heartbeat may be")
 	f.Var(&s.Warmup, "warmup", "how long heartbeats must be steady before a cell is healthy")
 	f.Var(&s.Stable, "stable", "how long a scheduler must be well before it gets a vote, and dead before it is removed")
+	f.StringVar((*string)(&s.OnDamage), "on-damage", string(damageRejoin),
+		"what to do when the data is found damaged: stop, or set it aside and rejoin under a new id")
 	f.StringVar(&s.DebugBind, "debug-bind", "", "loopback host:port of Go's profiles (default: none)")
 	logFlags(cmd, &s.logSettings)
 	return cmd
@@ -125,6 +130,9 @@ func (s *serverSettings) complete() error {
 	}
 	if s.Heartbeat < duration(50*time.Millisecond) || s.HeartbeatLimit < 2*s.Heartbeat {
 		return api.Refuse(api.InvalidArgument, "heartbeat is %s and heartbeat-limit %s: the first must be 50 ms or more, the second at least twice it", &s.Heartbeat, &s.HeartbeatLimit)
+	}
+	if err := s.OnDamage.check(); err != nil {
+		return err
 	}
 	if s.Stable < duration(time.Second) {
 		return api.Refuse(api.InvalidArgument, "stable is %s: it must be 1 s or more", &s.Stable)
@@ -185,7 +193,22 @@ func runServer(ctx context.Context, s serverSettings, version string, w io.Write
 	if err != nil {
 		return err
 	}
-	sched, err := openScheduler(ctx, s, version, log.With("node", s.Name))
+	log = log.With("node", s.Name)
+	for {
+		err := runScheduler(ctx, s, version, log)
+		damage, is := errors.AsType[*disk.CorruptError](err)
+		if !is || ctx.Err() != nil {
+			return err
+		}
+		if err := rejoin(ctx, s, damage, log); err != nil {
+			return err
+		}
+	}
+}
+
+// runScheduler runs one until ctx ends or it must stop.
+func runScheduler(ctx context.Context, s serverSettings, version string, log hclog.Logger) error {
+	sched, err := openScheduler(ctx, s, version, log)
 	if err != nil {
 		return err
 	}

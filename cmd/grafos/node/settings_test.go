@@ -81,7 +81,8 @@ func TestSettingsRefuse(t *testing.T) {
 
 func TestServerSettingsComplete(t *testing.T) {
 	whole := serverSettings{
-		Name: "s1", DataDir: "d", Material: "m", Bind: "10.0.0.1:1", RaftBind: "0.0.0.0:2", GossipBind: "10.0.0.1:3",
+		OnDamage: damageRejoin,
+		Name:     "s1", DataDir: "d", Material: "m", Bind: "10.0.0.1:1", RaftBind: "0.0.0.0:2", GossipBind: "10.0.0.1:3",
 		Heartbeat: duration(time.Second), HeartbeatLimit: duration(3 * time.Second), Stable: duration(time.Second),
 	}
 	s := whole

@@ -1,35 +1,28 @@
 package node
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/cluster"
 	"github.com/grafos/grafos/cluster/store"
 )
 
-// keepSnapshots is how many snapshots a scheduler keeps.
-const keepSnapshots = 2
+// raftDir is where a scheduler keeps its Raft log and snapshots.
+func raftDir(dataDir string) string { return filepath.Join(dataDir, "raft") }
+
+// auditDir is where it keeps its copy of the audit chain.
+func auditDir(dataDir string) string { return filepath.Join(dataDir, "audit") }
 
 // openStorage opens the Raft log and the snapshots of a scheduler under dir.
 func openStorage(dir string, d cluster.Disk, log hclog.Logger) (*cluster.Storage, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make raft directory: %w", err)
-	}
-	logs, err := store.OpenLog(filepath.Join(dir, "raft.db"), store.LogOptions{
+	s, err := store.Open(dir, store.Options{LogOptions: store.LogOptions{
 		Log: log.Named("store"), OnStall: d.Stalled, OnFault: d.Failed,
-	})
+	}})
 	if err != nil {
-		return nil, fmt.Errorf("open raft log: %w", err)
+		return nil, fmt.Errorf("open raft storage: %w", err)
 	}
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(dir, keepSnapshots, log.Named("snapshot"))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open snapshots: %w", err), logs.Close())
-	}
-	return &cluster.Storage{Log: logs, Stable: logs, Snapshots: snaps, Close: logs.Close}, nil
+	return &cluster.Storage{Log: s.Log, Stable: s.Log, Snapshots: s.Snapshots, Close: s.Close}, nil
 }
