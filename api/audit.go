@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"strconv"
 )
 
 // AuditRecord is one link of the audit chain, as it is kept, sent and verified: one JSON
@@ -31,10 +32,27 @@ func AuditHash(r AuditRecord) (string, error) {
 	if err := json.Compact(&data, r.Data); err != nil {
 		return "", fmt.Errorf("compact event data of record %d: %w", r.Sequence, err)
 	}
-	h := sha256.New()
-	_, _ = fmt.Fprintf(h, "%s\n%d\n%d\n%d:%s\n%d:%s\n%d:%s\n", r.PrevHash, r.Sequence, r.Timestamp,
-		len(r.Kind), r.Kind, len(r.Identity), r.Identity, data.Len(), data.Bytes())
-	return hex.EncodeToString(h.Sum(nil)), nil
+	r.Data = data.Bytes()
+	return AuditHashCompact(r), nil
+}
+
+// AuditHashCompact is AuditHash for a record whose data is compact JSON for certain, because
+// an encoder just made it.
+func AuditHashCompact(r AuditRecord) string {
+	b := make([]byte, 0, 1024)
+	b = append(append(b, r.PrevHash...), '\n')
+	b = append(strconv.AppendUint(b, r.Sequence, 10), '\n')
+	b = append(strconv.AppendInt(b, r.Timestamp, 10), '\n')
+	for _, text := range [...]string{r.Kind, r.Identity} {
+		b = append(strconv.AppendInt(b, int64(len(text)), 10), ':')
+		b = append(append(b, text...), '\n')
+	}
+	b = append(strconv.AppendInt(b, int64(len(r.Data)), 10), ':')
+	b = append(append(b, r.Data...), '\n')
+	sum := sha256.Sum256(b)
+	var digits [2 * sha256.Size]byte
+	hex.Encode(digits[:], sum[:])
+	return string(digits[:])
 }
 
 // AuditHead is the newest link: what the replicated state keeps of the chain.

@@ -28,7 +28,7 @@ func (c AdvanceLeases) apply(s *State) (Result, *api.Error) {
 
 // advance does what is due with a lease, one step; false when nothing is.
 func (s *State) advance(l api.Lease) bool {
-	at, ok := due(l)
+	at, ok := due(&l)
 	if !ok || at > s.meta.Now {
 		return false
 	}

@@ -32,6 +32,8 @@ const (
 	auditRunPlaced         = "run_placed"
 	auditRunFinished       = "run_finished"
 	auditRunFinalised      = "run_finalised"
+	auditLevelRaised       = "level_raised"
+	auditClusterRecovered  = "cluster_recovered"
 )
 
 // The event types that are no audit records.
@@ -63,6 +65,12 @@ func (s *State) event(kind, actor string, on subject, data any) json.RawMessage 
 		s.fail(fmt.Errorf("encode data of event %s: %w", kind, err))
 		return nil
 	}
+	s.record(kind, actor, on, raw)
+	return raw
+}
+
+// record records a change whose data is encoded.
+func (s *State) record(kind, actor string, on subject, raw json.RawMessage) {
 	if actor == "" {
 		actor = scheduler
 	}
@@ -70,29 +78,26 @@ func (s *State) event(kind, actor string, on subject, data any) json.RawMessage 
 		Cursor: api.Cursor{Index: s.meta.Index, Sub: uint32(len(s.events))}, Type: kind, Time: s.Wall(), Identity: actor,
 		Provider: on.Provider, CellID: on.Cell, LeaseID: on.Lease, RunID: on.Run, Tenant: on.Tenant, Data: raw,
 	})
-	return raw
 }
 
 // audit records an event in the audit chain as well (L9).
 func (s *State) audit(kind, actor string, on subject, data any) {
-	raw := s.event(kind, actor, on, data)
-	if raw == nil {
-		return
+	if raw := s.event(kind, actor, on, data); raw != nil {
+		s.chain(kind, actor, raw)
 	}
+}
+
+// chain makes the next record of the audit chain. data is compact JSON.
+func (s *State) chain(kind, actor string, data json.RawMessage) {
 	if actor == "" {
 		actor = scheduler
 	}
 	r := api.AuditRecord{
 		Sequence: s.meta.Audit.Sequence + 1, Timestamp: s.meta.Wall / 1000, Kind: kind, Identity: actor,
-		Data: raw, PrevHash: s.meta.Audit.Hash,
+		Data: data, PrevHash: s.meta.Audit.Hash,
 	}
-	hash, err := api.AuditHash(r)
-	if err != nil {
-		s.fail(err)
-		return
-	}
-	r.Hash = hash
+	r.Hash = api.AuditHashCompact(r)
 	s.audits = append(s.audits, r)
-	s.meta.Audit = api.AuditHead{Sequence: r.Sequence, Hash: hash}
+	s.meta.Audit = api.AuditHead{Sequence: r.Sequence, Hash: r.Hash}
 	s.writes++
 }

@@ -75,7 +75,7 @@ func TestReadinessCombinations(t *testing.T) {
 	for mask := range 64 {
 		v := newView()
 		on := func(bit int) bool { return mask&(1<<bit) != 0 }
-		v.providers.Set("aws", api.Provider{ID: "aws", Enabled: on(0), Since: time.Unix(1, 0)})
+		v.providers.Set(1, "aws", api.Provider{ID: "aws", Enabled: on(0), Since: time.Unix(1, 0)})
 		c := api.CellRecord{
 			Provider: "aws", Mode: api.ModeAccepting, Reported: on(4), CreatedAt: time.Unix(1, 0),
 			IdentityBound: api.Condition{Met: on(2)}, Healthy: api.Condition{Met: on(3)}, Outbound: api.Condition{Met: on(5)},
@@ -112,7 +112,7 @@ func TestCellState(t *testing.T) {
 		api.CellRegistered:  func(c *api.CellRecord) { c.Reported = false },
 	} {
 		v := newView()
-		v.providers.Set("aws", api.Provider{ID: "aws", Enabled: true})
+		v.providers.Set(1, "aws", api.Provider{ID: "aws", Enabled: true})
 		c := full
 		change(&c)
 		if got := v.CellState(c); got != want {

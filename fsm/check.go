@@ -37,7 +37,9 @@ func (c *checker) want(ok bool, invariant, format string, args ...any) {
 }
 
 func (c *checker) eachLease(do func(api.Lease)) {
-	c.v.leases.byID.Scan(func(_ api.LeaseID, l api.Lease) bool {
+	c.v.leases.byEpoch.Scan(func(epoch serial, r leaseRecord) bool {
+		l, ok := r.read()
+		c.want(ok && serial(l.Epoch) == epoch && string(appendLease(nil, &l)) == string(r), "I4", "the record of epoch %d is none, or of epoch %d", epoch, l.Epoch)
 		do(l)
 		return true
 	})
@@ -60,7 +62,7 @@ func (c *checker) leases() {
 		c.want(l.Epoch >= 1 && l.Epoch <= c.v.meta.Epoch, "I4", "lease %s has epoch %d, the newest is %d", l.ID, l.Epoch, c.v.meta.Epoch)
 		c.want(l.BoundGeneration <= l.Generation, "I4", "lease %s is bound in generation %d of %d", l.ID, l.BoundGeneration, l.Generation)
 
-		at, isDue := due(l)
+		at, isDue := due(&l)
 		c.want(isDue == !l.State.Terminal(), "I5", "lease %s is %s and due: %v", l.ID, l.State, isDue)
 		c.want(!isDue || at <= l.StoppedBy(), "I5", "lease %s is due at %d, after it must have stopped at %d", l.ID, at, l.StoppedBy())
 		c.want(l.State.Terminal() == !l.EndedAt.IsZero(), "I5", "lease %s is %s and ended at %s", l.ID, l.State, l.EndedAt)
@@ -171,9 +173,15 @@ func (c *checker) head() {
 
 // keys checks I9.
 func (c *checker) keys() {
-	c.v.keys.byKey.Scan(func(key string, r IdemRecord) bool {
-		c.want(r.Index >= 1 && r.Index <= c.v.Index() && r.At <= c.v.Now(), "I9", "key %q has its outcome at index %d of %d", key, r.Index, c.v.Index())
-		c.want(r.Kind.make() != nil && r.key() == key, "I9", "key %q is of kind %d and under %q", r.key(), r.Kind, key)
+	keys := &c.v.keys
+	keys.byAge.Scan(func(at useKey, rec keyRecord) bool {
+		r, ok := rec.read()
+		c.want(ok && r.used() == at && string(appendKey(nil, &r)) == string(rec), "I9", "the key that was used at %v has no record, or one of %v", at, r.used())
+		c.want(r.Index >= 1 && r.Index <= c.v.Index() && r.At <= c.v.Now(), "I9", "key %q has its outcome at index %d of %d", r.Key, r.Index, c.v.Index())
+		c.want(r.Kind.make() != nil, "I9", "key %q is of kind %d", r.Key, r.Kind)
+		byKey, ok := keys.get(r.Scope, r.Key)
+		c.want(ok && byKey == rec, "I3", "key %q is not found", r.Key)
 		return true
 	})
+	c.want(keys.byKey.Len() == keys.byAge.Len(), "I3", "%d keys are found, %d are there", keys.byKey.Len(), keys.byAge.Len())
 }

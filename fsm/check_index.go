@@ -1,15 +1,14 @@
 package fsm
 
 import (
-	"github.com/tidwall/btree"
-
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm/internal/cow"
 )
 
 // sameKeys checks that two indexes hold the same keys (I3).
-func sameKeys[K comparable](c *checker, name string, got, want *btree.BTreeG[K]) {
+func sameKeys[K lesser[K]](c *checker, name string, got, want *set[K]) {
 	c.want(got.Len() == want.Len(), "I3", "index %s has %d keys, the records make %d", name, got.Len(), want.Len())
-	want.Scan(func(k K) bool {
+	want.Scan(func(k K, _ struct{}) bool {
 		_, ok := got.Get(k)
 		c.want(ok, "I3", "index %s lacks %v", name, k)
 		return true
@@ -17,59 +16,74 @@ func sameKeys[K comparable](c *checker, name string, got, want *btree.BTreeG[K])
 }
 
 // sameSums checks that two tables of sums are equal (I3).
-func sameSums[K ~string, V comparable](c *checker, name string, got, want *btree.Map[K, V]) {
-	c.want(got.Len() == want.Len(), "I3", "sum %s has %d keys, the records make %d", name, got.Len(), want.Len())
-	want.Scan(func(k K, v V) bool {
-		has, _ := got.Get(k)
-		c.want(has == v, "I3", "sum %s of %s is %v, the records make %v", name, k, has, v)
+func sameSums[K ~string](c *checker, name string, got, want *sums[K]) {
+	c.want(got.tree.Len() == want.tree.Len(), "I3", "sum %s has %d keys, the records make %d", name, got.tree.Len(), want.tree.Len())
+	want.tree.Scan(func(k text, n int) bool {
+		c.want(got.Get(K(k)) == n, "I3", "sum %s of %s is %d, the records make %d", name, k, got.Get(K(k)), n)
 		return true
 	})
 }
 
+// rebuilt is the edit in which Check makes tables of its own.
+const rebuilt = cow.Edit(1)
+
 func (c *checker) leaseIndexes() {
-	got, want := c.v.leases, newLeaseTable()
-	c.eachLease(func(l api.Lease) { want.set(l, api.Lease{}, false) })
-	sameKeys(c, "lease by cell", got.onCell, want.onCell)
-	sameKeys(c, "lease by change", got.changed, want.changed)
-	sameKeys(c, "lease by tenant", got.tenant, want.tenant)
-	sameKeys(c, "lease by run", got.run, want.run)
-	sameKeys(c, "lease by due tick", got.due, want.due)
-	sameKeys(c, "lease by end", got.ended, want.ended)
-	sameSums(c, "use of cells", got.cells, want.cells)
-	sameSums(c, "use of tenants", got.tenants, want.tenants)
+	got, want := &c.v.leases, newLeaseTable()
+	cells, tenants := map[api.CellID]bool{}, map[api.TenantID]bool{}
+	c.eachLease(func(l api.Lease) {
+		r, _ := got.byEpoch.Get(serial(l.Epoch))
+		want.set(rebuilt, &l, r, nil)
+		cells[l.CellID], tenants[l.Tenant] = true, true
+		byID, ok := got.get(l.ID)
+		c.want(ok && byID == r, "I3", "lease %s is not found by its id", l.ID)
+	})
+	c.want(got.byID.Len() == got.byEpoch.Len(), "I3", "%d leases have an id, %d are there", got.byID.Len(), got.byEpoch.Len())
+	sameKeys(c, "lease to be bound", &got.unbound, &want.unbound)
+	sameKeys(c, "lease by due tick", &got.due, &want.due)
+	sameKeys(c, "lease by end", &got.ended, &want.ended)
+	sameKeys(c, "lease by run", &got.run, &want.run)
+	c.want(got.cells.Len() == len(cells), "I3", "%d cells have leases, %d are counted", len(cells), got.cells.Len())
+	for id := range cells {
+		g, w := got.useOf(id), want.useOf(id)
+		c.want(g.used == w.used && g.fenced == w.fenced && g.live == w.live, "I3", "the use of cell %s is %v, fenced %v, of %d leases; the records make %v, %v, %d",
+			id, g.used, g.fenced, g.live, w.used, w.fenced, w.live)
+		sameKeys(c, "lease that holds cell "+string(id), &g.held, &w.held)
+		sameKeys(c, "lease that held cell "+string(id), &g.past, &w.past)
+	}
+	c.want(got.tenants.Len() == len(tenants), "I3", "%d tenants have leases, %d are counted", len(tenants), got.tenants.Len())
+	for id := range tenants {
+		g, w := got.heldBy(id), want.heldBy(id)
+		c.want(g.used == w.used, "I3", "tenant %s holds %v, the records make %v", id, g.used, w.used)
+		sameKeys(c, "lease of tenant "+string(id), &g.open, &w.open)
+		sameKeys(c, "past lease of tenant "+string(id), &g.past, &w.past)
+	}
 	c.want(got.live == want.live, "I3", "%d live leases are counted, %d are there", got.live, want.live)
 }
 
 func (c *checker) runIndexes() {
-	got, want := c.v.runs, newRunTable()
-	c.eachRun(func(r api.Run) { want.set(r, api.Run{}, false) })
-	sameKeys(c, "run by cell", got.onCell, want.onCell)
-	sameKeys(c, "run by change", got.changed, want.changed)
-	sameKeys(c, "run by tenant", got.tenant, want.tenant)
-	sameKeys(c, "run that waits", got.waiting, want.waiting)
-	sameKeys(c, "run by end", got.ended, want.ended)
-	sameSums(c, "blobs of runs", got.digests, want.digests)
+	got, want := &c.v.runs, runTable{}
+	c.eachRun(func(r api.Run) { want.set(rebuilt, r, api.Run{}, false) })
+	sameKeys(c, "run by cell", &got.onCell, &want.onCell)
+	sameKeys(c, "run by change", &got.changed, &want.changed)
+	sameKeys(c, "run by tenant", &got.tenant, &want.tenant)
+	sameKeys(c, "run that waits", &got.waiting, &want.waiting)
+	sameKeys(c, "run by end", &got.ended, &want.ended)
+	sameSums(c, "blobs of runs", &got.digests, &want.digests)
 	c.want(got.live == want.live, "I3", "%d live runs are counted, %d are there", got.live, want.live)
 }
 
 func (c *checker) otherIndexes() {
-	blobs := newBlobTable()
+	var blobs blobTable
 	c.v.blobs.byKey.Scan(func(_ string, r BlobRef) bool {
-		blobs.set(r, BlobRef{}, false)
+		blobs.set(rebuilt, r, BlobRef{}, false)
 		return true
 	})
-	sameKeys(c, "blob by age", c.v.blobs.age, blobs.age)
-	sameSums(c, "references of blobs", c.v.blobs.digests, blobs.digests)
-	keys := newKeyTable()
-	c.v.keys.byKey.Scan(func(_ string, r IdemRecord) bool {
-		keys.set(r)
-		return true
-	})
-	sameKeys(c, "key by age", c.v.keys.age, keys.age)
-	tokens := newTokenTable()
+	sameKeys(c, "blob by age", &c.v.blobs.age, &blobs.age)
+	sameSums(c, "references of blobs", &c.v.blobs.digests, &blobs.digests)
+	var tokens tokenTable
 	c.v.tokens.byID.Scan(func(_ string, r TokenRecord) bool {
-		tokens.set(r)
+		tokens.set(rebuilt, r)
 		return true
 	})
-	sameKeys(c, "token by age", c.v.tokens.age, tokens.age)
+	sameKeys(c, "token by age", &c.v.tokens.age, &tokens.age)
 }

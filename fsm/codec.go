@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"bytes"
 	"fmt"
 
 	"github.com/fxamacker/cbor/v2"
@@ -14,6 +13,9 @@ const MaxEntry = 256 << 10
 
 // entryVersion is the first byte of an encoded entry.
 const entryVersion = 1
+
+// maxDepth bounds how deep items nest.
+const maxDepth = 16
 
 // codec is the CBOR of the log and of snapshots: deterministic to write, strict to read.
 // The JSON names of the structs are the names in the bytes.
@@ -34,7 +36,7 @@ func newCodec() (codec, error) {
 		IndefLength:       cbor.IndefLengthForbidden,
 		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
 		TagsMd:            cbor.TagsForbidden,
-		MaxNestedLevels:   16,
+		MaxNestedLevels:   maxDepth,
 		MaxArrayElements:  4096,
 		MaxMapPairs:       1024,
 	}.DecMode()
@@ -64,75 +66,94 @@ func EncodeEntry(e Entry) ([]byte, error) {
 	if len(e.Commands) > MaxCommands {
 		return nil, api.Refuse(api.TooLarge, "entry has %d commands: at most %d are taken", len(e.Commands), MaxCommands)
 	}
-	cd, err := newCodec()
-	if err != nil {
-		return nil, err
-	}
-	b, err := cd.encodeEntry(e)
+	var cd codec // made when a command needs it
+	b, err := cd.appendEntry(nil, e)
 	if err != nil {
 		return nil, err
 	}
 	if len(b) > MaxEntry {
 		return nil, api.Refuse(api.TooLarge, "entry has %d bytes: at most %d are taken", len(b), MaxEntry)
 	}
-	if _, err := cd.decodeEntry(b); err != nil {
+	if _, err := cd.decodeEntry(b, nil); err != nil {
 		return nil, api.Refuse(api.InvalidArgument, "entry cannot be read back: %v", err)
 	}
 	return b, nil
 }
 
-func (cd codec) encodeEntry(e Entry) ([]byte, error) {
-	wire := wireEntry{Tick: e.Tick, Wall: e.Wall, Commands: make([]wireCommand, len(e.Commands))}
+// ready makes the codec if it is not made yet.
+func (cd *codec) ready() (err error) {
+	if cd.enc == nil {
+		*cd, err = newCodec()
+	}
+	return err
+}
+
+func (cd *codec) appendEntry(b []byte, e Entry) ([]byte, error) {
+	b = appendHead(append(b, entryVersion), cborMap, 3)
+	b = putInt(b, "tick", e.Tick)
+	b = putInt(b, "wall_ms", e.Wall)
+	b = appendHead(appendName(b, "commands"), cborArray, uint64(len(e.Commands)))
 	for i, c := range e.Commands {
 		if c == nil {
 			return nil, api.Refuse(api.InvalidArgument, "command %d of the entry is missing", i)
 		}
-		body, err := cd.enc.Marshal(c)
-		if err != nil {
+		b = appendName(appendHead(b, cborMap, 2), "body")
+		var err error
+		if b, err = cd.appendBody(b, c); err != nil {
 			return nil, api.Refuse(api.InvalidArgument, "command %d of kind %d cannot be encoded: %v", i, c.Kind(), err)
 		}
-		wire.Commands[i] = wireCommand{Kind: c.Kind(), Body: body}
+		b = putUint(b, "kind", uint64(c.Kind()))
+		if len(b) > MaxEntry {
+			return nil, api.Refuse(api.TooLarge, "entry has over %d bytes: at most %d are taken", len(b), MaxEntry)
+		}
 	}
-	var buf bytes.Buffer
-	buf.WriteByte(entryVersion)
-	if err := cd.enc.MarshalToBuffer(&wire, &buf); err != nil {
-		return nil, fmt.Errorf("encode entry: %w", err)
+	return b, nil
+}
+
+func (cd *codec) appendBody(b []byte, c Command) ([]byte, error) {
+	if body, ok := appendHot(b, c); ok {
+		return body, nil
 	}
-	return buf.Bytes(), nil
+	if err := cd.ready(); err != nil {
+		return nil, err
+	}
+	body, err := cd.enc.Marshal(c)
+	return append(b, body...), err
 }
 
 // DecodeEntry reads what EncodeEntry wrote. It refuses unknown versions, kinds and fields,
 // duplicate keys, trailing bytes and whatever is over the bounds. The commands it returns
 // are pointers to the command structs.
 func DecodeEntry(b []byte) (Entry, error) {
-	cd, err := newCodec()
-	if err != nil {
-		return Entry{}, err
-	}
-	return cd.decodeEntry(b)
+	var cd codec
+	return cd.decodeEntry(b, nil)
 }
 
-func (cd codec) decodeEntry(b []byte) (Entry, error) {
+// decodeEntry decodes an entry; names that come again are shared through n.
+func (cd *codec) decodeEntry(b []byte, n *names) (Entry, error) {
 	if len(b) == 0 || len(b) > MaxEntry {
 		return Entry{}, api.Refuse(api.TooLarge, "entry has %d bytes: it must have 1 to %d", len(b), MaxEntry)
 	}
 	if b[0] != entryVersion {
-		return Entry{}, api.Refuse(api.InvalidArgument, "entry has version %d: this node knows %d", b[0], entryVersion)
+		return Entry{}, &UnknownEntryError{Version: b[0]}
 	}
-	var wire wireEntry
-	if err := cd.dec.Unmarshal(b[1:], &wire); err != nil {
-		return Entry{}, fmt.Errorf("decode entry: %w", err)
+	wire, ok := readFrame(b[1:])
+	if !ok {
+		if err := cd.ready(); err != nil {
+			return Entry{}, err
+		}
+		wire = wireEntry{}
+		if err := cd.dec.Unmarshal(b[1:], &wire); err != nil {
+			return Entry{}, fmt.Errorf("decode entry: %w", err)
+		}
 	}
 	if len(wire.Commands) > MaxCommands {
 		return Entry{}, api.Refuse(api.TooLarge, "entry has %d commands: at most %d are taken", len(wire.Commands), MaxCommands)
 	}
 	e := Entry{Tick: wire.Tick, Wall: wire.Wall, Commands: make([]Command, len(wire.Commands))}
 	for i, w := range wire.Commands {
-		c := w.Kind.make()
-		if c == nil {
-			return Entry{}, api.Refuse(api.InvalidArgument, "command %d of the entry has kind %d: this node does not know it", i, w.Kind)
-		}
-		if err := cd.dec.Unmarshal(w.Body, c); err != nil {
+		c, err := cd.decodeBody(w, n)
+		if err != nil {
 			return Entry{}, fmt.Errorf("decode command %d of kind %d: %w", i, w.Kind, err)
 		}
 		e.Commands[i] = c
@@ -140,15 +161,83 @@ func (cd codec) decodeEntry(b []byte) (Entry, error) {
 	return e, nil
 }
 
+// readFrame reads what is round the commands of an entry, as appendEntry writes it; ok is
+// false for every other form.
+func readFrame(b []byte) (e wireEntry, ok bool) {
+	r := hotReader{b: b}
+	outer := r.begin()
+	r.must("tick")
+	e.Tick = api.Tick(r.int())
+	r.must("wall_ms")
+	e.Wall = r.int()
+	r.must("commands")
+	n := r.list(MaxCommands)
+	if r.bad {
+		return e, false
+	}
+	e.Commands = make([]wireCommand, n)
+	for i := range e.Commands {
+		inner := r.begin()
+		r.must("body")
+		at := r.at
+		r.skip(0)
+		e.Commands[i].Body = b[at:r.at]
+		r.must("kind")
+		kind := r.uint()
+		e.Commands[i].Kind = Kind(kind)
+		r.bad = r.bad || uint64(Kind(kind)) != kind
+		r.end(inner)
+		if r.bad {
+			return e, false
+		}
+	}
+	r.end(outer)
+	return e, !r.bad && r.at == len(b)
+}
+
+func (cd *codec) decodeBody(w wireCommand, n *names) (Command, error) {
+	r := hotReader{b: w.Body, names: n}
+	if c := r.read(w.Kind); c != nil {
+		return c, nil
+	}
+	c := w.Kind.make()
+	if c == nil {
+		return nil, &UnknownEntryError{Version: entryVersion, Kind: w.Kind}
+	}
+	if err := cd.ready(); err != nil {
+		return nil, err
+	}
+	return c, cd.dec.Unmarshal(w.Body, c)
+}
+
+// UnknownEntryError says that an entry is of a kind or a version that this node does not
+// know: a later release wrote it. Nobody may go on without it, since the others apply it.
+type UnknownEntryError struct {
+	Index   uint64 // of the entry; 0 where it has none yet
+	Version byte   // of the entry
+	Kind    Kind   // of the command; 0 when it is the version that is unknown
+}
+
+// Error says what is unknown, what this node knows, and what to do.
+func (e *UnknownEntryError) Error() string {
+	what := fmt.Sprintf("is of entry version %d", e.Version)
+	if e.Version == entryVersion {
+		what = fmt.Sprintf("holds a command of kind %d", e.Kind)
+	}
+	return fmt.Sprintf("entry %d %s: this node knows entry version %d and the kinds 1 to %d, which is feature level %d: run a release that knows it here",
+		e.Index, what, entryVersion, newestKind, NewestLevel)
+}
+
 // EncodedSize returns how many bytes c takes in an entry, for whoever fills one; more than
 // MaxEntry when it cannot be encoded at all.
 func EncodedSize(c Command) int {
 	const frame = 24 // the map, the names and the kind around a body
-	cd, err := newCodec()
-	if err != nil || c == nil {
+	if c == nil {
 		return MaxEntry + 1
 	}
-	b, err := cd.enc.Marshal(c)
+	var scratch [1024]byte
+	var cd codec
+	b, err := cd.appendBody(scratch[:0], c)
 	if err != nil {
 		return MaxEntry + 1
 	}

@@ -28,6 +28,11 @@ const (
 	KindReferBlob
 	KindNoteRefusals
 	KindEndRun
+	KindRaiseLevel
+	KindRecovered
+
+	// newestKind is the last of them.
+	newestKind = KindRecovered
 )
 
 // make returns an empty command of the kind to decode into, nil for a kind that does not
@@ -74,6 +79,10 @@ func (k Kind) make() Command {
 		return new(NoteRefusals)
 	case KindEndRun:
 		return new(EndRun)
+	case KindRaiseLevel:
+		return new(RaiseLevel)
+	case KindRecovered:
+		return new(Recovered)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func (c DeleteTenant) apply(s *State) (Result, *api.Error) {
 
 // liveRun returns a run of the tenant that has no result yet.
 func (s *State) liveRun(t api.TenantID) (id string, ok bool) {
-	s.runs.tenant.Ascend(liveKey{owner: string(t)}, func(k liveKey) bool {
+	s.runs.tenant.Ascend(liveKey{owner: string(t)}, func(k liveKey, _ struct{}) bool {
 		if k.owner == string(t) && !k.ended {
 			id, ok = k.id, true
 		}

@@ -64,8 +64,9 @@ func (c GrantLeases) apply(s *State) (Result, *api.Error) {
 	res := Result{Leases: make([]api.LeaseID, 0, len(c.Items)), Run: run.ID, CellEpoch: c.CellEpoch}
 	for _, i := range c.Items {
 		l := c.lease(s, i, run.ID)
-		s.putLease(l)
-		s.audit(auditLeaseGranted, c.Actor, leaseSubject(l), s.leaseFact(l))
+		s.addLease(l)
+		fact := s.leaseFact(l)
+		s.auditLease(auditLeaseGranted, c.Actor, &l, &fact)
 		res.Leases = append(res.Leases, l.ID)
 	}
 	if c.Run != nil {
@@ -89,11 +90,11 @@ func (c GrantLeases) lease(s *State, i GrantItem, run api.RunID) api.Lease {
 
 // mayHold checks tenant and quota (L2).
 func (c GrantLeases) mayHold(s *State) *api.Error {
-	tenant, ok := s.Tenant(c.Tenant)
+	tenant, ok := s.tenants.at(c.Tenant)
 	if !ok {
 		return api.Refuse(api.NotFound, "tenant %s does not exist", c.Tenant)
 	}
-	provider, ok := s.Provider(c.Provider)
+	provider, ok := s.providers.at(c.Provider)
 	if !ok {
 		return api.Refuse(api.NotFound, "provider %s is not configured on this cluster", c.Provider)
 	}
@@ -102,8 +103,8 @@ func (c GrantLeases) mayHold(s *State) *api.Error {
 		p.Provider = c.Provider
 		return p
 	}
-	use := s.TenantUsage(c.Tenant)
-	if short := tenant.Quota.Exceeded(use.Used, use.Leases, c.ask(), int64(len(c.Items))); short != nil {
+	use := s.leases.heldBy(c.Tenant)
+	if short := tenant.Quota.Exceeded(use.used, int64(use.open.Len()), c.ask(), int64(len(c.Items))); short != nil {
 		p := api.Refuse(api.QuotaExceeded, "tenant %s has a quota of %d for %s, holds %d and asks for %d more",
 			c.Tenant, short.Limit, short.Resource, short.InUse, short.Asked).WithHint("free what is not needed, or ask an operator for a larger quota")
 		p.Provider, p.Shortage = c.Provider, short
@@ -114,11 +115,22 @@ func (c GrantLeases) mayHold(s *State) *api.Error {
 
 // cellTakes checks that the cell is the one that the planner saw, takes work, and has room (L1).
 func (c GrantLeases) cellTakes(s *State) *api.Error {
-	cell, ok := s.Cell(c.Cell)
+	cell, ok := s.cells.at(c.Cell)
+	if !ok || cell.Provider != c.Provider {
+		return api.Refuse(api.Conflict, "%s does not exist", cellWhat(c.Provider, c.Cell))
+	}
+	ready, _ := s.requirements(cell)
+	takes := !cell.Revoked && !cell.Revoking && cell.Mode == api.ModeAccepting && cell.Epoch == c.CellEpoch && ready.Ready()
+	if takes && cell.Capacity.Sub(s.leases.usedOf(c.Cell)).Floor().Fits(c.ask()) {
+		return nil
+	}
+	return c.why(s, *cell)
+}
+
+// why says why a cell does not take the grant.
+func (c GrantLeases) why(s *State, cell api.CellRecord) *api.Error {
 	what := cellWhat(c.Provider, c.Cell)
 	switch {
-	case !ok || cell.Provider != c.Provider:
-		return api.Refuse(api.Conflict, "%s does not exist", what)
 	case cell.Epoch != c.CellEpoch:
 		return api.Refuse(api.Conflict, "%s is in epoch %d, the decision was made in epoch %d", what, cell.Epoch, c.CellEpoch)
 	case cell.Revoked || cell.Revoking || cell.Mode != api.ModeAccepting:
@@ -128,9 +140,6 @@ func (c GrantLeases) cellTakes(s *State) *api.Error {
 		return api.Refuse(api.Conflict, "%s is not ready: %s", what, reasons[0].Message)
 	}
 	ask, free := c.ask(), s.Free(cell)
-	if free.Fits(ask) {
-		return nil
-	}
 	k := free.Short(ask)[0]
 	p := api.Refuse(api.Conflict, "%s has %d of %d %s %s free, %d are asked for", what, free.Get(k), cell.Capacity.Get(k), k.Unit(), k, ask.Get(k))
 	p.Shortage = &api.Shortage{Resource: string(k), Limit: cell.Capacity.Get(k), InUse: s.Used(c.Cell).Get(k), Asked: ask.Get(k)}

@@ -47,10 +47,8 @@ func (s *State) remember(k Kind, i Idem, res Result) {
 	if i.Key == "" {
 		return
 	}
-	r := IdemRecord{
+	s.putKey(IdemRecord{
 		Scope: i.Scope, Key: i.Key, Hash: i.Hash, Kind: k, Leases: res.Leases, Run: res.Run,
-		Index: s.meta.Index, At: s.meta.Now,
-	}
-	s.keys.set(r)
-	s.note(tableKeys, r.key(), &r)
+		Index: s.meta.Index, Sub: s.sub, At: s.meta.Now,
+	})
 }

@@ -1,68 +1,52 @@
 package fsm
 
 import (
-	"github.com/tidwall/btree"
+	"hash/maphash"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm/internal/cow"
 )
 
-// nodeDegree is small: every entry copies the nodes that it writes.
-const nodeDegree = 16
-
 // leaseTable is the leases, their indexes and the sums over them. Only set and drop write it.
+//
+// The records are kept by epoch, which no two leases share (I4) and in whose order leases are
+// made; the indexes name a lease by its epoch.
 type leaseTable struct {
-	byID    records[api.LeaseID, api.Lease]
-	onCell  *btree.BTreeG[ownKey]    // I3: those that occupy their cell
-	changed *btree.BTreeG[changeKey] // I3: all, by cell and index of change
-	tenant  *btree.BTreeG[liveKey]   // I3: all, by tenant
-	run     *btree.BTreeG[ownKey]    // I3: those of a run
-	due     *btree.BTreeG[ageKey]    // I3, I5: the tick at which something is to be done
-	ended   *btree.BTreeG[ageKey]    // I3: those to be forgotten, by the tick of their end
-	cells   *btree.Map[api.CellID, cellUse]
-	tenants *btree.Map[api.TenantID, tenantUse]
+	seed    maphash.Seed // of the hash maps; their order is never seen
+	byEpoch cow.Tree[serial, leaseRecord]
+	byID    cow.Hash[serial]     // I3: all
+	unbound set[tickKey]         // I3, I5: those that wait for their first binding, by the tick at which something is to be done
+	due     set[tickKey]         // I3, I5: the others that have not ended, likewise
+	ended   set[tickKey]         // I3: those to be forgotten, by the tick of their end
+	run     set[runKey]          // I3: those of a run
+	cells   cow.Hash[*cellUse]   // I3
+	tenants cow.Hash[*tenantUse] // I3
 	live    int
 }
 
-// cellUse sums what leases take of a cell.
+// cellUse is the leases of a cell, and what they take of it.
 type cellUse struct {
+	edit   cow.Edit
+	id     api.CellID
 	used   api.Resources // non-terminal and fenced
 	fenced api.Resources
 	live   int // non-terminal
-	all    int // of any state
+	// held are the leases that occupy the cell, past the others, by the index of their change.
+	held, past set[tickKey]
 }
 
-// tenantUse sums the non-terminal leases of a tenant.
+// tenantUse is the leases of a tenant, and the sum of the non-terminal ones.
 type tenantUse struct {
-	used api.Resources
-	live int64
+	edit       cow.Edit
+	id         api.TenantID
+	used       api.Resources
+	open, past set[serial] // those that have not ended, and those that have
 }
 
-func newLeaseTable() leaseTable {
-	return leaseTable{
-		byID:    newRecords[api.LeaseID, api.Lease](),
-		onCell:  newIndex[ownKey](),
-		changed: newIndex[changeKey](),
-		tenant:  newIndex[liveKey](),
-		run:     newIndex[ownKey](),
-		due:     newIndex[ageKey](),
-		ended:   newIndex[ageKey](),
-		cells:   btree.NewMap[api.CellID, cellUse](0),
-		tenants: btree.NewMap[api.TenantID, tenantUse](0),
-	}
-}
-
-// copy returns a copy that stays as it is. It marks its source: only the goroutine that
-// applies may call it.
-func (t *leaseTable) copy() leaseTable {
-	c := *t
-	c.byID, c.onCell, c.changed = t.byID.Copy(), t.onCell.Copy(), t.changed.Copy()
-	c.tenant, c.run, c.due, c.ended = t.tenant.Copy(), t.run.Copy(), t.due.Copy(), t.ended.Copy()
-	c.cells, c.tenants = t.cells.Copy(), t.tenants.Copy()
-	return c
-}
+func newLeaseTable() leaseTable { return leaseTable{seed: maphash.MakeSeed()} }
 
 // due returns the earliest cluster time at which AdvanceLeases would do something with l.
-func due(l api.Lease) (api.Tick, bool) {
+func due(l *api.Lease) (api.Tick, bool) {
 	if l.State.Terminal() {
 		return 0, false
 	}
@@ -70,7 +54,7 @@ func due(l api.Lease) (api.Tick, bool) {
 		return l.StoppedBy(), true
 	}
 	at := l.Expires
-	if l.State == api.LeaseActive && l.BoundGeneration == 0 {
+	if unbound(l) {
 		at = min(at, l.Granted+api.Tick(api.BindBound))
 	}
 	if l.ForceAt > 0 {
@@ -79,71 +63,220 @@ func due(l api.Lease) (api.Tick, bool) {
 	return at, true
 }
 
-// set stores l in place of old, where there is one, and keeps indexes and sums.
-func (t *leaseTable) set(l, old api.Lease, had bool) {
-	t.byID.Set(l.ID, l)
-	id := string(l.ID)
-	occupied, occupies := had && old.State.Occupies(), l.State.Occupies()
-	wasDue, hadDue := due(old)
-	isDue, hasDue := due(l)
-	forgets := func(l api.Lease) bool { return l.State.Terminal() && l.State != api.LeaseFenced }
+// unbound reports whether a lease waits for its first binding.
+func unbound(l *api.Lease) bool { return l.State == api.LeaseActive && l.BoundGeneration == 0 }
 
-	move(t.onCell, ownKey{string(old.CellID), id}, occupied, ownKey{string(l.CellID), id}, occupies)
-	move(t.changed, changeKey{string(old.CellID), old.Modified, id}, had, changeKey{string(l.CellID), l.Modified, id}, true)
-	move(t.tenant, liveKey{string(old.Tenant), old.State.Terminal(), id}, had, liveKey{string(l.Tenant), l.State.Terminal(), id}, true)
-	move(t.run, ownKey{string(old.RunID), id}, had && old.RunID != "", ownKey{string(l.RunID), id}, l.RunID != "")
-	move(t.due, ageKey{int64(wasDue), id}, had && hadDue, ageKey{int64(isDue), id}, hasDue)
-	move(t.ended, ageKey{int64(old.Ended), id}, had && forgets(old), ageKey{int64(l.Ended), id}, forgets(l))
-	if !had {
-		t.count(l, 1, 1)
-	} else if old.State != l.State {
-		t.count(old, -1, 0)
-		t.count(l, 1, 0)
+// forgets reports whether a lease may be forgotten when it is old.
+func forgets(l *api.Lease) bool { return l.State.Terminal() && l.State != api.LeaseFenced }
+
+func (t *leaseTable) get(id api.LeaseID) (leaseRecord, bool) {
+	epoch, ok := t.byID.Get(maphash.String(t.seed, string(id)), t.is(id))
+	if !ok {
+		return "", false
 	}
+	return t.byEpoch.Get(epoch)
+}
+
+// is tells the lease with an id by its epoch.
+func (t *leaseTable) is(id api.LeaseID) func(serial) bool {
+	return func(epoch serial) bool {
+		r, ok := t.byEpoch.Get(epoch)
+		return ok && r.id() == id
+	}
+}
+
+// cell returns what is known of a cell to be changed in an edit.
+func (t *leaseTable) cell(e cow.Edit, id api.CellID) *cellUse {
+	hash, is := maphash.String(t.seed, string(id)), func(c *cellUse) bool { return c.id == id }
+	use, ok := t.cells.Get(hash, is)
+	switch {
+	case !ok:
+		use = &cellUse{edit: e, id: id}
+	case use.edit == e:
+		return use
+	default:
+		c := *use
+		c.edit = e
+		use = &c
+	}
+	t.cells.Set(e, hash, use, is)
+	return use
+}
+
+// useOf returns what is known of a cell, to be read.
+func (t *leaseTable) useOf(id api.CellID) cellUse {
+	if use, ok := t.cells.Get(maphash.String(t.seed, string(id)), func(c *cellUse) bool { return c.id == id }); ok {
+		return *use
+	}
+	return cellUse{}
+}
+
+// usedOf returns what leases take of a cell.
+func (t *leaseTable) usedOf(id api.CellID) (used api.Resources) {
+	if use, ok := t.cells.Get(maphash.String(t.seed, string(id)), func(c *cellUse) bool { return c.id == id }); ok {
+		used = use.used
+	}
+	return used
+}
+
+// tenant returns what is known of a tenant to be changed in an edit.
+func (t *leaseTable) tenant(e cow.Edit, id api.TenantID) *tenantUse {
+	hash, is := maphash.String(t.seed, string(id)), func(c *tenantUse) bool { return c.id == id }
+	use, ok := t.tenants.Get(hash, is)
+	switch {
+	case !ok:
+		use = &tenantUse{edit: e, id: id}
+	case use.edit == e:
+		return use
+	default:
+		c := *use
+		c.edit = e
+		use = &c
+	}
+	t.tenants.Set(e, hash, use, is)
+	return use
+}
+
+// heldBy returns what is known of a tenant, to be read.
+func (t *leaseTable) heldBy(id api.TenantID) tenantUse {
+	use, ok := t.tenants.Get(maphash.String(t.seed, string(id)), func(c *tenantUse) bool { return c.id == id })
+	if !ok {
+		return tenantUse{}
+	}
+	return *use
+}
+
+// set stores l, whose record is r, in place of old, where there is one, and keeps indexes and
+// sums. Neither id nor epoch, cell, tenant, run, kind or amount of a lease ever change.
+func (t *leaseTable) set(e cow.Edit, l *api.Lease, r leaseRecord, old *api.Lease) {
+	epoch := serial(l.Epoch)
+	t.byEpoch.Set(e, epoch, r)
+	if old == nil {
+		t.byID.Set(e, maphash.String(t.seed, string(l.ID)), epoch, t.is(l.ID))
+		if l.RunID != "" {
+			t.run.Set(e, runKey{string(l.RunID), epoch}, struct{}{})
+		}
+	}
+	t.schedule(e, l, old)
+	t.count(e, l, old)
 }
 
 // drop removes l from the table and all its indexes.
-func (t *leaseTable) drop(l api.Lease) {
-	id := string(l.ID)
-	t.byID.Delete(l.ID)
-	t.onCell.Delete(ownKey{string(l.CellID), id})
-	t.changed.Delete(changeKey{string(l.CellID), l.Modified, id})
-	t.tenant.Delete(liveKey{string(l.Tenant), l.State.Terminal(), id})
-	t.run.Delete(ownKey{string(l.RunID), id})
-	t.ended.Delete(ageKey{int64(l.Ended), id})
+func (t *leaseTable) drop(e cow.Edit, l *api.Lease) {
+	epoch := serial(l.Epoch)
+	t.byID.Delete(e, maphash.String(t.seed, string(l.ID)), func(s serial) bool { return s == epoch })
+	t.byEpoch.Delete(e, epoch)
+	if l.RunID != "" {
+		t.run.Delete(e, runKey{string(l.RunID), epoch})
+	}
+	t.schedule(e, nil, l)
+	t.count(e, nil, l)
+}
+
+// place is where a lease stands in the indexes by tick.
+type place struct {
+	in *set[tickKey] // nil is nowhere
+	at tickKey
+}
+
+func (t *leaseTable) place(l *api.Lease) place {
+	if l == nil {
+		return place{}
+	}
 	if at, ok := due(l); ok {
-		t.due.Delete(ageKey{int64(at), id})
+		p := place{&t.due, tickKey{uint64(at), serial(l.Epoch)}}
+		if unbound(l) {
+			p.in = &t.unbound
+		}
+		return p
 	}
-	t.count(l, -1, -1)
+	if forgets(l) {
+		return place{&t.ended, tickKey{uint64(l.Ended), serial(l.Epoch)}}
+	}
+	return place{}
 }
 
-// count adds l to the sums, or with sign -1 takes it away; all counts the record itself.
-func (t *leaseTable) count(l api.Lease, sign int64, all int) {
-	amount := api.Resources{}.With(l.Kind, sign*l.Amount)
-	cell, _ := t.cells.Get(l.CellID)
-	cell.all += all
-	if l.State.Occupies() {
-		cell.used = cell.used.Add(amount)
-	}
-	if l.State == api.LeaseFenced {
-		cell.fenced = cell.fenced.Add(amount)
-	}
-	if !l.State.Terminal() {
-		cell.live += int(sign)
-		t.live += int(sign)
-		tenant, _ := t.tenants.Get(l.Tenant)
-		tenant.used = tenant.used.Add(amount)
-		tenant.live += sign
-		keep(t.tenants, l.Tenant, tenant, tenant == tenantUse{})
-	}
-	keep(t.cells, l.CellID, cell, cell == cellUse{})
-}
-
-// keep stores a sum, or forgets it when it is empty.
-func keep[K ~string, V any](m *btree.Map[K, V], key K, v V, empty bool) {
-	if empty {
-		m.Delete(key)
+// schedule keeps the indexes by tick.
+func (t *leaseTable) schedule(e cow.Edit, l, old *api.Lease) {
+	before, after := t.place(old), t.place(l)
+	if before == after {
 		return
 	}
-	m.Set(key, v)
+	if before.in != nil {
+		before.in.Delete(e, before.at)
+	}
+	if after.in != nil {
+		after.in.Set(e, after.at, struct{}{})
+	}
+}
+
+// count keeps the indexes and sums of cell and tenant.
+func (t *leaseTable) count(e cow.Edit, l, old *api.Lease) {
+	either := l
+	if either == nil {
+		either = old
+	}
+	cell := t.cell(e, either.CellID)
+	if old != nil {
+		cell.take(e, old, -1)
+	}
+	if l != nil {
+		cell.take(e, l, 1)
+	}
+	if cell.held.Len() == 0 && cell.past.Len() == 0 {
+		id := cell.id
+		t.cells.Delete(e, maphash.String(t.seed, string(id)), func(c *cellUse) bool { return c.id == id })
+	}
+	wasLive, isLive := old != nil && !old.State.Terminal(), l != nil && !l.State.Terminal()
+	if l != nil && old != nil && wasLive == isLive {
+		return
+	}
+	tenant := t.tenant(e, either.Tenant)
+	if old != nil {
+		t.live -= tenant.take(e, old, -1)
+	}
+	if l != nil {
+		t.live += tenant.take(e, l, 1)
+	}
+	if tenant.open.Len() == 0 && tenant.past.Len() == 0 {
+		id := tenant.id
+		t.tenants.Delete(e, maphash.String(t.seed, string(id)), func(c *tenantUse) bool { return c.id == id })
+	}
+}
+
+// take adds l to the cell, or with sign -1 takes it away.
+func (c *cellUse) take(e cow.Edit, l *api.Lease, sign int) {
+	amount := api.Resources{}.With(l.Kind, int64(sign)*l.Amount)
+	key, in := tickKey{l.Modified, serial(l.Epoch)}, &c.past
+	if l.State.Occupies() {
+		c.used = c.used.Add(amount)
+		in = &c.held
+	}
+	if l.State == api.LeaseFenced {
+		c.fenced = c.fenced.Add(amount)
+	}
+	if !l.State.Terminal() {
+		c.live += sign
+	}
+	if sign > 0 {
+		in.Set(e, key, struct{}{})
+	} else {
+		in.Delete(e, key)
+	}
+}
+
+// take adds l to the tenant, or with sign -1 takes it away, and returns how many live leases
+// that is about.
+func (c *tenantUse) take(e cow.Edit, l *api.Lease, sign int) int {
+	in, live := &c.past, 0
+	if !l.State.Terminal() {
+		c.used = c.used.Add(api.Resources{}.With(l.Kind, int64(sign)*l.Amount))
+		in, live = &c.open, 1
+	}
+	if sign > 0 {
+		in.Set(e, serial(l.Epoch), struct{}{})
+	} else {
+		in.Delete(e, serial(l.Epoch))
+	}
+	return live
 }

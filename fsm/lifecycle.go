@@ -17,50 +17,8 @@ const (
 	ReasonLost        = "lost"         // its run was lost
 )
 
-// leaseFact is what events and the audit chain say of a lease: enough to meter it by.
-type leaseFact struct {
-	Lease      api.LeaseID    `json:"lease_id"`
-	Run        api.RunID      `json:"run_id,omitempty"`
-	Tenant     api.TenantID   `json:"tenant"`
-	Provider   api.ProviderID `json:"provider"`
-	Cell       api.CellID     `json:"cell_id"`
-	Kind       api.LeaseKind  `json:"kind"`
-	Amount     int64          `json:"amount"`
-	State      api.LeaseState `json:"state"`
-	Generation uint64         `json:"generation"`
-	Epoch      uint64         `json:"epoch"`
-	Priority   api.Priority   `json:"priority"`
-	TTLMs      int64          `json:"ttl_ms"`
-	Reason     string         `json:"reason,omitempty"`
-	Comment    string         `json:"comment,omitempty"` // of whoever asked
-	GraceMs    int64          `json:"grace_ms,omitempty"`
-	Granted    api.Tick       `json:"granted_tick"`
-	At         api.Tick       `json:"at_tick"`
-}
-
-func (s *State) leaseFact(l api.Lease) leaseFact {
-	return leaseFact{
-		Lease: l.ID, Run: l.RunID, Tenant: l.Tenant, Provider: l.Provider, Cell: l.CellID, Kind: l.Kind, Amount: l.Amount,
-		State: l.State, Generation: l.Generation, Epoch: l.Epoch, Priority: l.Priority, TTLMs: l.TTLMs, Reason: l.Reason,
-		Granted: l.Granted, At: s.meta.Now,
-	}
-}
-
 func leaseSubject(l api.Lease) subject {
 	return subject{Provider: l.Provider, Cell: l.CellID, Lease: l.ID, Run: l.RunID, Tenant: l.Tenant}
-}
-
-// putLease stores a lease and keeps what hangs on it.
-func (s *State) putLease(l api.Lease) {
-	l.Modified = s.meta.Index
-	old, had := s.leases.byID.Get(l.ID)
-	s.leases.set(l, old, had)
-	s.note(tableLeases, string(l.ID), &l)
-	s.touch(TopicLeases, LeaseTopic(l.ID), CellTopic(l.CellID))
-	if l.State.Terminal() && had && !old.State.Terminal() {
-		s.shrinkHeld(l.CellID)
-		s.shrinkQuotaHeld(l.Tenant)
-	}
 }
 
 // turn moves a lease to its next state. Whoever calls has asked CanBecome or knows; a step
@@ -97,11 +55,11 @@ func (s *State) forceDown(id api.LeaseID, reason, actor, comment string) {
 	fact.Comment = comment
 	switch {
 	case reason == ReasonReleased:
-		s.audit(auditLeaseReleased, actor, leaseSubject(l), fact)
+		s.auditLease(auditLeaseReleased, actor, &l, &fact)
 	case (reason == ReasonRevoked || reason == ReasonCellRevoked) && !announced:
-		s.audit(auditLeaseRevoked, actor, leaseSubject(l), fact)
+		s.auditLease(auditLeaseRevoked, actor, &l, &fact)
 	default:
-		s.event(eventLeaseForced, actor, leaseSubject(l), fact)
+		s.eventLease(eventLeaseForced, actor, &l, &fact)
 	}
 	s.haltRun(l, actor)
 }
@@ -112,13 +70,14 @@ func (s *State) warn(l api.Lease, graceMs int64, reason, actor, comment string) 
 	l = s.turn(l, api.LeaseRevokeWarning, reason)
 	fact := s.leaseFact(l)
 	fact.Comment, fact.GraceMs = comment, graceMs
-	s.audit(auditLeaseRevoked, actor, leaseSubject(l), fact)
+	s.auditLease(auditLeaseRevoked, actor, &l, &fact)
 }
 
 // expire ends the use of a lease whose time is over; its cell has stopped or is stopping.
 func (s *State) expire(l api.Lease, actor string) {
 	l = s.turn(l, api.LeaseExpired, ReasonExpired)
-	s.audit(auditLeaseExpired, actor, leaseSubject(l), s.leaseFact(l))
+	fact := s.leaseFact(l)
+	s.auditLease(auditLeaseExpired, actor, &l, &fact)
 	s.haltRun(l, actor)
 }
 
@@ -136,7 +95,7 @@ func (s *State) end(l api.Lease, state api.LeaseState, reason, actor, comment st
 	case api.LeaseTornDown, api.LeaseActive, api.LeaseRevokeWarning, api.LeaseGraceRunning,
 		api.LeaseCheckpoint, api.LeaseForcedTeardown, api.LeaseExpired:
 	}
-	s.audit(kind, actor, leaseSubject(l), fact)
+	s.auditLease(kind, actor, &l, &fact)
 	if l.RunID != "" {
 		s.settleRun(l.RunID)
 	}

@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/grafos/grafos/api"
@@ -15,58 +17,140 @@ const (
 // page collects what a filter takes, up to a limit, and remembers where it stopped.
 type page[V any] struct {
 	limit int
-	after string // continue behind this key
 	list  []V
-	last  string
-	next  string
+	more  bool
 }
 
-func newPage[V any](limit int, after string) *page[V] {
+func newPage[V any](limit int) *page[V] {
 	if limit <= 0 {
 		limit = DefaultPage
 	}
-	return &page[V]{limit: min(limit, MaxPage), after: after, list: []V{}}
+	return &page[V]{limit: min(limit, MaxPage), list: []V{}}
 }
 
 // take adds v; false ends the walk, since one more than the limit was seen.
-func (p *page[V]) take(v V, key string) bool {
-	if len(p.list) == p.limit {
-		p.next = p.last
+func (p *page[V]) take(v V) bool {
+	if p.more = len(p.list) == p.limit; p.more {
 		return false
 	}
 	p.list = append(p.list, v)
-	p.last = key
 	return true
 }
 
-// ListLeases lists the leases that f takes. Ended ones are left out unless f.All or f.State
-// asks for them. next, where it is not empty, is the f.Page that continues the list.
+// next returns what continues the list behind its last element, "" when that was all.
+func (p *page[V]) next(after func(V) string) string {
+	if !p.more {
+		return ""
+	}
+	return after(p.list[len(p.list)-1])
+}
+
+// ListLeases lists the leases that f takes, the oldest first; of one tenant, those that have
+// not ended before the others. Ended ones are left out unless f.All or f.State asks for them.
+// next, where it is not empty, is the f.Page that continues the list.
 func (v *View) ListLeases(f api.LeaseFilter) (leases []api.Lease, next string) {
-	p := newPage[api.Lease](f.Limit, f.Page)
-	visit := func(id, key string) bool {
-		l, _ := v.leases.byID.Get(api.LeaseID(id))
-		return key == p.after || !takesLease(f, l) || p.take(l, key)
-	}
-	switch ended := f.All || f.State.Terminal() && f.State != api.LeaseFenced; {
+	p := newPage[api.Lease](f.Limit)
+	w := leaseWalk{v: v, f: f, take: p.take}
+	w.after, w.past = leaseAfter(f.Page)
+	w.ended = f.All || f.State.Terminal() && f.State != api.LeaseFenced
+	switch {
 	case f.Run != "":
-		v.leases.run.Ascend(ownKey{string(f.Run), p.after}, func(k ownKey) bool {
-			return k.owner == string(f.Run) && visit(k.id, k.id)
-		})
+		w.ofRun()
 	case f.Tenant != "":
-		v.leases.tenant.Ascend(liveKeyOf(string(f.Tenant), p.after), func(k liveKey) bool {
-			return k.owner == string(f.Tenant) && (ended || !k.ended || f.State != "") && visit(k.id, k.page())
-		})
-	case ended:
-		v.leases.byID.Ascend(api.LeaseID(p.after), func(id api.LeaseID, _ api.Lease) bool {
-			return visit(string(id), string(id))
-		})
+		w.ofTenant()
+	case f.Cell != "":
+		w.ofCell()
 	default:
-		cell, id, _ := strings.Cut(p.after, "/")
-		v.leases.onCell.Ascend(ownKey{max(cell, string(f.Cell)), id}, func(k ownKey) bool {
-			return (f.Cell == "" || k.owner == string(f.Cell)) && visit(k.id, k.owner+"/"+k.id)
-		})
+		w.all()
 	}
-	return p.list, p.next
+	return p.list, p.next(func(l api.Lease) string {
+		part := "0/"
+		if f.Run == "" && f.Tenant != "" && l.State.Terminal() {
+			part = "1/"
+		}
+		return part + strconv.FormatUint(l.Epoch, 10)
+	})
+}
+
+// leaseAfter reads what ListLeases returned as next: behind which lease, and whether that is
+// in the second part of the list. What it did not return begins the list afresh.
+func leaseAfter(page string) (after serial, past bool) {
+	part, epoch, _ := strings.Cut(page, "/")
+	n, err := strconv.ParseUint(epoch, 10, 64)
+	if err != nil {
+		return 0, false
+	}
+	return serial(n), part == "1"
+}
+
+// leaseWalk visits the leases that a filter may take, from one on.
+type leaseWalk struct {
+	v     *View
+	f     api.LeaseFilter
+	take  func(api.Lease) bool
+	after serial
+	past  bool // after is among a tenant's leases that have ended
+	ended bool // those that have ended are wanted too
+}
+
+// visit takes a lease if the filter does; false ends the walk.
+func (w *leaseWalk) visit(epoch serial) bool {
+	if epoch == w.after {
+		return true
+	}
+	l := w.v.lease(epoch)
+	return !takesLease(w.f, l) || w.take(l)
+}
+
+func (w *leaseWalk) ofRun() {
+	run := string(w.f.Run)
+	w.v.leases.run.Ascend(runKey{run, w.after}, func(k runKey, _ struct{}) bool {
+		return k.run == run && w.visit(k.epoch)
+	})
+}
+
+func (w *leaseWalk) ofTenant() {
+	use := w.v.leases.heldBy(w.f.Tenant)
+	visit := func(epoch serial, _ struct{}) bool { return w.visit(epoch) }
+	if !w.past {
+		on := true
+		use.open.Ascend(w.after, func(epoch serial, _ struct{}) bool {
+			on = w.visit(epoch)
+			return on
+		})
+		if !on || !w.ended && w.f.State == "" {
+			return
+		}
+		w.after = 0
+	}
+	use.past.Ascend(w.after, visit)
+}
+
+func (w *leaseWalk) ofCell() {
+	use := w.v.leases.useOf(w.f.Cell)
+	var epochs []serial
+	collect := func(k tickKey, _ struct{}) bool {
+		if k.epoch > w.after {
+			epochs = append(epochs, k.epoch)
+		}
+		return true
+	}
+	use.held.Scan(collect)
+	if w.ended {
+		use.past.Scan(collect)
+	}
+	slices.Sort(epochs)
+	for _, epoch := range epochs {
+		if !w.visit(epoch) {
+			return
+		}
+	}
+}
+
+func (w *leaseWalk) all() {
+	w.v.leases.byEpoch.Ascend(w.after, func(epoch serial, r leaseRecord) bool {
+		return !w.ended && !r.state().Occupies() || w.visit(epoch)
+	})
 }
 
 // page returns the place of the key in a list: live records come first.
@@ -94,21 +178,24 @@ func takesLease(f api.LeaseFilter, l api.Lease) bool {
 
 // ListRuns lists the runs that f takes, by id; of one tenant, those without a result first.
 func (v *View) ListRuns(f api.RunFilter) (runs []api.Run, next string) {
-	p := newPage[api.Run](f.Limit, f.Page)
+	p := newPage[api.Run](f.Limit)
 	visit := func(r api.Run, key string) bool {
-		return key == p.after || !takesRun(f, r) || p.take(r, key)
+		return key == f.Page || !takesRun(f, r) || p.take(r)
 	}
 	if f.Tenant != "" {
-		v.runs.tenant.Ascend(liveKeyOf(string(f.Tenant), p.after), func(k liveKey) bool {
+		key := func(r api.Run) string {
+			return liveKey{ended: r.State.Terminal(), id: string(r.ID)}.page()
+		}
+		v.runs.tenant.Ascend(liveKeyOf(string(f.Tenant), f.Page), func(k liveKey, _ struct{}) bool {
 			r, _ := v.runs.byID.Get(api.RunID(k.id))
 			return k.owner == string(f.Tenant) && visit(r, k.page())
 		})
-		return p.list, p.next
+		return p.list, p.next(key)
 	}
-	v.runs.byID.Ascend(api.RunID(p.after), func(id api.RunID, r api.Run) bool {
+	v.runs.byID.Ascend(api.RunID(f.Page), func(id api.RunID, r api.Run) bool {
 		return visit(r, string(id))
 	})
-	return p.list, p.next
+	return p.list, p.next(func(r api.Run) string { return string(r.ID) })
 }
 
 func takesRun(f api.RunFilter, r api.Run) bool {

@@ -2,8 +2,9 @@ package fsm
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -39,6 +40,9 @@ type Options struct {
 	Fatal func(error)
 	// EventRing is how many events are held; 0 is DefaultEventRing.
 	EventRing int
+	// Applied is told what each entry changed, before anybody sees it: for checkers in tests.
+	// nil, which is what a node has, costs nothing.
+	Applied func(Change)
 }
 
 // Machine is the replicated state machine: Raft applies entries to it, everybody reads views.
@@ -46,6 +50,7 @@ type Options struct {
 type Machine struct {
 	opts   Options
 	codec  codec
+	names  *names // of the goroutine that applies, as is the state
 	state  *State // of the goroutine that applies
 	view   atomic.Pointer[View]
 	topics topics
@@ -53,7 +58,12 @@ type Machine struct {
 	fault  atomic.Pointer[error] // set once
 
 	mu           sync.Mutex
-	fingerprints []api.Fingerprint // the newest, oldest first
+	fingerprints []fingerprint // the newest, oldest first
+}
+
+type fingerprint struct {
+	index uint64
+	hash  [sha256.Size]byte
 }
 
 // New returns a machine with an empty state.
@@ -70,15 +80,23 @@ func New(o Options) *Machine {
 	if o.EventRing <= 0 {
 		o.EventRing = DefaultEventRing
 	}
-	m := &Machine{opts: o, topics: topics{chans: map[Topic]chan struct{}{}, newest: map[Topic]uint64{}}, ring: ring{limit: o.EventRing}}
+	m := &Machine{opts: o, names: newNames(), topics: topics{chans: map[Topic]chan struct{}{}}, ring: ring{limit: o.EventRing}}
 	cd, err := newCodec()
 	if err != nil {
 		m.stop(err) // the options are constants: a test would have told
 	}
 	m.codec = cd
-	m.state = newState(cd)
-	m.view.Store(m.state.publish())
+	m.adopt(newState(cd))
 	return m
+}
+
+// adopt makes s the state of the machine.
+func (m *Machine) adopt(s *State) {
+	if m.opts.Applied != nil {
+		s.change = new(Change)
+	}
+	m.state = s
+	m.view.Store(s.publish())
 }
 
 // View returns the state after the newest entry. It costs nothing and never changes.
@@ -122,21 +140,33 @@ func (m *Machine) EventsAfter(c api.Cursor, limit int) (events []api.Event, gap 
 func (m *Machine) Fingerprints() []api.Fingerprint {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return slices.Clone(m.fingerprints[max(0, len(m.fingerprints)-keepFingerprints):])
+	newest := m.fingerprints[max(0, len(m.fingerprints)-keepFingerprints):]
+	prints := make([]api.Fingerprint, len(newest))
+	for i, f := range newest {
+		prints[i] = api.Fingerprint{Index: f.index, Hash: hex.EncodeToString(f.hash[:])}
+	}
+	return prints
 }
 
 // apply applies one entry and publishes the state after it.
 func (m *Machine) apply(index uint64, e Entry) []Result {
 	s := m.state
+	if s.change != nil {
+		s.change.reset()
+	}
 	s.begin(index, e)
 	results := make([]Result, len(e.Commands))
 	for i, c := range e.Commands {
+		s.sub = uint32(i)
 		results[i] = s.applyOne(c)
 	}
 	s.finish()
 	if s.fault != nil {
 		m.stop(fmt.Errorf("apply entry %d: %w", index, s.fault))
 		return results
+	}
+	if s.change != nil {
+		m.opts.Applied(s.tell(results))
 	}
 	if len(s.audits) > 0 {
 		if err := m.opts.Audit(s.audits); err != nil {
@@ -150,6 +180,10 @@ func (m *Machine) apply(index uint64, e Entry) []Result {
 
 // applyOne applies one command: a key that was seen before answers what it answered then.
 func (s *State) applyOne(c Command) Result {
+	if need := LevelOf(c); need > s.meta.Level {
+		return s.answer(Result{}, api.Refuse(api.Conflict, "a command of kind %d needs feature level %d, the cluster is at level %d", c.Kind(), need, s.meta.Level).
+			WithHint("every scheduler must run a release that knows the level; then the leader raises it"))
+	}
 	var key Idem
 	if k, ok := c.(idempotent); ok {
 		key = k.idem()
@@ -190,9 +224,9 @@ func (m *Machine) publish() {
 	if len(m.fingerprints) >= 2*keepFingerprints {
 		m.fingerprints = append(m.fingerprints[:0], m.fingerprints[len(m.fingerprints)-keepFingerprints:]...)
 	}
-	m.fingerprints = append(m.fingerprints, api.Fingerprint{Index: s.meta.Index, Hash: s.meta.Fingerprint})
+	m.fingerprints = append(m.fingerprints, fingerprint{s.meta.Index, s.meta.Fingerprint})
 	m.mu.Unlock()
-	m.topics.fire(s.touched, s.meta.Index)
+	m.topics.fire(&s.touched, s.meta.Index)
 }
 
 // stop ends the machine: it applies nothing any more, and its node is told why.

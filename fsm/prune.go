@@ -21,44 +21,36 @@ const (
 func (s *State) prune(limit int) {
 	now := int64(s.meta.Now)
 	for range limit {
-		id, ok := oldest(s.leases.ended, s.ageLimit(s.leases.ended.Len()))
-		if !ok {
+		k, _, ok := s.leases.ended.Min()
+		if !ok || int64(k.at) > s.ageLimit(s.leases.ended.Len()) {
 			break
 		}
-		l, _ := s.Lease(api.LeaseID(id))
-		s.leases.drop(l)
-		s.note(tableLeases, id, nil)
+		s.dropLease(k.epoch)
 	}
 	for range limit {
-		id, ok := oldest(s.runs.ended, s.ageLimit(s.runs.ended.Len()))
+		id, ok := oldest(&s.runs.ended, s.ageLimit(s.runs.ended.Len()))
 		if !ok {
 			break
 		}
-		r, _ := s.Run(api.RunID(id))
-		s.runs.drop(r)
-		s.note(tableRuns, id, nil)
+		s.dropRun(api.RunID(id))
 	}
 	for range limit {
-		before := now - int64(keepKeys)
-		if s.keys.age.Len() > MaxKeys {
-			before = now
+		before := s.meta.Now - keepKeys
+		if s.keys.byAge.Len() > MaxKeys {
+			before = s.meta.Now
 		}
-		key, ok := oldest(s.keys.age, before)
-		if !ok {
+		_, rec, ok := s.keys.byAge.Min()
+		if !ok || rec.at() > before {
 			break
 		}
-		r, _ := s.keys.byKey.Get(key)
-		s.keys.drop(r)
-		s.note(tableKeys, key, nil)
+		s.dropKey(rec)
 	}
 	for range limit {
-		jti, ok := oldest(s.tokens.age, now)
+		jti, ok := oldest(&s.tokens.age, now)
 		if !ok {
 			break
 		}
-		r, _ := s.Token(jti)
-		s.tokens.drop(r)
-		s.note(tableTokens, jti, nil)
+		s.dropToken(jti)
 	}
 	s.pruneBlobs(limit)
 }
@@ -75,17 +67,16 @@ func (s *State) ageLimit(ended int) int64 {
 // in use: its reference starts afresh.
 func (s *State) pruneBlobs(limit int) {
 	for range limit {
-		key, ok := oldest(s.blobs.age, int64(s.meta.Now-keepBlobs))
+		key, ok := oldest(&s.blobs.age, int64(s.meta.Now-keepBlobs))
 		if !ok {
 			return
 		}
 		r, _ := s.blobs.byKey.Get(key)
-		if _, used := s.runs.digests.Get(r.Digest); used {
+		if s.runs.digests.Get(r.Digest) > 0 {
 			r.At = s.meta.Now
 			s.putBlob(r)
 			continue
 		}
-		s.blobs.drop(r)
-		s.note(tableBlobs, key, nil)
+		s.dropBlob(r)
 	}
 }

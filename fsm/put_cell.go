@@ -18,12 +18,10 @@ type cellFact struct {
 
 // putCell stores a cell's record, and says so when that made the cell ready or unready.
 func (s *State) putCell(c api.CellRecord) {
-	old, _ := s.cells.Get(c.ID)
+	old, had := s.cells.Get(c.ID)
 	c.Modified = s.meta.Index
 	before, _ := s.Readiness(old)
-	s.cells.Set(c.ID, c)
-	s.note(tableCells, string(c.ID), &c)
-	s.touch(TopicCells, CellTopic(c.ID))
+	s.setCell(c, old, had)
 
 	after, reasons := s.Readiness(c)
 	if before.Ready() == after.Ready() {
@@ -40,10 +38,11 @@ func (s *State) putCell(c api.CellRecord) {
 
 // shrinkHeld lowers what a cell's leases hold beyond its capacity to what they hold now (I1).
 func (s *State) shrinkHeld(id api.CellID) {
-	c, ok := s.cells.Get(id)
-	if !ok || c.Held.IsZero() {
+	at, ok := s.cells.at(id)
+	if !ok || at.Held.IsZero() {
 		return
 	}
+	c := *at
 	if held := beyond(c.Capacity, s.Used(id)); held != c.Held {
 		c.Held = held
 		s.putCell(c)
@@ -61,10 +60,11 @@ func beyond(capacity, used api.Resources) api.Resources {
 
 // shrinkQuotaHeld lowers what a tenant holds beyond its quota to what it holds now (I2).
 func (s *State) shrinkQuotaHeld(id api.TenantID) {
-	t, ok := s.tenants.Get(id)
-	if !ok || t.Held == (api.Quota{}) {
+	at, ok := s.tenants.at(id)
+	if !ok || at.Held == (api.Quota{}) {
 		return
 	}
+	t := *at
 	if held := s.beyondQuota(id, t.Quota); held != t.Held {
 		t.Held = held
 		s.putTenant(t)
@@ -73,7 +73,7 @@ func (s *State) shrinkQuotaHeld(id api.TenantID) {
 
 // beyondQuota returns what a tenant holds in the dimensions where that is over q.
 func (s *State) beyondQuota(id api.TenantID, q api.Quota) api.Quota {
-	use, _ := s.leases.tenants.Get(id)
+	use := s.leases.heldBy(id)
 	over := func(used, limit int64) int64 {
 		if limit != api.Unlimited && used > limit {
 			return used
@@ -82,6 +82,6 @@ func (s *State) beyondQuota(id api.TenantID, q api.Quota) api.Quota {
 	}
 	return api.Quota{
 		CPU: over(use.used.CPU, q.CPU), Mem: over(use.used.Mem, q.Mem), Block: over(use.used.Block, q.Block),
-		Net: over(use.used.Net, q.Net), GPU: over(use.used.GPU, q.GPU), Leases: over(use.live, q.Leases),
+		Net: over(use.used.Net, q.Net), GPU: over(use.used.GPU, q.GPU), Leases: over(int64(use.open.Len()), q.Leases),
 	}
 }

@@ -1,12 +1,11 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/hashicorp/raft"
-
-	"github.com/grafos/grafos/api"
 )
 
 // Apply implements raft.FSM: it returns a []Result, one for each command, or an error once
@@ -16,8 +15,11 @@ func (m *Machine) Apply(l *raft.Log) any {
 	if err := m.stopped(); err != nil {
 		return err
 	}
-	e, err := m.codec.decodeEntry(l.Data)
+	e, err := m.codec.decodeEntry(l.Data, m.names)
 	if err != nil {
+		if unknown, ok := errors.AsType[*UnknownEntryError](err); ok {
+			unknown.Index = l.Index
+		}
 		m.stop(fmt.Errorf("read entry %d of term %d: %w", l.Index, l.Term, err))
 		return m.stopped()
 	}
@@ -48,11 +50,10 @@ func (m *Machine) Restore(rc io.ReadCloser) (err error) {
 	if err != nil {
 		return err
 	}
-	m.state = s
-	m.view.Store(s.publish())
+	m.adopt(s)
 	m.ring.reset(s.meta.Index)
 	m.mu.Lock()
-	m.fingerprints = []api.Fingerprint{{Index: s.meta.Index, Hash: s.meta.Fingerprint}}
+	m.fingerprints = []fingerprint{{s.meta.Index, s.meta.Fingerprint}}
 	m.mu.Unlock()
 	m.topics.rebase(s.meta.Index)
 	m.topics.fireAll()

@@ -25,23 +25,33 @@ const (
 // Readiness says of each of the six requirements whether the cell meets it, with the reason
 // for each that it does not, in order.
 func (v *View) Readiness(c api.CellRecord) (api.Readiness, []api.Reason) {
-	provider, known := v.providers.Get(c.Provider)
-	r := api.Readiness{
+	r, provider := v.requirements(&c)
+	if r.Ready() {
+		return r, nil
+	}
+	known := provider != nil
+	if !known {
+		provider = new(api.Provider)
+	}
+	var reasons []api.Reason
+	for _, q := range r.Unmet() {
+		reasons = append(reasons, v.reason(q, c, *provider, known))
+	}
+	return r, reasons
+}
+
+// requirements says of each of the six requirements whether the cell meets it. The provider
+// is nil when there is none; it is only to be read.
+func (v *View) requirements(c *api.CellRecord) (api.Readiness, *api.Provider) {
+	provider, known := v.providers.at(c.Provider)
+	return api.Readiness{
 		CodeEnabled:        known && provider.Enabled,
 		DurableRecord:      c.ID != "",
 		IdentityBound:      c.IdentityBound.Met && !c.Revoked,
 		HealthyCell:        c.Healthy.Met && !c.Revoked,
 		InventoryReported:  c.Reported,
 		OutboundRegistered: c.Outbound.Met && !c.Revoked,
-	}
-	if r.Ready() {
-		return r, nil
-	}
-	var reasons []api.Reason
-	for _, q := range r.Unmet() {
-		reasons = append(reasons, v.reason(q, c, provider, known))
-	}
-	return r, reasons
+	}, provider
 }
 
 // reason explains one requirement that a cell does not meet.

@@ -1,50 +1,63 @@
 package fsm
 
-import "github.com/tidwall/btree"
+import "github.com/grafos/grafos/fsm/internal/cow"
 
-// records is an ordered table of values. A tree copies whole nodes when it is written after a
-// copy was taken, which is once an entry, and records are large: so the nodes hold boxes. A
-// box is written once, when it is made, and only Set and the reads below ever open one: what
-// goes in and what comes out are values, and no pointer into the state gets out.
+// records is an ordered table of values that there are few of, or that hold lists. A tree
+// copies whole nodes when it is written, and these records are large: so the nodes hold
+// pointers to them. What they point to is written once, when it is made, and only Set and the
+// reads below ever see a pointer: what goes in and what comes out are values.
 type records[K ~string, V any] struct {
-	tree *btree.Map[K, box[V]]
+	tree cow.Tree[text, *V]
 }
-
-// box holds a record that never changes.
-type box[V any] struct{ v *V }
-
-func newRecords[K ~string, V any]() records[K, V] {
-	return records[K, V]{tree: btree.NewMap[K, box[V]](nodeDegree)}
-}
-
-// Copy returns a copy that stays as it is. It marks its source: only the goroutine that
-// applies may call it.
-func (r records[K, V]) Copy() records[K, V] { return records[K, V]{tree: r.tree.Copy()} }
 
 // Get returns the record of a key, the zero record when there is none.
-func (r records[K, V]) Get(key K) (v V, ok bool) {
-	b, ok := r.tree.Get(key)
+func (r *records[K, V]) Get(key K) (v V, ok bool) {
+	p, ok := r.tree.Get(text(key))
 	if !ok {
 		return v, false
 	}
-	return *b.v, true
+	return *p, true
 }
 
+// at returns the record of a key to be looked at before anything is written, and not longer.
+func (r *records[K, V]) at(key K) (*V, bool) { return r.tree.Get(text(key)) }
+
 // Set stores a record under a key.
-func (r records[K, V]) Set(key K, v V) { r.tree.Set(key, box[V]{&v}) }
+func (r *records[K, V]) Set(e cow.Edit, key K, v V) { r.tree.Set(e, text(key), &v) }
 
 // Delete removes the record of a key.
-func (r records[K, V]) Delete(key K) { r.tree.Delete(key) }
+func (r *records[K, V]) Delete(e cow.Edit, key K) { r.tree.Delete(e, text(key)) }
 
 // Len returns how many records there are.
-func (r records[K, V]) Len() int { return r.tree.Len() }
+func (r *records[K, V]) Len() int { return r.tree.Len() }
 
 // Scan visits the records in the order of their keys until visit returns false.
-func (r records[K, V]) Scan(visit func(key K, v V) bool) {
-	r.tree.Scan(func(key K, b box[V]) bool { return visit(key, *b.v) })
+func (r *records[K, V]) Scan(visit func(key K, v V) bool) {
+	r.tree.Scan(func(key text, p *V) bool { return visit(K(key), *p) })
 }
 
 // Ascend visits the records from a key on.
-func (r records[K, V]) Ascend(from K, visit func(key K, v V) bool) {
-	r.tree.Ascend(from, func(key K, b box[V]) bool { return visit(key, *b.v) })
+func (r *records[K, V]) Ascend(from K, visit func(key K, v V) bool) {
+	r.tree.Ascend(text(from), func(key text, p *V) bool { return visit(K(key), *p) })
+}
+
+// sums is an ordered table of numbers.
+type sums[K ~string] struct {
+	tree cow.Tree[text, int]
+}
+
+// Get returns a sum, 0 where there is none.
+func (s *sums[K]) Get(key K) int {
+	n, _ := s.tree.Get(text(key))
+	return n
+}
+
+// add changes a sum; one that is 0 is forgotten.
+func (s *sums[K]) add(e cow.Edit, key K, by int) {
+	n := s.Get(key) + by
+	if n == 0 {
+		s.tree.Delete(e, text(key))
+		return
+	}
+	s.tree.Set(e, text(key), n)
 }

@@ -41,7 +41,8 @@ func (c RenewLease) apply(s *State) (Result, *api.Error) {
 	l.Expires = s.meta.Now + api.Tick(l.TTL())
 	l.ExpiresAt = s.after(l.TTL())
 	s.putLease(l)
-	s.audit(auditLeaseRenewed, c.Actor, leaseSubject(l), s.leaseFact(l))
+	fact := s.leaseFact(l)
+	s.auditLease(auditLeaseRenewed, c.Actor, &l, &fact)
 	return Result{Leases: []api.LeaseID{l.ID}}, nil
 }
 

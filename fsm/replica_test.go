@@ -22,6 +22,22 @@ type pair struct {
 	n    int // makes ids
 }
 
+// newPair makes two replicas with providers, tenants and ready cells.
+func newPair(t *rapid.T) *pair {
+	t.Helper()
+	p := &pair{rig: newRig(t), twin: newRig(t)}
+	p.commit(t, InitCluster{ClusterID: "g", Providers: []api.Provider{{ID: "aws", Enabled: true}, {ID: "gcp", Enabled: true}}})
+	for _, tenant := range someTenants {
+		p.commit(t, CreateTenant{Tenant: tenant, Quota: api.NoQuota()})
+	}
+	for _, c := range someCells {
+		p.commit(t, register(providerOf(c), c, "agent-1"))
+		p.commit(t, ReportCell{Cell: c, Epoch: 1, Inventory: &api.InventoryReport{Capacity: capacity}})
+		p.commit(t, ChangeHealth{Changes: []HealthChange{{Cell: c, Epoch: 1, Healthy: yes, Outbound: yes}}})
+	}
+	return p
+}
+
 func (p *pair) commit(t *rapid.T, cs ...Command) {
 	t.Helper()
 	res := p.do(cs...)
@@ -51,6 +67,10 @@ func (p *pair) restart(t *rapid.T) {
 	twin.chain, twin.audit, twin.index = api.NewAuditVerifier(twin.m.View().AuditHead()), p.twin.audit, p.index
 	p.twin = twin
 	p.twin.check()
+	old, err := ReadSnapshot(bytes.NewReader(writeOne(t, p.m.View())))
+	if err != nil || dump(t, old) != dump(t, p.m.View()) {
+		t.Fatalf("entry %d: version 1 of the snapshot is another state: %v", p.index, err)
+	}
 }
 
 func (p *pair) id() string {
@@ -143,6 +163,9 @@ func (p *pair) command(t *rapid.T) Command {
 		}
 		return UseToken{JTI: rapid.SampledFrom([]string{"j1", "j2"}).Draw(t, "jti"), Purpose: PurposeBootstrap, Uses: 2, Provider: providerOf(cell), Cell: cell, SPKI: p.id()}
 	}
+	if rapid.IntRange(0, 4).Draw(t, "recovered") == 0 {
+		return Recovered{ID: rapid.SampledFrom([]string{"rec-1", "rec-2"}).Draw(t, "recovery"), Node: "s1"}
+	}
 	if runs, _ := v.ListRuns(api.RunFilter{}); len(runs) > 0 && rapid.Bool().Draw(t, "endrun") {
 		return EndRun{Idem: idem, Run: rapid.SampledFrom(runs).Draw(t, "run").ID, State: rapid.SampledFrom([]api.RunState{api.RunRevoked, api.RunLost, api.RunExpired}).Draw(t, "end")}
 	}
@@ -209,16 +232,7 @@ func (p *pair) report(t *rapid.T, cell api.CellID, epoch uint64) Command {
 // that comes back from a snapshot is the same, byte for byte.
 func TestReplicas(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := &pair{rig: newRig(t), twin: newRig(t)}
-		p.commit(t, InitCluster{ClusterID: "g", Providers: []api.Provider{{ID: "aws", Enabled: true}, {ID: "gcp", Enabled: true}}})
-		for _, tenant := range someTenants {
-			p.commit(t, CreateTenant{Tenant: tenant, Quota: api.NoQuota()})
-		}
-		for _, c := range someCells {
-			p.commit(t, register(providerOf(c), c, "agent-1"))
-			p.commit(t, ReportCell{Cell: c, Epoch: 1, Inventory: &api.InventoryReport{Capacity: capacity}})
-			p.commit(t, ChangeHealth{Changes: []HealthChange{{Cell: c, Epoch: 1, Healthy: yes, Outbound: yes}}})
-		}
+		p := newPair(t)
 		for range rapid.IntRange(1, 40).Draw(t, "entries") {
 			var cs []Command
 			for range rapid.IntRange(0, 3).Draw(t, "commands") {
@@ -241,7 +255,9 @@ func TestReplicas(t *testing.T) {
 
 // unchanged checks what no entry may do: change a terminal lease, a result, or an epoch.
 func unchanged(t *rapid.T, before, after *View) {
-	before.leases.byID.Scan(func(id api.LeaseID, l api.Lease) bool {
+	before.leases.byEpoch.Scan(func(_ serial, rec leaseRecord) bool {
+		l := rec.lease()
+		id := l.ID
 		now, ok := after.Lease(id)
 		switch {
 		case !ok && !l.State.Terminal():

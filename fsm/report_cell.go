@@ -25,7 +25,7 @@ func (c ReportCell) apply(s *State) (Result, *api.Error) {
 	if p := c.check(); p != nil {
 		return Result{}, p
 	}
-	cell, ok := s.Cell(c.Cell)
+	cell, ok := s.cells.at(c.Cell)
 	switch {
 	case !ok:
 		return Result{}, api.Refuse(api.NotFound, "cell %s does not exist", c.Cell)
@@ -94,7 +94,8 @@ func (s *State) bound(cell api.CellID, b api.BoundReport, actor string) *api.Err
 		l.Coordinate = b.Coordinate
 	}
 	s.putLease(l)
-	s.event(eventLeaseBound, actor, leaseSubject(l), s.leaseFact(l))
+	fact := s.leaseFact(l)
+	s.eventLease(eventLeaseBound, actor, &l, &fact)
 	return nil
 }
 

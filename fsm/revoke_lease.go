@@ -54,6 +54,6 @@ func (s *State) revoke(id api.LeaseID, graceMs int64, reason, actor, comment str
 		s.putLease(l)
 		fact := s.leaseFact(l)
 		fact.Comment, fact.GraceMs = comment, graceMs
-		s.audit(auditLeaseRevoked, actor, leaseSubject(l), fact)
+		s.auditLease(auditLeaseRevoked, actor, &l, &fact)
 	}
 }

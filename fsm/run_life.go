@@ -84,7 +84,7 @@ func (s *State) retryRun(r api.Run) {
 	fact := runFactOf(r)
 	fact.State = api.RunLost
 	s.event(eventRunRetried, scheduler, runSubject(r), fact)
-	s.touch(CellTopic(r.CellID))
+	s.touched.cells = append(s.touched.cells, r.CellID)
 	r.State, r.CellID, r.LeaseIDs = api.RunAdmitted, "", []api.LeaseID{}
 	s.putRun(r)
 }

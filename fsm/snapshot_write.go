@@ -1,45 +1,27 @@
 package fsm
 
 import (
-	"bufio"
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"hash"
 	"io"
+
+	"github.com/grafos/grafos/api"
 )
 
-// A snapshot is a stream of frames: one byte that says what it is (a table, or one of the
-// marks below), the length as a uvarint, and CBOR. First the head, then the tables in the order
-// of their numbers, each in the order of its keys, then the foot, which counts them; last, 32
-// bytes of SHA-256 over all of it. Indexes and sums are not in it: they are made again.
-const (
-	snapshotMagic   = "grafos snapshot\n"
-	snapshotVersion = 1
-	frameHead       = 0xf0
-	frameFoot       = 0xff
-	// maxRecord bounds one frame's CBOR.
-	maxRecord = 256 << 10
-)
-
-// snapshotHead is what a reader must know first.
-type snapshotHead struct {
-	Version int  `json:"version"`
-	Meta    meta `json:"meta"`
-}
-
-// snapshotFoot counts the records that came before it.
-type snapshotFoot struct {
-	Records [tableTokens + 1]uint64 `json:"records"` // by table number
-}
+// snapshotBlock is how much is written at a time.
+const snapshotBlock = 256 << 10
 
 // snapshotWriter writes frames and remembers the first error.
 type snapshotWriter struct {
 	codec codec
-	out   *bufio.Writer
+	out   io.Writer
 	sum   hash.Hash
-	buf   bytes.Buffer
+	block []byte // not written yet
+	rec   []byte // scratch
+	cbor  bytes.Buffer
 	foot  snapshotFoot
 	err   error
 }
@@ -50,24 +32,15 @@ func (v *View) WriteSnapshot(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.New()
-	sw := &snapshotWriter{codec: cd, out: bufio.NewWriterSize(io.MultiWriter(w, sum), 256<<10), sum: sum}
-	sw.raw([]byte(snapshotMagic))
-	sw.frame(frameHead, &snapshotHead{Version: snapshotVersion, Meta: v.meta})
-	writeTable(sw, tableProviders, v.providers)
-	writeTable(sw, tableCells, v.cells)
-	writeTable(sw, tableTenants, v.tenants)
-	writeTable(sw, tableLeases, v.leases.byID)
-	writeTable(sw, tableRuns, v.runs.byID)
-	writeTable(sw, tableBlobs, v.blobs.byKey)
-	writeTable(sw, tableKeys, v.keys.byKey)
-	writeTable(sw, tableTokens, v.tokens.byID)
-	sw.frame(frameFoot, &sw.foot)
+	sw := &snapshotWriter{codec: cd, out: w, sum: sha256.New(), block: make([]byte, 0, snapshotBlock+4096)}
+	sw.block = append(sw.block, snapshotMagic...)
+	sw.value(frameHead, &snapshotHead{Version: snapshotVersion, Level: v.meta.Level})
+	sw.value(frameMeta, v.meta.written())
+	sw.tables(v)
+	sw.value(frameFoot, &sw.foot)
+	sw.flush()
 	if sw.err == nil {
-		sw.err = sw.out.Flush()
-	}
-	if sw.err == nil {
-		_, sw.err = w.Write(sum.Sum(nil))
+		_, sw.err = w.Write(sw.sum.Sum(nil))
 	}
 	if sw.err != nil {
 		return fmt.Errorf("write snapshot at index %d: %w", v.Index(), sw.err)
@@ -75,34 +48,76 @@ func (v *View) WriteSnapshot(w io.Writer) error {
 	return nil
 }
 
-func writeTable[K ~string, V any](w *snapshotWriter, t table, m records[K, V]) {
+// written returns the state beside the tables as a snapshot holds it.
+func (m *meta) written() *snapshotMeta {
+	return &snapshotMeta{
+		ClusterID: m.ClusterID, Index: m.Index, Now: m.Now, Wall: m.Wall, Epoch: m.Epoch, ClusterEpoch: m.ClusterEpoch,
+		Recoveries: m.Recoveries, Audit: m.Audit, Fingerprint: hex.EncodeToString(m.Fingerprint[:]),
+	}
+}
+
+func (w *snapshotWriter) tables(v *View) {
+	writeTable(w, tableProviders, &v.providers)
+	writeTable(w, tableCells, &v.cells)
+	writeTable(w, tableTenants, &v.tenants)
+	v.leases.byEpoch.Scan(func(_ serial, r leaseRecord) bool {
+		return w.record(tableLeases, append(w.rec[:0], r...))
+	})
+	v.runs.byID.tree.Scan(func(_ text, r *api.Run) bool {
+		return w.record(tableRuns, appendRun(w.rec[:0], r))
+	})
+	writeTable(w, tableBlobs, &v.blobs.byKey)
+	v.keys.byAge.Scan(func(_ useKey, r keyRecord) bool {
+		return w.record(tableKeys, append(w.rec[:0], r...))
+	})
+	writeTable(w, tableTokens, &v.tokens.byID)
+}
+
+func writeTable[K ~string, V any](w *snapshotWriter, t table, m *records[K, V]) {
 	m.Scan(func(_ K, v V) bool {
-		w.frame(byte(t), &v)
+		w.value(byte(t), &v)
 		w.foot.Records[t]++
 		return w.err == nil
 	})
 }
 
-func (w *snapshotWriter) frame(mark byte, value any) {
+// record writes the compact form of a record; false ends the walk.
+func (w *snapshotWriter) record(t table, rec []byte) bool {
+	w.rec = rec
+	w.frame(byte(t), rec)
+	w.foot.Records[t]++
+	return w.err == nil
+}
+
+// value writes a frame of CBOR.
+func (w *snapshotWriter) value(mark byte, value any) {
 	if w.err != nil {
 		return
 	}
-	w.buf.Reset()
-	if w.err = w.codec.enc.MarshalToBuffer(value, &w.buf); w.err != nil {
-		return
+	w.cbor.Reset()
+	if w.err = w.codec.enc.MarshalToBuffer(value, &w.cbor); w.err == nil {
+		w.frame(mark, w.cbor.Bytes())
 	}
-	if w.buf.Len() > maxRecord {
-		w.err = fmt.Errorf("a record of table %d has %d bytes, over %d", mark, w.buf.Len(), maxRecord)
-		return
-	}
-	var head [1 + binary.MaxVarintLen64]byte
-	head[0] = mark
-	w.raw(binary.AppendUvarint(head[:1], uint64(w.buf.Len())))
-	w.raw(w.buf.Bytes())
 }
 
-func (w *snapshotWriter) raw(b []byte) {
-	if w.err == nil {
-		_, w.err = w.out.Write(b)
+func (w *snapshotWriter) frame(mark byte, body []byte) {
+	if w.err == nil && len(body) > maxRecord {
+		w.err = fmt.Errorf("a record of table %d has %d bytes, over %d", mark, len(body), maxRecord)
 	}
+	if w.err != nil {
+		return
+	}
+	w.block = append(appendUint(append(w.block, mark), uint64(len(body))), body...)
+	if len(w.block) >= snapshotBlock {
+		w.flush()
+	}
+}
+
+func (w *snapshotWriter) flush() {
+	if w.err != nil {
+		return
+	}
+	w.sum.Write(w.block)
+	_, w.err = w.out.Write(w.block)
+	w.block = w.block[:0]
 }

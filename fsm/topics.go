@@ -19,14 +19,50 @@ const (
 	TopicEvents  Topic = "events"
 )
 
+// The same topics as numbers.
+const (
+	topicIndex = iota
+	topicCells
+	topicLeases
+	topicRuns
+	topicTenants
+	topicEvents
+	fixedTopics
+)
+
+// fixed lists them in the order of their numbers.
+func fixed() [fixedTopics]Topic {
+	return [...]Topic{TopicIndex, TopicCells, TopicLeases, TopicRuns, TopicTenants, TopicEvents}
+}
+
+// The prefixes of the topics of one record.
+const (
+	prefixCell  = "cell/"
+	prefixLease = "lease/"
+	prefixRun   = "run/"
+)
+
 // CellTopic is the topic of a cell: its record, its leases and its runs.
-func CellTopic(id api.CellID) Topic { return Topic("cell/" + id) }
+func CellTopic(id api.CellID) Topic { return Topic(prefixCell + id) }
 
 // LeaseTopic is the topic of a lease.
-func LeaseTopic(id api.LeaseID) Topic { return Topic("lease/" + id) }
+func LeaseTopic(id api.LeaseID) Topic { return Topic(prefixLease + id) }
 
 // RunTopic is the topic of a run.
-func RunTopic(id api.RunID) Topic { return Topic("run/" + id) }
+func RunTopic(id api.RunID) Topic { return Topic(prefixRun + id) }
+
+// touched is what an entry changed: the fixed topics as bits, and records. One that was
+// changed twice may be there twice.
+type touched struct {
+	fixed  uint8
+	cells  []api.CellID
+	leases []api.LeaseID
+	runs   []api.RunID
+}
+
+func (t *touched) reset() {
+	t.fixed, t.cells, t.leases, t.runs = 0, t.cells[:0], t.leases[:0], t.runs[:0]
+}
 
 // maxTopics bounds the topics that somebody waited for and that have not fired since: above
 // it all of them fire, and those who still wait look once in vain and ask again.
@@ -36,10 +72,11 @@ const maxTopics = 1 << 16
 // forgotten, at the first change after that.
 type topics struct {
 	mu    sync.Mutex
-	chans map[Topic]chan struct{}
-	// newest is the index at which each of the topics that are always there last fired; base
-	// stands for those that did not since the state came from a snapshot.
-	newest map[Topic]uint64
+	chans map[Topic]chan struct{} // guarded by mu, and so is the rest
+	name  []byte                  // scratch
+	// newest is the index at which each of the fixed topics last fired; base stands for those
+	// that did not since the state came from a snapshot.
+	newest [fixedTopics]uint64
 	base   uint64
 }
 
@@ -63,7 +100,12 @@ func (t *topics) changed(topic Topic) <-chan struct{} {
 func (t *topics) lastChange(topic Topic) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return max(t.newest[topic], t.base)
+	for i, name := range fixed() {
+		if name == topic {
+			return max(t.newest[i], t.base)
+		}
+	}
+	return t.base
 }
 
 // rebase says that everything may have changed at index.
@@ -73,22 +115,35 @@ func (t *topics) rebase(index uint64) {
 	t.base = index
 }
 
-func (t *topics) fire(touched map[Topic]struct{}, index uint64) {
+func (t *topics) fire(touched *touched, index uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, topic := range []Topic{TopicIndex, TopicCells, TopicLeases, TopicRuns, TopicTenants, TopicEvents} {
-		if _, ok := touched[topic]; ok {
-			t.newest[topic] = index
+	for i, name := range fixed() {
+		if touched.fixed&(1<<i) != 0 {
+			t.newest[i] = index
+			t.wake(append(t.name[:0], name...))
 		}
 	}
 	if len(t.chans) == 0 {
 		return
 	}
-	for topic := range touched {
-		if ch, ok := t.chans[topic]; ok {
-			close(ch)
-			delete(t.chans, topic)
-		}
+	for _, id := range touched.cells {
+		t.wake(append(append(t.name[:0], prefixCell...), id...))
+	}
+	for _, id := range touched.leases {
+		t.wake(append(append(t.name[:0], prefixLease...), id...))
+	}
+	for _, id := range touched.runs {
+		t.wake(append(append(t.name[:0], prefixRun...), id...))
+	}
+}
+
+// wake closes the channel of a topic, if somebody asked for it.
+func (t *topics) wake(topic []byte) {
+	t.name = topic
+	if ch, ok := t.chans[Topic(topic)]; ok {
+		close(ch)
+		delete(t.chans, Topic(topic))
 	}
 }
 

@@ -1,48 +1,40 @@
 package fsm
 
 import (
+	"encoding/hex"
+	"slices"
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm/internal/cow"
 )
 
 // View is the whole state after one entry. It never changes; what it returns are values, and
 // the slices and maps inside them are shared: read them, never write them.
 type View struct {
-	meta      meta
+	meta   meta
+	leases leaseTable
+	keys   keyTable
+	*rest
+}
+
+// rest is the tables that most entries leave alone: a view shares them with the one before.
+type rest struct {
+	edit      cow.Edit
 	providers records[api.ProviderID, api.Provider]
 	cells     records[api.CellID, api.CellRecord]
 	tenants   records[api.TenantID, api.Tenant]
-	leases    leaseTable
 	runs      runTable
 	blobs     blobTable
-	keys      keyTable
 	tokens    tokenTable
-}
-
-// meta is the state beside the tables.
-type meta struct {
-	ClusterID string   `json:"cluster_id"`
-	Index     uint64   `json:"index"`
-	Now       api.Tick `json:"now_tick"`
-	Wall      int64    `json:"wall_ms"`
-	// Epoch is the newest fencing number that was given to a lease; I4.
-	Epoch       uint64        `json:"epoch"`
-	Audit       api.AuditHead `json:"audit"` // I8
-	Fingerprint string        `json:"fingerprint"`
 }
 
 func newView() View {
 	return View{
-		meta:      meta{Audit: api.AuditHead{Hash: api.AuditGenesis}},
-		providers: newRecords[api.ProviderID, api.Provider](),
-		cells:     newRecords[api.CellID, api.CellRecord](),
-		tenants:   newRecords[api.TenantID, api.Tenant](),
-		leases:    newLeaseTable(),
-		runs:      newRunTable(),
-		blobs:     newBlobTable(),
-		keys:      newKeyTable(),
-		tokens:    newTokenTable(),
+		meta:   meta{Level: 1, Audit: api.AuditHead{Hash: api.AuditGenesis}},
+		leases: newLeaseTable(),
+		keys:   newKeyTable(),
+		rest:   new(rest),
 	}
 }
 
@@ -59,7 +51,19 @@ func (v *View) Wall() time.Time { return time.UnixMilli(v.meta.Wall).UTC() }
 func (v *View) ClusterID() string { return v.meta.ClusterID }
 
 // Fingerprint returns the rolling hash over every table change since the beginning.
-func (v *View) Fingerprint() string { return v.meta.Fingerprint }
+func (v *View) Fingerprint() string { return hex.EncodeToString(v.meta.Fingerprint[:]) }
+
+// Level returns the cluster's feature level: nothing above it may be proposed.
+func (v *View) Level() Level { return v.meta.Level }
+
+// Epoch returns the newest fencing number: no lease has a greater one.
+func (v *View) Epoch() uint64 { return v.meta.Epoch }
+
+// ClusterEpoch counts how often the cluster was recovered from the loss of its quorum.
+func (v *View) ClusterEpoch() uint64 { return v.meta.ClusterEpoch }
+
+// Recovered reports whether a recovery is one of those that the state remembers.
+func (v *View) Recovered(id string) bool { return slices.Contains(v.meta.Recoveries, id) }
 
 // AuditHead returns the newest link of the audit chain.
 func (v *View) AuditHead() api.AuditHead { return v.meta.Audit }
@@ -76,8 +80,8 @@ type Counts struct {
 func (v *View) Counts() Counts {
 	return Counts{
 		Providers: v.providers.Len(), Cells: v.cells.Len(), Tenants: v.tenants.Len(),
-		Leases: v.leases.byID.Len(), LiveLeases: v.leases.live,
+		Leases: v.leases.byEpoch.Len(), LiveLeases: v.leases.live,
 		Runs: v.runs.byID.Len(), LiveRuns: v.runs.live,
-		Blobs: v.blobs.byKey.Len(), Keys: v.keys.byKey.Len(), Tokens: v.tokens.byID.Len(),
+		Blobs: v.blobs.byKey.Len(), Keys: v.keys.byAge.Len(), Tokens: v.tokens.byID.Len(),
 	}
 }

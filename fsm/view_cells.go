@@ -32,20 +32,17 @@ func (v *View) Cells(p api.ProviderID) []api.CellRecord {
 
 // Used returns what non-terminal and fenced leases take of a cell.
 func (v *View) Used(id api.CellID) api.Resources {
-	use, _ := v.leases.cells.Get(id)
-	return use.used
+	return v.leases.useOf(id).used
 }
 
 // Fenced returns what fenced leases take of a cell; it is part of Used.
 func (v *View) Fenced(id api.CellID) api.Resources {
-	use, _ := v.leases.cells.Get(id)
-	return use.fenced
+	return v.leases.useOf(id).fenced
 }
 
 // LeaseCount returns how many non-terminal leases are on a cell.
 func (v *View) LeaseCount(id api.CellID) int {
-	use, _ := v.leases.cells.Get(id)
-	return use.live
+	return v.leases.useOf(id).live
 }
 
 // Free returns what new leases may still take of a cell; never negative.

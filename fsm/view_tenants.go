@@ -19,8 +19,8 @@ func (v *View) Tenants() []api.Tenant {
 // that usage when there is no record.
 func (v *View) TenantUsage(id api.TenantID) api.TenantUsage {
 	t, _ := v.tenants.Get(id)
-	use, _ := v.leases.tenants.Get(id)
-	return api.TenantUsage{Tenant: t, Used: use.used, Leases: use.live}
+	use := v.leases.heldBy(id)
+	return api.TenantUsage{Tenant: t, Used: use.used, Leases: int64(use.open.Len())}
 }
 
 // BlobRef reports whether the tenant may name the blob.
@@ -31,17 +31,23 @@ func (v *View) BlobRef(t api.TenantID, d api.Digest) bool {
 
 // Referenced reports whether any tenant's reference or any run names the blob.
 func (v *View) Referenced(d api.Digest) bool {
-	if _, ok := v.blobs.digests.Get(d); ok {
-		return true
-	}
-	_, ok := v.runs.digests.Get(d)
-	return ok
+	return v.blobs.digests.Get(d) > 0 || v.runs.digests.Get(d) > 0
 }
 
 // IdemKey returns the stored outcome of an idempotency key.
 func (v *View) IdemKey(scope, key string) (IdemRecord, bool) {
-	return v.keys.byKey.Get(joinKey(scope, key))
+	r, ok := v.keys.get(scope, key)
+	if !ok {
+		return IdemRecord{}, false
+	}
+	return r.record(), true
 }
 
 // Token returns who used a token.
 func (v *View) Token(jti string) (TokenRecord, bool) { return v.tokens.byID.Get(jti) }
+
+// ScanKeys visits every idempotency key that is kept, the oldest first, until visit returns
+// false.
+func (v *View) ScanKeys(visit func(IdemRecord) bool) {
+	v.keys.byAge.Scan(func(_ useKey, r keyRecord) bool { return visit(r.record()) })
+}

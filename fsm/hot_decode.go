@@ -1,0 +1,409 @@
+package fsm
+
+import (
+	"encoding/binary"
+	"math"
+	"unicode/utf8"
+
+	"github.com/grafos/grafos/api"
+)
+
+// hotReader reads what appendHot wrote. It takes deterministic CBOR with the fields in their
+// order and nothing else: whatever it does not take is read again by the codec, which knows all
+// that is allowed and says what is wrong with the rest. So the two can never disagree about
+// what is taken.
+type hotReader struct {
+	b     []byte
+	at    int
+	left  uint64 // fields of the map that is read, not read yet
+	bad   bool
+	names *names
+}
+
+// names holds texts that come again and again (tenants, cells, boot ids), so that each is one
+// text in memory however often it is read. A nil one holds none.
+type names struct {
+	known map[string]string
+	// newest holds, by a few of its bytes, a text that was read lately.
+	newest [256]string
+}
+
+// maxNames bounds the texts that are held, maxName their length.
+const (
+	maxNames = 1 << 14
+	maxName  = 64
+)
+
+func newNames() *names { return &names{known: make(map[string]string, 256)} }
+
+func (n *names) text(b []byte) string {
+	if n == nil || len(b) > maxName || len(b) < 2 {
+		return string(b)
+	}
+	near := &n.newest[b[len(b)-1]^b[len(b)-2]<<4^b[0]^byte(len(b))]
+	if *near == string(b) {
+		return *near
+	}
+	*near = n.shared(b)
+	return *near
+}
+
+func (n *names) shared(b []byte) string {
+	if s, ok := n.known[string(b)]; ok {
+		return s
+	}
+	if len(n.known) >= maxNames {
+		clear(n.known)
+	}
+	s := string(b)
+	n.known[s] = s
+	return s
+}
+
+// head reads the head of an item, which must be of a major type and as short as can be.
+func (r *hotReader) head(major byte) uint64 {
+	if r.at >= len(r.b) || r.b[r.at]&0xe0 != major {
+		r.bad = true
+		return 0
+	}
+	low := r.b[r.at] & 0x1f
+	r.at++
+	if low < 24 {
+		return uint64(low)
+	}
+	if low > 27 {
+		r.bad = true
+		return 0
+	}
+	size := 1 << (low - 24)
+	if len(r.b)-r.at < size {
+		r.bad = true
+		return 0
+	}
+	rest := r.b[r.at : r.at+size]
+	r.at += size
+	var n, least uint64
+	switch size {
+	case 1:
+		n, least = uint64(rest[0]), 24
+	case 2:
+		n, least = uint64(binary.BigEndian.Uint16(rest)), 1<<8
+	case 4:
+		n, least = uint64(binary.BigEndian.Uint32(rest)), 1<<16
+	default:
+		n, least = binary.BigEndian.Uint64(rest), 1<<32
+	}
+	r.bad = r.bad || n < least
+	return n
+}
+
+// bytes reads a text without copying it.
+func (r *hotReader) bytes() []byte {
+	n := r.head(cborText)
+	if r.bad || n > uint64(len(r.b)-r.at) {
+		r.bad = true
+		return nil
+	}
+	t := r.b[r.at : r.at+int(n)]
+	r.at += int(n)
+	if !utf8.Valid(t) {
+		r.bad = true
+	}
+	return t
+}
+
+// text reads a text that is unlike others, name one that comes again.
+func (r *hotReader) text() string { return string(r.bytes()) }
+func (r *hotReader) name() string { return r.names.text(r.bytes()) }
+
+func (r *hotReader) int() int64 {
+	if r.at < len(r.b) && r.b[r.at]&0xe0 == cborNeg {
+		n := r.head(cborNeg)
+		r.bad = r.bad || n > math.MaxInt64
+		return -1 - int64(n)
+	}
+	n := r.head(cborUint)
+	r.bad = r.bad || n > math.MaxInt64
+	return int64(n)
+}
+
+func (r *hotReader) uint() uint64 { return r.head(cborUint) }
+
+// list reads the length of a list of things that take a few bytes each.
+func (r *hotReader) list(most int) int {
+	n := r.head(cborArray)
+	if n > uint64(most) || n > uint64(len(r.b)-r.at) {
+		r.bad = true
+		return 0
+	}
+	return int(n)
+}
+
+// some reads the length of a list that is left out when it is empty.
+func (r *hotReader) some() int {
+	n := r.list(api.MaxReportItems)
+	r.bad = r.bad || n == 0
+	return n
+}
+
+// begin reads the head of a map, and returns what end needs.
+func (r *hotReader) begin() (outer uint64) {
+	outer = r.left
+	r.left = r.head(cborMap)
+	return outer
+}
+
+// end checks that every field of a map was read.
+func (r *hotReader) end(outer uint64) {
+	r.bad = r.bad || r.left != 0
+	r.left = outer
+}
+
+// has reads the name of a field if it is the next one.
+func (r *hotReader) has(field string) bool {
+	n := len(field)
+	if r.left == 0 || len(r.b)-r.at <= n || r.b[r.at] != cborText|byte(n) || string(r.b[r.at+1:r.at+1+n]) != field {
+		return false
+	}
+	r.at += 1 + n
+	r.left--
+	return true
+}
+
+// must reads the name of the field that is next.
+func (r *hotReader) must(field string) {
+	if !r.has(field) {
+		r.bad = true
+	}
+}
+
+// skip passes over one item, whatever it is, as long as its length is known.
+func (r *hotReader) skip(depth int) {
+	if r.bad || r.at >= len(r.b) || depth > maxDepth {
+		r.bad = true
+		return
+	}
+	major := r.b[r.at] & 0xe0
+	n := r.head(major)
+	switch major {
+	case cborText, cborBytes:
+		if n > uint64(len(r.b)-r.at) {
+			r.bad = true
+			return
+		}
+		r.at += int(n)
+	case cborArray, cborMap:
+		if n > uint64(len(r.b)-r.at) {
+			r.bad = true
+			return
+		}
+		if major == cborMap {
+			n *= 2
+		}
+		for range n {
+			r.skip(depth + 1)
+		}
+	}
+}
+
+// read reads the body of a command of a kind that is written by hand; nil when it takes
+// something else.
+func (r *hotReader) read(k Kind) Command {
+	var c Command
+	switch k { //nolint:exhaustive // the others are the codec's
+	case KindGrantLeases:
+		c = r.grant()
+	case KindReportCell:
+		c = r.report()
+	case KindFreeLease:
+		c = r.free()
+	case KindRenewLease:
+		c = r.renew()
+	case KindAdvanceLeases:
+		c = r.advance()
+	default:
+		return nil
+	}
+	if r.bad || r.at != len(r.b) {
+		return nil
+	}
+	return c
+}
+
+func (r *hotReader) idem() (i Idem) {
+	r.must("idem")
+	outer := r.begin()
+	if r.has("key") {
+		i.Key = r.text()
+	}
+	if r.has("hash") {
+		i.Hash = r.text()
+	}
+	if r.has("scope") {
+		i.Scope = r.name()
+	}
+	r.end(outer)
+	return i
+}
+
+func (r *hotReader) stamp() (s api.Stamp) {
+	r.must("stamp")
+	outer := r.begin()
+	r.must("boot_id")
+	s.BootID = r.name()
+	r.must("boottime_ns")
+	s.BootTime = r.int()
+	r.end(outer)
+	return s
+}
+
+func (r *hotReader) grant() *GrantLeases {
+	c := new(GrantLeases)
+	outer := r.begin()
+	c.Idem = r.idem()
+	r.must("actor")
+	c.Actor = r.name()
+	r.must("items")
+	if n := r.list(MaxItems); !r.bad {
+		c.Items = make([]GrantItem, n)
+	}
+	for i := range c.Items {
+		c.Items[i] = r.item()
+	}
+	c.Stamp = r.stamp()
+	r.must("tenant")
+	c.Tenant = api.TenantID(r.name())
+	r.must("ttl_ms")
+	c.TTLMs = r.int()
+	r.must("cell_id")
+	c.Cell = api.CellID(r.name())
+	r.must("priority")
+	c.Priority = api.Priority(r.name())
+	r.must("provider")
+	c.Provider = api.ProviderID(r.name())
+	r.must("cell_epoch")
+	c.CellEpoch = r.uint()
+	r.end(outer)
+	return c
+}
+
+func (r *hotReader) item() (i GrantItem) {
+	outer := r.begin()
+	if r.has("use") {
+		i.Use = api.Use(r.name())
+	}
+	r.must("kind")
+	i.Kind = api.LeaseKind(r.name())
+	r.must("amount")
+	i.Amount = r.int()
+	r.must("lease_id")
+	i.ID = api.LeaseID(r.text())
+	r.end(outer)
+	return i
+}
+
+func (r *hotReader) report() *ReportCell {
+	c := new(ReportCell)
+	outer := r.begin()
+	if r.has("bound") {
+		if n := r.some(); !r.bad {
+			c.Bound = make([]api.BoundReport, n)
+		}
+		for i := range c.Bound {
+			c.Bound[i] = r.bound()
+		}
+	}
+	if r.has("ended") {
+		if n := r.some(); !r.bad {
+			c.Ended = make([]api.EndedReport, n)
+		}
+		for i := range c.Ended {
+			c.Ended[i] = r.ended()
+		}
+	}
+	r.must("cell_id")
+	c.Cell = api.CellID(r.name())
+	r.must("cell_epoch")
+	c.Epoch = r.uint()
+	r.end(outer)
+	return c
+}
+
+func (r *hotReader) bound() (b api.BoundReport) {
+	outer := r.begin()
+	r.must("epoch")
+	b.Epoch = r.uint()
+	if r.has("token") {
+		b.Token = r.text()
+	}
+	r.must("lease_id")
+	b.LeaseID = api.LeaseID(r.text())
+	if r.has("coordinate") {
+		b.Coordinate = r.text()
+	}
+	r.must("generation")
+	b.Generation = r.uint()
+	r.end(outer)
+	return b
+}
+
+func (r *hotReader) ended() (e api.EndedReport) {
+	outer := r.begin()
+	r.must("epoch")
+	e.Epoch = r.uint()
+	r.must("state")
+	e.State = api.LeaseState(r.name())
+	if r.has("reason") {
+		e.Reason = r.name()
+	}
+	r.must("lease_id")
+	e.LeaseID = api.LeaseID(r.text())
+	r.end(outer)
+	return e
+}
+
+func (r *hotReader) free() *FreeLease {
+	c := new(FreeLease)
+	outer := r.begin()
+	c.Idem = r.idem()
+	r.must("actor")
+	c.Actor = r.name()
+	if r.has("reason") {
+		c.Reason = r.name()
+	}
+	r.must("lease_id")
+	c.Lease = api.LeaseID(r.text())
+	r.end(outer)
+	return c
+}
+
+func (r *hotReader) renew() *RenewLease {
+	c := new(RenewLease)
+	outer := r.begin()
+	c.Idem = r.idem()
+	r.must("actor")
+	c.Actor = r.name()
+	c.Stamp = r.stamp()
+	r.must("ttl_ms")
+	c.TTLMs = r.int()
+	r.must("lease_id")
+	c.Lease = api.LeaseID(r.text())
+	r.end(outer)
+	return c
+}
+
+func (r *hotReader) advance() *AdvanceLeases {
+	c := new(AdvanceLeases)
+	outer := r.begin()
+	r.must("leases")
+	n := r.list(MaxAdvance)
+	if r.bad {
+		return c
+	}
+	c.Leases = make([]api.LeaseID, n)
+	for i := range c.Leases {
+		c.Leases[i] = api.LeaseID(r.text())
+	}
+	r.end(outer)
+	return c
+}

@@ -1,0 +1,192 @@
+package fsm
+
+import "github.com/grafos/grafos/api"
+
+// leaseRecord is a lease in its compact form. Its state is the byte behind the layout, so
+// that a walk over many can pass over those that it does not want.
+type leaseRecord string
+
+// leaseStates, leaseKinds, leaseUses and priorities number what a record holds as a byte.
+// They are only ever appended to; 0 is the empty text.
+
+func codeOfState(s api.LeaseState) byte {
+	switch s {
+	case api.LeaseActive:
+		return 1
+	case api.LeaseRevokeWarning:
+		return 2
+	case api.LeaseGraceRunning:
+		return 3
+	case api.LeaseCheckpoint:
+		return 4
+	case api.LeaseForcedTeardown:
+		return 5
+	case api.LeaseExpired:
+		return 6
+	case api.LeaseTornDown:
+		return 7
+	case api.LeaseFenced:
+		return 8
+	case api.LeaseFailedClosed:
+		return 9
+	}
+	return 0
+}
+
+func stateOfCode(c byte) api.LeaseState {
+	switch c {
+	case 1:
+		return api.LeaseActive
+	case 2:
+		return api.LeaseRevokeWarning
+	case 3:
+		return api.LeaseGraceRunning
+	case 4:
+		return api.LeaseCheckpoint
+	case 5:
+		return api.LeaseForcedTeardown
+	case 6:
+		return api.LeaseExpired
+	case 7:
+		return api.LeaseTornDown
+	case 8:
+		return api.LeaseFenced
+	case 9:
+		return api.LeaseFailedClosed
+	}
+	return ""
+}
+
+func codeOfKind(k api.LeaseKind) byte {
+	switch k {
+	case api.KindCPU:
+		return 1
+	case api.KindMem:
+		return 2
+	case api.KindBlock:
+		return 3
+	case api.KindNet:
+		return 4
+	case api.KindGPU:
+		return 5
+	}
+	return 0
+}
+
+func kindOfCode(c byte) api.LeaseKind {
+	switch c {
+	case 1:
+		return api.KindCPU
+	case 2:
+		return api.KindMem
+	case 3:
+		return api.KindBlock
+	case 4:
+		return api.KindNet
+	case 5:
+		return api.KindGPU
+	}
+	return ""
+}
+
+// codeOfUse packs a use and a priority into one byte.
+func codeOfUse(u api.Use, p api.Priority) byte {
+	var c byte
+	switch u {
+	case api.UseLinear:
+		c = 1
+	case api.UseRegion:
+		c = 2
+	}
+	switch p {
+	case api.PriorityGuaranteed:
+		c |= 1 << 4
+	case api.PriorityStandard:
+		c |= 2 << 4
+	case api.PriorityScavenger:
+		c |= 3 << 4
+	}
+	return c
+}
+
+func useOfCode(c byte) (api.Use, api.Priority) {
+	use := [...]api.Use{"", api.UseLinear, api.UseRegion, ""}
+	priority := [...]api.Priority{"", api.PriorityGuaranteed, api.PriorityStandard, api.PriorityScavenger}
+	return use[c&3], priority[c>>4&3]
+}
+
+// appendLease writes the compact form of a lease.
+func appendLease(b []byte, l *api.Lease) []byte {
+	b = append(b, layoutOne, codeOfState(l.State), codeOfKind(l.Kind), codeOfUse(l.Use, l.Priority))
+	b = appendText(b, l.ID)
+	b = appendUint(b, l.Epoch)
+	b = appendUint(b, l.Generation)
+	b = appendUint(b, l.BoundGeneration)
+	b = appendUint(b, l.Modified)
+	b = appendInt(b, l.Amount)
+	b = appendInt(b, l.TTLMs)
+	b = appendInt(b, int64(l.Granted))
+	b = appendInt(b, int64(l.Expires-l.Granted))
+	b = appendInt(b, int64(l.Ended))
+	b = appendInt(b, int64(l.ForceAt))
+	b = appendTime(b, l.GrantedAt)
+	b = appendTime(b, l.ExpiresAt)
+	b = appendTime(b, l.BoundAt)
+	b = appendTime(b, l.EndedAt)
+	b = appendText(b, l.Tenant)
+	b = appendText(b, l.Provider)
+	b = appendText(b, l.CellID)
+	b = appendText(b, l.RunID)
+	b = appendText(b, l.Reason)
+	b = appendText(b, l.Stamp.BootID)
+	b = appendInt(b, l.Stamp.BootTime)
+	return appendText(b, l.Coordinate)
+}
+
+// state returns the state of a record without reading the rest.
+func (r leaseRecord) state() api.LeaseState { return stateOfCode(r[1]) }
+
+// id returns the id of a record without reading the rest.
+func (r leaseRecord) id() api.LeaseID {
+	rd := recordReader{s: string(r), at: 4}
+	return api.LeaseID(rd.text())
+}
+
+// lease reads a record that appendLease wrote.
+func (r leaseRecord) lease() api.Lease {
+	l, _ := r.read()
+	return l
+}
+
+// read reads a record; false when it is none.
+func (r leaseRecord) read() (l api.Lease, ok bool) {
+	rd := recordReader{s: string(r)}
+	layout := rd.byte()
+	l.State = stateOfCode(rd.byte())
+	l.Kind = kindOfCode(rd.byte())
+	l.Use, l.Priority = useOfCode(rd.byte())
+	l.ID = api.LeaseID(rd.text())
+	l.Epoch = rd.uint()
+	l.Generation = rd.uint()
+	l.BoundGeneration = rd.uint()
+	l.Modified = rd.uint()
+	l.Amount = rd.int()
+	l.TTLMs = rd.int()
+	l.Granted = api.Tick(rd.int())
+	l.Expires = l.Granted + api.Tick(rd.int())
+	l.Ended = api.Tick(rd.int())
+	l.ForceAt = api.Tick(rd.int())
+	l.GrantedAt = rd.time()
+	l.ExpiresAt = rd.time()
+	l.BoundAt = rd.time()
+	l.EndedAt = rd.time()
+	l.Tenant = api.TenantID(rd.text())
+	l.Provider = api.ProviderID(rd.text())
+	l.CellID = api.CellID(rd.text())
+	l.RunID = api.RunID(rd.text())
+	l.Reason = rd.text()
+	l.Stamp.BootID = rd.text()
+	l.Stamp.BootTime = rd.int()
+	l.Coordinate = rd.text()
+	return l, rd.ok() && layout == layoutOne
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"runtime"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/grafos/grafos/fsm"
+)
+
+// heap is what is reachable.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC() // what the first one's finalizers freed
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// memory measures what a lease takes: applied, with a view after every entry; with an old view
+// held while a tenth of the leases is changed; and restored from a snapshot.
+func (b *bench) memory() error {
+	w, err := newWorld(b.cells, b.tenants)
+	if err != nil {
+		return err
+	}
+	w.keyed = false
+	empty := heap()
+	if err := w.fill(b.leases); err != nil {
+		return err
+	}
+	n := uint64(b.leases)
+	own := uint64(cap(w.made)) * 40 // the benchmark's own list, and the ids that it holds
+	per := (heap() - empty - own) / n
+	old := w.m.View()
+	if err := w.renew(b.leases / 10); err != nil {
+		return err
+	}
+	copies := (heap() - empty - own) / n
+	b.say("state memory bytes_per_lease=%d with_an_old_view=%d leases=%d aim=1000", per, copies, b.leases)
+	runtime.KeepAlive(old)
+
+	var snap bytes.Buffer
+	if err := w.m.View().WriteSnapshot(&snap); err != nil {
+		return err
+	}
+	*w, old = world{}, nil
+	before := heap()
+	m := fsm.New(fsm.Options{Log: hclog.NewNullLogger()})
+	if err := m.Restore(io.NopCloser(bytes.NewReader(snap.Bytes()))); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	b.say("state memory restored bytes_per_lease=%d snapshot_bytes_per_lease=%d", (heap()-before)/n, uint64(snap.Len())/n)
+	runtime.KeepAlive(m)
+	runtime.KeepAlive(&snap)
+	return b.keyMemory()
+}
+
+// renew renews the first n leases.
+func (w *world) renew(n int) error {
+	for at := 0; at < n; at += maxGroup {
+		var cs []fsm.Command
+		for _, l := range w.made[at:min(n, at+maxGroup)] {
+			cs = append(cs, fsm.RenewLease{Actor: "tenant/acme", Lease: l.id, TTLMs: 7_200_000})
+		}
+		if err := w.commit(cs...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keyMemory measures what an idempotency record takes, apart.
+func (b *bench) keyMemory() error {
+	var sizes [2]uint64
+	n := b.leases / 10
+	for i, keyed := range []bool{false, true} {
+		w, err := newWorld(b.cells, b.tenants)
+		if err != nil {
+			return err
+		}
+		w.keyed = keyed
+		empty := heap()
+		if err := w.fill(n); err != nil {
+			return err
+		}
+		sizes[i] = heap() - empty
+		runtime.KeepAlive(w)
+	}
+	b.say("state memory bytes_per_idempotency_key=%d", (sizes[1]-sizes[0])/uint64(n))
+	return nil
+}
