@@ -2,8 +2,6 @@ package cluster
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -253,10 +251,7 @@ func TestJoinsOnly(t *testing.T) {
 	r := newRig(t, 1)
 	s := r.seats[0]
 	s.close()
-	if err := os.Remove(filepath.Join(s.dir, "raft.db")); err != nil {
-		t.Fatal(err)
-	}
-	s.joins = true
+	s.dir, s.joins = t.TempDir(), true
 	s.open()
 	if within(time.Second, func() bool { return s.node.Leader() != "" }) {
 		t.Error("it founded a cluster")

@@ -1,26 +1,28 @@
 package fsm
 
-import "github.com/grafos/grafos/api"
+import (
+	"slices"
+
+	"github.com/grafos/grafos/api"
+)
 
 // Digests lists at most limit of the blobs that something refers to, in order, those after
 // one of them.
 func (v *View) Digests(after api.Digest, limit int) []api.Digest {
-	first, second := v.blobs.digests.Iter(), v.runs.digests.Iter()
-	a, b := first.Seek(after), second.Seek(after)
-	var list []api.Digest
-	for (a || b) && len(list) < limit {
-		var d api.Digest
-		switch {
-		case !b || a && first.Key() < second.Key():
-			d, a = first.Key(), first.Next()
-		case !a || second.Key() < first.Key():
-			d, b = second.Key(), second.Next()
-		default:
-			d, a, b = first.Key(), first.Next(), second.Next()
+	list := append(named(&v.blobs.digests, after, limit), named(&v.runs.digests, after, limit)...)
+	slices.Sort(list)
+	list = slices.Compact(list)
+	return list[:min(len(list), limit)]
+}
+
+// named lists the keys of sums after one of them.
+func named[K ~string](s *sums[K], after K, limit int) []K {
+	var list []K
+	s.tree.Ascend(text(after), func(key text, _ int) bool {
+		if K(key) != after {
+			list = append(list, K(key))
 		}
-		if d != after {
-			list = append(list, d)
-		}
-	}
+		return len(list) < limit
+	})
 	return list
 }
