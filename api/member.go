@@ -12,6 +12,8 @@ type MemberState struct {
 	URL       string `json:"url"`
 	RaftAddr  string `json:"raft_addr"`
 	Version   string `json:"version"`
+	// Epoch is the cluster epoch of its state: it counts recoveries and restores.
+	Epoch uint64 `json:"cluster_epoch"`
 	// Asks: it is no member, and asks to be one.
 	Asks bool `json:"asks"`
 	// Leads: a quorum confirmed just now that it leads.

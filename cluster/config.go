@@ -49,6 +49,9 @@ type Config struct {
 	// Behind counts what this node still has to fetch from the others before it may vote: the
 	// vote vouches for more than the log. Nil is nothing.
 	Behind func() int
+	// Forked is told of a state that was recovered or restored, by its cluster epoch, with the
+	// audit records that came with it, when this node takes it. Nil is nobody.
+	Forked func(epoch uint64, tail []api.AuditRecord) error
 	// Joins says that this node had data of the cluster and lost it: it waits to be added, and
 	// never founds a cluster.
 	Joins bool

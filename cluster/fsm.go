@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/fsm"
 )
 
@@ -22,6 +24,9 @@ type machine struct {
 	done  progress
 	// configured is the index of the newest change of the members since the start; 0 is none.
 	configured atomic.Uint64
+	// forked is told of a restored state whose cluster epoch is not 0, with the audit records
+	// that came with it; nil is nobody.
+	forked func(epoch uint64, tail []api.AuditRecord) error
 }
 
 // Apply applies one committed entry. One that stopped the machine is not done.
@@ -57,8 +62,13 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 
 // Restore replaces the state by what a snapshot holds.
 func (m *machine) Restore(r io.ReadCloser) error {
+	in := bufio.NewReaderSize(r, restoreBuffer)
+	tail, err := readTail(in)
+	if err != nil {
+		return joinClose(err, r)
+	}
 	// One goroutine and a bounded window: a snapshot is restored beside everything else.
-	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
+	z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
 	if err != nil {
 		return fmt.Errorf("open snapshot: %w", joinClose(err, r))
 	}
@@ -67,6 +77,9 @@ func (m *machine) Restore(r io.ReadCloser) error {
 	}
 	m.bytes.Store(0)
 	m.done.reach(m.View().Index())
+	if epoch := m.View().ClusterEpoch(); epoch > 0 && m.forked != nil {
+		return m.forked(epoch, tail)
+	}
 	return nil
 }
 

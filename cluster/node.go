@@ -68,7 +68,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: c, log: c.Log, machine: &machine{Machine: c.Machine}, started: c.Clock.Now(),
+		cfg: c, log: c.Log, machine: &machine{Machine: c.Machine, forked: c.Forked}, started: c.Clock.Now(),
 		failed: make(chan struct{}), leadership: newLeadership(c.Clock),
 	}
 	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))

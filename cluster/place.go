@@ -74,12 +74,29 @@ func (n *Node) look(ctx context.Context) {
 		n.leave(nil, false)
 		return
 	}
+	if epoch := n.machine.View().ClusterEpoch(); epoch < st.Epoch {
+		n.Fail(&LeftBehindError{Node: n.cfg.Node, Epoch: epoch, Cluster: st.Epoch})
+		return
+	}
 	if listed {
 		n.leave(api.Refuse(api.NoLeader, "scheduler %s was removed from the cluster while it was away, and asks %s to be added again", n.cfg.Node, st.Node).
 			WithHint("ask another scheduler"), true)
 		return
 	}
 	n.leave(n.dismissal(), false)
+}
+
+// LeftBehindError says that the cluster was recovered, or restored, without this node: what it
+// keeps is of a past that the cluster does not share, and must never meet it.
+type LeftBehindError struct {
+	Node    api.NodeID
+	Epoch   uint64 // of what it keeps
+	Cluster uint64 // of the cluster now
+}
+
+// Error says both epochs.
+func (e *LeftBehindError) Error() string {
+	return fmt.Sprintf("the cluster was recovered without scheduler %s: its data is of cluster epoch %d, the cluster is in epoch %d", e.Node, e.Epoch, e.Cluster)
 }
 
 func (n *Node) dismissal() *api.Error {
@@ -180,7 +197,7 @@ func (n *Node) Member(ctx context.Context) (*api.MemberState, error) {
 func (n *Node) member() api.MemberState {
 	st := api.MemberState{
 		Node: n.cfg.Node, ClusterID: n.cfg.ClusterID, URL: n.cfg.URL, RaftAddr: n.cfg.RaftAddr, Version: n.cfg.Version,
-		Asks: n.asks.Load(), Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), LastTerm: n.lastTerm(),
+		Epoch: n.machine.View().ClusterEpoch(), Asks: n.asks.Load(), Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), LastTerm: n.lastTerm(),
 		Applied: n.raft.AppliedIndex(), LastContactMs: n.Touch().Milliseconds(), Behind: n.cfg.Behind(),
 		ConfigIndex: n.machine.configured.Load(), Members: n.Peers(),
 	}

@@ -145,18 +145,19 @@ func TestRemovals(t *testing.T) {
 
 // TestCheck: what gossip says of a scheduler must be what it says itself.
 func TestCheck(t *testing.T) {
-	p := New(Config{ClusterID: "g-1", Raft: nobody{}, Gossip: quiet{}, Stable: stable, Clock: still{}, Log: hclog.NewNullLogger()})
+	p := New(Config{ClusterID: "g-1", Own: func() api.MemberState { return api.MemberState{Epoch: 2} }, Raft: nobody{}, Gossip: quiet{}, Stable: stable, Clock: still{}, Log: hclog.NewNullLogger()})
 	m := rumor.Member{Meta: rumor.Meta{Node: "s4", RaftAddr: "10.0.0.4:7491", Asks: true}, Alive: true}
 	good := api.MemberState{Node: "s4", ClusterID: "g-1", RaftAddr: "10.0.0.4:7491", Asks: true}
 	if err := p.check(m, &good, false); err != nil {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(*rumor.Member, *api.MemberState){
-		"another cluster": func(_ *rumor.Member, st *api.MemberState) { st.ClusterID = "g-2" },
-		"another node":    func(_ *rumor.Member, st *api.MemberState) { st.Node = "s5" },
-		"another address": func(_ *rumor.Member, st *api.MemberState) { st.RaftAddr = "10.0.0.5:7491" },
-		"it does not ask": func(_ *rumor.Member, st *api.MemberState) { st.Asks = false },
-		"no port":         func(m *rumor.Member, st *api.MemberState) { m.RaftAddr, st.RaftAddr = "10.0.0.4:0", "10.0.0.4:0" },
+		"another cluster":  func(_ *rumor.Member, st *api.MemberState) { st.ClusterID = "g-2" },
+		"another node":     func(_ *rumor.Member, st *api.MemberState) { st.Node = "s5" },
+		"another address":  func(_ *rumor.Member, st *api.MemberState) { st.RaftAddr = "10.0.0.5:7491" },
+		"of another epoch": func(_ *rumor.Member, st *api.MemberState) { st.LastIndex, st.Epoch = 9, 1 },
+		"it does not ask":  func(_ *rumor.Member, st *api.MemberState) { st.Asks = false },
+		"no port":          func(m *rumor.Member, st *api.MemberState) { m.RaftAddr, st.RaftAddr = "10.0.0.4:0", "10.0.0.4:0" },
 	} {
 		m, st := m, good
 		spoil(&m, &st)

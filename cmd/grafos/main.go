@@ -47,6 +47,7 @@ func add(root *cobra.Command, o node.Options) {
 	dev.Short = "A real cluster on loopback"
 	dev.AddCommand(node.Dev()...)
 	cli.Group(root, "admin").AddCommand(node.Admin()...)
+	cli.Group(root, "operator").AddCommand(node.Operator()...)
 	cloud := cli.Group(root, "cloud")
 	cloud.Short = "Bring hosts in as cells"
 	cloud.AddCommand(node.BootstrapCell())

@@ -50,6 +50,15 @@ func (c *catchUp) Behind() int {
 	return c.missing
 }
 
+// forked takes that the state was recovered or restored: its audit chain may go on from an
+// earlier record than the newest that is kept here.
+func (c *catchUp) forked(epoch uint64, tail []api.AuditRecord) error {
+	if err := c.audit.Fork(epoch); err != nil {
+		return err
+	}
+	return c.audit.Append(tail)
+}
+
 // run looks and fetches until ctx ends.
 func (c *catchUp) run(ctx context.Context, node *cluster.Node, blobs *blob.Store) {
 	last := time.Time{}
@@ -118,6 +127,13 @@ func (c *catchUp) fetchAudit(ctx context.Context, v *fsm.View, node *cluster.Nod
 		from, to, gap := c.audit.Missing()
 		if !gap {
 			break
+		}
+		recalled, err := c.audit.Recall()
+		if err != nil {
+			c.log.Warn("audit records that were set aside refused", "error", err)
+		}
+		if recalled {
+			continue
 		}
 		if !c.ask(ctx, node, api.AuditFilter{From: from, To: to, Limit: store.MaxBackfill}, c.audit.Backfill) {
 			return int(to - from + 1)

@@ -52,43 +52,52 @@ func (o *onDamage) check() error {
 	return nil
 }
 
-// rejoin makes a damaged scheduler one that has nothing and joins its cluster. It returns why
-// it did not: then nothing was touched.
-func rejoin(ctx context.Context, s serverSettings, damage *disk.CorruptError, log hclog.Logger) error {
-	log.Error("this scheduler's data is damaged: it neither serves nor votes", "error", damage)
+// outcast returns why a scheduler's data may not be used any more, nil when err is something
+// else: it is damaged, or of a past that the cluster does not share.
+func outcast(err error) error {
+	if damage, is := errors.AsType[*disk.CorruptError](err); is {
+		return damage
+	}
+	if left, is := errors.AsType[*cluster.LeftBehindError](err); is {
+		return left
+	}
+	return nil
+}
+
+// rejoin makes a scheduler whose data may not be used one that has nothing and joins its
+// cluster. It returns why it did not: then nothing was touched.
+func rejoin(ctx context.Context, s serverSettings, why error, log hclog.Logger) error {
+	log.Error("this scheduler's data cannot be used: it neither serves nor votes", "error", why)
 	if s.OnDamage != damageRejoin {
-		return fmt.Errorf("%w: this scheduler stops (on-damage is stop); to have it join again under a new id, start it with --on-damage rejoin", damage)
+		return fmt.Errorf("%w: this scheduler stops (on-damage is stop); to have it join again under a new id, start it with --on-damage rejoin", why)
 	}
 	release, err := holdDir(s.DataDir)
 	if err != nil {
-		return errors.Join(damage, err)
+		return errors.Join(why, err)
 	}
-	if err = restedSince(s.DataDir); err == nil {
-		err = findCluster(ctx, s, log)
+	damage, damaged := errors.AsType[*disk.CorruptError](why)
+	if damaged {
+		err = restedSince(s.DataDir)
 	}
 	if err == nil {
-		err = setAside(s.DataDir, damage, log)
-	} else {
-		err = fmt.Errorf("%w: nothing was set aside: %w", damage, err)
+		err = findCluster(ctx, s, log)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("%w: nothing was set aside: %w", why, err), release())
+	}
+	where, err := cluster.SetAside(s.DataDir, raftDir(s.DataDir), why.Error())
+	if err == nil {
+		log.Warn("the data was set aside: this scheduler joins again under a new id", "path", where)
+	}
+	if err == nil && damaged && strings.HasPrefix(damage.File, auditDir(s.DataDir)) {
+		if where, err = disk.SetAside(auditDir(s.DataDir), why.Error()); err == nil {
+			log.Warn("the audit chain was set aside", "path", where)
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("set the data aside: %w", err)
 	}
 	return errors.Join(err, release())
-}
-
-// setAside moves what is replicated out of the way; the blobs prove themselves.
-func setAside(dataDir string, damage *disk.CorruptError, log hclog.Logger) error {
-	where, err := cluster.SetAside(dataDir, raftDir(dataDir), damage.Error())
-	if err != nil {
-		return fmt.Errorf("set the damaged data aside: %w", err)
-	}
-	log.Warn("the damaged data was set aside: this scheduler joins again under a new id", "path", where)
-	if !strings.HasPrefix(damage.File, auditDir(dataDir)) {
-		return nil
-	}
-	if where, err = disk.SetAside(auditDir(dataDir), damage.Error()); err != nil {
-		return fmt.Errorf("set the damaged audit chain aside: %w", err)
-	}
-	log.Warn("the damaged audit chain was set aside", "path", where)
-	return nil
 }
 
 // restedSince refuses a second damage soon after the first.

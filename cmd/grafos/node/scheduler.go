@@ -141,7 +141,7 @@ func (n *scheduler) openNode(
 	node, err := cluster.Open(ctx, cluster.Config{
 		Node: id, ClusterID: material.ClusterID, RaftAddr: s.RaftAdvertise, URL: "https://" + s.Advertise,
 		Expect: s.BootstrapExpect, Version: version, Machine: n.machine, Log: n.log,
-		Stable: time.Duration(s.Stable), Behind: catch.Behind, Joins: joins,
+		Stable: time.Duration(s.Stable), Behind: catch.Behind, Joins: joins, Forked: catch.forked,
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
 			return openStorage(raftDir(s.DataDir), d, n.log)
 		},
@@ -301,9 +301,12 @@ func ownCertificate(material *pki.Material, s serverSettings) (func() (*tls.Cert
 			names = append(names, host)
 		}
 	}
+	return schedulerCertificate(material, s.Name, append(names, "localhost"), append(ips, net.IPv4(127, 0, 0, 1)))
+}
+
+func schedulerCertificate(material *pki.Material, name string, names []string, ips []net.IP) (func() (*tls.Certificate, error), error) {
 	cred, err := material.Issue(pki.CertRequest{
-		Identity: pki.Identity{ClusterID: material.ClusterID, Role: api.RoleScheduler, Name: s.Name},
-		DNSNames: append(names, "localhost"), IPs: append(ips, net.IPv4(127, 0, 0, 1)),
+		Identity: pki.Identity{ClusterID: material.ClusterID, Role: api.RoleScheduler, Name: name}, DNSNames: names, IPs: ips,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("issue this scheduler's certificate: %w", err)

@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/cluster/store/disk"
 	"github.com/grafos/grafos/cmd/grafos/internal/ui"
 )
 
@@ -196,11 +195,11 @@ func runServer(ctx context.Context, s serverSettings, version string, w io.Write
 	log = log.With("node", s.Name)
 	for {
 		err := runScheduler(ctx, s, version, log)
-		damage, is := errors.AsType[*disk.CorruptError](err)
-		if !is || ctx.Err() != nil {
+		why := outcast(err)
+		if why == nil || ctx.Err() != nil {
 			return err
 		}
-		if err := rejoin(ctx, s, damage, log); err != nil {
+		if err := rejoin(ctx, s, why, log); err != nil {
 			return err
 		}
 	}
