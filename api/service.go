@@ -141,6 +141,18 @@ type Operator interface {
 	NodeState(ctx context.Context) (*NodeState, error)
 	Schedulers(ctx context.Context) (*SchedulerList, error)
 	RaftGroup
+	Snapshots
+}
+
+// Snapshots takes the whole state out of a cluster, and puts one back.
+type Snapshots interface {
+	// SaveSnapshot opens an archive of the state, which proves itself when it is read to its
+	// end: the leader's, with everything acknowledged before the call, or, stale, that of the
+	// scheduler that is asked. The caller closes it.
+	SaveSnapshot(ctx context.Context, stale bool) (io.ReadCloser, error)
+	// RestoreSnapshot replaces the state of the whole cluster by that of an archive of size
+	// bytes. Every lease in it is ended, and every token and session is void.
+	RestoreSnapshot(ctx context.Context, size int64, archive io.Reader, o WriteOptions) (*RestoreReport, error)
 }
 
 // RaftGroup is the Raft group in an operator's hands.

@@ -67,7 +67,9 @@ type Storage struct {
 	Log       raft.LogStore
 	Stable    raft.StableStore
 	Snapshots raft.SnapshotStore
-	Close     func() error
+	// Export writes a snapshot as an archive; nil is that there are none.
+	Export func(id string, w io.Writer) error
+	Close  func() error
 }
 
 // Disk is how storage tells its node of trouble. Neither function waits for anything.

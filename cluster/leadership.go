@@ -65,6 +65,12 @@ func (n *Node) SetGate(open bool) { n.leadership.setGate(open) }
 func (n *Node) Lead(ctx context.Context, role func(context.Context)) {
 	stop := func() {}
 	defer func() { stop() }()
+	lead := func() func() {
+		return start(ctx, func(ctx context.Context) {
+			defer start(ctx, n.keepMembers)()
+			role(ctx)
+		})
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -73,13 +79,28 @@ func (n *Node) Lead(ctx context.Context, role func(context.Context)) {
 			stop()
 			stop = func() {}
 			if on {
-				stop = start(ctx, func(ctx context.Context) {
-					defer start(ctx, n.keepMembers)()
-					role(ctx)
-				})
+				stop = lead()
+			}
+		case do := <-n.paused:
+			stop()
+			stop = func() {}
+			do()
+			if n.raft.State() == raft.Leader {
+				stop = lead() // where it ended meanwhile, LeaderCh says so next
 			}
 		}
 	}
+}
+
+// pauseLead ends the role, runs do, and begins the role anew, with nothing that it remembered.
+func (n *Node) pauseLead(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	select {
+	case n.paused <- func() { done <- do() }:
+	case <-ctx.Done():
+		return api.Refuse(api.NoLeader, "the lead was not paused: %v", ctx.Err())
+	}
+	return <-done
 }
 
 // keepMembers lets the pilot work once the gate is open.

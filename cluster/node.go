@@ -32,12 +32,14 @@ type Node struct {
 	verifier   *batcher
 	peers      *peerClients
 
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	calls  tasks       // on behalf of callers
-	handed atomic.Bool // a stall is being answered by giving leadership away
-	pilot  *pilot.Pilot
-	stable raft.StableStore
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	calls   tasks       // on behalf of callers
+	handed  atomic.Bool // a stall is being answered by giving leadership away
+	pilot   *pilot.Pilot
+	storage *Storage
+	// paused are what must run while this node leads and nothing is decided (pauseLead).
+	paused chan func()
 
 	hasState atomic.Bool               // it has, or has heard of, a cluster with data
 	asks     atomic.Bool               // it asks to be added
@@ -69,7 +71,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: c, log: c.Log, machine: &machine{Machine: c.Machine, forked: c.Forked}, started: c.Clock.Now(),
-		failed: make(chan struct{}), leadership: newLeadership(c.Clock),
+		failed: make(chan struct{}), paused: make(chan func()), leadership: newLeadership(c.Clock),
 	}
 	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
@@ -95,7 +97,7 @@ func (n *Node) open(ctx context.Context) error {
 		return fmt.Errorf("open raft storage: %w", err)
 	}
 	n.onClose(storage.Close)
-	n.stable = storage.Stable
+	n.storage = storage
 	hasState, err := raft.HasExistingState(storage.Log, storage.Stable, storage.Snapshots)
 	if err != nil {
 		return fmt.Errorf("look for raft state: %w", err)

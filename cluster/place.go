@@ -48,46 +48,61 @@ func (n *Node) Standing() error {
 
 // watchPlace keeps Standing right.
 func (n *Node) watchPlace(ctx context.Context) {
-	for wait(ctx, placeLook) {
+	var agreed api.NodeID // the leader with which the past was compared last
+	for {
+		changed := n.leadership.wait()
 		if n.settled.Load() {
-			n.look(ctx)
+			agreed = n.look(ctx, agreed)
+		}
+		if !waitAny(ctx, changed, placeLook) {
+			return
 		}
 	}
 }
 
-// look asks whoever leads whether this node has its place, where there is reason to doubt it.
-func (n *Node) look(ctx context.Context) {
-	listed := n.listed()
+// look asks whoever leads whether this node has its place, where there is reason to doubt it,
+// and, once a leader, whether both have one past. It returns the leader with which they do.
+func (n *Node) look(ctx context.Context, agreed api.NodeID) api.NodeID {
 	if n.dismissed() {
 		n.leave(n.dismissal(), false)
-		return
+		return agreed
 	}
-	if listed && n.Touch() < placeDoubt {
+	listed, leader := n.listed(), n.Leader()
+	if listed && n.Touch() < placeDoubt && (leader == agreed || leader == "" || leader == n.cfg.Node) {
 		n.leave(nil, false)
-		return
+		return agreed
 	}
+	epoch := n.machine.View().ClusterEpoch() // before the question: what comes meanwhile comes from the leader
 	st := n.askLeader(ctx)
 	if st == nil {
-		return // nobody leads, or nobody answers: it may be the only one that is right
+		return agreed // nobody leads, or nobody answers: it may be the only one that is right
 	}
-	if slices.ContainsFunc(st.Members, func(p api.Peer) bool { return p.Node == n.cfg.Node }) {
-		n.leave(nil, false)
-		return
-	}
-	if epoch := n.machine.View().ClusterEpoch(); epoch < st.Epoch {
+	member := slices.ContainsFunc(st.Members, func(p api.Peer) bool { return p.Node == n.cfg.Node })
+	if epoch > st.Epoch || !member && epoch < st.Epoch {
 		n.Fail(&LeftBehindError{Node: n.cfg.Node, Epoch: epoch, Cluster: st.Epoch})
-		return
+		return agreed
 	}
+	if !member {
+		n.lost(listed, st.Node)
+		return agreed
+	}
+	n.leave(nil, false)
+	return st.Node
+}
+
+// lost says that the leader does not have this node as a member.
+func (n *Node) lost(listed bool, leader api.NodeID) {
 	if listed {
-		n.leave(api.Refuse(api.NoLeader, "scheduler %s was removed from the cluster while it was away, and asks %s to be added again", n.cfg.Node, st.Node).
+		n.leave(api.Refuse(api.NoLeader, "scheduler %s was removed from the cluster while it was away, and asks %s to be added again", n.cfg.Node, leader).
 			WithHint("ask another scheduler"), true)
 		return
 	}
 	n.leave(n.dismissal(), false)
 }
 
-// LeftBehindError says that the cluster was recovered, or restored, without this node: what it
-// keeps is of a past that the cluster does not share, and must never meet it.
+// LeftBehindError says that the cluster was recovered without this node, or that a restore was
+// begun with it and never finished: what it keeps is of a past that the cluster does not
+// share, and must never meet it.
 type LeftBehindError struct {
 	Node    api.NodeID
 	Epoch   uint64 // of what it keeps
@@ -96,7 +111,7 @@ type LeftBehindError struct {
 
 // Error says both epochs.
 func (e *LeftBehindError) Error() string {
-	return fmt.Sprintf("the cluster was recovered without scheduler %s: its data is of cluster epoch %d, the cluster is in epoch %d", e.Node, e.Epoch, e.Cluster)
+	return fmt.Sprintf("scheduler %s has data of cluster epoch %d, and the cluster is in epoch %d: it was recovered or restored without it", e.Node, e.Epoch, e.Cluster)
 }
 
 func (n *Node) dismissal() *api.Error {
@@ -114,7 +129,7 @@ func (n *Node) Dismiss(ctx context.Context) error {
 	if st == nil || slices.ContainsFunc(st.Members, func(p api.Peer) bool { return p.Node == n.cfg.Node }) {
 		return api.Refuse(api.Conflict, "no leader says that scheduler %s was removed", n.cfg.Node)
 	}
-	if err := n.stable.SetUint64([]byte(keyDismissed), max(st.ConfigIndex, 1)); err != nil {
+	if err := n.storage.Stable.SetUint64([]byte(keyDismissed), max(st.ConfigIndex, 1)); err != nil {
 		return fmt.Errorf("keep that this scheduler was removed: %w", err)
 	}
 	n.leave(n.dismissal(), false)
@@ -124,7 +139,7 @@ func (n *Node) Dismiss(ctx context.Context) error {
 // dismissed reports whether this node was told that it was removed. A key that was never set
 // is an error to some stores.
 func (n *Node) dismissed() bool {
-	v, err := n.stable.GetUint64([]byte(keyDismissed))
+	v, err := n.storage.Stable.GetUint64([]byte(keyDismissed))
 	return err == nil && v > 0
 }
 

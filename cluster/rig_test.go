@@ -51,6 +51,7 @@ type seat struct {
 	led                  chan struct{} // closed when the role has ended
 	serves               atomic.Pointer[Node]
 	joins                bool
+	tails                tails
 	behind               atomic.Int64 // what it says that it still has to fetch
 }
 
@@ -148,7 +149,7 @@ func (s *seat) config() Config {
 		Node: s.name, ClusterID: s.rig.material.ClusterID, RaftAddr: s.raft,
 		URL: "https://" + s.api, Expect: s.rig.expect, Version: "test", Machine: s.machine, Log: hclog.NewNullLogger(),
 		Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond, Lease: 250 * time.Millisecond,
-		Stable: time.Second, Joins: s.joins, Behind: func() int { return int(s.behind.Load()) },
+		Stable: time.Second, Joins: s.joins, Forked: s.forked, Behind: func() int { return int(s.behind.Load()) },
 		Storage: func(d Disk) (*Storage, error) {
 			kept, err := store.Open(s.dir, store.Options{LogOptions: store.LogOptions{
 				Log: hclog.NewNullLogger(), OnStall: d.Stalled, OnFault: d.Failed,

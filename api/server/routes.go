@@ -62,6 +62,8 @@ func (s *server) routes() []route {
 		{method: get, path: v1 + "/operator/raft", id: "raft-members", summary: "List the members of the Raft group as their leader sees them", access: operators(), leader: true, bind: typed(s.raftMembers)},
 		{method: post, path: v1 + "/operator/raft:transfer", id: "raft-transfer", summary: "Hand the lead over", access: operators(), leader: true, bind: typed(s.raftTransfer)},
 		{method: post, path: v1 + "/operator/raft/{n}:remove", id: "raft-remove", summary: "Remove a scheduler from the Raft group", access: operators(), leader: true, bind: typed(s.raftRemove)},
+		{method: get, path: v1 + "/operator/snapshot", id: "save-snapshot", summary: "Take the state out, as an archive", access: operators(), stream: true, raw: true, bind: plain(s.saveSnapshot, describeSave)},
+		{method: post, path: v1 + "/operator/snapshot:restore", id: "restore-snapshot", summary: "Replace the state by an archive's", access: operators(), stream: true, raw: true, bind: plain(s.restoreSnapshot, describeRestore)},
 
 		{method: get, path: peer + "/read-index", id: "peer-read-index", summary: "Ask the leader for an index to read at", access: members(), bind: typed(s.readIndex)},
 		{method: get, path: peer + "/member", id: "peer-member", summary: "Ask which place this scheduler has in the Raft group", access: members(), bind: typed(s.member)},

@@ -42,6 +42,12 @@ type Group interface {
 	Removable(id api.NodeID, force bool) error
 }
 
+// Archives are a node's snapshots.
+type Archives interface {
+	SaveSnapshot(ctx context.Context, stale bool) (io.ReadCloser, error)
+	RestoreArchive(ctx context.Context, archive io.Reader, o RestoreOrder) (*api.RestoreReport, error)
+}
+
 // Reads are the verified reads of a node.
 type Reads interface {
 	// Read returns a state with every write acknowledged before the call.
@@ -89,6 +95,8 @@ type Config struct {
 	Decider   Decider
 	Blobs     Blobs
 	Audit     AuditLog
+	// Archives are this scheduler's snapshots; nil is that there are none to take or to restore.
+	Archives  Archives
 	Material  *pki.Material
 	Sightings *rumor.Table
 	// Heartbeat, Limit and Warmup are the cells' timers, told at registration.

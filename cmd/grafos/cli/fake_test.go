@@ -419,6 +419,14 @@ func (f *fake) RaftRemove(ctx context.Context, id api.NodeID, _ bool, o api.Writ
 	return list, errors.Join(err, f.writing("RaftRemove", o))
 }
 
+func (f *fake) SaveSnapshot(context.Context, bool) (io.ReadCloser, error) {
+	return nil, f.called("SaveSnapshot")
+}
+
+func (f *fake) RestoreSnapshot(context.Context, int64, io.Reader, api.WriteOptions) (*api.RestoreReport, error) {
+	return nil, f.called("RestoreSnapshot")
+}
+
 func (f *fake) Schedulers(context.Context) (*api.SchedulerList, error) {
 	return nil, f.called("Schedulers")
 }

@@ -53,6 +53,9 @@ func (c *catchUp) Behind() int {
 // forked takes that the state was recovered or restored: its audit chain may go on from an
 // earlier record than the newest that is kept here.
 func (c *catchUp) forked(epoch uint64, tail []api.AuditRecord) error {
+	c.mu.Lock()
+	c.index = 0 // what was found missing was another chain's
+	c.mu.Unlock()
 	if err := c.audit.Fork(epoch); err != nil {
 		return err
 	}

@@ -124,6 +124,10 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	}
 	n.wg.Go(func() { n.node.Lead(ctx, lead.Run) })
 	n.wg.Go(func() { n.sweep(ctx) })
+	if keep := s.snapshotSettings; keep.Every > 0 {
+		plan := schedule{dir: keep.Dir, every: time.Duration(keep.Every), keep: keep.Keep, log: n.log.Named("snapshot")}
+		n.wg.Go(func() { plan.run(ctx, n.node) })
+	}
 	n.wg.Go(func() { catch.run(ctx, n.node, n.blobs) })
 	n.serve(ctx, listener, handler, apiTLS(material, cert, n.log))
 	return nil
@@ -178,7 +182,7 @@ func (n *scheduler) openControl(s serverSettings, id api.NodeID, material *pki.M
 	})
 	services = control.New(control.Config{
 		Node: id, ClusterID: material.ClusterID, Machine: n.machine, Cluster: n.node, Decider: lead,
-		Blobs: n.blobs, Audit: audit, Material: material, Sightings: sightings,
+		Blobs: n.blobs, Audit: audit, Archives: archives{n.node}, Material: material, Sightings: sightings,
 		Heartbeat: time.Duration(s.Heartbeat), Limit: time.Duration(s.HeartbeatLimit), Warmup: time.Duration(s.Warmup), Log: n.log.Named("control"),
 	})
 	n.control = services

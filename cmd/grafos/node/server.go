@@ -49,6 +49,7 @@ type serverSettings struct {
 
 	DebugBind string `toml:"debug_bind"`
 
+	snapshotSettings
 	logSettings
 }
 
@@ -96,6 +97,9 @@ environment, then flags.`,
 	f.Var(&s.Stable, "stable", "how long a scheduler must be well before it gets a vote, and dead before it is removed")
 	f.StringVar((*string)(&s.OnDamage), "on-damage", string(damageRejoin),
 		"what to do when the data is found damaged: stop, or set it aside and rejoin under a new id")
+	f.Var(&s.snapshotSettings.Every, "snapshot-every", "how often the leader saves the state to snapshot-dir; 0 is never")
+	f.IntVar(&s.snapshotSettings.Keep, "snapshot-keep", 7, "how many of those it keeps")
+	f.StringVar(&s.snapshotSettings.Dir, "snapshot-dir", "", "directory of the states that are saved")
 	f.StringVar(&s.DebugBind, "debug-bind", "", "loopback host:port of Go's profiles (default: none)")
 	logFlags(cmd, &s.logSettings)
 	return cmd
@@ -131,6 +135,9 @@ func (s *serverSettings) complete() error {
 		return api.Refuse(api.InvalidArgument, "heartbeat is %s and heartbeat-limit %s: the first must be 50 ms or more, the second at least twice it", &s.Heartbeat, &s.HeartbeatLimit)
 	}
 	if err := s.OnDamage.check(); err != nil {
+		return err
+	}
+	if err := s.snapshotSettings.check(); err != nil {
 		return err
 	}
 	if s.Stable < duration(time.Second) {

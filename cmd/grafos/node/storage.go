@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
 
 	"github.com/hashicorp/go-hclog"
@@ -24,5 +25,9 @@ func openStorage(dir string, d cluster.Disk, log hclog.Logger) (*cluster.Storage
 	if err != nil {
 		return nil, fmt.Errorf("open raft storage: %w", err)
 	}
-	return &cluster.Storage{Log: s.Log, Stable: s.Log, Snapshots: s.Snapshots, Close: s.Close}, nil
+	export := func(id string, w io.Writer) error {
+		_, err := s.Snapshots.Export(id, w)
+		return err
+	}
+	return &cluster.Storage{Log: s.Log, Stable: s.Log, Snapshots: s.Snapshots, Export: export, Close: s.Close}, nil
 }
