@@ -7,7 +7,9 @@ golangci_lint := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 deadcode := golang.org/x/tools/cmd/deadcode@v0.52.0
 
 ROUNDS ?= 25
+HOURS ?= 1
 FUZZTIME ?= 10s
+BENCH ?=
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # The packages with goroutines of their own run under the race detector in make test.
@@ -32,7 +34,7 @@ test: build ## Every test; the race detector where it matters; 25 leader kills.
 	go vet ./...
 	@if command -v gcc >/dev/null; then go test -race -timeout 10m $(RACE); \
 	else echo "gcc is missing: the race detector is skipped (install gcc to run it)"; go test -timeout 10m $(RACE); fi
-	go test -timeout 10m $$(go list ./... | grep -v -F -x -f <(go list $(RACE)))
+	go test -timeout 10m $$(go list ./... | grep -v -F -x -f <(go list $(RACE) ./integration/chaos))
 
 .PHONY: race
 race: ## Every package but the process tests under the race detector.
@@ -55,12 +57,41 @@ fuzz: ## Every fuzz target for FUZZTIME each.
 	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
 
 .PHONY: bench
-bench: build ## The numbers: fail-over, start, admissions, warm runs, memory.
-	go run ./integration/bench -grafos bin/grafos
+bench: build ## The numbers, beside a 3-member etcd's: 15 minutes, or BENCH=commit,reads for some of them.
+	cd integration/bench/peers && CGO_ENABLED=0 go build -trimpath -o ../../../bin/bench-peers .
+	go build -o bin/bench ./integration/bench
+	bin/bench -grafos bin/grafos -peers bin/bench-peers -only '$(BENCH)'
 
 .PHONY: chaos
 chaos: build ## Kill the leader ROUNDS times under load and check every promise.
 	GRAFOS_CHAOS_ROUNDS=$(ROUNDS) go test -count=1 -timeout 120m -run 'TestChaos' -v ./integration
+
+SEED ?= 1
+SIMFLAGS ?=
+.PHONY: sim
+sim: bin/sim.wasm ## Replay the simulated world SEED, byte for byte.
+	@go run ./integration/sim/replay -seed $(SEED) $(SIMFLAGS)
+
+# The simulation is built for wasip1: there a seed decides everything, the scheduler of goroutines too.
+.PHONY: bin/sim.wasm
+bin/sim.wasm:
+	@GOOS=wasip1 GOARCH=wasm go test -c -o bin/sim.wasm ./integration/sim
+
+.PHONY: sim-soak
+sim-soak: ## 100,000 leader kills and a simulated year, in worlds of an hour.
+	GRAFOS_SIM_WORLDS=8800 go test -count=1 -timeout 0 -run TestSoak -v ./integration/sim
+
+.PHONY: mutants
+mutants: ## Put each deliberate fault in and demand that a test finds it.
+	go run ./integration/mutants
+
+.PHONY: faults
+faults: build ## Real faults in network namespaces, in 5 minutes; SEED= repeats a schedule, KINDS= is a regular expression. Needs root.
+	go test -count=1 -timeout 20m -run 'TestFaults|TestPlan' -v ./integration/chaos
+
+.PHONY: soak
+soak: build ## The same at random for HOURS; the result stands in soak-result.txt. Needs root.
+	GRAFOS_SOAK_HOURS=$(HOURS) GRAFOS_SOAK_FILE=$(CURDIR)/soak-result.txt go test -count=1 -timeout 0 -run TestSoak -v ./integration/chaos
 
 .PHONY: console
 console: ## Rebuild the console bundle (needs Node 20).

@@ -4,6 +4,7 @@ go 1.26.7
 
 require (
 	aidanwoods.dev/go-paseto v1.6.0
+	github.com/anishathalye/porcupine v1.3.1
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/chromedp/chromedp v0.23.0
 	github.com/cli/go-gh/v2 v2.17.0
@@ -27,7 +28,6 @@ require (
 	github.com/spf13/cobra v1.10.2
 	github.com/spiffe/go-spiffe/v2 v2.9.0
 	github.com/tetratelabs/wazero v1.12.0
-	github.com/tidwall/btree v1.8.2
 	github.com/tmaxmax/go-sse v0.12.0
 	// Raised by hand: raft-boltdb asks for v1.3.5, of 2020.
 	go.etcd.io/bbolt v1.5.0

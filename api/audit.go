@@ -112,4 +112,5 @@ type AuditPage struct {
 	Head    AuditHead     `json:"head"`
 	Records []AuditRecord `json:"records"`
 	Next    uint64        `json:"next,omitempty"`
+	Freshness
 }

@@ -204,6 +204,7 @@ type Cell struct {
 type CellList struct {
 	Index uint64 `json:"index"`
 	Cells []Cell `json:"cells"`
+	Freshness
 }
 
 // RevokeCellRequest takes a cell out for good: drained with grace first, or, with Now,

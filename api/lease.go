@@ -138,12 +138,14 @@ type LeaseList struct {
 	Leases []Lease `json:"leases"`
 	// NextPage continues the list where it is not empty.
 	NextPage string `json:"next_page_token,omitempty"`
+	Freshness
 }
 
 // LeaseAnswer answers lease show, renew, free, revoke and token.
 type LeaseAnswer struct {
 	Index uint64 `json:"index"`
 	Lease Grant  `json:"lease"`
+	Freshness
 }
 
 // RenewRequest extends a lease's deadline from now.
@@ -192,4 +194,7 @@ type BatchAnswer struct {
 type BatchResult struct {
 	Grant   *GrantSet `json:"grant,omitempty"`
 	Problem *Error    `json:"problem,omitempty"`
+	// IdempotencyKey is the key under which the request was decided: its own, or one made of
+	// the batch's. Under it the request may be repeated, alone or in another batch.
+	IdempotencyKey string `json:"idempotency_key,omitempty"`
 }

@@ -39,6 +39,7 @@ type ProviderSummary struct {
 type ProviderList struct {
 	Index     uint64            `json:"index"`
 	Providers []ProviderSummary `json:"providers"`
+	Freshness
 }
 
 // ProviderStatus answers provider status, enable, disable and revoke-cell.
@@ -46,4 +47,5 @@ type ProviderStatus struct {
 	Index uint64 `json:"index"`
 	ProviderSummary
 	Cells []Cell `json:"cells"`
+	Freshness
 }

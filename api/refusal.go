@@ -166,6 +166,12 @@ func Refuse(k Kind, format string, args ...any) *Error {
 // Error returns the detail and, in brackets, the kind.
 func (e *Error) Error() string { return e.Detail + " (" + string(e.Kind) + ")" }
 
+// AtIndex returns e with the index of the state that it was decided on.
+func (e *Error) AtIndex(index uint64) *Error {
+	e.Index = index
+	return e
+}
+
 // WithHint returns e with what to do next.
 func (e *Error) WithHint(format string, args ...any) *Error {
 	e.Hint = fmt.Sprintf(format, args...)

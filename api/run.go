@@ -151,6 +151,7 @@ type RunAnswer struct {
 	Run
 	Leases []Lease `json:"leases"`
 	Output string  `json:"output,omitempty"`
+	Freshness
 }
 
 // RunList answers run list.
@@ -158,6 +159,7 @@ type RunList struct {
 	Index    uint64 `json:"index"`
 	Runs     []Run  `json:"runs"`
 	NextPage string `json:"next_page_token,omitempty"`
+	Freshness
 }
 
 // RunFilter narrows a list; empty fields do not.

@@ -20,13 +20,30 @@ const (
 // ReadOptions apply to every read. The zero value is a linearizable read that does not wait.
 type ReadOptions struct {
 	Consistency Consistency
-	// AfterIndex and Wait block the read until the state is past AfterIndex, at most Wait.
+	// MaxStale is how old a stale answer may be: a scheduler that has not heard its leader for
+	// longer answers a linearizable read instead. 0 is no bound.
+	MaxStale time.Duration
+	// AfterIndex and Wait block the read until something of its answer changed after
+	// AfterIndex, at most Wait and a little more (WaitJitter). An index that the cluster has not
+	// come to is that of a state which was lost: the read then does not block.
 	AfterIndex uint64
 	Wait       time.Duration
 }
 
-// MaxWait bounds a blocking read.
-const MaxWait = 5 * time.Minute
+// MaxWait bounds a blocking read. A wait that ends without a change ends up to a WaitJitter-th
+// later than it was asked to, so that readers who began together do not come back together.
+const (
+	MaxWait    = 5 * time.Minute
+	WaitJitter = 16
+)
+
+// Freshness is what an answer to a stale read says of its age.
+type Freshness struct {
+	// LastContactMs is for how long, in milliseconds, the scheduler that answered had not heard
+	// its leader: what was committed since may be missing. It is there in the answers to
+	// stale reads only.
+	LastContactMs *int64 `json:"last_contact_ms,omitempty"`
+}
 
 // WriteOptions apply to every write.
 type WriteOptions struct {

@@ -88,6 +88,7 @@ type TenantUsage struct {
 type TenantList struct {
 	Index   uint64        `json:"index"`
 	Tenants []TenantUsage `json:"tenants"`
+	Freshness
 }
 
 // TenantAnswer answers create, set-quota and delete.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/mutant"
 )
 
 // The reasons that the cell itself gives for a lease's end; others come from the scheduler.
@@ -58,6 +59,9 @@ type moment struct {
 // grant may have been given again by the time it arrives here (C2).
 func deadlineOf(l api.Lease, at moment) (deadline int64, ok bool) {
 	latest := l.Stamp.BootTime + int64(api.DeliveryBound)
+	if mutant.On(mutant.OldStamp) {
+		return at.receipt + int64(l.TTL()), true
+	}
 	if l.Stamp.BootID == "" || l.Stamp.BootID != at.bootID || at.receipt > latest {
 		return 0, false
 	}

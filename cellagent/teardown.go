@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/mutant"
 )
 
 // end begins the teardown of a held lease; once it has begun, nothing changes it.
@@ -31,7 +32,12 @@ func (k *keeper) end(ctx context.Context, h *holding, reason string) {
 func (k *keeper) teardown(ctx context.Context, h *holding, t *tracked) {
 	ctx, cancel := k.awake(ctx, api.TeardownBound)
 	defer cancel()
-	err := k.closeBinding(ctx, h, t)
+	var err error
+	if mutant.On(mutant.EarlyEnd) {
+		k.tasks.Go(func() { _ = k.closeBinding(context.WithoutCancel(ctx), h, t) })
+	} else {
+		err = k.closeBinding(ctx, h, t)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	r := api.EndedReport{LeaseID: h.lease.ID, Epoch: h.lease.Epoch, State: api.LeaseTornDown, Reason: h.reason}

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 // comes back from its data.
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	r.wantRead("a")
 
@@ -65,7 +65,7 @@ func TestCluster(t *testing.T) {
 
 // TestGracefulStopHandsOver: nobody waits for a timer.
 func TestGracefulStopHandsOver(t *testing.T) {
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	r.slow()
 	old := r.leader()
@@ -95,7 +95,7 @@ func (r *rig) slow() {
 
 // TestLeaderKilled: the followers see that its process is gone, and one of them stands, once.
 func TestLeaderKilled(t *testing.T) {
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	r.slow()
 	old := r.leader()
@@ -125,7 +125,7 @@ func key(s *seat) string { return string(s.cert.Leaf.RawSubjectPublicKeyInfo) }
 // followers, and is left alone.
 func TestLeaderOutOfReach(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	r.slow()
 	old := r.leader()
@@ -145,7 +145,7 @@ func TestLeaderOutOfReach(t *testing.T) {
 // TestStandsOnlyInItsTerm: what is found out too late is not acted upon.
 func TestStandsOnlyInItsTerm(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.leader()
 	r.slow()
 	old := r.leader()
@@ -167,7 +167,7 @@ func TestStandsOnlyInItsTerm(t *testing.T) {
 // TestReadWithoutLeader holds the reader and then says why.
 func TestReadWithoutLeader(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	last := r.seats[0]
 	r.seats[1].kill()
@@ -199,7 +199,7 @@ func TestReadWithoutLeader(t *testing.T) {
 // TestLocate names the leader on every node, and no leader whose gate is closed.
 func TestLocate(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	leader := r.leader()
 	for _, s := range r.seats {
 		url, self, err := s.node.Locate(t.Context())
@@ -234,7 +234,7 @@ func TestLocate(t *testing.T) {
 // comes after it.
 func TestReadAfterMemberChange(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	leader := r.leader()
 	f := leader.node.raft.AddNonvoter("s9", "127.0.0.1:1", 0, 0)
@@ -250,7 +250,7 @@ func TestReadAfterMemberChange(t *testing.T) {
 // TestSnapshotInstalled: a node that was away while the log was cut gets the state whole.
 func TestSnapshotInstalled(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	away := r.others(r.leader())[0]
 	away.kill()

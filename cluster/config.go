@@ -55,6 +55,12 @@ type Config struct {
 	// Joins says that this node had data of the cluster and lost it: it waits to be added, and
 	// never founds a cluster.
 	Joins bool
+	// Commit is after how long at most a follower of an idle leader learns of a commit: what its
+	// reads wait for. 0 is 10 ms.
+	Commit time.Duration
+	// Trailing is how many entries stay in the log behind a snapshot, for followers that are a
+	// little behind; 0 is 2048.
+	Trailing uint64
 	// SnapshotBytes and SnapshotEvery trigger a snapshot; whichever comes first.
 	SnapshotBytes int64
 	SnapshotEvery time.Duration
@@ -111,6 +117,10 @@ func (c Config) withDefaults() Config {
 		c.Behind = func() int { return 0 }
 	}
 	c.SnapshotEvery = orDefault(c.SnapshotEvery, 10*time.Minute)
+	c.Commit = orDefault(c.Commit, 10*time.Millisecond)
+	if c.Trailing == 0 {
+		c.Trailing = 2048
+	}
 	if c.SnapshotBytes == 0 {
 		c.SnapshotBytes = 64 << 20
 	}

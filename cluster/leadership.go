@@ -245,5 +245,10 @@ func (n *Node) Leader() api.NodeID {
 // The term is that of the barrier it passed: leadership that was lost and won again opens
 // the gate anew.
 func (n *Node) Leads() bool {
+	select {
+	case <-n.failed:
+		return false
+	default:
+	}
 	return n.raft.State() == raft.Leader && n.leadership.open() && n.leadership.passed.Load() == n.raft.CurrentTerm()
 }

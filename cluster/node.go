@@ -112,7 +112,7 @@ func (n *Node) open(ctx context.Context) error {
 	}
 	n.trans = newTransport(link)
 	n.onClose(n.trans.Close)
-	n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, cached, storage.Stable, storage.Snapshots, n.trans)
+	n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, cached, stable{storage.Stable, n.Fail}, storage.Snapshots, n.trans)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
@@ -169,14 +169,13 @@ func (n *Node) raftConfig() *raft.Config {
 	c.LocalID = raft.ServerID(n.cfg.Node)
 	c.Logger = n.log.Named("raft")
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = n.cfg.Heartbeat, n.cfg.Election, n.cfg.Lease
-	// A follower learns of a commit with the next message or after this: what its reads wait for.
-	c.CommitTimeout = 10 * time.Millisecond
+	c.CommitTimeout = n.cfg.Commit
 	// Entries are groups of up to 64 KiB: 64 of them are plenty for one message.
 	c.MaxAppendEntries = 64
 	c.NoLegacyTelemetry = true
 	c.ShutdownOnRemove = false
 	// Snapshots are triggered by bytes (snapshots), since an entry can be a group of any size.
-	c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs = 1<<62, time.Hour, 2048
+	c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs = 1<<62, time.Hour, n.cfg.Trailing
 	return c
 }
 
@@ -262,11 +261,11 @@ func (n *Node) Close() error {
 			n.log.Warn("leadership not handed over", "error", err)
 		}
 	}
-	return n.stop()
+	return n.Stop()
 }
 
-// stop is Close without the hand-over.
-func (n *Node) stop() error {
+// Stop is Close without the hand-over.
+func (n *Node) Stop() error {
 	n.closeOnce.Do(func() {
 		n.cancel()
 		n.wg.Wait()

@@ -53,9 +53,16 @@ type seat struct {
 	joins                bool
 	tails                tails
 	behind               atomic.Int64 // what it says that it still has to fetch
+	asked                atomic.Int64 // how often others asked it for an index
 }
 
-func newRig(t *testing.T, n int) *rig {
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	return newRigOf(t, 3)
+}
+
+// newRigOf is newRig of n schedulers.
+func newRigOf(t *testing.T, n int) *rig {
 	t.Helper()
 	material, err := pki.InitMaterial(filepath.Join(t.TempDir(), "material"), pki.InitOptions{})
 	if err != nil {
@@ -179,7 +186,10 @@ func (s *seat) config() Config {
 func (s *seat) open() {
 	s.rig.t.Helper()
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /peer/v1/read-index", answer(s, (*Node).ReadIndex))
+	mux.HandleFunc("GET /peer/v1/read-index", answer(s, func(n *Node, ctx context.Context) (*api.ReadIndex, error) {
+		s.asked.Add(1)
+		return n.ReadIndex(ctx)
+	}))
 	mux.HandleFunc("GET /peer/v1/member", answer(s, (*Node).Member))
 	mux.HandleFunc("POST /peer/v1/member:dismiss", answer(s, func(n *Node, ctx context.Context) (*struct{}, error) {
 		return &struct{}{}, n.Dismiss(ctx)
@@ -252,7 +262,7 @@ func (s *seat) end(stop func(*Node) error) {
 func (s *seat) close() { s.end((*Node).Close) }
 
 // kill ends a node without a word to the others.
-func (s *seat) kill() { s.end((*Node).stop) }
+func (s *seat) kill() { s.end((*Node).Stop) }
 
 // leader waits until a node leads and its gate is open, and returns its seat.
 func (r *rig) leader() *seat {

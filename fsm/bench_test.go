@@ -2,9 +2,7 @@ package fsm
 
 import (
 	"fmt"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -74,27 +72,12 @@ func benchApply(b *testing.B, grant func(int) GrantLeases) {
 	entry, apply := benchLoaded(b, grant)
 	b.ReportAllocs()
 	b.ResetTimer()
-	var spent time.Duration
 	for i := 0; i < b.N; i += benchGroup {
 		b.StopTimer()
 		l := entry(i)
 		b.StartTimer()
-		before := cpuTime(b)
 		apply(l)
-		spent += cpuTime(b) - before
 	}
-	// On a machine that does other things too, only this says something.
-	b.ReportMetric(float64(spent.Nanoseconds())/float64(b.N), "cpu-ns/op")
-}
-
-// cpuTime returns the processor time of this process, the garbage collector's too.
-func cpuTime(b *testing.B) time.Duration {
-	b.Helper()
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // BenchmarkApplyLife measures the whole life of such a run: granted, bound, result, torn down.

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/fxamacker/cbor/v2"
@@ -66,8 +67,9 @@ func EncodeEntry(e Entry) ([]byte, error) {
 	if len(e.Commands) > MaxCommands {
 		return nil, api.Refuse(api.TooLarge, "entry has %d commands: at most %d are taken", len(e.Commands), MaxCommands)
 	}
-	var cd codec // made when a command needs it
-	b, err := cd.appendEntry(nil, e)
+	var cd codec        // made when a command needs it
+	const typical = 384 // bytes of a command
+	b, err := cd.appendEntry(make([]byte, 0, min(64+typical*len(e.Commands), MaxEntry)), e)
 	if err != nil {
 		return nil, err
 	}
@@ -153,6 +155,9 @@ func (cd *codec) decodeEntry(b []byte, n *names) (Entry, error) {
 	e := Entry{Tick: wire.Tick, Wall: wire.Wall, Commands: make([]Command, len(wire.Commands))}
 	for i, w := range wire.Commands {
 		c, err := cd.decodeBody(w, n)
+		if unknown, ok := errors.AsType[*UnknownEntryError](err); ok {
+			return Entry{}, unknown // it has its index later, which a wrapped one could not say
+		}
 		if err != nil {
 			return Entry{}, fmt.Errorf("decode command %d of kind %d: %w", i, w.Kind, err)
 		}
@@ -207,24 +212,32 @@ func (cd *codec) decodeBody(w wireCommand, n *names) (Command, error) {
 	if err := cd.ready(); err != nil {
 		return nil, err
 	}
-	return c, cd.dec.Unmarshal(w.Body, c)
+	err := cd.dec.Unmarshal(w.Body, c)
+	if _, unknown := errors.AsType[*cbor.UnknownFieldError](err); unknown {
+		return nil, &UnknownEntryError{Version: entryVersion, Kind: w.Kind, Field: true}
+	}
+	return c, err
 }
 
-// UnknownEntryError says that an entry is of a kind or a version that this node does not
-// know: a later release wrote it. Nobody may go on without it, since the others apply it.
+// UnknownEntryError says that an entry is of a version, a kind or a shape that this node does
+// not know: a later release wrote it. Nobody may go on without it, since the others apply it.
 type UnknownEntryError struct {
 	Index   uint64 // of the entry; 0 where it has none yet
 	Version byte   // of the entry
 	Kind    Kind   // of the command; 0 when it is the version that is unknown
+	Field   bool   // the kind is known, a field of the command is not
 }
 
 // Error says what is unknown, what this node knows, and what to do.
 func (e *UnknownEntryError) Error() string {
-	what := fmt.Sprintf("is of entry version %d", e.Version)
-	if e.Version == entryVersion {
-		what = fmt.Sprintf("holds a command of kind %d", e.Kind)
+	what := fmt.Sprintf("a command of kind %d", e.Kind)
+	switch {
+	case e.Version != entryVersion:
+		what = fmt.Sprintf("entry version %d", e.Version)
+	case e.Field:
+		what += " with a field that is unknown here"
 	}
-	return fmt.Sprintf("entry %d %s: this node knows entry version %d and the kinds 1 to %d, which is feature level %d: run a release that knows it here",
+	return fmt.Sprintf("entry %d has %s: this node knows entry version %d and the kinds 1 to %d, which is feature level %d: run a release that knows it here",
 		e.Index, what, entryVersion, newestKind, NewestLevel)
 }
 

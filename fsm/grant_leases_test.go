@@ -1,6 +1,9 @@
 package fsm
 
 import (
+	"bytes"
+	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -142,9 +145,66 @@ func TestGrantIsIdempotent(t *testing.T) {
 	r.must(again)
 	r.refused(api.Conflict, FreeLease{Lease: "l1", Idem: c.Idem})
 
-	r.pass(24*time.Hour + time.Second)
+	if p := r.refusal(api.Conflict, another(c, "h2")); !strings.Contains(p.Detail, `"k1"`) ||
+		!strings.Contains(p.Detail, fmt.Sprint("index ", res.Index)) {
+		t.Errorf("the conflict names neither the key nor the index %d: %+v", res.Index, p)
+	}
+
+	r.pass(24*time.Hour - time.Second)
+	if _, ok := r.m.View().IdemKey("acme", "k1"); !ok {
+		t.Error("the key was forgotten within the day")
+	}
+	r.pass(2 * time.Second)
 	if _, ok := r.m.View().IdemKey("acme", "k1"); ok {
 		t.Error("the key was kept after a day")
+	}
+}
+
+// another is c under the hash of another request.
+func another(c GrantLeases, hash string) GrantLeases {
+	c.Idem.Hash = hash
+	return c
+}
+
+// A key is state: a replica that was restored from a snapshot answers a repetition as the
+// one that took the request.
+func TestKeysSurviveARestore(t *testing.T) {
+	r := newRig(t).cluster()
+	c := grant(cpu("l1", 1000))
+	c.Idem = Idem{Scope: "acme", Key: "k1", Hash: "h1"}
+	first := r.must(c)
+	other := newRig(t)
+	if err := other.m.Restore(io.NopCloser(bytes.NewReader(snapshotOf(t, r.m.View())))); err != nil {
+		t.Fatal(err)
+	}
+	other.index, other.chain = r.index, api.NewAuditVerifier(other.m.View().AuditHead())
+	c.Items = []GrantItem{cpu("l2", 1000)}
+	if res := other.must(c); !res.Replayed || res.Index != first.Index || !slices.Equal(res.Leases, first.Leases) {
+		t.Errorf("got %+v, first %+v", res, first)
+	}
+	other.refused(api.Conflict, another(c, "h2"))
+}
+
+// However many keys come in a day, as many are kept as the limit says: the newest.
+func TestKeysAreBounded(t *testing.T) {
+	r := newRig(t).cluster()
+	r.m.state.keyLimit = 10
+	for i := range 25 { // no grants: those clear as they add
+		r.tick++
+		q := api.NoQuota()
+		q.Leases = int64(100 + i)
+		r.must(SetQuota{Actor: "operator/root", Tenant: "acme", Quota: q, Idem: Idem{Scope: "acme", Key: fmt.Sprint("k", i), Hash: "h"}})
+		if n := r.m.View().Counts().Keys; n > 10 {
+			t.Fatalf("%d keys after %d writes", n, i+1)
+		}
+	}
+	for i, want := range map[int]bool{14: false, 15: true, 24: true} {
+		if _, ok := r.m.View().IdemKey("acme", fmt.Sprint("k", i)); ok != want {
+			t.Errorf("key %d is there: %v", i, ok)
+		}
+	}
+	if got := newState(codec{}).keyLimit; got != MaxKeys {
+		t.Errorf("the limit is %d", got)
 	}
 }
 

@@ -20,44 +20,33 @@ type hotReader struct {
 	names *names
 }
 
-// names holds texts that come again and again (tenants, cells, boot ids), so that each is one
-// text in memory however often it is read. A nil one holds none.
+// names holds texts that come again and again (tenants, cells, boot ids), so that most of them
+// need not be made again. Each has one place that it can be in; what comes later takes it. A
+// nil one holds none.
 type names struct {
-	known map[string]string
-	// newest holds, by a few of its bytes, a text that was read lately.
-	newest [256]string
+	held [1 << 12]string
 }
 
-// maxNames bounds the texts that are held, maxName their length.
-const (
-	maxNames = 1 << 14
-	maxName  = 64
-)
+// maxName bounds the texts that are held.
+const maxName = 64
 
-func newNames() *names { return &names{known: make(map[string]string, 256)} }
+func newNames() *names { return new(names) }
 
 func (n *names) text(b []byte) string {
-	if n == nil || len(b) > maxName || len(b) < 2 {
+	if n == nil || len(b) < 2 || len(b) > maxName {
 		return string(b)
 	}
-	near := &n.newest[b[len(b)-1]^b[len(b)-2]<<4^b[0]^byte(len(b))]
-	if *near == string(b) {
-		return *near
+	var first, last uint64
+	if len(b) >= 8 {
+		first, last = binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[len(b)-8:])
+	} else {
+		first, last = uint64(binary.LittleEndian.Uint16(b)), uint64(binary.LittleEndian.Uint16(b[len(b)-2:]))
 	}
-	*near = n.shared(b)
-	return *near
-}
-
-func (n *names) shared(b []byte) string {
-	if s, ok := n.known[string(b)]; ok {
-		return s
+	place := &n.held[(first*0x9e3779b97f4a7c15^last*0xbf58476d1ce4e5b9+uint64(len(b)))>>52]
+	if *place != string(b) {
+		*place = string(b)
 	}
-	if len(n.known) >= maxNames {
-		clear(n.known)
-	}
-	s := string(b)
-	n.known[s] = s
-	return s
+	return *place
 }
 
 // head reads the head of an item, which must be of a major type and as short as can be.

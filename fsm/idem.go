@@ -42,10 +42,15 @@ func (s *State) replay(k Kind, i Idem) (res Result, problem *api.Error, done boo
 	return Result{Index: old.Index, Leases: old.Leases, Run: old.Run, Replayed: true}, nil, true
 }
 
-// remember stores what became of a command that changed state (L5).
+// remember stores what became of a command that changed state (L5). Above the limit the
+// oldest keys go before their time.
 func (s *State) remember(k Kind, i Idem, res Result) {
 	if i.Key == "" {
 		return
+	}
+	for s.keys.byAge.Len() >= s.keyLimit {
+		_, oldest, _ := s.keys.byAge.Min()
+		s.dropKey(oldest)
 	}
 	s.putKey(IdemRecord{
 		Scope: i.Scope, Key: i.Key, Hash: i.Hash, Kind: k, Leases: res.Leases, Run: res.Run,

@@ -164,7 +164,8 @@ func (r leaseRecord) read() (l api.Lease, ok bool) {
 	layout := rd.byte()
 	l.State = stateOfCode(rd.byte())
 	l.Kind = kindOfCode(rd.byte())
-	l.Use, l.Priority = useOfCode(rd.byte())
+	use := rd.byte()
+	l.Use, l.Priority = useOfCode(use)
 	l.ID = api.LeaseID(rd.text())
 	l.Epoch = rd.uint()
 	l.Generation = rd.uint()
@@ -188,5 +189,5 @@ func (r leaseRecord) read() (l api.Lease, ok bool) {
 	l.Stamp.BootID = rd.text()
 	l.Stamp.BootTime = rd.int()
 	l.Coordinate = rd.text()
-	return l, rd.ok() && layout == layoutOne
+	return l, rd.ok() && layout == layoutOne && use&0xcc == 0 && use&3 != 3
 }

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/mutant"
 	"github.com/grafos/grafos/fsm/internal/cow"
 )
 
@@ -51,6 +52,9 @@ func due(l *api.Lease) (api.Tick, bool) {
 		return 0, false
 	}
 	if !l.State.Usable() {
+		if mutant.On(mutant.GiveEarly) {
+			return l.Granted, true
+		}
 		return l.StoppedBy(), true
 	}
 	at := l.Expires

@@ -80,7 +80,7 @@ func New(o Options) *Machine {
 	if o.EventRing <= 0 {
 		o.EventRing = DefaultEventRing
 	}
-	m := &Machine{opts: o, names: newNames(), topics: topics{chans: map[Topic]chan struct{}{}}, ring: ring{limit: o.EventRing}}
+	m := &Machine{opts: o, names: newNames(), topics: topics{chans: map[Topic]chan struct{}{}, parts: map[Topic]*uint64{}}, ring: ring{limit: o.EventRing}}
 	cd, err := newCodec()
 	if err != nil {
 		m.stop(err) // the options are constants: a test would have told
@@ -107,8 +107,8 @@ func (m *Machine) View() *View { return m.view.Load() }
 // change: look again.
 func (m *Machine) Changed(t Topic) <-chan struct{} { return m.topics.changed(t) }
 
-// LastChange returns the index at which one of the topics that are always there last
-// changed on this node, or a later one.
+// LastChange returns the index at which a topic last changed on this node, or a later one.
+// Of a lease or a run it knows nothing: their records say it.
 func (m *Machine) LastChange(t Topic) uint64 { return m.topics.lastChange(t) }
 
 // WaitIndex returns when a view at or past index is there, ctx has ended, or the machine has
@@ -130,11 +130,19 @@ func (m *Machine) WaitIndex(ctx context.Context, index uint64) error {
 	}
 }
 
-// EventsAfter returns at most limit events behind c, oldest first. gap says that some behind
-// c are no longer held: the events then begin after the gap.
-func (m *Machine) EventsAfter(c api.Cursor, limit int) (events []api.Event, gap bool) {
-	return m.ring.after(c, limit)
+// EventPage is a part of the events.
+type EventPage struct {
+	Events []api.Event // oldest first
+	// Gap says that some events behind the cursor that was asked for are not held: none is up
+	// to Floor.
+	Gap   bool
+	Floor api.Cursor
+	// Through is the place up to which Events is all that is held behind the cursor.
+	Through api.Cursor
 }
+
+// EventsAfter returns the events behind c, at most limit of them.
+func (m *Machine) EventsAfter(c api.Cursor, limit int) EventPage { return m.ring.after(c, limit) }
 
 // Fingerprints returns the newest ones, oldest first, one per applied entry.
 func (m *Machine) Fingerprints() []api.Fingerprint {
@@ -219,7 +227,7 @@ func (s *State) answer(res Result, problem *api.Error) Result {
 func (m *Machine) publish() {
 	s := m.state
 	m.view.Store(s.publish())
-	m.ring.add(s.events)
+	m.ring.add(s.meta.Index, s.events)
 	m.mu.Lock()
 	if len(m.fingerprints) >= 2*keepFingerprints {
 		m.fingerprints = append(m.fingerprints[:0], m.fingerprints[len(m.fingerprints)-keepFingerprints:]...)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -20,16 +22,20 @@ func TestTopics(t *testing.T) {
 	topics := []Topic{
 		TopicIndex, TopicCells, TopicLeases, TopicRuns, TopicTenants, TopicEvents,
 		CellTopic("aws-1"), CellTopic("aws-2"), LeaseTopic("l1"), RunTopic("r1"),
+		CellsOf("aws"), CellsOf("gcp"), LeasesAt("aws"), LeasesAt("gcp"), LeasesOf("acme"), LeasesOf("beta"),
+		RunsAt("aws"), RunsAt("gcp"), RunsOf("acme"), RunsOf("beta"),
 	}
+	leases := []Topic{TopicLeases, LeasesAt("aws"), LeasesOf("acme"), CellTopic("aws-1"), TopicIndex, TopicEvents}
 	for name, c := range map[string]struct {
 		do   Command
 		want []Topic
 	}{
 		"nothing": {Tick{}, []Topic{TopicIndex}},
 		"tenant":  {CreateTenant{Tenant: "beta", Quota: api.NoQuota()}, []Topic{TopicIndex, TopicTenants, TopicEvents}},
-		"lease":   {grant(cpu("l1", 1)), []Topic{TopicIndex, TopicLeases, TopicEvents, CellTopic("aws-1"), LeaseTopic("l1")}},
-		"run":     {grantRun("r1", 0), []Topic{TopicIndex, TopicLeases, TopicEvents, TopicRuns, CellTopic("aws-1"), RunTopic("r1")}},
-		"cell":    {RevokeCell{Provider: "aws", Cell: "aws-2"}, []Topic{TopicIndex, TopicCells, TopicEvents, CellTopic("aws-2")}},
+		"lease":   {grant(cpu("l1", 1)), slices.Concat(leases, []Topic{LeaseTopic("l1")})},
+		"run":     {grantRun("r1", 0), slices.Concat(leases, []Topic{TopicRuns, RunTopic("r1"), RunsAt("aws"), RunsOf("acme")})},
+		"cell":    {RevokeCell{Provider: "aws", Cell: "aws-2"}, []Topic{TopicIndex, TopicCells, CellsOf("aws"), TopicEvents, CellTopic("aws-2")}},
+		"switch":  {EnableProvider{Provider: "gcp", On: true}, []Topic{TopicIndex, TopicCells, CellsOf("gcp"), TopicEvents}},
 		"refused": {FreeLease{Lease: "l7"}, []Topic{TopicIndex}},
 	} {
 		chans := map[Topic]<-chan struct{}{}
@@ -51,6 +57,43 @@ func TestTopics(t *testing.T) {
 			if fired != want[topic] {
 				t.Errorf("%s: topic %s fired %v", name, topic, fired)
 			}
+			if got := r.m.LastChange(topic) == r.index; !ofRecord(topic) && got != want[topic] {
+				t.Errorf("%s: topic %s last fired at %d of %d", name, topic, r.m.LastChange(topic), r.index)
+			}
+		}
+	}
+}
+
+// ofRecord reports whether a topic is a lease's or a run's, whose last change is not remembered.
+func ofRecord(t Topic) bool {
+	return strings.HasPrefix(string(t), prefixLease) || strings.HasPrefix(string(t), prefixRun)
+}
+
+// A run is shown with its leases: what becomes of one wakes who waits for the run.
+func TestRunTopicCoversItsLeases(t *testing.T) {
+	r := newRig(t).cluster()
+	r.must(grantRun("r1", 0))
+	woken := r.m.Changed(RunTopic("r1"))
+	r.bound("r1-cpu")
+	select {
+	case <-woken:
+	default:
+		t.Error("not woken")
+	}
+}
+
+// What is remembered of tenants that are no more is bounded; a reader answers once in vain.
+func TestLastChangesAreBounded(t *testing.T) {
+	ts := topics{chans: map[Topic]chan struct{}{}, parts: map[Topic]*uint64{}}
+	for i := range 2 * maxTopics {
+		ts.fire(&touched{leasesOf: []api.TenantID{api.TenantID(fmt.Sprint("t", i))}}, uint64(i))
+		if len(ts.parts) > maxTopics+1 {
+			t.Fatalf("%d are remembered", len(ts.parts))
+		}
+	}
+	for i := range 2 * maxTopics {
+		if got := ts.lastChange(LeasesOf(api.TenantID(fmt.Sprint("t", i)))); got < uint64(i) {
+			t.Fatalf("tenant %d changed at %d, and its change is told as of %d", i, i, got)
 		}
 	}
 }
@@ -111,26 +154,35 @@ func TestEvents(t *testing.T) {
 		}
 		m.Apply(&raft.Log{Index: uint64(i + 1), Data: b})
 	}
+	b, err := EncodeEntry(Entry{Commands: []Command{Tick{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Apply(&raft.Log{Index: 5, Data: b}) // an entry without events moves the place too
+	end := api.EndOf(5)
 	for _, c := range []struct {
-		after api.Cursor
-		limit int
-		want  string
-		gap   bool
+		after   api.Cursor
+		limit   int
+		want    string
+		gap     bool
+		through api.Cursor
 	}{
-		{api.Cursor{}, 9, "[3.2 4.0 4.1 4.2]", true},
-		{api.Cursor{Index: 3, Sub: 0}, 9, "[3.2 4.0 4.1 4.2]", true},
-		{api.Cursor{Index: 3, Sub: 1}, 9, "[3.2 4.0 4.1 4.2]", false},
-		{api.Cursor{Index: 3, Sub: 2}, 2, "[4.0 4.1]", false},
-		{api.Cursor{Index: 4, Sub: 2}, 9, "[]", false},
-		{api.Cursor{Index: 9}, 9, "[]", false},
+		{api.Cursor{}, 9, "[3.2 4.0 4.1 4.2]", true, end},
+		{api.Cursor{Index: 3, Sub: 0}, 9, "[3.2 4.0 4.1 4.2]", true, end},
+		{api.Cursor{Index: 3, Sub: 1}, 9, "[3.2 4.0 4.1 4.2]", false, end},
+		{api.Cursor{Index: 3, Sub: 2}, 2, "[4.0 4.1]", false, api.Cursor{Index: 4, Sub: 1}},
+		{api.Cursor{Index: 3, Sub: 2}, 3, "[4.0 4.1 4.2]", false, end},
+		{api.Cursor{Index: 3, Sub: 2}, 0, "[]", false, api.Cursor{Index: 3, Sub: 2}},
+		{api.Cursor{Index: 4, Sub: 2}, 9, "[]", false, end},
+		{api.Cursor{Index: 9}, 9, "[]", false, api.Cursor{Index: 9}},
 	} {
-		events, gap := m.EventsAfter(c.after, c.limit)
+		p := m.EventsAfter(c.after, c.limit)
 		got := []api.Cursor{}
-		for _, e := range events {
+		for _, e := range p.Events {
 			got = append(got, e.Cursor)
 		}
-		if fmt.Sprint(got) != c.want || gap != c.gap {
-			t.Errorf("after %v: got %v, gap %v, want %s, %v", c.after, got, gap, c.want, c.gap)
+		if fmt.Sprint(got) != c.want || p.Gap != c.gap || p.Through != c.through || p.Floor != (api.Cursor{Index: 3, Sub: 1}) {
+			t.Errorf("after %v: got %v, gap %v up to %v, through %v", c.after, got, p.Gap, p.Floor, p.Through)
 		}
 	}
 }

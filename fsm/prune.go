@@ -13,7 +13,7 @@ const (
 	// MaxEnded bounds the ended leases that are kept, and likewise the finalised runs: above
 	// it the oldest go before their time, so that a burst cannot fill the memory.
 	MaxEnded = 200_000
-	// MaxKeys bounds the idempotency keys in the same way.
+	// MaxKeys bounds the idempotency keys in the same way, and strictly.
 	MaxKeys = 1_000_000
 )
 
@@ -35,12 +35,8 @@ func (s *State) prune(limit int) {
 		s.dropRun(api.RunID(id))
 	}
 	for range limit {
-		before := s.meta.Now - keepKeys
-		if s.keys.byAge.Len() > MaxKeys {
-			before = s.meta.Now
-		}
 		_, rec, ok := s.keys.byAge.Min()
-		if !ok || rec.at() > before {
+		if !ok || rec.at() > s.meta.Now-keepKeys {
 			break
 		}
 		s.dropKey(rec)

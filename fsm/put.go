@@ -20,6 +20,7 @@ func (s *State) putProvider(p api.Provider) {
 	s.own().providers.Set(s.edit, p.ID, p)
 	s.noteValue(tableProviders, &p)
 	s.touched.fixed |= 1 << topicCells
+	s.touched.cellsOf = add(s.touched.cellsOf, p.ID)
 }
 
 // setCell stores a cell's record; putCell says what that meant.
@@ -28,6 +29,7 @@ func (s *State) setCell(c, old api.CellRecord, had bool) {
 	s.noteValue(tableCells, &c)
 	s.touched.fixed |= 1 << topicCells
 	s.touched.cells = append(s.touched.cells, c.ID)
+	s.touched.cellsOf = add(s.touched.cellsOf, c.Provider)
 	if s.change != nil {
 		s.change.Cells = append(s.change.Cells, changedFrom(old, had, c))
 	}
@@ -97,6 +99,10 @@ func (s *State) storeLease(l, old *api.Lease) {
 	s.touched.fixed |= 1 << topicLeases
 	s.touched.leases = append(s.touched.leases, l.ID)
 	s.touched.cells = append(s.touched.cells, l.CellID)
+	s.touched.leasesAt, s.touched.leasesOf = add(s.touched.leasesAt, l.Provider), add(s.touched.leasesOf, l.Tenant)
+	if l.RunID != "" {
+		s.touched.runs = add(s.touched.runs, l.RunID) // a run is shown with its leases
+	}
 	if s.change != nil {
 		s.change.Leases = append(s.change.Leases, changedLease(old, l))
 	}
@@ -120,6 +126,7 @@ func (s *State) putRun(r api.Run) {
 	s.note(tableRuns, s.rec)
 	s.touched.fixed |= 1 << topicRuns
 	s.touched.runs = append(s.touched.runs, r.ID)
+	s.touched.runsAt, s.touched.runsOf = add(s.touched.runsAt, r.Provider), add(s.touched.runsOf, r.Tenant)
 	for _, c := range [...]api.CellID{old.CellID, r.CellID} {
 		if c != "" {
 			s.touched.cells = append(s.touched.cells, c)

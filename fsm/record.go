@@ -62,8 +62,6 @@ func (r *recordReader) text() string {
 	return t
 }
 
-func (r *recordReader) bool() bool { return r.byte() == 1 }
-
 // time reads what appendTime wrote.
 func (r *recordReader) time() time.Time {
 	u := r.uint()

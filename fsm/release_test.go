@@ -76,6 +76,8 @@ func TestReleaseLog(t *testing.T) {
 		t.Errorf("another state than then: %s", firstDifference(want, got))
 	}
 	golden(t, "releases/level1/snapshot_v2.bin", string(snapshotOf(t, r.m.View())))
+	r.must(Recovered{ID: "rec-1", Actor: "operator/root", Node: "s1", Index: 163, Term: 2})
+	golden(t, "releases/level1/recovered_v2.bin", string(snapshotOf(t, r.m.View())))
 }
 
 func firstDifference(want, got string) string {
@@ -108,6 +110,10 @@ func TestReleaseSnapshots(t *testing.T) {
 		if err != nil || dump(t, again) != want || again.Fingerprint() != v.Fingerprint() {
 			t.Errorf("%s: written again it is another: %v", name, err)
 		}
+	}
+	v, err := ReadSnapshot(bytes.NewReader(readRelease(t, "recovered_v2.bin")))
+	if err != nil || v.ClusterEpoch() != 1 || !v.Recovered("rec-1") || v.Epoch() < epochJump || v.Level() != 1 {
+		t.Errorf("of a recovered cluster: %v", err)
 	}
 }
 

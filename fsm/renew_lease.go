@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/mutant"
 )
 
 // RenewLease extends a lease's deadline from now and voids its older tokens.
@@ -36,13 +37,17 @@ func (c RenewLease) apply(s *State) (Result, *api.Error) {
 		return Result{}, p
 	}
 	l.TTLMs = max(c.TTLMs, leastTTL(s.meta.Now, l.StoppedBy()))
-	l.Generation++
+	if !mutant.On(mutant.KeepGeneration) {
+		l.Generation++
+	}
 	l.Stamp = c.Stamp
 	l.Expires = s.meta.Now + api.Tick(l.TTL())
 	l.ExpiresAt = s.after(l.TTL())
 	s.putLease(l)
-	fact := s.leaseFact(l)
-	s.auditLease(auditLeaseRenewed, c.Actor, &l, &fact)
+	if !mutant.On(mutant.SilentRenewal) {
+		fact := s.leaseFact(l)
+		s.auditLease(auditLeaseRenewed, c.Actor, &l, &fact)
+	}
 	return Result{Leases: []api.LeaseID{l.ID}}, nil
 }
 

@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"math"
 	"sort"
 	"sync"
 
@@ -20,14 +19,13 @@ type ring struct {
 	limit  int
 	// floor is the newest cursor that is no longer held, or never was.
 	floor api.Cursor
+	index uint64 // of the newest entry, whether it made events or not
 }
 
-func (r *ring) add(events []api.Event) {
-	if len(events) == 0 {
-		return
-	}
+func (r *ring) add(index uint64, events []api.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.index = index
 	for _, e := range events {
 		if len(r.events) < r.limit {
 			r.events = append(r.events, e)
@@ -43,18 +41,30 @@ func (r *ring) add(events []api.Event) {
 func (r *ring) reset(index uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.events, r.start = nil, 0
-	r.floor = api.Cursor{Index: index, Sub: math.MaxUint32}
+	r.events, r.start, r.index = nil, 0, index
+	r.floor = api.EndOf(index)
 }
 
-// after returns at most limit events behind c, and whether some behind c are gone.
-func (r *ring) after(c api.Cursor, limit int) (events []api.Event, gap bool) {
+// after returns at most limit events behind c.
+func (r *ring) after(c api.Cursor, limit int) EventPage {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	at := func(i int) api.Event { return r.events[(r.start+i)%len(r.events)] }
 	from := sort.Search(len(r.events), func(i int) bool { return c.Before(at(i).Cursor) })
-	for i := from; i < len(r.events) && len(events) < limit; i++ {
-		events = append(events, at(i))
+	page := EventPage{Gap: c.Before(r.floor), Floor: r.floor, Through: api.EndOf(r.index)}
+	if page.Through.Before(c) { // a place that this node has not come to
+		page.Through = c
 	}
-	return events, c.Before(r.floor)
+	held := len(r.events) - from
+	page.Events = make([]api.Event, min(held, limit))
+	for i := range page.Events {
+		page.Events[i] = at(from + i)
+	}
+	if n := len(page.Events); n < held {
+		page.Through = c
+		if n > 0 {
+			page.Through = page.Events[n-1].Cursor
+		}
+	}
+	return page
 }

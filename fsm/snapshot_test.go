@@ -76,8 +76,9 @@ func TestSnapshotThroughRaft(t *testing.T) {
 	if l, ok := other.m.View().Lease("r1-cpu"); !ok || l.State != api.LeaseActive {
 		t.Errorf("lease %+v", l)
 	}
-	if _, gap := other.m.EventsAfter(api.Cursor{Index: 1}, 10); !gap {
-		t.Error("events of before the snapshot are missing and nobody says so")
+	at := api.EndOf(other.m.View().Index())
+	if p := other.m.EventsAfter(api.Cursor{Index: 1}, 10); !p.Gap || p.Floor != at || p.Through != at {
+		t.Errorf("events of before the snapshot are missing: %+v", p)
 	}
 	other.index, other.chain = r.index-1, api.NewAuditVerifier(other.m.View().AuditHead())
 	other.apply(r.log[len(r.log)-1])
@@ -290,7 +291,10 @@ func goesOn(t *testing.T, b []byte) {
 	}
 	sound := len(Check(v)) == 0
 	e, err := EncodeEntry(Entry{Tick: v.Now() + 1, Commands: []Command{
-		Tick{}, AdvanceLeases{Leases: v.DueLeases(v.Now(), 10)}, FreeLease{Lease: "r1-cpu"}, grantRun("r9", 0),
+		Tick{},
+		AdvanceLeases{Leases: v.DueLeases(v.Now(), 10)},
+		FreeLease{Lease: "r1-cpu"},
+		grantRun("r9", 0),
 		ReportCell{Cell: "aws-1", Epoch: 1, Ended: []api.EndedReport{{LeaseID: "r1-cpu", Epoch: 1, State: api.LeaseTornDown}}},
 		RevokeCell{Provider: "aws", Cell: "aws-1"},
 	}})

@@ -33,6 +33,8 @@ type State struct {
 	touched touched
 	change  *Change // what changed, when somebody wants to know
 	fault   error   // a bug or a codec that fails: the node must stop
+
+	keyLimit int // how many idempotency keys are kept
 }
 
 // table numbers the tables, in the order of a snapshot.
@@ -50,7 +52,7 @@ const (
 )
 
 func newState(cd codec) *State {
-	return &State{View: newView(), codec: cd, newest: NewestLevel, edit: 1, sum: sha256.New()}
+	return &State{View: newView(), codec: cd, newest: NewestLevel, edit: 1, sum: sha256.New(), keyLimit: MaxKeys}
 }
 
 // maxWall keeps every display time within four-digit years.
@@ -102,7 +104,7 @@ const maxTrail = 64 << 10
 
 // note enters the compact form of a record into the fingerprint.
 func (s *State) note(t table, rec []byte) {
-	s.mark(t, len(rec))
+	s.mark(byte(t), len(rec))
 	s.trail = append(s.trail, rec...)
 }
 
@@ -117,18 +119,18 @@ func (s *State) noteValue(t table, value any) {
 
 // noteDrop enters the deletion of a record into the fingerprint.
 func (s *State) noteDrop(t table, key string) {
-	s.mark(t|dropped, len(key))
+	s.mark(byte(t)|dropped, len(key))
 	s.trail = append(s.trail, key...)
 }
 
 // dropped marks a table change that is a deletion.
-const dropped = table(0x80)
+const dropped = 0x80
 
-func (s *State) mark(t table, n int) {
+func (s *State) mark(what byte, n int) {
 	s.writes++
 	if len(s.trail) > maxTrail {
 		s.sum.Write(s.trail)
 		s.trail = s.trail[:0]
 	}
-	s.trail = appendUint(append(s.trail, byte(t)), uint64(n))
+	s.trail = appendUint(append(s.trail, what), uint64(n))
 }

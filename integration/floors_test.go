@@ -20,9 +20,12 @@ const module = "github.com/grafos/grafos"
 // never a neighbour. A new package is added here first; no line moves to make a build pass.
 func floors() [][]string {
 	return [][]string{
-		{"api"},           // standard library only, nothing of ours
-		{"api/clock"},     // the one place that reads the time
-		{"capbroker/pki"}, // the client verifies schedulers with it
+		{"api"}, // standard library only, nothing of ours
+		{
+			"api/clock",  // the one place that reads the time
+			"api/mutant", // deliberate faults, in no release
+		},
+		{"capbroker/pki", "fsm/internal/cow"}, // the client verifies schedulers with it; the trees of the state
 		{"cluster/store/disk"},
 		{"cluster/store/snap"},
 		{
@@ -34,14 +37,27 @@ func floors() [][]string {
 		},
 		{"cluster/pilot"}, // who belongs to the Raft group: decided on the leader, under the node
 		{
+			"fsm/fsmcheck", // follows the changes of a state, for tests
 			"cluster", "cluster/leader", "cluster/control", "cluster/blob", "cluster/store", "cluster/gossip", "cluster/wire",
 			"cellagent", "api/server",
 		},
 		{"cmd/grafos/internal/ui"},
 		{"cmd/grafos/cli", "cmd/grafos/node"},
-		{"cmd/grafos"},                   // the door of floor 3: main ties cli and node
-		{"integration/internal/harness"}, // starts real clusters, for tests, the demo and the benchmarks
-		{"integration", "integration/demo", "integration/bench"},
+		{"cmd/grafos"},                 // the door of floor 3: main ties cli and node
+		{"integration/internal/claim"}, // what a test makes on its host, and may remove
+		{ // what tests of real clusters stand on: processes, networks, disks, and the checkers
+			"integration/internal/harness", "integration/internal/netlab", "integration/internal/disklab",
+			"integration/internal/history", "integration/internal/promises",
+		},
+		{"integration/internal/fleet"}, // a real cluster on such a network
+		// What the benchmarks measure with: a load, processes that make one, a scheduler without its API.
+		{"integration/bench/internal/load"},
+		{"integration/bench/internal/child"},
+		{"integration/bench/internal/member"},
+		{
+			"integration", "integration/chaos", "integration/demo", "integration/bench", "integration/bench/state",
+			"integration/sim", "integration/sim/replay", "integration/mutants",
+		},
 	}
 }
 
@@ -49,24 +65,36 @@ func floors() [][]string {
 func sees() map[string][]string {
 	return map[string][]string{
 		// A cell does; it neither remembers (fsm) nor decides (placement). Commands are a client like any other.
-		"cellagent":                    {"api", "api/client", "api/clock", "capbroker", "capbroker/pki", "cellagent/binding", "cellagent/tasklet", "cellagent/work"},
-		"cmd/grafos/cli":               {"api", "api/client", "cmd/grafos/internal/ui"},
-		"integration/internal/harness": {"api", "api/client", "capbroker/pki"},
-		"integration/demo":             {"api", "api/client", "integration/internal/harness"},
-		"integration/bench":            {"api", "api/client", "integration/internal/harness"},
+		"cellagent":                     {"api", "api/client", "api/clock", "api/mutant", "capbroker", "capbroker/pki", "cellagent/binding", "cellagent/tasklet", "cellagent/work"},
+		"cmd/grafos/cli":                {"api", "api/client", "cmd/grafos/internal/ui"},
+		"integration/internal/harness":  {"api", "api/client", "capbroker/pki"},
+		"integration/internal/promises": {"api", "api/client"},
+		"integration/internal/history":  {"api"},
+		"integration/internal/netlab":   {"integration/internal/claim"},
+		"integration/internal/disklab":  {"integration/internal/claim"},
+		"integration/internal/fleet":    {"api", "api/client", "capbroker/pki", "integration/internal/netlab", "integration/internal/disklab"},
+		"integration/demo":              {"api", "api/client", "integration/internal/harness"},
+		"integration/bench": {
+			"api", "api/client", "capbroker/pki", "integration/internal/harness",
+			"integration/bench/internal/load", "integration/bench/internal/child", "integration/bench/internal/member",
+		},
+		"integration/sim":        {"api", "capbroker", "cellagent", "cellagent/work", "cluster", "cluster/control", "cluster/leader", "cluster/rumor", "fsm"},
+		"integration/sim/replay": {},
+		"integration/mutants":    {"api/mutant"},
 	}
 }
 
 // only names the packages that may see a library.
 func only() map[string][]string {
 	return map[string][]string{
-		"github.com/hashicorp/raft":           {"cluster", "cluster/pilot", "cluster/store", "cluster/store/snap", "cluster/wire", "cmd/grafos/node", "fsm"},
+		"github.com/hashicorp/raft":           {"cluster", "cluster/pilot", "cluster/store", "cluster/store/snap", "cluster/wire", "fsm", "integration/bench/state", "integration/bench/internal/member", "integration/sim"},
 		"github.com/hashicorp/raft-autopilot": {"cluster/pilot"},
 		"github.com/hashicorp/raft-boltdb/v2": {"cluster/store"},
 		"github.com/hashicorp/raft-wal":       {"cluster/store"},
 		"go.etcd.io/bbolt":                    {"cluster/store"},
 		"github.com/hashicorp/memberlist":     {"cluster/gossip"},
-		"github.com/tetratelabs/wazero":       {"cellagent/tasklet"},
+		"github.com/anishathalye/porcupine":   {"integration/internal/history"},
+		"github.com/tetratelabs/wazero":       {"cellagent/tasklet", "integration/sim/replay"},
 	}
 }
 

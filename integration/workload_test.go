@@ -22,6 +22,7 @@ import (
 const (
 	tenantDev   = "dev"
 	tenantTight = "tight"
+	quotaTight  = 12 // leases
 )
 
 // workload is concurrent clients that ask for leases and runs, and remember every answer.
@@ -55,7 +56,7 @@ func newWorkload(t *testing.T, c *harness.Cluster) *workload {
 		t.Fatal(err)
 	}
 	quota := api.NoQuota()
-	quota.Mem, quota.Leases = 24<<20, 12
+	quota.Mem, quota.Leases = 24<<20, quotaTight
 	if _, err := cl.SetQuota(t.Context(), tenantTight, quota, api.WriteOptions{}); err != nil {
 		t.Fatal(err)
 	}

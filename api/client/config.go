@@ -1,7 +1,9 @@
 package client
 
 import (
+	"context"
 	"crypto/tls"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -29,6 +31,8 @@ type Config struct {
 	Log hclog.Logger
 	// Token returns the bearer token of a call; nil is none.
 	Token func() (string, error)
+	// Dial makes the connections; nil is the system's way.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// UserAgent is what the client calls itself; "" is "grafos".
 	UserAgent string
 }

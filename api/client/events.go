@@ -2,12 +2,14 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"iter"
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"github.com/grafos/grafos/api"
 )
@@ -15,15 +17,18 @@ import (
 const ndjson = "application/x-ndjson"
 
 // Events yields events until ctx ends, also across the death of the scheduler that sends
-// them: the stream goes on at another one after the last event that was yielded. It ends
-// with an error when the filter is refused, or when no scheduler could be reached for
-// Config.Timeout. What is no longer held anywhere shows as an event of type api.EventGap.
+// them: the stream goes on at another one, behind the last event that was yielded or the last
+// bookmark that came. It ends with an error when the filter is refused, or when no scheduler
+// could be reached for Config.Timeout. What is no longer held anywhere shows as an event of
+// type api.EventGap. Who asks for bookmarks is also told, by an api.EventResumed, that the
+// stream broke and goes on.
 func (c *Client) Events(ctx context.Context, f api.EventFilter) iter.Seq2[api.Event, error] {
 	return func(yield func(api.Event, error) bool) {
-		s := eventStream{client: c, filter: f}
+		s := eventStream{client: c, filter: f, yield: yield, marks: f.Bookmarks}
+		s.filter.Bookmarks = true // they cost little, and without them a narrow filter falls behind
 		for round := 0; ; round++ {
 			before := s.filter.From
-			err := s.follow(ctx, yield)
+			err := s.follow(ctx)
 			if s.stopped || ctx.Err() != nil {
 				return
 			}
@@ -31,6 +36,7 @@ func (c *Client) Events(ctx context.Context, f api.EventFilter) iter.Seq2[api.Ev
 				yield(api.Event{}, err)
 				return
 			}
+			s.broke = err
 			if s.filter.From != before {
 				round = 0
 			}
@@ -54,12 +60,15 @@ func resumable(err error) bool {
 // eventStream is one reading of the event stream over several connections.
 type eventStream struct {
 	client  *Client
-	filter  api.EventFilter
-	stopped bool // the consumer wants no more
+	filter  api.EventFilter // of the next connection
+	yield   func(api.Event, error) bool
+	marks   bool  // the consumer wants to see bookmarks
+	stopped bool  // the consumer wants no more
+	broke   error // why the connection before ended, until the consumer was told
 }
 
 // follow yields what one connection brings.
-func (s *eventStream) follow(ctx context.Context, yield func(api.Event, error) bool) error {
+func (s *eventStream) follow(ctx context.Context) error {
 	body, err := s.client.openStream(ctx, userBase+"/events", eventQuery(s.filter))
 	if err != nil {
 		return err
@@ -79,18 +88,45 @@ func (s *eventStream) follow(ctx context.Context, yield func(api.Event, error) b
 			}
 			return err
 		}
-		s.filter.From = e.Cursor.String()
-		if !yield(e, nil) {
-			s.stopped = true
+		if s.take(e, body.base); s.stopped {
 			return nil
 		}
 	}
 }
 
-// begin makes "now" the index at which the first connection began, so that a second one
-// misses nothing.
+// take hands on what one connection brought.
+func (s *eventStream) take(e api.Event, base string) {
+	if s.broke != nil && s.marks {
+		s.stopped = !s.yield(s.resumed(base), nil)
+		if s.stopped {
+			return
+		}
+	}
+	s.broke = nil
+	s.filter.From = e.Cursor.String()
+	if e.Type == api.EventBookmark && !s.marks {
+		return
+	}
+	s.stopped = !s.yield(e, nil)
+}
+
+// resumed says that the stream goes on at base, behind the place where it broke.
+func (s *eventStream) resumed(base string) api.Event {
+	e := api.Event{Type: api.EventResumed, Time: time.Now().UTC()}
+	if at, err := api.ParseCursor(s.filter.From); err == nil {
+		e.Cursor = at
+	}
+	data, err := json.Marshal(api.Resumed{Scheduler: base, Because: s.broke.Error()})
+	if err == nil {
+		e.Data = data
+	}
+	return e
+}
+
+// begin makes "now" the index at which the first connection began, for the case that it
+// breaks before its first bookmark: a second one misses nothing.
 func (s *eventStream) begin(h http.Header) {
-	if s.filter.From != "now" {
+	if s.filter.From != api.FromNow {
 		return
 	}
 	if index, err := strconv.ParseUint(h.Get("Grafos-Index"), 10, 64); err == nil {
@@ -103,6 +139,9 @@ func eventQuery(f api.EventFilter) url.Values {
 	put(q, "from", f.From)
 	put(q, "provider", string(f.Provider))
 	put(q, "tenant", string(f.Tenant))
+	if f.Bookmarks {
+		q.Set("bookmarks", "true")
+	}
 	for _, t := range f.Types {
 		q.Add("types", t)
 	}

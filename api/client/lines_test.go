@@ -2,12 +2,9 @@ package client
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
-	"net/http"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -122,54 +119,4 @@ func TestVigil(t *testing.T) {
 			t.Errorf("closed after %s, want 50s: 10s after the last byte", got)
 		}
 	})
-}
-
-// TestEventsFromNow: a stream from now that breaks before its first event goes on from where
-// now was.
-func TestEventsFromNow(t *testing.T) {
-	var from []string
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	c := served(t, func(w http.ResponseWriter, r *http.Request) {
-		from = append(from, r.URL.Query().Get("from"))
-		w.Header().Set("Grafos-Index", "42")
-		if len(from) == 1 {
-			_ = http.NewResponseController(w).Flush()
-			panic(http.ErrAbortHandler)
-		}
-		if len(from) == 2 { // and breaks in the middle of a line
-			_, _ = io.WriteString(w, `{"cursor":"43.1","type":"x"}`+"\n")
-			_, _ = io.WriteString(w, `{"cursor":"44.1","ty`)
-			_ = http.NewResponseController(w).Flush()
-			panic(http.ErrAbortHandler)
-		}
-		_, _ = io.WriteString(w, `{"cursor":"44.1","type":"x"}`+"\n")
-	})
-	want := uint64(43)
-	for e, err := range c.Events(ctx, api.EventFilter{From: "now"}) {
-		if err != nil || e.Cursor.Index != want {
-			t.Fatal(e, err)
-		}
-		if want++; want == 45 {
-			break
-		}
-	}
-	if !slices.Equal(from, []string{"now", "42", "43.1"}) {
-		t.Errorf("asked from %q, want now, 42 and 43.1", from)
-	}
-}
-
-// TestEventsGiveUp: a stream whose schedulers are all gone ends with an error.
-func TestEventsGiveUp(t *testing.T) {
-	c, err := New(Config{URLs: []string{"http://127.0.0.1:1"}, Timeout: 100 * time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var last error
-	for _, err := range c.Events(t.Context(), api.EventFilter{}) {
-		last = err
-	}
-	if api.KindOf(last) != api.NoLeader {
-		t.Errorf("ended with %v, want no_leader", last)
-	}
 }

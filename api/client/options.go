@@ -13,6 +13,9 @@ func readQuery(q url.Values, o api.ReadOptions) url.Values {
 		q = url.Values{}
 	}
 	put(q, "consistency", string(o.Consistency))
+	if o.MaxStale > 0 {
+		q.Set("max_stale", o.MaxStale.String())
+	}
 	if o.Wait > 0 {
 		q.Set("index", strconv.FormatUint(o.AfterIndex, 10))
 		q.Set("wait", o.Wait.String())

@@ -15,6 +15,8 @@ import (
 const (
 	backoffBase = 25 * time.Millisecond
 	backoffCap  = time.Second
+	// maxRetryAfter bounds the wait that an answer asks for.
+	maxRetryAfter = 30 * time.Second
 	// attemptShare is the part of a call's time that one scheduler may use up.
 	attemptShare = 2
 )
@@ -41,7 +43,7 @@ func judge(err error) (verdict, time.Duration) {
 	if !ok {
 		return final, 0
 	}
-	wait := time.Duration(p.RetryAfterMs) * time.Millisecond
+	wait := time.Duration(min(max(p.RetryAfterMs, 0), maxRetryAfter.Milliseconds())) * time.Millisecond
 	switch p.Kind { //nolint:exhaustive // every other kind is an answer
 	case api.NoLeader, api.OutcomeUnknown:
 		return other, wait

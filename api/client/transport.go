@@ -32,6 +32,9 @@ func newTransport(c Config) *http.Transport {
 		DisableCompression: true,
 		HTTP2:              &http.HTTP2Config{SendPingTimeout: c.Ping, PingTimeout: c.Ping},
 	}
+	if c.Dial != nil {
+		t.DialContext = c.Dial
+	}
 	if len(c.URLs) > 1 {
 		t.TLSHandshakeTimeout = impatient
 	}

@@ -64,7 +64,7 @@ func (s *server) watch(x *exchange, r *http.Request) error {
 	c := api.CallerFrom(r.Context())
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	out := newLineWriter(x)
+	out := newLineWriter[api.Desired](x)
 	return stream(ctx, cancel, s.config.Agent.Watch(ctx, c.Provider, c.Cell, req), out, watchKeepAlive)
 }
 

@@ -95,7 +95,7 @@ func TestTimeOfRoutes(t *testing.T) {
 		want   time.Duration // 0 is none
 	}{
 		{route{}, "", api.Caller{}, requestTime},
-		{route{}, "?wait=30s", api.Caller{NotAfter: until}, requestTime + 30*time.Second},
+		{route{}, "?wait=32s", api.Caller{NotAfter: until}, requestTime + 34*time.Second},
 		{route{stream: true}, "", api.Caller{NotAfter: until}, time.Hour},
 		{route{stream: true}, "", api.Caller{}, 0},
 	} {

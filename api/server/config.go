@@ -37,6 +37,11 @@ type Config struct {
 	// blocking reads are bounded by four times as many, and so is what cells and other
 	// schedulers ask; what needs no proof, like a bootstrap, by an eighth.
 	MaxInFlight int
+	// MaxPerCaller bounds the streams and blocking reads of one user at once; 0 is 256.
+	MaxPerCaller int
+	// SlowReader is how long a reader of a stream may take nothing of it before it is cut off;
+	// 0 is 30 s.
+	SlowReader time.Duration
 	// Observe is told of every answer, for metrics; nil is nobody. route is the route's
 	// pattern and never holds an id.
 	Observe func(route, method string, status int, took time.Duration)
@@ -71,7 +76,9 @@ type Head struct {
 }
 
 const (
-	defaultInFlight = 1024
+	defaultInFlight   = 1024
+	defaultPerCaller  = 256
+	defaultSlowReader = 30 * time.Second
 	// longShare is how many streams and blocking reads there may be for one request.
 	longShare = 4
 	// openShare is one request of nobody for how many of the others.
@@ -90,10 +97,27 @@ func (c Config) check() error {
 			errs = append(errs, errors.New("server config: "+name+" is missing"))
 		}
 	}
-	if c.MaxInFlight < 0 {
-		errs = append(errs, errors.New("server config: MaxInFlight is negative"))
+	if c.MaxInFlight < 0 || c.MaxPerCaller < 0 || c.SlowReader < 0 {
+		errs = append(errs, errors.New("server config: a bound is negative"))
 	}
 	return errors.Join(errs...)
+}
+
+// withDefaults returns c with what was left out filled in.
+func (c Config) withDefaults() Config {
+	if c.MaxInFlight == 0 {
+		c.MaxInFlight = defaultInFlight
+	}
+	if c.MaxPerCaller == 0 {
+		c.MaxPerCaller = defaultPerCaller
+	}
+	if c.SlowReader == 0 {
+		c.SlowReader = defaultSlowReader
+	}
+	if c.Head == nil {
+		c.Head = headOf(c.Info)
+	}
+	return c
 }
 
 // headOf takes what the headers tell from Info.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/tmaxmax/go-sse"
@@ -24,16 +23,17 @@ func (s *server) events(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	x.tellHead() // where "now" is, for a reader who must continue elsewhere
+	x.tellHead() // an index that the stream does not begin before, whatever comes meanwhile
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	var out sender[api.Event] = &lineWriter[api.Event]{x: x}
+	var out sender[api.Event] = newLineWriter[api.Event](x)
 	if strings.Contains(r.Header.Get("Accept"), eventStreamType) {
 		session, err := sse.Upgrade(x, r)
 		if err != nil {
 			return api.Refuse(api.Internal, "begin server-sent events: %v", err)
 		}
-		out = &sseWriter{x: x, session: session, control: http.NewResponseController(x)}
+		out = &sseWriter{patience: patienceOf(x), session: session}
+		f.Bookmarks = true // a browser keeps them as its Last-Event-ID and shows nobody
 	}
 	return stream(ctx, cancel, s.config.Services.Events(ctx, f), out, eventKeepAlive)
 }
@@ -45,10 +45,15 @@ func eventFilter(r *http.Request) (api.EventFilter, error) {
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		f.From = last
 	}
-	if f.From != "" && f.From != "now" {
-		if _, err := api.ParseCursor(f.From); err != nil {
-			return f, err
-		}
+	if err := api.CheckFrom(f.From); err != nil {
+		return f, err
+	}
+	switch q.Get("bookmarks") {
+	case "", "false":
+	case "true":
+		f.Bookmarks = true
+	default:
+		return f, api.Refuse(api.InvalidArgument, "query bookmarks %q is neither true nor false", clip(q.Get("bookmarks"), 40))
 	}
 	for _, list := range q["types"] {
 		for t := range strings.SplitSeq(list, ",") {
@@ -68,11 +73,11 @@ func eventFilter(r *http.Request) (api.EventFilter, error) {
 
 // sseWriter writes server-sent events: the cursor is the id and the event the data. Events
 // have no name, so that a reader needs one handler; but "gap" and "problem" are named, so
-// that nobody takes them for a change.
+// that nobody takes them for a change. A bookmark is an id without data, which no handler
+// sees.
 type sseWriter struct {
-	x       *exchange
+	patience
 	session *sse.Session
-	control *http.ResponseController
 }
 
 func (w *sseWriter) begin() error {
@@ -84,7 +89,11 @@ func (w *sseWriter) begin() error {
 
 func (w *sseWriter) send(e api.Event) error {
 	m := &sse.Message{ID: sse.ID(e.Cursor.String())}
-	if e.Type == api.EventGap {
+	switch e.Type {
+	case api.EventBookmark:
+		w.more()
+		return w.took(w.session.Send(m))
+	case api.EventGap:
 		m.Type = sse.Type(api.EventGap)
 	}
 	return w.message(m, e)
@@ -104,7 +113,7 @@ func (w *sseWriter) message(m *sse.Message, data any) error {
 	}
 	m.AppendData(string(b))
 	w.more()
-	return w.session.Send(m)
+	return w.took(w.session.Send(m))
 }
 
 func (w *sseWriter) keepAlive() error {
@@ -112,24 +121,24 @@ func (w *sseWriter) keepAlive() error {
 	m.AppendComment("ka")
 	w.more()
 	if err := w.session.Send(m); err != nil {
-		return err
+		return w.took(err)
 	}
 	return w.flush()
 }
 
-func (w *sseWriter) flush() error { return w.session.Flush() }
-
-func (w *sseWriter) more() { _ = w.control.SetWriteDeadline(time.Now().Add(writeTime)) }
+func (w *sseWriter) flush() error { return w.took(w.session.Flush()) }
 
 func describeEvents(op *huma.Operation) {
 	op.Parameters = []*huma.Param{
-		queryParam("from", huma.TypeString, "A cursor index.sub to continue after, now, or nothing for all that is still held. Last-Event-ID goes before it."),
+		queryParam("from", huma.TypeString, "A cursor index.sub to continue after, now, or oldest (the same as nothing) for all that is still held. Last-Event-ID goes before it."),
 		queryParam("types", huma.TypeString, "Prefixes of event types, separated by commas."),
 		queryParam("provider", huma.TypeString, "Only this provider's events."),
 		queryParam("tenant", huma.TypeString, "Only this tenant's events."),
+		queryParam("bookmarks", huma.TypeBoolean, "Tell how far the stream has come, in events of type bookmark: at once, then every 10 s."),
 	}
 	op.Responses["200"] = &huma.Response{
-		Description: "By Accept: one Event a line, or server-sent events whose id is the cursor. A reader that fell behind gets an event of type gap.",
-		Content:     map[string]*huma.MediaType{ndjson: {}, eventStreamType: {}},
+		Description: "By Accept: one Event a line, or server-sent events whose id is the cursor. A reader that fell behind gets an event of type gap. " +
+			"A blank line or a comment comes every 10 s; a stream that ends with an error ends with {\"problem\":...} or an event named problem.",
+		Content: map[string]*huma.MediaType{ndjson: {}, eventStreamType: {}},
 	}
 }

@@ -77,18 +77,23 @@ func (x *exchange) WriteHeader(status int) {
 	if h.Get("Cache-Control") == "" {
 		h.Set("Cache-Control", "no-store")
 	}
-	if h.Get(headIndex) == "" {
-		x.tellHead()
-	}
+	x.tellHead()
 	x.ResponseWriter.WriteHeader(status)
 }
 
-// tellHead sets the headers that say how fresh the answer is, as of now.
+// tellHead sets the headers that say how fresh the answer is, as of now, where the answer
+// does not say it better: a leader's that is handed on, or the index that was read at.
 func (x *exchange) tellHead() {
 	h, head := x.Header(), x.server.head()
-	h.Set(headIndex, strconv.FormatUint(head.Index, 10))
-	h.Set(headLeader, string(head.Leader))
-	h.Set(headLastContact, strconv.FormatInt(head.LastContact.Milliseconds(), 10))
+	for name, value := range map[string]string{
+		headIndex:       strconv.FormatUint(head.Index, 10),
+		headLeader:      string(head.Leader),
+		headLastContact: strconv.FormatInt(head.LastContact.Milliseconds(), 10),
+	} {
+		if len(h.Values(name)) == 0 {
+			h.Set(name, value)
+		}
+	}
 }
 
 // Write answers 200 where nothing was answered yet.

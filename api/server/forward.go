@@ -110,7 +110,7 @@ func (s *server) sendOn(ctx context.Context, x *exchange, r *http.Request, url s
 	out.Header.Set(headForwarded, string(s.head().Node))
 	out.Header.Set(headCaller, caller)
 	out.Header.Set(headRequestID, x.id)
-	resp, err := s.config.Leader.Transport().RoundTrip(out)
+	resp, err := s.whileLeads(url, out)
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +118,51 @@ func (s *server) sendOn(ctx context.Context, x *exchange, r *http.Request, url s
 		return passing(resp)
 	}
 	return resp, nil
+}
+
+// leaderLook is how often it is looked whether a leader that does not answer still leads.
+const leaderLook = 200 * time.Millisecond
+
+// whileLeads sends a request to the leader, and gives up when another one leads: a leader
+// that stands still, or is cut off, never says that it was deposed.
+func (s *server) whileLeads(url string, out *http.Request) (*http.Response, error) {
+	ctx, giveUp := context.WithCancelCause(out.Context())
+	answered, answer := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	watch := time.AfterFunc(leaderLook, func() {
+		defer close(watched)
+		if s.deposed(answered, url) {
+			giveUp(api.Refuse(api.OutcomeUnknown, "%s was deposed before it answered", url))
+		}
+	})
+	resp, err := s.config.Leader.Transport().RoundTrip(out.WithContext(ctx))
+	answer()
+	if !watch.Stop() {
+		<-watched
+	}
+	if err != nil {
+		if moved, ok := api.AsError(context.Cause(ctx)); ok {
+			return nil, moved
+		}
+		return nil, err
+	}
+	return resp, nil
+}
+
+// deposed waits until another than url leads; it reports false when ctx ends first.
+func (s *server) deposed(ctx context.Context, url string) bool {
+	for {
+		now, self, err := s.config.Leader.Locate(ctx)
+		if ctx.Err() != nil {
+			return false
+		}
+		if err == nil && (self || now != url) {
+			return true
+		}
+		if !sleep(ctx, leaderLook) {
+			return false
+		}
+	}
 }
 
 // passing looks into a 503: no_leader and outcome_unknown pass with the next leader and are

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -101,6 +102,35 @@ func TestForwardRepeats(t *testing.T) {
 	sent, again := first.fake.last(), second.fake.last()
 	if diff := cmp.Diff(sent.Args, again.Args); diff != "" || sent.Call != "RequestLeases" {
 		t.Errorf("the two leaders were asked different things:\n%s", diff)
+	}
+}
+
+// TestForwardStandstill: the leader stands still, and says nothing when another one leads.
+func TestForwardStandstill(t *testing.T) {
+	first, second := start(t, nil), start(t, nil)
+	n := follower(t, first)
+	first.fake.hook = func(ctx context.Context, _ string) error {
+		n.leader.set(false, second.url)
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := dial(t, api.RoleTenant, n).RequestLeases(ctx, aLease(), api.WriteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first.fake.last().Args, second.fake.last().Args); diff != "" {
+		t.Errorf("the two leaders were asked different things:\n%s", diff)
+	}
+	// One that is slow and still leads is waited for.
+	n.leader.set(false, first.url)
+	began := time.Now()
+	first.fake.hook = func(ctx context.Context, _ string) error {
+		sleep(ctx, 3*leaderLook)
+		return nil
+	}
+	if _, err := dial(t, api.RoleTenant, n).RequestLeases(ctx, aLease(), api.WriteOptions{}); err != nil || time.Since(began) < 3*leaderLook {
+		t.Errorf("a slow leader: %v after %s", err, time.Since(began))
 	}
 }
 

@@ -12,27 +12,40 @@ import (
 // ReadParams are the parameters of every read. It is exported for huma's reflection.
 type ReadParams struct {
 	Consistency string `query:"consistency" enum:"linearizable,stale" doc:"How fresh the answer must be; linearizable when left out."`
-	Index       uint64 `query:"index" doc:"With wait: block until the state is past this index."`
-	Wait        string `query:"wait" maxLength:"20" doc:"How long to block, at most 5m: 30s."`
+	MaxStale    string `query:"max_stale" maxLength:"20" doc:"How old a stale answer may be, like 5s: an older one is made linearizable. It asks for a stale one by itself."`
+	Index       uint64 `query:"index" doc:"With wait: block until something of the answer changed after this index, which an answer told before."`
+	Wait        string `query:"wait" maxLength:"20" doc:"How long to block, at most 5m: 30s. Without a change it takes up to a sixteenth longer."`
 }
 
 // options returns what the services take.
 func (p ReadParams) options() (api.ReadOptions, error) {
-	wait, err := parseWait(p.Wait)
+	wait, err := parseWait("wait", p.Wait)
 	if err != nil {
 		return api.ReadOptions{}, err
 	}
-	return api.ReadOptions{Consistency: api.Consistency(p.Consistency), AfterIndex: p.Index, Wait: wait}, nil
+	stale, err := parseWait("max_stale", p.MaxStale)
+	if err != nil {
+		return api.ReadOptions{}, err
+	}
+	o := api.ReadOptions{Consistency: api.Consistency(p.Consistency), MaxStale: stale, AfterIndex: p.Index, Wait: wait}
+	switch {
+	case stale == 0:
+	case o.Consistency == api.Linearizable:
+		return o, api.Refuse(api.InvalidArgument, "max_stale %s bounds stale reads, and the query asks for a linearizable one", p.MaxStale)
+	default:
+		o.Consistency = api.Stale
+	}
+	return o, nil
 }
 
 // parseWait reads a duration within api.MaxWait.
-func parseWait(s string) (time.Duration, error) {
+func parseWait(name, s string) (time.Duration, error) {
 	if s == "" {
 		return 0, nil
 	}
 	d, err := time.ParseDuration(s)
 	if err != nil || d < 0 || d > api.MaxWait {
-		return 0, api.Refuse(api.InvalidArgument, "wait %q is not a duration from 0s to %s, like 30s", clip(s, 40), api.MaxWait)
+		return 0, api.Refuse(api.InvalidArgument, "%s %q is not a duration from 0s to %s, like 30s", name, clip(s, 40), api.MaxWait)
 	}
 	return d, nil
 }

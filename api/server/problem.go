@@ -43,6 +43,9 @@ func (p *problem) GetHeaders() http.Header {
 		wait := time.Duration(p.RetryAfterMs) * time.Millisecond
 		h.Set("Retry-After", strconv.FormatInt(int64((wait+time.Second-1)/time.Second), 10))
 	}
+	if p.Index > 0 {
+		h.Set(headIndex, strconv.FormatUint(p.Index, 10))
+	}
 	if p.Kind == api.Unauthenticated {
 		h.Set("Www-Authenticate", "Bearer")
 	}
@@ -71,7 +74,9 @@ func configureHuma() bool {
 		return checkProblem("", status, msg, errs)
 	}
 	huma.NewErrorWithContext = func(ctx huma.Context, status int, msg string, errs ...error) huma.StatusError {
-		return checkProblem(requestID(ctx.Context()), status, msg, errs)
+		p := checkProblem(requestID(ctx.Context()), status, msg, errs)
+		ctx.SetHeader(headKind, string(p.Kind)) // huma asks its own errors for no headers
+		return p
 	}
 	return true
 }
@@ -88,6 +93,9 @@ func checkProblem(requestID string, status int, msg string, errs []error) *probl
 	default:
 		e = api.Refuse(api.InvalidArgument, "%s", detailOf(msg, fields)).
 			WithHint("the schema of every request is at /api/v1/openapi.json")
+		if strings.Contains(e.Detail, "unknown content type") {
+			e = e.WithHint("send JSON, and say so: Content-Type: application/json")
+		}
 	}
 	e.Errors = fields
 	return problemOf(requestID, e)

@@ -3,7 +3,9 @@ package server
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,21 +41,35 @@ type binder func(s *server, r route)
 // requestTime bounds the work on a request that is no stream; a blocking read adds its wait.
 const requestTime = 60 * time.Second
 
-// reply is huma's envelope of an answer.
+// reply is huma's envelope of an answer. Index is that of the state which it was made from: by
+// it a reader blocks for the next change, and none that came meanwhile is lost.
 type reply[T any] struct {
-	Body *T
+	Index string `header:"Grafos-Index" doc:"The index of the state that was answered from; block with it for the next change."`
+	Body  *T
+}
+
+// indexOf returns what tells the index of an answer: "" for one that has none.
+func indexOf[T any]() func(*T) string {
+	f, ok := reflect.TypeFor[T]().FieldByName("Index")
+	if !ok || f.Type.Kind() != reflect.Uint64 {
+		return func(*T) string { return "" }
+	}
+	return func(v *T) string {
+		return strconv.FormatUint(reflect.ValueOf(v).Elem().FieldByIndex(f.Index).Uint(), 10)
+	}
 }
 
 // typed binds a handler whose parameters, body and answer are structs.
 func typed[I, O any](h func(context.Context, *I) (*O, error)) binder {
 	return func(s *server, r route) {
 		s.open(r)
+		index := indexOf[O]()
 		huma.Register(s.huma, r.operation(), func(ctx context.Context, in *I) (*reply[O], error) {
 			out, err := h(ctx, in)
 			if err != nil {
 				return nil, s.refusal(ctx, err)
 			}
-			return &reply[O]{Body: out}, nil
+			return &reply[O]{Index: index(out), Body: out}, nil
 		})
 	}
 }
@@ -164,6 +180,13 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, h http.HandlerFunc
 	if err := s.standing(rt); err != nil {
 		return err
 	}
+	if rt.lasts(r) {
+		release, err := s.each.take(caller.Actor())
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	ctx := context.WithValue(api.WithCaller(r.Context(), caller), exchangeKey{}, x)
 	ctx, cancel := rt.bound(ctx, r, caller)
 	defer cancel()
@@ -192,6 +215,12 @@ func (s *server) standing(rt route) error {
 	return s.config.Standing()
 }
 
+// lasts reports whether the request is a user's stream or blocking read. Those of cells and
+// schedulers are counted by themselves.
+func (rt route) lasts(r *http.Request) bool {
+	return !rt.access.inner() && (rt.stream || r.URL.Query().Get("wait") != "")
+}
+
 // makeRoom takes the room that the request needs.
 func (s *server) makeRoom(rt route, x *exchange, r *http.Request) error {
 	if rt.probe {
@@ -203,7 +232,7 @@ func (s *server) makeRoom(rt route, x *exchange, r *http.Request) error {
 		room = s.inner
 	case rt.access.public:
 		room = s.nobody
-	case rt.stream || r.URL.Query().Get("wait") != "":
+	case rt.lasts(r):
 		room = s.long
 	}
 	release, err := room.take()
@@ -242,8 +271,8 @@ func (rt route) bound(ctx context.Context, r *http.Request, caller api.Caller) (
 		return context.WithDeadline(ctx, caller.NotAfter)
 	}
 	limit := requestTime
-	if wait, err := parseWait(r.URL.Query().Get("wait")); err == nil {
-		limit += wait
+	if wait, err := parseWait("wait", r.URL.Query().Get("wait")); err == nil {
+		limit += wait + wait/api.WaitJitter
 	}
 	return context.WithTimeout(ctx, limit)
 }

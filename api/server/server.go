@@ -22,6 +22,7 @@ type server struct {
 	long    limiter // streams and blocking reads
 	inner   limiter // cells and schedulers, their streams too
 	nobody  limiter // who has proved nothing yet: they take no room from those who have
+	each    *share  // of long, by user
 }
 
 // New returns the handler of every route. TLS is the caller's: the handler reads the client
@@ -38,16 +39,11 @@ func newServer(c Config) (*server, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	if c.MaxInFlight == 0 {
-		c.MaxInFlight = defaultInFlight
-	}
+	c = c.withDefaults()
 	s := &server{
 		config: c, head: c.Head, router: newRouter(),
 		short: newLimiter(c.MaxInFlight), long: newLimiter(longShare * c.MaxInFlight), inner: newLimiter(longShare * c.MaxInFlight),
-		nobody: newLimiter(max(c.MaxInFlight/openShare, 1)),
-	}
-	if s.head == nil {
-		s.head = headOf(c.Info)
+		nobody: newLimiter(max(c.MaxInFlight/openShare, 1)), each: newShare(c.MaxPerCaller),
 	}
 	s.huma = newAPI(s)
 	for _, r := range s.routes() {

@@ -38,7 +38,7 @@ type patient struct {
 
 // Write sends one piece.
 func (p *patient) Write(b []byte) (int, error) {
-	_ = p.control.SetWriteDeadline(time.Now().Add(writeTime)) // a test's recorder has none
+	_ = p.control.SetWriteDeadline(time.Now().Add(blobGrace)) // a test's recorder has none
 	return p.x.Write(b)
 }
 

@@ -15,8 +15,6 @@ const (
 	// watchKeepAlive and eventKeepAlive are how long a stream is silent at most.
 	watchKeepAlive = 5 * time.Second
 	eventKeepAlive = 10 * time.Second
-	// writeTime is how long a reader may take to take one message.
-	writeTime = 30 * time.Second
 )
 
 // sender writes one kind of stream.
@@ -135,16 +133,41 @@ func pour[T any](ctx context.Context, first *item[T], items <-chan item[T], out 
 	}
 }
 
-// lineWriter writes JSON objects, one a line.
-type lineWriter[T any] struct {
+// patience is what a stream has with its reader.
+type patience struct {
 	x       *exchange
 	control *http.ResponseController
+	limit   time.Duration
+	began   time.Time // of the newest write
 }
 
-func newLineWriter(x *exchange) *lineWriter[api.Desired] { return &lineWriter[api.Desired]{x: x} }
+func patienceOf(x *exchange) patience {
+	return patience{x: x, control: http.NewResponseController(x), limit: x.server.config.SlowReader}
+}
+
+// more gives the reader time for what is written next.
+func (p *patience) more() {
+	p.began = time.Now()
+	_ = p.control.SetWriteDeadline(p.began.Add(p.limit))
+}
+
+// took notes a reader that was cut off. It can be told nothing more on this connection: what
+// was written last may be half through. It comes again with its cursor.
+func (p *patience) took(err error) error {
+	if err != nil && time.Since(p.began) >= p.limit {
+		p.x.server.config.Log.Info("reader cut off: it took nothing for too long", "request_id", p.x.id, "route", p.x.route, "limit", p.limit)
+	}
+	return err
+}
+
+// lineWriter writes JSON objects, one a line.
+type lineWriter[T any] struct {
+	patience
+}
+
+func newLineWriter[T any](x *exchange) *lineWriter[T] { return &lineWriter[T]{patienceOf(x)} }
 
 func (l *lineWriter[T]) begin() error {
-	l.control = http.NewResponseController(l.x)
 	l.x.Header().Set("Content-Type", ndjson)
 	return l.keepAlive()
 }
@@ -160,18 +183,15 @@ func (l *lineWriter[T]) fail(p *problem) error {
 
 func (l *lineWriter[T]) line(v any) error {
 	l.more()
-	return json.NewEncoder(l.x).Encode(v)
+	return l.took(json.NewEncoder(l.x).Encode(v))
 }
 
 func (l *lineWriter[T]) keepAlive() error {
 	l.more()
 	if _, err := l.x.Write([]byte("\n")); err != nil {
-		return err
+		return l.took(err)
 	}
 	return l.flush()
 }
 
-func (l *lineWriter[T]) flush() error { return l.control.Flush() }
-
-// more gives the reader time for what is written next.
-func (l *lineWriter[T]) more() { _ = l.control.SetWriteDeadline(time.Now().Add(writeTime)) }
+func (l *lineWriter[T]) flush() error { return l.took(l.control.Flush()) }

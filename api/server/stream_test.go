@@ -94,7 +94,7 @@ func TestEventsAcrossFailOver(t *testing.T) {
 	if diff := cmp.Diff(someEvents(1, 9), got); diff != "" {
 		t.Error(diff)
 	}
-	want := api.EventFilter{From: "5.2", Types: []string{"lease", "cell"}, Provider: "aws", Tenant: "acme"}
+	want := api.EventFilter{From: "5.2", Types: []string{"lease", "cell"}, Provider: "aws", Tenant: "acme", Bookmarks: true}
 	if diff := cmp.Diff([]any{want}, second.fake.last().Args); diff != "" {
 		t.Error(diff)
 	}

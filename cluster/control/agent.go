@@ -140,7 +140,7 @@ func (c *Control) current(ctx context.Context, p api.ProviderID, id api.CellID, 
 	}
 	switch {
 	case !ok && v.ClusterEpoch() > 0:
-		return forgotten(id)
+		return unregistered(id)
 	case !ok || rec.Provider != p:
 		return api.Refuse(api.NotFound, "cell %s of provider %s is not registered", id, p).WithHint("register first")
 	case rec.Revoked:
@@ -152,9 +152,9 @@ func (c *Control) current(ctx context.Context, p api.ProviderID, id api.CellID, 
 	return nil
 }
 
-// forgotten is the answer to a cell that registered, perhaps, in a past that was lost with a
+// unregistered is the answer to a cell that registered, perhaps, in a past that was lost with a
 // recovery or a restore.
-func forgotten(id api.CellID) *api.Error {
+func unregistered(id api.CellID) *api.Error {
 	return api.Refuse(api.StaleEpoch, "cell %s is not registered since the cluster was recovered", id).WithHint("register again")
 }
 

@@ -116,6 +116,7 @@ type Control struct {
 	mints    *mints
 	sessions *sessions
 	urls     urls
+	batched  room
 }
 
 // Every service, checked by the compiler.
@@ -133,5 +134,7 @@ func New(c Config) *Control {
 	if c.Random == nil {
 		c.Random = rand.Reader
 	}
-	return &Control{cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions()}
+	return &Control{
+		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(), batched: room{limit: maxBatched},
+	}
 }

@@ -2,10 +2,10 @@ package control
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/mutant"
 	"github.com/grafos/grafos/fsm"
 	"github.com/grafos/grafos/placement"
 )
@@ -20,7 +20,8 @@ func (c *Control) RequestLeases(ctx context.Context, r api.LeaseRequest, o api.W
 	if err != nil {
 		return nil, err
 	}
-	r.Tenant = tenant
+	// What a request leaves out and what it says in so many words are the same request.
+	r.Tenant, r.Priority = tenant, priority(r.Priority)
 	if o.DryRun {
 		return c.dryGrant(r)
 	}
@@ -30,7 +31,7 @@ func (c *Control) RequestLeases(ctx context.Context, r api.LeaseRequest, o api.W
 	}
 	g := fsm.GrantLeases{
 		Actor: actor(ctx), Idem: id, Tenant: tenant, Provider: r.Provider,
-		Priority: priority(r.Priority), TTLMs: r.TTLMs, Items: items(r.Resources, api.UseRegion),
+		Priority: r.Priority, TTLMs: r.TTLMs, Items: items(r.Resources, api.UseRegion),
 	}
 	res, err := c.cfg.Decider.Admit(ctx, g)
 	if err != nil {
@@ -87,8 +88,11 @@ func (c *Control) granted(ctx context.Context, res fsm.Result) (*api.GrantSet, e
 	for _, id := range res.Leases {
 		l, err := c.waitBound(ctx, id, 1)
 		if err != nil {
-			if api.KindOf(err) == api.BindTimeout {
+			switch kind := api.KindOf(err); {
+			case kind == api.BindTimeout:
 				c.undo(ctx, res.Leases)
+			case kind == api.NotFound && res.Replayed:
+				return nil, forgotten("lease", string(id), res)
 			}
 			return nil, err
 		}
@@ -100,6 +104,13 @@ func (c *Control) granted(ctx context.Context, res fsm.Result) (*api.GrantSet, e
 		set.Leases = append(set.Leases, g)
 	}
 	return set, nil
+}
+
+// forgotten answers a repetition of a request whose outcome was kept for less long than its
+// key: it was done once, and is not done again.
+func forgotten(what, id string, res fsm.Result) *api.Error {
+	return api.Refuse(api.NotFound, "%s %s, which was granted under this idempotency key at index %d, has ended and is forgotten", what, id, res.Index).
+		WithHint("use a new key for a new request")
 }
 
 // withToken adds the token to a bound lease. One that has ended meanwhile, as a short one
@@ -139,39 +150,6 @@ func (c *Control) undo(ctx context.Context, ids []api.LeaseID) {
 	}
 }
 
-// batchWorkers bounds the requests of one batch that wait at the same time.
-const batchWorkers = 64
-
-// RequestBatch decides and answers each request on its own.
-func (c *Control) RequestBatch(ctx context.Context, r api.BatchRequest, o api.WriteOptions) (*api.BatchAnswer, error) {
-	if n := len(r.Requests); n == 0 || n > api.MaxBatch {
-		return nil, api.Refuse(api.InvalidArgument, "the batch has %d requests: it must have from 1 to %d", n, api.MaxBatch)
-	}
-	out := &api.BatchAnswer{Answers: make([]api.BatchResult, len(r.Requests))}
-	slots := make(chan struct{}, batchWorkers)
-	var wg sync.WaitGroup
-	for i, item := range r.Requests {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			each := o
-			each.IdempotencyKey = item.IdempotencyKey
-			if each.IdempotencyKey == "" && o.IdempotencyKey != "" {
-				each.IdempotencyKey = batchKey(o.IdempotencyKey, i)
-			}
-			grant, err := c.RequestLeases(ctx, item.LeaseRequest, each)
-			if err != nil {
-				out.Answers[i].Problem = api.Problem(err)
-				return
-			}
-			out.Answers[i].Grant = grant
-		})
-	}
-	wg.Wait()
-	out.Index = c.cfg.Machine.View().Index()
-	return out, nil
-}
-
 // ListLeases lists leases, newest state, by id.
 func (c *Control) ListLeases(ctx context.Context, f api.LeaseFilter, o api.ReadOptions) (*api.LeaseList, error) {
 	tenant, err := narrow(ctx, f.Tenant)
@@ -179,7 +157,7 @@ func (c *Control) ListLeases(ctx context.Context, f api.LeaseFilter, o api.ReadO
 		return nil, err
 	}
 	f.Tenant = tenant
-	v, err := c.view(ctx, o, fsm.TopicLeases)
+	v, err := c.view(ctx, o, c.leasesOf(ctx, f))
 	if err != nil {
 		return nil, err
 	}
@@ -187,20 +165,20 @@ func (c *Control) ListLeases(ctx context.Context, f api.LeaseFilter, o api.ReadO
 	if leases == nil {
 		leases = []api.Lease{}
 	}
-	return &api.LeaseList{Index: v.Index(), Leases: leases, NextPage: next}, nil
+	return &api.LeaseList{Index: v.Index(), Leases: leases, NextPage: next, Freshness: v.fresh}, nil
 }
 
 // ShowLease shows one lease.
 func (c *Control) ShowLease(ctx context.Context, id api.LeaseID, o api.ReadOptions) (*api.LeaseAnswer, error) {
-	v, err := c.view(ctx, o, fsm.TopicLeases)
+	v, err := c.view(ctx, o, c.leaseOf(ctx, id))
 	if err != nil {
 		return nil, err
 	}
-	l, err := own(ctx, v, id)
+	l, err := own(ctx, v.View, id)
 	if err != nil {
 		return nil, err
 	}
-	return &api.LeaseAnswer{Index: v.Index(), Lease: api.Grant{Lease: l}}, nil
+	return &api.LeaseAnswer{Index: v.Index(), Lease: api.Grant{Lease: l}, Freshness: v.fresh}, nil
 }
 
 // held returns a lease that the caller may change: its owner, or an operator.
@@ -218,7 +196,7 @@ func own(ctx context.Context, v *fsm.View, id api.LeaseID) (api.Lease, error) {
 	l, ok := v.Lease(id)
 	if !ok || !sees(ctx, l.Tenant) {
 		return api.Lease{}, api.Refuse(api.NotFound, "lease %s does not exist", id).
-			WithHint("see yours: grafos lease list; ended leases stay readable for two hours")
+			WithHint("see yours: grafos lease list; ended leases stay readable for two hours").AtIndex(v.Index())
 	}
 	return l, nil
 }
@@ -239,7 +217,11 @@ func (c *Control) RenewLease(ctx context.Context, id api.LeaseID, r api.RenewReq
 	if o.DryRun {
 		return &api.LeaseAnswer{Index: c.cfg.Machine.View().Index(), Lease: api.Grant{Lease: l}}, nil
 	}
-	cmd := fsm.RenewLease{Actor: actor(ctx), Idem: key, Lease: id, TTLMs: r.TTLMs, Stamp: c.stamp(l)}
+	stamp, err := c.stamp(ctx, l, key)
+	if err != nil {
+		return nil, err
+	}
+	cmd := fsm.RenewLease{Actor: actor(ctx), Idem: key, Lease: id, TTLMs: r.TTLMs, Stamp: stamp}
 	res, err := c.cfg.Decider.Submit(ctx, cmd)
 	if err != nil {
 		return nil, err
@@ -272,17 +254,6 @@ func (c *Control) renewed(ctx context.Context, before, after api.Lease, res fsm.
 		return nil, err
 	}
 	return &api.LeaseAnswer{Index: res.Index, Lease: api.Grant{Lease: l, Token: t}}, nil
-}
-
-// stamp is the cell's newest heartbeat: by it the cell tells a renewal that was long
-// under way.
-func (c *Control) stamp(l api.Lease) api.Stamp {
-	rec, ok := c.cfg.Machine.View().Cell(l.CellID)
-	if !ok {
-		return api.Stamp{}
-	}
-	sight, _ := c.cfg.Sightings.Best(l.CellID, rec.Epoch)
-	return sight.Stamp
 }
 
 // LeaseToken asks the cell for a fresh capability token.
@@ -347,6 +318,11 @@ func (c *Control) endLease(
 		return nil, err
 	}
 	if o.DryRun {
+		return &api.LeaseAnswer{Index: c.cfg.Machine.View().Index(), Lease: api.Grant{Lease: l}}, nil
+	}
+	if mutant.On(mutant.AckBeforeCommit) {
+		go func() { _, _ = c.cfg.Decider.Submit(context.WithoutCancel(ctx), cmd(key)) }()
+		l.State = api.LeaseForcedTeardown
 		return &api.LeaseAnswer{Index: c.cfg.Machine.View().Index(), Lease: api.Grant{Lease: l}}, nil
 	}
 	res, err := c.cfg.Decider.Submit(ctx, cmd(key))

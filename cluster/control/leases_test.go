@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -116,6 +117,64 @@ func TestGrantRepeated(t *testing.T) {
 	})
 }
 
+// TestGrantRepeatedElsewhere: the outcome of a key is state. The next leader answers with it,
+// also one whose state came by a snapshot, and for as long as the key is kept, which is
+// longer than what was granted.
+func TestGrantRepeatedElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		epoch := r.cell("c1")
+		out := r.request(r.acme(), cpu(1000), "k")
+		synctest.Wait()
+		r.bind(r.lease("l-1-cpu"), canary)
+		first := <-out
+		if first.err != nil {
+			t.Fatal(first.err)
+		}
+		byLog, bySnapshot := bareRig(t, 64), bareRig(t, 64)
+		byLog.follow(r, len(r.entries))
+		bySnapshot.restore(r)
+		for name, next := range map[string]*rig{"log": byLog, "snapshot": bySnapshot} {
+			stop := next.answerAsks("c1", epoch, "minted")
+			again := <-next.request(next.acme(), cpu(1000), "k")
+			if again.err != nil || again.set.Leases[0].ID != first.set.Leases[0].ID || again.set.Leases[0].Token != "minted" || again.set.Index != first.set.Index {
+				t.Errorf("%s: got %+v, %v", name, again.set, again.err)
+			}
+			other := <-next.request(next.acme(), cpu(2000), "k")
+			next.wantKind(name, other.err, api.Conflict)
+			// Said in so many words, what was left out before is the same request.
+			said := cpu(1000)
+			said.Priority, said.Tenant = api.PriorityStandard, "acme"
+			if again := <-next.request(next.operator(), said, "k"); again.err != nil || again.set.Leases[0].ID != first.set.Leases[0].ID {
+				t.Errorf("%s: got %+v, %v", name, again.set, again.err)
+			}
+			// Another tenant's key is another key.
+			theirs := next.request(next.other(), cpu(1000), "k")
+			next.bindAll()
+			if got := <-theirs; got.err != nil || got.set.Leases[0].ID == first.set.Leases[0].ID || got.set.Leases[0].Tenant != "other" {
+				t.Errorf("%s: got %+v, %v", name, got.set, got.err)
+			}
+			stop()
+
+			next.must(fsm.FreeLease{Actor: "tenant/acme", Lease: "l-1-cpu", Reason: fsm.ReasonReleased})
+			next.tornDown(epoch, "l-1-cpu")
+			next.pass(2*time.Hour + time.Minute)
+			gone := <-next.request(next.acme(), cpu(1000), "k")
+			next.wantKind(name, gone.err, api.NotFound)
+			if p, _ := api.AsError(gone.err); p == nil || !strings.Contains(p.Detail, "l-1-cpu") || !strings.Contains(p.Detail, fmt.Sprint("index ", first.set.Index)) {
+				t.Errorf("%s: a lease that is forgotten: %+v", name, p)
+			}
+		}
+	})
+}
+
+// tornDown reports that a cell has torn a lease down.
+func (r *rig) tornDown(epoch uint64, id api.LeaseID) {
+	r.t.Helper()
+	l := r.lease(id)
+	r.must(fsm.ReportCell{Cell: l.CellID, Epoch: epoch, Ended: []api.EndedReport{{LeaseID: id, Epoch: l.Epoch, State: api.LeaseTornDown}}})
+}
+
 // answerAsks holds a cell's session and mints what it is asked for; stop ends it.
 func (r *rig) answerAsks(cell api.CellID, epoch uint64, token string) (stop func()) {
 	ctx, cancel := context.WithCancel(r.t.Context())
@@ -179,41 +238,6 @@ func TestGrantDryRun(t *testing.T) {
 	}
 }
 
-// TestBatch: each request is answered on its own, in its place.
-func TestBatch(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
-		r.cell("c1")
-		_, err := r.c.RequestBatch(r.acme(), api.BatchRequest{}, api.WriteOptions{})
-		r.wantKind("empty", err, api.InvalidArgument)
-		batch := api.BatchRequest{Requests: []api.BatchItem{{LeaseRequest: cpu(1)}, {LeaseRequest: cpu(-1)}, {LeaseRequest: cpu(2)}}}
-		type answer struct {
-			a   *api.BatchAnswer
-			err error
-		}
-		out := make(chan answer, 1)
-		go func() {
-			a, err := r.c.RequestBatch(r.acme(), batch, api.WriteOptions{IdempotencyKey: "k"})
-			out <- answer{a, err}
-		}()
-		synctest.Wait()
-		r.bind(r.lease("l-1-cpu"), canary)
-		r.bind(r.lease("l-2-cpu"), canary)
-		a := <-out
-		if a.err != nil {
-			t.Fatal(a.err)
-		}
-		for i, want := range []int64{1, 0, 2} {
-			got := a.a.Answers[i]
-			if want == 0 {
-				r.wantKind("the bad one", got.Problem, api.InvalidArgument)
-			} else if got.Grant == nil || got.Grant.Leases[0].Amount != want {
-				t.Errorf("answer %d: %+v", i, got)
-			}
-		}
-	})
-}
-
 // bound makes a lease of acme that is bound.
 func (r *rig) bound() api.Lease {
 	r.t.Helper()
@@ -247,7 +271,7 @@ func TestRenew(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRig(t)
-				r.cell("c1")
+				r.beat("c1", r.cell("c1"), 1)
 				l := r.bound()
 				out := make(chan renewal, 1)
 				go func() {
@@ -275,6 +299,67 @@ func TestRenew(t *testing.T) {
 			})
 		})
 	}
+}
+
+// beat is a heartbeat of a cell, as this scheduler hears it.
+func (r *rig) beat(id api.CellID, epoch, seq uint64) {
+	r.c.cfg.Sightings.Heartbeat(id, epoch, *heartbeat(seq), heartbeatLimit)
+}
+
+// TestRenewWithoutStamp: a renewal that its cell could not apply, because no heartbeat stamps
+// it, is not committed: it waits for one, as after a fail-over, and is refused without.
+func TestRenewWithoutStamp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		epoch := r.cell("c1")
+		l := r.bound()
+		renew := func(key string) (*api.LeaseAnswer, error) {
+			return r.c.RenewLease(r.acme(), l.ID, api.RenewRequest{TTLMs: 120_000}, api.WriteOptions{IdempotencyKey: key})
+		}
+		_, err := renew("k1")
+		r.wantKind("unheard of", err, api.BindTimeout)
+
+		r.beat("c1", epoch, 1)
+		time.Sleep(api.DeliveryBound)
+		_, err = renew("k1")
+		r.wantKind("heard too long ago", err, api.BindTimeout)
+		if got := r.lease(l.ID); got.Generation != 1 {
+			t.Errorf("it was renewed to generation %d", got.Generation)
+		}
+
+		type answer struct {
+			a   *api.LeaseAnswer
+			err error
+		}
+		out := make(chan answer, 1)
+		go func() {
+			a, err := renew("k1")
+			out <- answer{a, err}
+		}()
+		time.Sleep(time.Second)
+		r.beat("c1", epoch, 2)
+		time.Sleep(time.Second)
+		r.bind(r.lease(l.ID), "second")
+		if got := <-out; got.err != nil || got.a.Lease.Generation != 2 || got.a.Lease.Stamp.BootID != "boot" {
+			t.Errorf("heard in time: %+v, %v", got.a, got.err)
+		}
+
+		// What is done is told again, whatever was heard of the cell since.
+		time.Sleep(api.DeliveryBound)
+		stop := r.answerAsks("c1", epoch, "third")
+		if a, err := renew("k1"); err != nil || a.Lease.Generation != 2 {
+			t.Errorf("repeated: %+v, %v", a, err)
+		}
+		stop()
+
+		r.must(fsm.FreeLease{Actor: "tenant/acme", Lease: l.ID})
+		began := time.Now()
+		_, err = renew("k2")
+		r.wantKind("ended", err, api.LeaseRevoked)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the renewal of a lease that has ended took %s", took)
+		}
+	})
 }
 
 func TestLeaseToken(t *testing.T) {

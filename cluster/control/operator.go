@@ -13,7 +13,7 @@ const maxAuditPage = 1000
 
 // AuditRecords reads the audit chain, from this node's own copy of it.
 func (c *Control) AuditRecords(ctx context.Context, f api.AuditFilter, o api.ReadOptions) (*api.AuditPage, error) {
-	v, err := c.view(ctx, o, fsm.TopicIndex)
+	v, err := c.view(ctx, o, c.oneOf(fsm.TopicEvents)) // every record is an event too
 	if err != nil {
 		return nil, err
 	}
@@ -27,7 +27,7 @@ func (c *Control) AuditRecords(ctx context.Context, f api.AuditFilter, o api.Rea
 	if records == nil {
 		records = []api.AuditRecord{}
 	}
-	return &api.AuditPage{Index: v.Index(), Head: v.AuditHead(), Records: records, Next: next}, nil
+	return &api.AuditPage{Index: v.Index(), Head: v.AuditHead(), Records: records, Next: next, Freshness: v.fresh}, nil
 }
 
 // NodeState says what this scheduler is. For an operator it also looks for broken invariants.

@@ -9,24 +9,29 @@ import (
 
 // ListProviders lists every provider with its readiness.
 func (c *Control) ListProviders(ctx context.Context, o api.ReadOptions) (*api.ProviderList, error) {
-	v, err := c.view(ctx, o, fsm.TopicCells, fsm.TopicLeases)
+	v, err := c.view(ctx, o, c.cellsOf(""))
 	if err != nil {
 		return nil, err
 	}
-	list := &api.ProviderList{Index: v.Index(), Providers: []api.ProviderSummary{}}
+	list := &api.ProviderList{Index: v.Index(), Providers: []api.ProviderSummary{}, Freshness: v.fresh}
 	for _, p := range v.Providers() {
-		list.Providers = append(list.Providers, summary(p, c.cells(v, p.ID)))
+		list.Providers = append(list.Providers, summary(p, c.cells(v.View, p.ID)))
 	}
 	return list, nil
 }
 
 // ProviderStatus shows one provider and all of its cells.
 func (c *Control) ProviderStatus(ctx context.Context, p api.ProviderID, o api.ReadOptions) (*api.ProviderStatus, error) {
-	v, err := c.view(ctx, o, fsm.TopicCells, fsm.TopicLeases)
+	v, err := c.view(ctx, o, c.cellsOf(p))
 	if err != nil {
 		return nil, err
 	}
-	return c.status(v, p)
+	s, err := c.status(v.View, p)
+	if err != nil {
+		return nil, err
+	}
+	s.Freshness = v.fresh
+	return s, nil
 }
 
 func (c *Control) status(v *fsm.View, p api.ProviderID) (*api.ProviderStatus, error) {
@@ -48,14 +53,14 @@ func (c *Control) cells(v *fsm.View, p api.ProviderID) []api.Cell {
 
 // ListCells lists the fleet, or one provider's part of it.
 func (c *Control) ListCells(ctx context.Context, p api.ProviderID, o api.ReadOptions) (*api.CellList, error) {
-	v, err := c.view(ctx, o, fsm.TopicCells, fsm.TopicLeases)
+	v, err := c.view(ctx, o, c.cellsOf(p))
 	if err != nil {
 		return nil, err
 	}
 	if _, ok := v.Provider(p); p != "" && !ok {
 		return nil, api.Refuse(api.NotFound, "provider %q does not exist", p).WithHint("see which do: grafos provider list")
 	}
-	return &api.CellList{Index: v.Index(), Cells: c.cells(v, p)}, nil
+	return &api.CellList{Index: v.Index(), Cells: c.cells(v.View, p), Freshness: v.fresh}, nil
 }
 
 // summary adds the cells up.

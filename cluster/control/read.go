@@ -8,46 +8,53 @@ import (
 	"github.com/grafos/grafos/fsm"
 )
 
-// view returns the state that a read answers from. A blocking read waits until one of the
-// topics changed after o.AfterIndex, at most o.Wait, and answers with what there is.
-func (c *Control) view(ctx context.Context, o api.ReadOptions, topics ...fsm.Topic) (*fsm.View, error) {
+// reading is the state that a read answers from, and what it says of its age.
+type reading struct {
+	*fsm.View
+	fresh api.Freshness
+}
+
+// view returns the state that a read answers from. A blocking read waits until something of
+// its answer changed after o.AfterIndex, and answers with what there is when nothing did.
+func (c *Control) view(ctx context.Context, o api.ReadOptions, in interest) (reading, error) {
 	switch o.Consistency {
 	case "", api.Linearizable, api.Stale:
 	default:
-		return nil, api.Refuse(api.InvalidArgument, "consistency %q is not one of linearizable, stale", o.Consistency)
+		return reading{}, api.Refuse(api.InvalidArgument, "consistency %q is not one of linearizable, stale", o.Consistency)
 	}
 	if o.AfterIndex > 0 && o.Wait > 0 {
-		c.waitChange(ctx, o, topics)
+		lost, err := c.fromLostState(ctx, o)
+		if err != nil {
+			return reading{}, err
+		}
+		if !lost {
+			c.waitChange(ctx, o, in)
+		}
 	}
 	if o.Consistency == api.Stale {
-		return c.cfg.Machine.View(), nil
+		// The age is taken first: the state is at least as new as that makes it.
+		age := c.cfg.Cluster.Touch()
+		if o.MaxStale <= 0 || age <= o.MaxStale {
+			ms := age.Milliseconds()
+			return reading{c.cfg.Machine.View(), api.Freshness{LastContactMs: &ms}}, nil
+		}
 	}
-	return c.cfg.Cluster.Read(ctx)
+	v, err := c.cfg.Cluster.Read(ctx)
+	return reading{View: v}, err
 }
 
-// waitChange waits for the first change of any of at most two topics.
-func (c *Control) waitChange(ctx context.Context, o api.ReadOptions, topics []fsm.Topic) {
-	timer := time.NewTimer(min(o.Wait, api.MaxWait))
-	defer timer.Stop()
-	for {
-		var changed [2]<-chan struct{} // one that is not asked for never fires
-		for i, t := range topics {
-			changed[i] = c.cfg.Machine.Changed(t)
-		}
-		for _, t := range topics {
-			if c.cfg.Machine.LastChange(t) > o.AfterIndex {
-				return
-			}
-		}
-		select {
-		case <-changed[0]:
-		case <-changed[1]:
-		case <-timer.C:
-			return
-		case <-ctx.Done():
-			return
-		}
+// fromLostState reports whether the index that a read was to wait behind is one that the
+// cluster has not come to, as after a restore of an older state: whoever waited for it to be
+// passed would see none of the changes until then. A stale read cannot know, and waits.
+func (c *Control) fromLostState(ctx context.Context, o api.ReadOptions) (bool, error) {
+	if o.Consistency == api.Stale || o.AfterIndex <= c.cfg.Machine.View().Index() {
+		return false, nil
 	}
+	v, err := c.cfg.Cluster.Read(ctx) // or this scheduler is behind the one that told the index
+	if err != nil {
+		return false, err
+	}
+	return v.Index() < o.AfterIndex, nil
 }
 
 // sure holds a refusal that was decided on this node's own state back until it is known

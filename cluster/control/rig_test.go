@@ -30,8 +30,12 @@ type rig struct {
 	mu      sync.Mutex
 	index   uint64
 	log     bytes.Buffer // every entry, as it is on the disk
+	entries [][]byte     // the same, one by one
+	read    func() error // called by every verified read: the node catches up, or cannot
+	reads   int          // verified reads
 	follows bool
 	touch   time.Duration
+	ahead   api.Tick     // cluster time that the next entry adds
 	peer    api.Peers    // of every other scheduler
 	lose    int          // so many commands are answered no_leader
 	removed []api.NodeID // guarded by mu
@@ -43,16 +47,23 @@ const heartbeatLimit = 15 * time.Second
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, m: fsm.New(fsm.Options{Log: hclog.NewNullLogger(), EventRing: 64}), blobs: map[api.Digest][]byte{}}
+	r := bareRig(t, 64)
+	r.must(fsm.InitCluster{ClusterID: "g-test", Providers: []api.Provider{{ID: "aws", Enabled: true}, {ID: "gcp"}}})
+	for _, tenant := range []api.TenantID{"acme", "other"} {
+		r.must(fsm.CreateTenant{Actor: "operator/root", Tenant: tenant, Quota: api.NoQuota()})
+	}
+	return r
+}
+
+// bareRig is a rig whose state is empty, and which holds so many events.
+func bareRig(t *testing.T, events int) *rig {
+	t.Helper()
+	r := &rig{t: t, m: fsm.New(fsm.Options{Log: hclog.NewNullLogger(), EventRing: events}), blobs: map[api.Digest][]byte{}}
 	r.c = New(Config{
 		Node: "s1", ClusterID: "g-test", Machine: r.m, Cluster: r, Decider: r, Blobs: blobStore{r}, Audit: noAudit{},
 		Sightings: rumor.NewTable("s1", time.Now), Heartbeat: 5 * time.Second, Limit: heartbeatLimit, Warmup: 30 * time.Second,
 		Log: hclog.NewNullLogger(),
 	})
-	r.must(fsm.InitCluster{ClusterID: "g-test", Providers: []api.Provider{{ID: "aws", Enabled: true}, {ID: "gcp"}}})
-	for _, tenant := range []api.TenantID{"acme", "other"} {
-		r.must(fsm.CreateTenant{Actor: "operator/root", Tenant: tenant, Quota: api.NoQuota()})
-	}
 	return r
 }
 
@@ -74,21 +85,59 @@ func (r *rig) Submit(_ context.Context, cmd fsm.Command) (fsm.Result, error) {
 		r.lose--
 		return fsm.Result{}, api.Refuse(api.NoLeader, "not here")
 	}
-	b, err := fsm.EncodeEntry(fsm.Entry{Tick: r.m.View().Now(), Wall: time.Now().UnixMilli(), Commands: []fsm.Command{cmd}})
+	b, err := fsm.EncodeEntry(fsm.Entry{Tick: r.m.View().Now() + r.ahead, Wall: time.Now().UnixMilli(), Commands: []fsm.Command{cmd}})
 	if err != nil {
 		return fsm.Result{}, err
 	}
 	r.log.Write(b)
-	r.index++
-	res, ok := r.m.Apply(&raft.Log{Index: r.index, Term: 1, Type: raft.LogCommand, Data: b}).([]fsm.Result)
-	if !ok {
-		r.t.Errorf("entry %d stopped the machine", r.index)
+	r.entries = append(r.entries, b)
+	res := r.apply(b)
+	if res == nil {
 		return fsm.Result{}, api.Refuse(api.Internal, "stopped")
 	}
 	if res[0].Problem != nil {
 		return res[0], res[0].Problem
 	}
 	return res[0], nil
+}
+
+// pass lets cluster time go on.
+func (r *rig) pass(d time.Duration) {
+	r.ahead = fsm.MaxStep
+	for range d / time.Duration(fsm.MaxStep) {
+		r.must(fsm.Tick{})
+	}
+	r.ahead = 0
+}
+
+// apply applies an entry as raft does.
+func (r *rig) apply(entry []byte) []fsm.Result {
+	r.index++
+	res, ok := r.m.Apply(&raft.Log{Index: r.index, Term: 1, Type: raft.LogCommand, Data: entry}).([]fsm.Result)
+	if !ok {
+		r.t.Errorf("entry %d stopped the machine", r.index)
+	}
+	return res
+}
+
+// follow applies the next n entries of a leader.
+func (r *rig) follow(leader *rig, n int) {
+	for range min(n, len(leader.entries)-int(r.index)) {
+		r.apply(leader.entries[r.index])
+	}
+}
+
+// restore gives the machine the state of another one by a snapshot.
+func (r *rig) restore(from *rig) {
+	r.t.Helper()
+	var snap bytes.Buffer
+	if err := from.m.View().WriteSnapshot(&snap); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.m.Restore(io.NopCloser(&snap)); err != nil {
+		r.t.Fatal(err)
+	}
+	r.index = from.index
 }
 
 // Admit puts everything on the first cell of the provider.
@@ -118,7 +167,18 @@ func (r *rig) Plan(q placement.Request) (api.Plan, error) {
 	return api.Plan{Index: r.m.View().Index(), Provider: q.Provider, Decision: api.DecisionAdmit, CellID: "c1"}, nil
 }
 
-func (r *rig) Read(context.Context) (*fsm.View, error) { return r.m.View(), nil }
+func (r *rig) Read(context.Context) (*fsm.View, error) {
+	r.mu.Lock()
+	read := r.read
+	r.reads++
+	r.mu.Unlock()
+	if read != nil {
+		if err := read(); err != nil {
+			return nil, err
+		}
+	}
+	return r.m.View(), nil
+}
 
 func (r *rig) ReadIndex(context.Context) (*api.ReadIndex, error) {
 	return &api.ReadIndex{Index: r.m.View().Index()}, nil
@@ -240,19 +300,24 @@ func (r *rig) must(cmd fsm.Command) fsm.Result {
 }
 
 // cell makes a ready cell.
-func (r *rig) cell(id api.CellID) uint64 {
+func (r *rig) cell(id api.CellID) uint64 { return r.cellOf("aws", id) }
+
+// cellOf makes a ready cell of a provider.
+func (r *rig) cellOf(p api.ProviderID, id api.CellID) uint64 {
 	r.t.Helper()
-	epoch := r.register(id, "agent-1")
+	epoch := r.registerAt(p, id, "agent-1")
 	yes := &api.Condition{Met: true}
 	r.must(fsm.ReportCell{Cell: id, Epoch: epoch, Inventory: &api.InventoryReport{Capacity: api.Resources{CPU: 4000, Mem: 8 << 30}}})
 	r.must(fsm.ChangeHealth{Changes: []fsm.HealthChange{{Cell: id, Epoch: epoch, Healthy: yes, Outbound: yes}}})
 	return epoch
 }
 
-func (r *rig) register(id api.CellID, agent string) uint64 {
+func (r *rig) register(id api.CellID, agent string) uint64 { return r.registerAt("aws", id, agent) }
+
+func (r *rig) registerAt(p api.ProviderID, id api.CellID, agent string) uint64 {
 	r.t.Helper()
 	return r.must(fsm.RegisterCell{
-		Actor: "cell/aws/" + string(id), Provider: "aws", Cell: id, Agent: agent, BrokerKey: "bb", Version: "v0",
+		Actor: "cell/" + string(p) + "/" + string(id), Provider: p, Cell: id, Agent: agent, BrokerKey: "bb", Version: "v0",
 		Identity: api.Identity{SPKI: "ab", Serial: "01", NotAfter: 4_000_000_000}, DataURL: "https://10.0.0.1:7500",
 	}).CellEpoch
 }
@@ -271,6 +336,8 @@ func as(ctx context.Context, role api.Role, name string) context.Context {
 }
 
 func (r *rig) acme() context.Context { return as(r.t.Context(), api.RoleTenant, "acme") }
+
+func (r *rig) other() context.Context { return as(r.t.Context(), api.RoleTenant, "other") }
 
 func (r *rig) operator() context.Context { return as(r.t.Context(), api.RoleOperator, "root") }
 

@@ -2,28 +2,14 @@ package control
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"fmt"
 	"io"
-	"strconv"
-	"time"
 	"unicode/utf8"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/fsm"
 )
-
-// batchKey is the idempotency key of one request of a batch.
-func batchKey(key string, i int) string {
-	each := key + "/" + strconv.Itoa(i)
-	if len(each) <= api.MaxKeyLen || len(key) > api.MaxKeyLen {
-		return each // the batch's own key is refused where it is too long
-	}
-	sum := sha256.Sum256([]byte(each))
-	return hex.EncodeToString(sum[:])
-}
 
 // Plan says what would be decided now, with every veto and score. A refusal is in the plan.
 func (c *Control) Plan(ctx context.Context, r api.PlanRequest, _ api.ReadOptions) (*api.Plan, error) {
@@ -57,7 +43,7 @@ func (c *Control) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOpt
 	if err != nil {
 		return nil, err
 	}
-	r.Tenant = tenant
+	r.Tenant, r.Priority = tenant, priority(r.Priority)
 	if r.Profile == "" {
 		r.Profile = api.ProfileWASI
 	}
@@ -81,7 +67,7 @@ func (c *Control) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOpt
 	run := api.Run{
 		Tenant: tenant, Provider: r.Provider, Retries: r.Retries, Tasklet: r.Tasklet, Profile: r.Profile,
 		Module: r.Module, Input: r.Input, Invocation: r.Invocation, Fuel: r.Fuel,
-		Resources: r.Resources, TTLMs: r.TTLMs, Priority: priority(r.Priority),
+		Resources: r.Resources, TTLMs: r.TTLMs, Priority: r.Priority,
 	}
 	res, err := c.cfg.Decider.Admit(ctx, fsm.GrantLeases{
 		Actor: actor(ctx), Idem: id, Tenant: tenant, Provider: r.Provider, Priority: run.Priority,
@@ -90,7 +76,11 @@ func (c *Control) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOpt
 	if err != nil {
 		return nil, c.sure(ctx, err)
 	}
-	return c.answerRun(ctx, c.cfg.Machine.View(), res.Run)
+	a, err := c.answerRun(ctx, c.cfg.Machine.View(), res.Run)
+	if res.Replayed && api.KindOf(err) == api.NotFound {
+		return nil, forgotten("run", string(res.Run), res)
+	}
+	return a, err
 }
 
 // hasBlobs refuses a run of what its tenant never put: a digest alone gives no right to
@@ -129,7 +119,7 @@ func (c *Control) ListRuns(ctx context.Context, f api.RunFilter, o api.ReadOptio
 		return nil, err
 	}
 	f.Tenant = tenant
-	v, err := c.view(ctx, o, fsm.TopicRuns)
+	v, err := c.view(ctx, o, c.runsOf(f))
 	if err != nil {
 		return nil, err
 	}
@@ -137,20 +127,21 @@ func (c *Control) ListRuns(ctx context.Context, f api.RunFilter, o api.ReadOptio
 	if runs == nil {
 		runs = []api.Run{}
 	}
-	return &api.RunList{Index: v.Index(), Runs: runs, NextPage: next}, nil
+	return &api.RunList{Index: v.Index(), Runs: runs, NextPage: next, Freshness: v.fresh}, nil
 }
 
 // ShowRun shows one run with its leases, and its output when that is text and small.
 func (c *Control) ShowRun(ctx context.Context, id api.RunID, o api.ReadOptions) (*api.RunAnswer, error) {
-	if o.AfterIndex > 0 && o.Wait > 0 {
-		c.waitRun(ctx, id, o)
-		o.Wait = 0
-	}
-	v, err := c.view(ctx, o, fsm.TopicRuns)
+	v, err := c.view(ctx, o, c.runOf(ctx, id))
 	if err != nil {
 		return nil, err
 	}
-	return c.answerRun(ctx, v, id)
+	a, err := c.answerRun(ctx, v.View, id)
+	if err != nil {
+		return nil, err
+	}
+	a.Freshness = v.fresh
+	return a, nil
 }
 
 func (c *Control) answerRun(ctx context.Context, v *fsm.View, id api.RunID) (*api.RunAnswer, error) {
@@ -175,7 +166,7 @@ func ownRun(ctx context.Context, v *fsm.View, id api.RunID) (api.Run, error) {
 	r, ok := v.Run(id)
 	if !ok || !sees(ctx, r.Tenant) {
 		return api.Run{}, api.Refuse(api.NotFound, "run %s does not exist", id).
-			WithHint("see yours: grafos run list; ended runs stay readable for two hours")
+			WithHint("see yours: grafos run list; ended runs stay readable for two hours").AtIndex(v.Index())
 	}
 	return r, nil
 }
@@ -223,30 +214,4 @@ func (c *Control) RunArtifact(ctx context.Context, id api.RunID, name string) (i
 	}
 	return nil, api.Artifact{}, api.Refuse(api.NotFound, "run %s has no artifact %q", id, name).
 		WithHint("see what it has: grafos run show %s", id)
-}
-
-// waitRun waits until the run changed after o.AfterIndex. It does not wait when one of the
-// run's leases has changed since.
-func (c *Control) waitRun(ctx context.Context, id api.RunID, o api.ReadOptions) {
-	timer := time.NewTimer(min(o.Wait, api.MaxWait))
-	defer timer.Stop()
-	for {
-		changed := c.cfg.Machine.Changed(fsm.RunTopic(id))
-		v := c.cfg.Machine.View()
-		r, ok := v.Run(id)
-		newest := r.Modified
-		for _, l := range v.LeasesOfRun(id) {
-			newest = max(newest, l.Modified)
-		}
-		if !ok || newest > o.AfterIndex {
-			return
-		}
-		select {
-		case <-changed:
-		case <-timer.C:
-			return
-		case <-ctx.Done():
-			return
-		}
-	}
 }

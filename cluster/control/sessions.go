@@ -184,7 +184,7 @@ func (w *watcher) next() (*api.Desired, error) {
 	rec, ok := v.Cell(w.cell)
 	switch {
 	case !ok:
-		return nil, forgotten(w.cell)
+		return nil, unregistered(w.cell)
 	case rec.Revoked:
 		return nil, revoked(rec)
 	case rec.Epoch != w.epoch:

@@ -74,11 +74,11 @@ func (c *Control) dryTenant(ctx context.Context, t api.TenantID) (*api.TenantAns
 
 // ListTenants lists every tenant with what it holds; a tenant sees itself.
 func (c *Control) ListTenants(ctx context.Context, o api.ReadOptions) (*api.TenantList, error) {
-	v, err := c.view(ctx, o, fsm.TopicTenants)
+	v, err := c.view(ctx, o, c.tenantsOf(api.CallerFrom(ctx).Tenant()))
 	if err != nil {
 		return nil, err
 	}
-	list := &api.TenantList{Index: v.Index(), Tenants: []api.TenantUsage{}}
+	list := &api.TenantList{Index: v.Index(), Tenants: []api.TenantUsage{}, Freshness: v.fresh}
 	for _, t := range v.Tenants() {
 		if sees(ctx, t.ID) {
 			list.Tenants = append(list.Tenants, v.TenantUsage(t.ID))

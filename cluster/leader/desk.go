@@ -93,8 +93,8 @@ func (d *desk) seen(i fsm.Idem) (answer, bool) {
 		return answer{}, false
 	}
 	if rec.Hash != i.Hash {
-		return answer{err: api.Refuse(api.Conflict, "idempotency key %q was used for another request", i.Key).
-			WithHint("use a new key for a new request")}, true
+		return answer{err: api.Refuse(api.Conflict, "idempotency key %q was used before for another request, at index %d", i.Key, rec.Index).
+			WithHint("use a key of its own for every request")}, true
 	}
 	return answer{result: fsm.Result{Index: rec.Index, Leases: rec.Leases, Run: rec.Run, Replayed: true}}, true
 }

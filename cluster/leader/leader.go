@@ -14,6 +14,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/api/mutant"
 	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 	"github.com/grafos/grafos/placement"
@@ -164,7 +165,12 @@ func (t *term) begin(ctx context.Context) error {
 
 // now is cluster time: what was committed at the barrier plus this leader's own monotonic
 // time since. The time between two leaders counts as zero.
-func (t *term) now() api.Tick { return t.base + api.Tick(clock.Since(t.cfg.Clock, t.began)) }
+func (t *term) now() api.Tick {
+	if mutant.On(mutant.WallTicks) {
+		return api.Tick(t.cfg.Clock.Wall().UnixNano())
+	}
+	return t.base + api.Tick(clock.Since(t.cfg.Clock, t.began))
+}
 
 func (t *term) entry(cmds ...fsm.Command) fsm.Entry {
 	return fsm.Entry{Tick: t.now(), Wall: t.cfg.Clock.Wall().UnixMilli(), Commands: cmds}

@@ -239,7 +239,8 @@ func TestIdempotency(t *testing.T) {
 		if !again.Replayed || again.Leases[0] != first.Leases[0] || again.Index != first.Index {
 			r.t.Errorf("got %+v after %+v", again, first)
 		}
-		if _, err := r.l.Admit(r.t.Context(), keyed(grant(4000), "k", "other")); api.KindOf(err) != api.Conflict {
+		if _, err := r.l.Admit(r.t.Context(), keyed(grant(4000), "k", "other")); api.KindOf(err) != api.Conflict ||
+			!strings.Contains(err.Error(), fmt.Sprintf("%q was used before for another request, at index %d", "k", first.Index)) {
 			r.t.Errorf("another request: %v", err)
 		}
 		if _, err := r.l.Admit(r.t.Context(), keyed(grant(4000), "k2", "h")); api.KindOf(err) != api.NoEligibleProviderCells {

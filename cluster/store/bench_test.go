@@ -9,18 +9,18 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-func benchKinds(b *testing.B, f func(b *testing.B, l *Log)) {
+func benchLog(b *testing.B, kind Kind) *Log {
 	b.Helper()
-	for _, kind := range []Kind{BoltDB, WAL} {
-		b.Run(string(kind), func(b *testing.B) {
-			l, err := OpenLog(logPath(b.TempDir(), kind), LogOptions{Kind: kind, Log: hclog.NewNullLogger()})
-			if err != nil {
-				b.Fatal(err)
-			}
-			defer l.Close() //nolint:errcheck // the benchmark is over
-			f(b, l)
-		})
+	l, err := OpenLog(logPath(b.TempDir(), kind), LogOptions{Kind: kind, Log: hclog.NewNullLogger()})
+	if err != nil {
+		b.Fatal(err)
 	}
+	b.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return l
 }
 
 // BenchmarkVote is what Raft stores to vote: a term, and for whom; once as the log alone
@@ -43,30 +43,36 @@ func BenchmarkVote(b *testing.B) {
 			}
 		}
 	})
-	benchKinds(b, func(b *testing.B, l *Log) {
-		for i := uint64(1); b.Loop(); i++ {
-			for k, v := range map[string][]byte{"CurrentTerm": key(i), "LastVoteTerm": key(i), "LastVoteCand": key(i % 3)} {
-				if err := l.Set([]byte(k), v); err != nil {
-					b.Fatal(err)
+	for _, kind := range kinds() {
+		b.Run(string(kind), func(b *testing.B) {
+			l := benchLog(b, kind)
+			for i := uint64(1); b.Loop(); i++ {
+				for k, v := range map[string][]byte{"CurrentTerm": key(i), "LastVoteTerm": key(i), "LastVoteCand": key(i % 3)} {
+					if err := l.Set([]byte(k), v); err != nil {
+						b.Fatal(err)
+					}
 				}
 			}
-		}
-	})
+		})
+	}
 }
 
 // BenchmarkAppend appends one entry of 512 bytes at a time.
 func BenchmarkAppend(b *testing.B) {
 	data := bytes.Repeat([]byte("x"), 512)
-	benchKinds(b, func(b *testing.B, l *Log) {
-		if err := l.SetUint64([]byte(keyTerm), 1); err != nil {
-			b.Fatal(err)
-		}
-		for i := uint64(1); b.Loop(); i++ {
-			if err := l.StoreLog(&raft.Log{Index: i, Term: 1, Data: data}); err != nil {
+	for _, kind := range kinds() {
+		b.Run(string(kind), func(b *testing.B) {
+			l := benchLog(b, kind)
+			if err := l.SetUint64([]byte(keyTerm), 1); err != nil {
 				b.Fatal(err)
 			}
-		}
-	})
+			for i := uint64(1); b.Loop(); i++ {
+				if err := l.StoreLog(&raft.Log{Index: i, Term: 1, Data: data}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }
 
 // BenchmarkMark is what an append pays for the mark.

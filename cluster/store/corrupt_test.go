@@ -222,13 +222,16 @@ func TestCorruptWhileOpen(t *testing.T) {
 }
 
 func TestNumbersHaveEightBytes(t *testing.T) {
-	kinds(t, func(t *testing.T, path string, o LogOptions) {
-		l := openTest(t, path, o)
-		must(t, l.Set([]byte("CurrentTerm"), []byte("short")))
-		if _, err := l.GetUint64([]byte("CurrentTerm")); err == nil {
-			t.Error("five bytes were read as a number")
-		}
-	})
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			path, o := logOf(t, kind)
+			l := openTest(t, path, o)
+			must(t, l.Set([]byte("CurrentTerm"), []byte("short")))
+			if _, err := l.GetUint64([]byte("CurrentTerm")); err == nil {
+				t.Error("five bytes were read as a number")
+			}
+		})
+	}
 }
 
 // besides copies what lies beside the log at from, so that to is opened as that log.
@@ -255,7 +258,7 @@ func used(t *testing.T, path string) int {
 }
 
 func TestTruncatedFileIsFound(t *testing.T) {
-	dir := t.TempDir()
+	dir := scratch(t)
 	path := filepath.Join(dir, "raft.db")
 	want := fill(t, path, options(BoltDB), 40)
 	end := used(t, path)
@@ -281,7 +284,7 @@ func TestTruncatedFileIsFound(t *testing.T) {
 // TestFlippedBits: whatever single bit changes, the log is either refused or reads exactly as
 // it was written; nothing panics, hangs or comes back different.
 func TestFlippedBits(t *testing.T) {
-	dir := t.TempDir()
+	dir := scratch(t)
 	path := filepath.Join(dir, "raft.db")
 	want := fill(t, path, options(BoltDB), 30)
 	end := used(t, path)

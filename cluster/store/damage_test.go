@@ -34,7 +34,7 @@ type history struct {
 // groups, votes, two snapshots, a compaction, a conflict that cut off the end.
 func realistic(t *testing.T, o Options) *history {
 	t.Helper()
-	h := &history{dir: filepath.Join(t.TempDir(), "raft"), snapshots: map[string][]byte{}}
+	h := &history{dir: filepath.Join(scratch(t), "raft"), snapshots: map[string][]byte{}}
 	r := rand.New(rand.NewPCG(7, 7))
 	s := openStore(t, h.dir, o)
 	vote(t, s.Log, 1, "s2-bbbbbb")
@@ -60,7 +60,7 @@ func realistic(t *testing.T, o Options) *history {
 	save := func(index uint64) {
 		k, err := s.Snapshots.Create(1, index, h.entries[index-1].Term, raft.Configuration{Servers: []raft.Server{{ID: "s1", Address: "a:1"}}}, 1, nil)
 		must(t, err)
-		b := bytes.Repeat([]byte(fmt.Sprintf("lease %d;", index)), 10_000+r.IntN(1000))
+		b := bytes.Repeat(fmt.Appendf(nil, "lease %d;", index), 10_000+r.IntN(1000))
 		_, err = k.Write(b)
 		must(t, err)
 		must(t, k.Close())
@@ -194,8 +194,15 @@ func damage(r *rand.Rand, dir string) (string, error) {
 // pick chooses a file: of the log more often than of what lies beside it.
 func pick(r *rand.Rand, dir string) (string, error) {
 	groups := [][]string{
-		{"raft.db", "raft.wal/*.wal"}, {"raft.db", "raft.wal/*.wal"}, {"raft.db", "raft.wal/*.wal"}, {"raft.db", "raft.wal/meta", "raft.wal/values"},
-		{"raft.*.votes"}, {"raft.*.mark"}, {"snapshots/*.snap"}, {"snapshots/*.snap"}, {"storage.json"},
+		{"raft.db", "raft.wal/*.wal"},
+		{"raft.db", "raft.wal/*.wal"},
+		{"raft.db", "raft.wal/*.wal"},
+		{"raft.db", "raft.wal/meta", "raft.wal/values"},
+		{"raft.*.votes"},
+		{"raft.*.mark"},
+		{"snapshots/*.snap"},
+		{"snapshots/*.snap"},
+		{"storage.json"},
 	}
 	var files []string
 	for _, pattern := range groups[r.IntN(len(groups))] {
@@ -251,55 +258,63 @@ func TestDamageIsNeverSilent(t *testing.T) {
 		n = 40
 	}
 	seed := envInt(t, "GRAFOS_SEED", int(time.Now().UnixNano()&0xffffff))
-	dirs(t, func(t *testing.T, _ string, o Options) {
-		o.segmentSize = 128 << 10
-		h := realistic(t, o)
-		if _, err := h.check(clone(t, h.dir), o); err != nil {
-			t.Fatalf("the store is not as it was written: %v", err)
-		}
-		var count tally
-		var wg sync.WaitGroup
-		work, scratch := make(chan int), t.TempDir()
-		for range runtime.GOMAXPROCS(0) {
-			wg.Go(func() {
-				for i := range work {
-					dir := filepath.Join(scratch, strconv.Itoa(i))
-					copyTree(t, h.dir, dir)
-					what, err := damage(rand.New(rand.NewPCG(uint64(seed), uint64(i))), dir)
-					if err != nil {
-						t.Error(err)
-						continue
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			_, o := dirOf(t, kind)
+			o.segmentSize = 128 << 10
+			h := realistic(t, o)
+			copyTree(t, h.dir, h.dir+".copy")
+			if _, err := h.check(h.dir+".copy", o); err != nil {
+				t.Fatalf("the store is not as it was written: %v", err)
+			}
+			var count tally
+			var wg sync.WaitGroup
+			work, place := make(chan int), scratch(t)
+			for range runtime.GOMAXPROCS(0) {
+				wg.Go(func() {
+					for i := range work {
+						dir := filepath.Join(place, strconv.Itoa(i))
+						copyTree(t, h.dir, dir)
+						what, err := damage(rand.New(rand.NewPCG(uint64(seed), uint64(i))), dir)
+						if err != nil {
+							t.Error(err)
+							continue
+						}
+						what = fmt.Sprintf("GRAFOS_SEED=%d, damage %d, %s", seed, i, what)
+						opened, err := h.check(dir, o)
+						count.add(what, opened, err)
+						if err := os.RemoveAll(dir); err != nil {
+							t.Error(err)
+						}
 					}
-					what = fmt.Sprintf("GRAFOS_SEED=%d, damage %d, %s", seed, i, what)
-					opened, err := h.check(dir, o)
-					count.add(what, opened, err)
-					if err := os.RemoveAll(dir); err != nil {
-						t.Error(err)
-					}
-				}
-			})
-		}
-		for i := range n {
-			work <- i
-		}
-		close(work)
-		wg.Wait()
-		t.Logf("seed %d: %d damages of %d entries and %d snapshots: %d named at the start, %d when read, %d harmless, %d silent",
-			seed, n, len(h.entries)-int(h.first)+1, len(h.snapshots), count.open, count.read, count.harmless, len(count.silent))
-		slices.Sort(count.silent)
-		for _, s := range count.silent {
-			t.Error(s)
-		}
-		if count.open+count.read < n/2 {
-			t.Errorf("only %d of %d damages were named", count.open+count.read, n)
-		}
-	})
+				})
+			}
+			for i := range n {
+				work <- i
+			}
+			close(work)
+			wg.Wait()
+			t.Logf("seed %d: %d damages of %d entries and %d snapshots: %d named at the start, %d when read, %d harmless, %d silent",
+				seed, n, len(h.entries)-int(h.first)+1, len(h.snapshots), count.open, count.read, count.harmless, len(count.silent))
+			slices.Sort(count.silent)
+			for _, s := range count.silent {
+				t.Error(s)
+			}
+			if count.open+count.read < n/2 {
+				t.Errorf("only %d of %d damages were named", count.open+count.read, n)
+			}
+		})
+	}
 }
 
-// clone copies a store's directory.
-func clone(t *testing.T, dir string) string {
+// scratch is a directory in memory where there is one: for what is about the content of
+// files, and not about disks.
+func scratch(t *testing.T) string {
 	t.Helper()
-	to := filepath.Join(t.TempDir(), "raft")
-	copyTree(t, dir, to)
-	return to
+	dir, err := os.MkdirTemp("/dev/shm", "grafos-store-*")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
+	return dir
 }

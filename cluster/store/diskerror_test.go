@@ -136,6 +136,9 @@ func TestDiskErrorsChild(t *testing.T) {
 	}
 	for {
 		next := m.next()
+		if n > 5000 {
+			t.Fatal("no write failed")
+		}
 		if err := next.store(s); err != nil {
 			fmt.Printf("%s: %v\n", next.name, err)
 			break

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api/mutant"
 )
 
 // The first byte of every stored payload is the version of its envelope. A node that meets
@@ -77,7 +79,7 @@ func openEntry(index uint64, l *raft.Log) (link, error) {
 	if err != nil {
 		return link{}, err
 	}
-	if want := entrySum(l, before, payload); want != sum {
+	if want := entrySum(l, before, payload); want != sum && !mutant.On(mutant.BlindLog) {
 		return link{}, fmt.Errorf("checksum %08x, content has %08x", sum, want)
 	}
 	l.Data = payload

@@ -98,13 +98,13 @@ func FuzzVotes(f *testing.F) {
 
 // FuzzMark parses the mark.
 func FuzzMark(f *testing.F) {
-	f.Add(mark{last: 9, sum: 8, snap: 7, sterm: 6}.print()[4:])
+	f.Add(mark{last: 9, sum: 8, snap: 7, sterm: 6}.encode()[4:])
 	f.Fuzz(func(t *testing.T, content []byte) {
 		b := make([]byte, markLen)
 		copy(b[4:], content)
 		binary.BigEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli()))
 		if m, err := parseMark(b); err == nil {
-			if again, err := parseMark(m.print()); err != nil || again != m {
+			if again, err := parseMark(m.encode()); err != nil || again != m {
 				t.Errorf("%+v prints to %+v, %v", m, again, err)
 			}
 		}

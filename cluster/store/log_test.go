@@ -17,12 +17,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// kinds runs f for every kind of log.
-func kinds(t *testing.T, f func(t *testing.T, path string, o LogOptions)) {
+// kinds are the kinds of log that the contract holds for.
+func kinds() []Kind { return []Kind{BoltDB, WAL} }
+
+// logOf is where a log of that kind is to be, and how it is opened.
+func logOf(t *testing.T, kind Kind) (path string, o LogOptions) {
 	t.Helper()
-	for _, kind := range []Kind{BoltDB, WAL} {
-		t.Run(string(kind), func(t *testing.T) { f(t, logPath(t.TempDir(), kind), options(kind)) })
-	}
+	return logPath(t.TempDir(), kind), options(kind)
 }
 
 // options are those of a log whose segments, where it has some, are small.
@@ -79,73 +80,77 @@ func must(t *testing.T, err error) {
 }
 
 func TestLogKeepsWhatItWasGiven(t *testing.T) {
-	kinds(t, func(t *testing.T, path string, o LogOptions) {
-		l := openTest(t, path, o)
-		must(t, l.SetUint64([]byte("CurrentTerm"), 7))
-		given := []*raft.Log{
-			entry(5, 6, "command"),
-			{Index: 6, Term: 7, Type: raft.LogNoop},
-			{Index: 7, Term: 7, Type: raft.LogConfiguration, Data: []byte{0}, Extensions: []byte("ext")},
-		}
-		must(t, l.StoreLogs(given))
-		if string(given[0].Data) != "command" {
-			t.Error("the caller's entry was changed")
-		}
-		must(t, l.Close())
-
-		l = openTest(t, path, o)
-		for _, want := range given {
-			var got raft.Log
-			must(t, l.GetLog(want.Index, &got))
-			if d := cmp.Diff(*want, got); d != "" {
-				t.Errorf("entry %d (-want +got):\n%s", want.Index, d)
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			path, o := logOf(t, kind)
+			l := openTest(t, path, o)
+			must(t, l.SetUint64([]byte("CurrentTerm"), 7))
+			given := []*raft.Log{
+				entry(5, 6, "command"),
+				{Index: 6, Term: 7, Type: raft.LogNoop},
+				{Index: 7, Term: 7, Type: raft.LogConfiguration, Data: []byte{0}, Extensions: []byte("ext")},
 			}
-		}
-		if err := l.GetLog(8, &raft.Log{}); err != raft.ErrLogNotFound { //nolint:errorlint // Raft compares it so
-			t.Errorf("entry that is not held: got %v", err)
-		}
-		if term, err := l.GetUint64([]byte("CurrentTerm")); term != 7 || err != nil {
-			t.Errorf("term: got %d, %v", term, err)
-		}
-		if _, err := l.GetUint64([]byte("nothing")); err == nil || err.Error() != "not found" {
-			t.Errorf("value never set: got %v, Raft knows it by the text %q", err, "not found")
-		}
-		var monotonic raft.MonotonicLogStore = l
-		if !monotonic.IsMonotonic() {
-			t.Error("the log must not get holes")
-		}
+			must(t, l.StoreLogs(given))
+			if string(given[0].Data) != "command" {
+				t.Error("the caller's entry was changed")
+			}
+			must(t, l.Close())
 
-	})
+			l = openTest(t, path, o)
+			for _, want := range given {
+				var got raft.Log
+				must(t, l.GetLog(want.Index, &got))
+				if d := cmp.Diff(*want, got); d != "" {
+					t.Errorf("entry %d (-want +got):\n%s", want.Index, d)
+				}
+			}
+			if err := l.GetLog(8, &raft.Log{}); err != raft.ErrLogNotFound { //nolint:errorlint // Raft compares it so
+				t.Errorf("entry that is not held: got %v", err)
+			}
+			if term, err := l.GetUint64([]byte("CurrentTerm")); term != 7 || err != nil {
+				t.Errorf("term: got %d, %v", term, err)
+			}
+			if _, err := l.GetUint64([]byte("nothing")); err == nil || err.Error() != "not found" {
+				t.Errorf("value never set: got %v, Raft knows it by the text %q", err, "not found")
+			}
+			var monotonic raft.MonotonicLogStore = l
+			if !monotonic.IsMonotonic() {
+				t.Error("the log must not get holes")
+			}
+		})
+	}
 }
 
 func TestLogRefusesHoles(t *testing.T) {
-	kinds(t, func(t *testing.T, path string, o LogOptions) {
-		l := openTest(t, path, o)
-		for i := uint64(10); i < 20; i++ {
-			must(t, l.StoreLog(entry(i, 0, "x")))
-		}
-		if err := l.StoreLog(entry(21, 0, "x")); err == nil {
-			t.Error("an entry after a hole was taken")
-		}
-		if err := l.StoreLogs([]*raft.Log{entry(20, 0, "x"), entry(22, 0, "x")}); err == nil {
-			t.Error("a batch with a hole was taken")
-		}
-		if err := l.DeleteRange(12, 14); err == nil {
-			t.Error("a hole was cut")
-		}
-		must(t, l.DeleteRange(0, 9))
-		must(t, l.DeleteRange(30, 40))
-		must(t, l.DeleteRange(15, 12))
-		expectRange(t, l, 10, 19)
-		must(t, l.DeleteRange(18, 19))
-		must(t, l.DeleteRange(1, 12))
-		expectRange(t, l, 13, 17)
-		must(t, l.DeleteRange(1, 100))
-		expectRange(t, l, 0, 0)
-		must(t, l.StoreLog(entry(500, 0, "after a snapshot")))
-		expectRange(t, l, 500, 500)
-
-	})
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			path, o := logOf(t, kind)
+			l := openTest(t, path, o)
+			for i := uint64(10); i < 20; i++ {
+				must(t, l.StoreLog(entry(i, 0, "x")))
+			}
+			if err := l.StoreLog(entry(21, 0, "x")); err == nil {
+				t.Error("an entry after a hole was taken")
+			}
+			if err := l.StoreLogs([]*raft.Log{entry(20, 0, "x"), entry(22, 0, "x")}); err == nil {
+				t.Error("a batch with a hole was taken")
+			}
+			if err := l.DeleteRange(12, 14); err == nil {
+				t.Error("a hole was cut")
+			}
+			must(t, l.DeleteRange(0, 9))
+			must(t, l.DeleteRange(30, 40))
+			must(t, l.DeleteRange(15, 12))
+			expectRange(t, l, 10, 19)
+			must(t, l.DeleteRange(18, 19))
+			must(t, l.DeleteRange(1, 12))
+			expectRange(t, l, 13, 17)
+			must(t, l.DeleteRange(1, 100))
+			expectRange(t, l, 0, 0)
+			must(t, l.StoreLog(entry(500, 0, "after a snapshot")))
+			expectRange(t, l, 500, 500)
+		})
+	}
 }
 
 func expectRange(t *testing.T, l *Log, first, last uint64) {
@@ -160,43 +165,48 @@ func expectRange(t *testing.T, l *Log, first, last uint64) {
 }
 
 func TestLogCompactsInChunks(t *testing.T) {
-	kinds(t, func(t *testing.T, path string, o LogOptions) {
-		l := openTest(t, path, o)
-		const n = 3*DeleteChunk + 100
-		batch := make([]*raft.Log, 0, n)
-		for i := range uint64(n) {
-			batch = append(batch, entry(i+1, 0, "x"))
-		}
-		must(t, l.StoreLogs(batch))
-		more, err := l.deleteSome(1, n-10)
-		must(t, err)
-		if o.Kind == BoltDB {
-			if !more {
-				t.Error("one chunk deleted everything")
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			path, o := logOf(t, kind)
+			l := openTest(t, path, o)
+			const n = 3*DeleteChunk + 100
+			batch := make([]*raft.Log, 0, n)
+			for i := range uint64(n) {
+				batch = append(batch, entry(i+1, 0, "x"))
 			}
-			expectRange(t, l, DeleteChunk+1, n)
-		}
-		must(t, l.Close()) // as after a crash between two chunks
+			must(t, l.StoreLogs(batch))
+			more, err := l.deleteSome(1, n-10)
+			must(t, err)
+			if o.Kind == BoltDB {
+				if !more {
+					t.Error("one chunk deleted everything")
+				}
+				expectRange(t, l, DeleteChunk+1, n)
+			}
+			must(t, l.Close()) // as after a crash between two chunks
 
-		l = openTest(t, path, o)
-		must(t, l.DeleteRange(1, n-10))
-		must(t, l.Close())
-		l = openTest(t, path, o)
-		expectRange(t, l, n-9, n)
-
-	})
+			l = openTest(t, path, o)
+			must(t, l.DeleteRange(1, n-10))
+			must(t, l.Close())
+			l = openTest(t, path, o)
+			expectRange(t, l, n-9, n)
+		})
+	}
 }
 
 // TestLogAgainstInmem drives the log and Raft's own store with the same calls.
 func TestLogAgainstInmem(t *testing.T) {
-	kinds(t, func(t *testing.T, path string, o LogOptions) {
-		o.segmentSize = 512 // rotate often
-		runs := 0
-		rapid.Check(t, func(rt *rapid.T) {
-			runs++
-			againstInmem(rt, fmt.Sprintf("%s%d", path, runs), o)
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			path, o := logPath(scratch(t), kind), options(kind)
+			o.segmentSize = 512 // rotate often
+			runs := 0
+			rapid.Check(t, func(rt *rapid.T) {
+				runs++
+				againstInmem(rt, fmt.Sprintf("%s%d", path, runs), o)
+			})
 		})
-	})
+	}
 }
 
 func againstInmem(rt *rapid.T, path string, o LogOptions) {
@@ -272,67 +282,74 @@ func check(rt *rapid.T, err error) {
 }
 
 func TestLogIsOneProcess(t *testing.T) {
-	kinds(t, func(t *testing.T, path string, o LogOptions) {
-		openTest(t, path, o)
-		if _, err := OpenLog(path, o); err == nil {
-			t.Error("a log that is open was opened again")
-		}
-
-	})
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			path, o := logOf(t, kind)
+			openTest(t, path, o)
+			if _, err := OpenLog(path, o); err == nil {
+				t.Error("a log that is open was opened again")
+			}
+		})
+	}
 }
 
 func TestLogAfterClose(t *testing.T) {
-	kinds(t, func(t *testing.T, path string, o LogOptions) {
-		fill(t, path, o, 2)
-		var faults []error
-		o.OnFault = func(err error) { faults = append(faults, err) }
-		l, err := OpenLog(path, o)
-		must(t, err)
-		must(t, l.Close())
-		must(t, l.Close())
-		if err := l.StoreLog(entry(3, 3, "late")); err == nil {
-			t.Error("a closed log took an entry")
-		}
-		if err := l.GetLog(1, &raft.Log{}); err == nil {
-			t.Error("a closed log gave an entry")
-		}
-		if len(faults) != 0 {
-			t.Errorf("closing is no fault: %v", faults)
-		}
-
-	})
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			path, o := logOf(t, kind)
+			fill(t, path, o, 2)
+			var faults []error
+			o.OnFault = func(err error) { faults = append(faults, err) }
+			l, err := OpenLog(path, o)
+			must(t, err)
+			must(t, l.Close())
+			must(t, l.Close())
+			if err := l.StoreLog(entry(3, 3, "late")); err == nil {
+				t.Error("a closed log took an entry")
+			}
+			if err := l.GetLog(1, &raft.Log{}); err == nil {
+				t.Error("a closed log gave an entry")
+			}
+			if len(faults) != 0 {
+				t.Errorf("closing is no fault: %v", faults)
+			}
+		})
+	}
 }
 
 func TestLogStopsAtAFailedWrite(t *testing.T) {
-	kinds(t, func(t *testing.T, path string, o LogOptions) {
-		var faults []error
-		o.OnFault = func(err error) { faults = append(faults, err) }
-		l, err := OpenLog(path, o)
-		must(t, err)
-		defer l.Close() //nolint:errcheck // the test is over
-		must(t, l.SetUint64([]byte("CurrentTerm"), 9))
-		eio := errors.New("input/output error")
-		l.mu.Lock()
-		got := l.write("append to raft log", func() error { return eio })
-		l.mu.Unlock()
-		if !errors.Is(got, eio) {
-			t.Fatalf("got %v", got)
-		}
-		if err := l.StoreLog(entry(1, 0, "x")); !errors.Is(err, eio) {
-			t.Errorf("a write after a failed one: got %v", err)
-		}
-		for _, term := range []uint64{9, 10} {
-			if err := l.SetUint64([]byte("CurrentTerm"), term); !errors.Is(err, eio) {
-				t.Errorf("term %d after a failed write: got %v", term, err)
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			path, o := logOf(t, kind)
+			var faults []error
+			o.OnFault = func(err error) { faults = append(faults, err) }
+			l, err := OpenLog(path, o)
+			must(t, err)
+			defer l.Close() //nolint:errcheck // the test is over
+			must(t, l.SetUint64([]byte("CurrentTerm"), 9))
+			eio := errors.New("input/output error")
+			l.mu.Lock()
+			got := l.write("append to raft log", func() error { return eio })
+			l.mu.Unlock()
+			if !errors.Is(got, eio) {
+				t.Fatalf("got %v", got)
 			}
-		}
-		if err := l.DeleteRange(1, 1); err != nil {
-			t.Errorf("nothing to delete: %v", err)
-		}
-		if len(faults) != 1 {
-			t.Errorf("told of %d faults, want 1", len(faults))
-		}
-	})
+			if err := l.StoreLog(entry(1, 0, "x")); !errors.Is(err, eio) {
+				t.Errorf("a write after a failed one: got %v", err)
+			}
+			for _, term := range []uint64{9, 10} {
+				if err := l.SetUint64([]byte("CurrentTerm"), term); !errors.Is(err, eio) {
+					t.Errorf("term %d after a failed write: got %v", term, err)
+				}
+			}
+			if err := l.DeleteRange(1, 1); err != nil {
+				t.Errorf("nothing to delete: %v", err)
+			}
+			if len(faults) != 1 {
+				t.Errorf("told of %d faults, want 1", len(faults))
+			}
+		})
+	}
 }
 
 func TestLogCatchesAPanic(t *testing.T) {

@@ -42,7 +42,7 @@ const (
 	markMagic = "GRM1"
 )
 
-func (m mark) print() []byte {
+func (m mark) encode() []byte {
 	b := make([]byte, markLen)
 	copy(b[4:], markMagic)
 	binary.BigEndian.PutUint64(b[8:], m.last)
@@ -95,7 +95,7 @@ func (m mark) check(file string, s *sums) error {
 	return nil
 }
 
-func createMark(path string, m mark) error { return disk.WriteFile(path, m.print()) }
+func createMark(path string, m mark) error { return disk.WriteFile(path, m.encode()) }
 
 // markFile is the mark, open.
 type markFile struct {
@@ -134,7 +134,7 @@ func (m *markFile) write(synced bool, change func(*mark)) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	change(&m.cur)
-	if _, err := m.f.WriteAt(m.cur.print(), 0); err != nil {
+	if _, err := m.f.WriteAt(m.cur.encode(), 0); err != nil {
 		return disk.Explain("write mark", m.path, err)
 	}
 	if !synced {

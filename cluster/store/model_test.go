@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math/rand/v2"
 
 	"github.com/hashicorp/raft"
@@ -131,12 +130,6 @@ func modelEntry(index, term uint64) *raft.Log {
 }
 
 func modelPayload(index uint64) []byte { return bytes.Repeat(fmt.Appendf(nil, "%d,", index), 20_000) }
-
-func (m *model) copy() *model {
-	c := *m
-	c.terms, c.values = maps.Clone(m.terms), maps.Clone(m.values)
-	return &c
-}
 
 // matches reports what s holds other than m.
 func (m *model) matches(s *Store) error {

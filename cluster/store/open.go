@@ -31,7 +31,7 @@ type Store struct {
 // Open opens the log and the snapshots in dir, or begins there, and verifies that together
 // they hold what was acknowledged. The kind of the log is what the directory was begun with.
 func Open(dir string, o Options) (*Store, error) {
-	o.LogOptions = o.LogOptions.withDefaults()
+	o.LogOptions = o.withDefaults()
 	if err := CheckKind(o.Kind); err != nil {
 		return nil, err
 	}

@@ -13,12 +13,10 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-// dirs runs f for every kind of log, on a directory.
-func dirs(t *testing.T, f func(t *testing.T, dir string, o Options)) {
+// dirOf is where a store with a log of that kind is to be, and how it is opened.
+func dirOf(t *testing.T, kind Kind) (dir string, o Options) {
 	t.Helper()
-	kinds(t, func(t *testing.T, path string, o LogOptions) {
-		f(t, filepath.Join(filepath.Dir(path), "raft"), Options{LogOptions: o})
-	})
+	return filepath.Join(t.TempDir(), "raft"), Options{LogOptions: options(kind)}
 }
 
 func openStore(t *testing.T, dir string, o Options) *Store {
@@ -40,13 +38,13 @@ func snapshot(t *testing.T, s *Store, index, term uint64) string {
 	return k.ID()
 }
 
-// append adds the entries up to last, of term.
-func appendTo(t *testing.T, l *Log, last, term uint64) {
+// appendTo adds the entries up to last, of term 2.
+func appendTo(t *testing.T, l *Log, last uint64) {
 	t.Helper()
 	next, err := l.LastIndex()
 	must(t, err)
 	for next++; next <= last; next++ {
-		must(t, l.StoreLog(entry(next, term, strings.Repeat("e", int(next)%300))))
+		must(t, l.StoreLog(entry(next, 2, strings.Repeat("e", int(next)%300))))
 	}
 }
 
@@ -65,194 +63,215 @@ func expectDamaged(t *testing.T, dir string, o Options, why string) {
 }
 
 func TestStoreGoesOnWhereItEnded(t *testing.T) {
-	dirs(t, func(t *testing.T, dir string, o Options) {
-		s := openStore(t, dir, o)
-		if has, err := raft.HasExistingState(s.Log, s.Log, s.Snapshots); has || err != nil {
-			t.Errorf("a new store has state: %t, %v", has, err)
-		}
-		vote(t, s.Log, 2, "s1")
-		appendTo(t, s.Log, 50, 2)
-		snapshot(t, s, 20, 2)
-		second := snapshot(t, s, 40, 2)
-		must(t, s.Log.DeleteRange(1, 30))
-		for range 2 {
-			must(t, s.Close())
-			s = openStore(t, dir, o)
-			expectRange(t, s.Log, 31, 50)
-			metas, err := s.Snapshots.List()
-			must(t, err)
-			if len(metas) != 1 || metas[0].ID != second {
-				t.Errorf("lists %v", metas)
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			dir, o := dirOf(t, kind)
+			s := openStore(t, dir, o)
+			if has, err := raft.HasExistingState(s.Log, s.Log, s.Snapshots); has || err != nil {
+				t.Errorf("a new store has state: %t, %v", has, err)
 			}
-		}
-		must(t, s.Close())
-	})
+			vote(t, s.Log, 2, "s1")
+			appendTo(t, s.Log, 50)
+			snapshot(t, s, 20, 2)
+			second := snapshot(t, s, 40, 2)
+			must(t, s.Log.DeleteRange(1, 30))
+			for range 2 {
+				must(t, s.Close())
+				s = openStore(t, dir, o)
+				expectRange(t, s.Log, 31, 50)
+				metas, err := s.Snapshots.List()
+				must(t, err)
+				if len(metas) != 1 || metas[0].ID != second {
+					t.Errorf("lists %v", metas)
+				}
+			}
+			must(t, s.Close())
+		})
+	}
 }
 
 func TestLogThatBeginsAfterTheSnapshot(t *testing.T) {
-	dirs(t, func(t *testing.T, dir string, o Options) {
-		s := openStore(t, dir, o)
-		vote(t, s.Log, 2, "s1")
-		appendTo(t, s.Log, 50, 2)
-		id := snapshot(t, s, 20, 2)
-		must(t, s.Log.DeleteRange(1, 21))
-		must(t, s.Close())
-		expectDamaged(t, dir, o, "the newest snapshot ends with entry 20, the log begins with entry 22")
-		must(t, os.Remove(snapshotFile(dir, id)))
-		expectDamaged(t, dir, o, "its snapshot is gone")
-	})
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			dir, o := dirOf(t, kind)
+			s := openStore(t, dir, o)
+			vote(t, s.Log, 2, "s1")
+			appendTo(t, s.Log, 50)
+			id := snapshot(t, s, 20, 2)
+			must(t, s.Log.DeleteRange(1, 21))
+			must(t, s.Close())
+			expectDamaged(t, dir, o, "the newest snapshot ends with entry 20, the log begins with entry 22")
+			must(t, os.Remove(snapshotFile(dir, id)))
+			expectDamaged(t, dir, o, "its snapshot is gone")
+		})
+	}
 }
 
 // TestCrashWhileInstalling: Raft installs a snapshot and empties the log after it. A crash
 // between the two leaves a log to which nothing could be appended.
 func TestCrashWhileInstalling(t *testing.T) {
-	dirs(t, func(t *testing.T, dir string, o Options) {
-		for _, tt := range []struct {
-			name        string
-			last        uint64 // what the log holds before
-			index, term uint64 // of the snapshot
-			emptied     bool
-		}{
-			{"the log ends before it", 20, 30, 2, true},
-			{"the log ends with it", 30, 30, 2, false},
-			{"the log goes on", 40, 30, 2, false},
-			{"the log goes on, but is another one", 40, 30, 3, true},
-		} {
-			dir := filepath.Join(dir, tt.name)
-			s := openStore(t, dir, o)
-			vote(t, s.Log, 3, "s1")
-			appendTo(t, s.Log, tt.last, 2)
-			snapshot(t, s, tt.index, tt.term)
-			must(t, s.Close())
-			s = openStore(t, dir, o)
-			if !tt.emptied {
-				expectRange(t, s.Log, 1, tt.last)
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			dir, o := dirOf(t, kind)
+			for _, tt := range []struct {
+				name        string
+				last        uint64 // what the log holds before
+				index, term uint64 // of the snapshot
+				emptied     bool
+			}{
+				{"the log ends before it", 20, 30, 2, true},
+				{"the log ends with it", 30, 30, 2, false},
+				{"the log goes on", 40, 30, 2, false},
+				{"the log goes on, but is another one", 40, 30, 3, true},
+			} {
+				dir := filepath.Join(dir, tt.name)
+				s := openStore(t, dir, o)
+				vote(t, s.Log, 3, "s1")
+				appendTo(t, s.Log, tt.last)
+				snapshot(t, s, tt.index, tt.term)
 				must(t, s.Close())
-				continue
+				s = openStore(t, dir, o)
+				if !tt.emptied {
+					expectRange(t, s.Log, 1, tt.last)
+					must(t, s.Close())
+					continue
+				}
+				expectRange(t, s.Log, 0, 0)
+				must(t, s.Log.StoreLog(entry(tt.index+1, 3, "next")))
+				must(t, s.Close())
+				s = openStore(t, dir, o)
+				expectRange(t, s.Log, tt.index+1, tt.index+1)
+				must(t, s.Close())
 			}
-			expectRange(t, s.Log, 0, 0)
-			must(t, s.Log.StoreLog(entry(tt.index+1, 3, "next")))
-			must(t, s.Close())
-			s = openStore(t, dir, o)
-			expectRange(t, s.Log, tt.index+1, tt.index+1)
-			must(t, s.Close())
-		}
-	})
+		})
+	}
 }
 
 func TestDamagedNewestSnapshot(t *testing.T) {
-	dirs(t, func(t *testing.T, dir string, o Options) {
-		s := openStore(t, dir, o)
-		vote(t, s.Log, 2, "s1")
-		appendTo(t, s.Log, 50, 2)
-		first := snapshot(t, s, 20, 2)
-		second := snapshot(t, s, 40, 2)
-		must(t, s.Log.DeleteRange(1, 20))
-		must(t, s.Close())
-		whole, err := os.ReadFile(snapshotFile(dir, second))
-		must(t, err)
-		flipped := bytes.Clone(whole)
-		flipped[len(flipped)-5] ^= 1
-		must(t, os.WriteFile(snapshotFile(dir, second), flipped, 0o600))
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			dir, o := dirOf(t, kind)
+			s := openStore(t, dir, o)
+			vote(t, s.Log, 2, "s1")
+			appendTo(t, s.Log, 50)
+			first := snapshot(t, s, 20, 2)
+			second := snapshot(t, s, 40, 2)
+			must(t, s.Log.DeleteRange(1, 20))
+			must(t, s.Close())
+			whole, err := os.ReadFile(snapshotFile(dir, second))
+			must(t, err)
+			flipped := bytes.Clone(whole)
+			flipped[len(flipped)-5] ^= 1
+			must(t, os.WriteFile(snapshotFile(dir, second), flipped, 0o600))
 
-		s = openStore(t, dir, o) // the log makes it good
-		metas, err := s.Snapshots.List()
-		must(t, err)
-		if len(metas) != 1 || metas[0].ID != first {
-			t.Errorf("lists %v", metas)
-		}
-		third := snapshot(t, s, 45, 2)
-		must(t, s.Log.DeleteRange(1, 40))
-		must(t, s.Close())
-		must(t, os.WriteFile(snapshotFile(dir, third), flipped, 0o600))
-		expectDamaged(t, dir, o, "it is snapshot "+second)
-		must(t, os.Remove(snapshotFile(dir, third)))
-		expectDamaged(t, dir, o, "its snapshot is gone")
-	})
+			s = openStore(t, dir, o) // the log makes it good
+			metas, err := s.Snapshots.List()
+			must(t, err)
+			if len(metas) != 1 || metas[0].ID != first {
+				t.Errorf("lists %v", metas)
+			}
+			third := snapshot(t, s, 45, 2)
+			must(t, s.Log.DeleteRange(1, 40))
+			must(t, s.Close())
+			must(t, os.WriteFile(snapshotFile(dir, third), flipped, 0o600))
+			expectDamaged(t, dir, o, "it is snapshot "+second)
+			must(t, os.Remove(snapshotFile(dir, third)))
+			expectDamaged(t, dir, o, "its snapshot is gone")
+		})
+	}
 }
 
 // TestSnapshotAloneIsGone: after the installation of a snapshot the log is empty; a store that
 // lost that snapshot must not begin with the one before, or from nothing.
 func TestSnapshotAloneIsGone(t *testing.T) {
-	dirs(t, func(t *testing.T, dir string, o Options) {
-		s := openStore(t, dir, o)
-		vote(t, s.Log, 2, "s1")
-		appendTo(t, s.Log, 20, 2)
-		snapshot(t, s, 20, 2)
-		id := snapshot(t, s, 500, 2)
-		must(t, s.Log.DeleteRange(1, 20))
-		must(t, s.Close())
-		must(t, openStore(t, dir, o).Close())
-		must(t, os.Remove(snapshotFile(dir, id)))
-		expectDamaged(t, dir, o, "entry 500 is corrupt: its snapshot is gone")
-		must(t, os.RemoveAll(filepath.Join(dir, "snapshots")))
-		expectDamaged(t, dir, o, "entry 500 is corrupt: its snapshot is gone")
-	})
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			dir, o := dirOf(t, kind)
+			s := openStore(t, dir, o)
+			vote(t, s.Log, 2, "s1")
+			appendTo(t, s.Log, 20)
+			snapshot(t, s, 20, 2)
+			id := snapshot(t, s, 500, 2)
+			must(t, s.Log.DeleteRange(1, 20))
+			must(t, s.Close())
+			must(t, openStore(t, dir, o).Close())
+			must(t, os.Remove(snapshotFile(dir, id)))
+			expectDamaged(t, dir, o, "entry 500 is corrupt: its snapshot is gone")
+			must(t, os.RemoveAll(filepath.Join(dir, "snapshots")))
+			expectDamaged(t, dir, o, "entry 500 is corrupt: its snapshot is gone")
+		})
+	}
 }
 
 // TestDamageMetLater ends all writing, whichever part of the store met it.
 func TestDamageMetLater(t *testing.T) {
-	dirs(t, func(t *testing.T, dir string, o Options) {
-		var faults []error
-		o.OnFault = func(err error) { faults = append(faults, err) }
-		s := openStore(t, dir, o)
-		vote(t, s.Log, 2, "s1")
-		appendTo(t, s.Log, 20, 2)
-		id := snapshot(t, s, 20, 2)
-		f, err := os.OpenFile(snapshotFile(dir, id), os.O_RDWR, 0)
-		must(t, err)
-		_, err = f.WriteAt([]byte("bad"), 600)
-		must(t, err)
-		must(t, f.Close())
-		_, r, err := s.Snapshots.Open(id)
-		must(t, err)
-		if _, err := io.Copy(io.Discard, r); !suspect(err) {
-			t.Errorf("read it: %v", err)
-		}
-		must(t, r.Close())
-		if err := s.Log.StoreLog(entry(21, 2, "x")); !suspect(err) {
-			t.Errorf("the log took an entry: %v", err)
-		}
-		if len(faults) != 1 {
-			t.Errorf("told of %v", faults)
-		}
-		must(t, s.Close())
-	})
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			dir, o := dirOf(t, kind)
+			var faults []error
+			o.OnFault = func(err error) { faults = append(faults, err) }
+			s := openStore(t, dir, o)
+			vote(t, s.Log, 2, "s1")
+			appendTo(t, s.Log, 20)
+			id := snapshot(t, s, 20, 2)
+			f, err := os.OpenFile(snapshotFile(dir, id), os.O_RDWR, 0)
+			must(t, err)
+			_, err = f.WriteAt([]byte("bad"), 600)
+			must(t, err)
+			must(t, f.Close())
+			_, r, err := s.Snapshots.Open(id)
+			must(t, err)
+			if _, err := io.Copy(io.Discard, r); !suspect(err) {
+				t.Errorf("read it: %v", err)
+			}
+			must(t, r.Close())
+			if err := s.Log.StoreLog(entry(21, 2, "x")); !suspect(err) {
+				t.Errorf("the log took an entry: %v", err)
+			}
+			if len(faults) != 1 {
+				t.Errorf("told of %v", faults)
+			}
+			must(t, s.Close())
+		})
+	}
 }
 
 func TestKindIsKept(t *testing.T) {
 	other := map[Kind]Kind{BoltDB: WAL, WAL: BoltDB}
-	dirs(t, func(t *testing.T, dir string, o Options) {
-		must(t, openStore(t, dir, o).Close())
-		file := filepath.Join(dir, kindFile)
-		recorded, err := os.ReadFile(file)
-		must(t, err)
-		wrong := o
-		wrong.Kind = other[o.Kind]
-		for range 2 { // as it was recorded, and without the record
-			_, err := Open(dir, wrong)
-			if e, ok := api.AsError(err); !ok || e.Kind != api.Conflict || !strings.Contains(e.Hint, string(o.Kind)) {
-				t.Errorf("as %s: got %v", wrong.Kind, err)
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			dir, o := dirOf(t, kind)
+			must(t, openStore(t, dir, o).Close())
+			file := filepath.Join(dir, kindFile)
+			recorded, err := os.ReadFile(file)
+			must(t, err)
+			wrong := o
+			wrong.Kind = other[o.Kind]
+			for range 2 { // as it was recorded, and without the record
+				_, err := Open(dir, wrong)
+				if e, ok := api.AsError(err); !ok || e.Kind != api.Conflict || !strings.Contains(e.Hint, string(o.Kind)) {
+					t.Errorf("as %s: got %v", wrong.Kind, err)
+				}
+				must(t, os.RemoveAll(file))
 			}
-			must(t, os.RemoveAll(file))
-		}
-		must(t, openStore(t, dir, o).Close())
-		if again, err := os.ReadFile(file); err != nil || !bytes.Equal(again, recorded) {
-			t.Errorf("recorded %s, %v", again, err)
-		}
-		wrong.Kind = "sqlite"
-		if _, err := Open(dir, wrong); api.KindOf(err) != api.InvalidArgument {
-			t.Errorf("as sqlite: got %v", err)
-		}
-		must(t, os.WriteFile(file, []byte(`{"version":2,"log":"`+string(o.Kind)+`"}`), 0o600))
-		if _, err := Open(dir, o); api.KindOf(err) != api.Conflict {
-			t.Errorf("recorded by a newer grafOS: got %v", err)
-		}
-		for _, broken := range []string{"", "{", `{"version":1,"log":"boldtb"}`} {
-			must(t, os.WriteFile(file, []byte(broken), 0o600))
-			expectDamaged(t, dir, o, kindFile)
-		}
-	})
+			must(t, openStore(t, dir, o).Close())
+			if again, err := os.ReadFile(file); err != nil || !bytes.Equal(again, recorded) {
+				t.Errorf("recorded %s, %v", again, err)
+			}
+			wrong.Kind = "sqlite"
+			if _, err := Open(dir, wrong); api.KindOf(err) != api.InvalidArgument {
+				t.Errorf("as sqlite: got %v", err)
+			}
+			must(t, os.WriteFile(file, []byte(`{"version":2,"log":"`+string(o.Kind)+`"}`), 0o600))
+			if _, err := Open(dir, o); api.KindOf(err) != api.Conflict {
+				t.Errorf("recorded by a newer grafOS: got %v", err)
+			}
+			for _, broken := range []string{"", "{", `{"version":1,"log":"boldtb"}`} {
+				must(t, os.WriteFile(file, []byte(broken), 0o600))
+				expectDamaged(t, dir, o, kindFile)
+			}
+		})
+	}
 }
 
 // TestStoreOfTheFirstRelease: raft.db and Raft's own snapshots, and nothing else.

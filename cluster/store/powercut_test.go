@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -105,7 +106,8 @@ func (m ext4) mount() (string, error) {
 	return string(out), err
 }
 
-// unmount tries for a while: a killed process may still be letting go.
+// unmount tries for a while: a process that was killed may still be letting go, and raft-wal
+// leaves files open when it cannot open a log.
 func (m ext4) unmount(t *testing.T) {
 	t.Helper()
 	var out []byte
@@ -114,6 +116,7 @@ func (m ext4) unmount(t *testing.T) {
 		if out, err = exec.Command("umount", m.at).CombinedOutput(); err == nil {
 			return
 		}
+		runtime.GC()
 		time.Sleep(20 * time.Millisecond)
 	}
 	t.Fatalf("umount: %v: %s", err, out)

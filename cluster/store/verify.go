@@ -72,7 +72,7 @@ func (l *Log) open() error {
 	if err := mk.check(l.path, &l.sums); err != nil {
 		return err
 	}
-	if used := chained || l.values.generation > firstGeneration; used && !(copied && marked) {
+	if used := chained || l.values.generation > firstGeneration; used && (!copied || !marked) {
 		return l.lacks(copied)
 	}
 	return l.settle(second, copied, marked, mk)

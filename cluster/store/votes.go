@@ -63,12 +63,13 @@ func parseVotes(b []byte) (copied, error) {
 	}
 	even, errEven := parseSlot(b[:slotLen], 0)
 	odd, errOdd := parseSlot(b[slotLen:], 1)
+	wholeEven, wholeOdd := errEven == nil, errOdd == nil
 	switch {
-	case errEven != nil && errOdd != nil:
+	case !wholeEven && !wholeOdd:
 		return copied{}, errors.Join(errEven, errOdd)
-	case errEven != nil:
+	case !wholeEven:
 		return copied{odd, true}, nil
-	case errOdd != nil:
+	case !wholeOdd:
 		return copied{even, true}, nil
 	case even.generation+1 == odd.generation:
 		return copied{odd, false}, nil

@@ -27,6 +27,7 @@ type film struct {
 }
 
 func newFilm(t *testing.T) *film {
+	t.Helper()
 	f := &film{t: t}
 	f.m = fsm.New(fsm.Options{Log: hclog.NewNullLogger(), Applied: func(c fsm.Change) { f.changes = append(f.changes, keep(c)) }})
 	return f
@@ -110,6 +111,7 @@ func TestReleaseLog(t *testing.T) {
 
 // story is a life of everything that the checker follows.
 func story(t *testing.T) *film {
+	t.Helper()
 	f := newFilm(t)
 	yes := &api.Condition{Met: true}
 	f.do(fsm.InitCluster{ClusterID: "g", Providers: []api.Provider{{ID: "aws", Enabled: true}}})
@@ -226,7 +228,7 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 	}
 	tests := []struct {
 		name, promise string
-		break_        func(*edit)
+		spoil         func(*edit)
 	}{
 		{"over the capacity", "L1", func(e *edit) { e.now("l1", api.LeaseActive, func(l *api.Lease) { l.Amount = 5000 }) }},
 		{"capacity that was not there", "L1", func(e *edit) {
@@ -277,7 +279,7 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 			e.lease("l1", renewed, func(_ *fsm.Change, w *fsm.Changed[api.Lease]) { l := *w.New; l.Generation = 7; w.New = &l })
 		}},
 		{"renewed when it had run out", "L4", func(e *edit) {
-			e.lease("l1", renewed, func(ch *fsm.Change, _ *fsm.Changed[api.Lease]) { ch.Tick += api.Tick(fsm.MaxStep) })
+			e.lease("l1", renewed, func(ch *fsm.Change, _ *fsm.Changed[api.Lease]) { ch.Tick += fsm.MaxStep })
 			for i := range e.changes { // an hour later, step by step
 				if i > 0 {
 					e.changes[i].Tick = max(e.changes[i].Tick, e.changes[i-1].Tick)
@@ -395,7 +397,7 @@ func TestBrokenPromisesAreFound(t *testing.T) {
 			for _, ch := range f.changes {
 				e.changes = append(e.changes, keep(ch))
 			}
-			test.break_(e)
+			test.spoil(e)
 			if !e.found {
 				t.Fatal("the story has nothing to break here")
 			}

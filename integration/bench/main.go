@@ -11,65 +11,124 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/grafos/grafos/integration/bench/internal/member"
 	"github.com/grafos/grafos/integration/internal/harness"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout)) }
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-const benchTime = 20 * time.Minute
+// benchTime bounds all of it; on a machine of its own it takes about a quarter of an hour.
+const benchTime = 45 * time.Minute
 
 // bench is one run of the benchmarks.
 type bench struct {
-	out  io.Writer
-	bin  string
-	only string
+	out   io.Writer
+	bin   string
+	peers string // the program that is etcd
+	only  string
+	quick bool // everything once, to see that it runs
+	aims  []aim
 }
 
-func run(args []string, out io.Writer) int {
+func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if len(args) > 0 && args[0] == "member" {
+		if err := member.Run(ctx, args[1:], in, out, errOut); err != nil {
+			_, _ = fmt.Fprintln(errOut, "member:", err) // nobody is left to tell
+			return 1
+		}
+		return 0
+	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	b := &bench{out: out}
 	flags.StringVar(&b.bin, "grafos", "bin/grafos", "the program")
-	flags.StringVar(&b.only, "only", "", "one of start, failover, both, admissions, runs, memory")
+	flags.StringVar(&b.peers, "peers", "bin/bench-peers", "the program of integration/bench/peers")
+	flags.StringVar(&b.only, "only", "", "one part, or several with commas: "+strings.Join(names(b.parts()), ", "))
+	flags.BoolVar(&b.quick, "quick", false, "measure as little as there is to be measured: to see that it runs")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, benchTime)
 	defer cancel()
-	b.disk()
-	for _, part := range []struct {
-		name string
-		do   func(context.Context) error
-	}{
+	return b.all(ctx)
+}
+
+// part is a benchmark that can be run alone.
+type part struct {
+	name string
+	do   func(context.Context) error
+}
+
+func (b *bench) parts() []part {
+	return []part{
 		{"start", b.start},
 		{"memory", b.memory},
+		{"commit", b.commit},
+		{"tls", b.tlsCosts},
 		{"admissions", b.admissions},
+		{"reads", b.reads},
 		{"failover", b.failover},
 		{"both", b.both},
 		{"runs", b.runs},
-	} {
-		if b.only != "" && b.only != part.name {
-			continue
-		}
-		if err := part.do(ctx); err != nil {
-			b.say("%s: %v", part.name, err)
-			return 1
-		}
+		{profilePart, b.profile},
 	}
-	return 0
+}
+
+// profilePart measures nothing that could be compared; it is run only when it is asked for.
+const profilePart = "profile"
+
+func names(parts []part) []string {
+	var list []string
+	for _, p := range parts {
+		list = append(list, p.name)
+	}
+	return list
+}
+
+// all runs the parts that were asked for. One that fails does not keep the others from
+// running.
+func (b *bench) all(ctx context.Context) int {
+	parts := b.parts()
+	if b.only != "" {
+		want := strings.Split(b.only, ",")
+		for _, name := range want {
+			if !slices.Contains(names(parts), name) {
+				b.say("%q is none of %s", name, strings.Join(names(parts), ", "))
+				return 2
+			}
+		}
+		parts = slices.DeleteFunc(parts, func(p part) bool { return !slices.Contains(want, p.name) })
+	} else {
+		parts = slices.DeleteFunc(parts, func(p part) bool { return p.name == profilePart })
+	}
+	b.versions(ctx)
+	code, began := 0, time.Now()
+	for _, p := range parts {
+		at := time.Now()
+		if err := p.do(ctx); err != nil {
+			b.say("%s: %v", p.name, err)
+			code = 1
+		}
+		b.say("(%s took %s)", p.name, time.Since(at).Round(time.Second))
+	}
+	b.summary()
+	b.say("\nall of it took %s", time.Since(began).Round(time.Second))
+	return code
 }
 
 func (b *bench) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(b.out, format+"\n", args...) // a bench whose output is gone has no reader
 }
 
-// cluster runs do in a fresh cluster of three schedulers and takes it down.
+// cluster runs do in a fresh cluster of three schedulers and takes it down. Of one in which
+// something went wrong the logs are kept.
 func (b *bench) cluster(ctx context.Context, cells int, do func(*harness.Cluster) error) error {
 	dir, err := os.MkdirTemp("", "grafos-bench-")
 	if err != nil {
@@ -79,8 +138,10 @@ func (b *bench) cluster(ctx context.Context, cells int, do func(*harness.Cluster
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}
-	err = do(c)
-	return errors.Join(err, c.Down(context.WithoutCancel(ctx)), os.RemoveAll(dir))
+	if err := errors.Join(do(c), c.Down(context.WithoutCancel(ctx))); err != nil {
+		return fmt.Errorf("%w; the logs are in %s", err, filepath.Join(c.DevDir(), "logs"))
+	}
+	return os.RemoveAll(dir)
 }
 
 // spread prints the median and the range of durations.
@@ -99,9 +160,8 @@ func short(d time.Duration) string {
 	return d.Round(100 * time.Millisecond).String()
 }
 
-func percentile(d []time.Duration, p int) time.Duration {
-	s := slices.Sorted(slices.Values(d))
-	return s[min(len(s)-1, len(s)*p/100)]
+// title begins a part, with the state that it finds the machine in.
+func (b *bench) title(text string) {
+	b.say("\n%s\n%s", text, strings.Repeat("-", len(text)))
+	b.machine()
 }
-
-func (b *bench) title(text string) { b.say("\n%s\n%s", text, strings.Repeat("-", len(text))) }

@@ -21,7 +21,7 @@ func (a *app) listTenants() *cobra.Command {
 				if err != nil {
 					return ui.Watched{}, err
 				}
-				return ui.Watched{Doc: list, Index: list.Index, View: func(p *ui.Page) { tenantsView(p, list.Tenants, s.Now()) }}, nil
+				return ui.Watched{Doc: list, Index: list.Index, Fresh: list.Freshness, View: func(p *ui.Page) { tenantsView(p, list.Tenants, s.Now()) }}, nil
 			})
 		}),
 	}

@@ -23,7 +23,7 @@ func (a *app) fabricCells() *cobra.Command {
 				if err != nil {
 					return ui.Watched{}, err
 				}
-				return ui.Watched{Doc: list, Index: list.Index, View: func(p *ui.Page) { cellsView(p, list.Cells, s.Now()) }}, nil
+				return ui.Watched{Doc: list, Index: list.Index, Fresh: list.Freshness, View: func(p *ui.Page) { cellsView(p, list.Cells, s.Now()) }}, nil
 			})
 		}),
 	}

@@ -29,7 +29,8 @@ type fake struct {
 	calls []string
 	write api.WriteOptions
 	read  api.ReadOptions
-	err   error // of every call
+	err   error         // of every call
+	fresh api.Freshness // of every answer to a read
 	once  map[string]error
 	lease api.LeaseRequest
 	start api.RunRequest
@@ -84,13 +85,13 @@ func (f *fake) ListProviders(_ context.Context, o api.ReadOptions) (*api.Provide
 	if err := f.reading("ListProviders", o); err != nil {
 		return nil, err
 	}
-	return &api.ProviderList{Index: fakeIndex, Providers: f.providers}, nil
+	return &api.ProviderList{Index: fakeIndex, Providers: f.providers, Freshness: f.fresh}, nil
 }
 
 func (f *fake) status(p api.ProviderID) (*api.ProviderStatus, error) {
 	for _, v := range f.providers {
 		if v.Provider == p {
-			s := &api.ProviderStatus{Index: fakeIndex, ProviderSummary: v, Cells: []api.Cell{}}
+			s := &api.ProviderStatus{Index: fakeIndex, ProviderSummary: v, Cells: []api.Cell{}, Freshness: f.fresh}
 			for _, c := range f.cells {
 				if c.Provider == p {
 					s.Cells = append(s.Cells, c)
@@ -144,7 +145,7 @@ func (f *fake) ListCells(_ context.Context, p api.ProviderID, o api.ReadOptions)
 	if err := f.reading("ListCells", o); err != nil {
 		return nil, err
 	}
-	list := &api.CellList{Index: fakeIndex, Cells: []api.Cell{}}
+	list := &api.CellList{Index: fakeIndex, Cells: []api.Cell{}, Freshness: f.fresh}
 	for _, c := range f.cells {
 		if p == "" || c.Provider == p {
 			list.Cells = append(list.Cells, c)
@@ -170,7 +171,7 @@ func (f *fake) ListLeases(_ context.Context, q api.LeaseFilter, o api.ReadOption
 	if err := f.reading("ListLeases", o); err != nil {
 		return nil, err
 	}
-	list := &api.LeaseList{Index: fakeIndex, Leases: []api.Lease{}}
+	list := &api.LeaseList{Index: fakeIndex, Leases: []api.Lease{}, Freshness: f.fresh}
 	for _, l := range f.leases {
 		if (q.Cell == "" || l.CellID == q.Cell) && (q.All || !l.State.Terminal()) && (q.Page == "" || string(l.ID) >= q.Page) {
 			if f.pageSize > 0 && len(list.Leases) == f.pageSize {
@@ -186,7 +187,7 @@ func (f *fake) ListLeases(_ context.Context, q api.LeaseFilter, o api.ReadOption
 func (f *fake) leaseOf(id api.LeaseID) (*api.LeaseAnswer, error) {
 	for _, l := range f.leases {
 		if l.ID == id {
-			return &api.LeaseAnswer{Index: fakeIndex, Lease: api.Grant{Lease: l}}, nil
+			return &api.LeaseAnswer{Index: fakeIndex, Lease: api.Grant{Lease: l}, Freshness: f.fresh}, nil
 		}
 	}
 	return nil, api.Refuse(api.NotFound, "there is no lease %s", id)
@@ -264,7 +265,7 @@ func (f *fake) StartRun(_ context.Context, r api.RunRequest, o api.WriteOptions)
 }
 
 func (f *fake) answer(r api.Run) *api.RunAnswer {
-	a := &api.RunAnswer{Index: fakeIndex, Run: r, Leases: []api.Lease{}}
+	a := &api.RunAnswer{Index: fakeIndex, Run: r, Leases: []api.Lease{}, Freshness: f.fresh}
 	if r.State.Terminal() {
 		a.Output = f.inline
 	}
@@ -280,7 +281,7 @@ func (f *fake) ListRuns(_ context.Context, _ api.RunFilter, o api.ReadOptions) (
 	if err := f.reading("ListRuns", o); err != nil {
 		return nil, err
 	}
-	return &api.RunList{Index: fakeIndex, Runs: f.runs}, nil
+	return &api.RunList{Index: fakeIndex, Runs: f.runs, Freshness: f.fresh}, nil
 }
 
 func (f *fake) ShowRun(_ context.Context, id api.RunID, o api.ReadOptions) (*api.RunAnswer, error) {
@@ -349,7 +350,7 @@ func (f *fake) CreateTenant(_ context.Context, t api.TenantID, o api.WriteOption
 }
 
 func (f *fake) ListTenants(_ context.Context, o api.ReadOptions) (*api.TenantList, error) {
-	return &api.TenantList{Index: fakeIndex, Tenants: f.tenants}, f.reading("ListTenants", o)
+	return &api.TenantList{Index: fakeIndex, Tenants: f.tenants, Freshness: f.fresh}, f.reading("ListTenants", o)
 }
 
 func (f *fake) SetQuota(_ context.Context, t api.TenantID, q api.Quota, o api.WriteOptions) (*api.TenantAnswer, error) {

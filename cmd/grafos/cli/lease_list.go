@@ -37,7 +37,7 @@ func (a *app) leaseList() *cobra.Command {
 				if err != nil {
 					return ui.Watched{}, err
 				}
-				return ui.Watched{Doc: list, Index: list.Index, View: func(p *ui.Page) { leasesView(p, list.Leases, s.Now()) }}, nil
+				return ui.Watched{Doc: list, Index: list.Index, Fresh: list.Freshness, View: func(p *ui.Page) { leasesView(p, list.Leases, s.Now()) }}, nil
 			})
 		}),
 	}

@@ -23,7 +23,7 @@ func (a *app) leaseShow() *cobra.Command {
 						return ui.Watched{}, err
 					}
 					return ui.Watched{
-						Doc: answer, Index: answer.Index, Done: answer.Lease.State.Terminal(),
+						Doc: answer, Index: answer.Index, Fresh: answer.Freshness, Done: answer.Lease.State.Terminal(),
 						View: func(p *ui.Page) { leaseView(p, answer.Lease, s.Now()) },
 					}, nil
 				})

@@ -21,7 +21,7 @@ func (a *app) providerList() *cobra.Command {
 				if err != nil {
 					return ui.Watched{}, err
 				}
-				return ui.Watched{Doc: list, Index: list.Index, View: func(p *ui.Page) { providersView(p, list.Providers) }}, nil
+				return ui.Watched{Doc: list, Index: list.Index, Fresh: list.Freshness, View: func(p *ui.Page) { providersView(p, list.Providers) }}, nil
 			})
 		}),
 	}

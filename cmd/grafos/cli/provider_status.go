@@ -22,7 +22,7 @@ func (a *app) providerStatus() *cobra.Command {
 				if err != nil {
 					return ui.Watched{}, err
 				}
-				return ui.Watched{Doc: status, Index: status.Index, View: func(p *ui.Page) { providerStatusView(p, *status, s.Now()) }}, nil
+				return ui.Watched{Doc: status, Index: status.Index, Fresh: status.Freshness, View: func(p *ui.Page) { providerStatusView(p, *status, s.Now()) }}, nil
 			})
 		}),
 	}

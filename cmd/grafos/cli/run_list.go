@@ -34,7 +34,7 @@ func (a *app) runList() *cobra.Command {
 				if err != nil {
 					return ui.Watched{}, err
 				}
-				return ui.Watched{Doc: list, Index: list.Index, View: func(p *ui.Page) { runsView(p, list.Runs, s.Now()) }}, nil
+				return ui.Watched{Doc: list, Index: list.Index, Fresh: list.Freshness, View: func(p *ui.Page) { runsView(p, list.Runs, s.Now()) }}, nil
 			})
 		}),
 	}

@@ -23,7 +23,7 @@ func (a *app) runShow() *cobra.Command {
 						return ui.Watched{}, err
 					}
 					return ui.Watched{
-						Doc: answer, Index: answer.Index, Done: answer.Finalised,
+						Doc: answer, Index: answer.Index, Fresh: answer.Freshness, Done: answer.Finalised,
 						View: func(p *ui.Page) { runView(p, *answer, s.Now()) },
 					}, nil
 				})

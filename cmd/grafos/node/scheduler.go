@@ -147,7 +147,7 @@ func (n *scheduler) openNode(
 		Expect: s.BootstrapExpect, Version: version, Machine: n.machine, Log: n.log,
 		Stable: time.Duration(s.Stable), Behind: catch.Behind, Joins: joins, Forked: catch.forked,
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
-			return openStorage(raftDir(s.DataDir), d, n.log)
+			return openStorage(raftDir(s.DataDir), store.Kind(s.LogStore), d, n.log)
 		},
 		Link: func() (cluster.Link, error) {
 			return wire.Open(wire.Config{

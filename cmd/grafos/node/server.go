@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/store"
 	"github.com/grafos/grafos/cmd/grafos/internal/ui"
 )
 
@@ -28,6 +29,7 @@ type serverSettings struct {
 	Name     string `toml:"name"`
 	DataDir  string `toml:"data_dir"`
 	Material string `toml:"material"`
+	LogStore string `toml:"log_store"`
 
 	Bind            string `toml:"bind"`
 	Advertise       string `toml:"advertise"`
@@ -82,6 +84,7 @@ environment, then flags.`,
 	f.StringVar(&s.Name, "name", "", "name of this scheduler (default: the host's)")
 	f.StringVar(&s.DataDir, "data-dir", "", "directory of the log, the snapshots and the blobs")
 	f.StringVar(&s.Material, "material", "", "folder that grafos admin init-ca wrote")
+	f.StringVar(&s.LogStore, "log-store", string(store.BoltDB), "what keeps the Raft log: boltdb, or wal (faster, younger); decided when the data directory is begun")
 	f.StringVar(&s.Bind, "bind", "0.0.0.0:7490", "host:port of the API")
 	f.StringVar(&s.Advertise, "advertise", "", "host:port of the API as others reach it")
 	f.StringVar(&s.RaftBind, "raft-bind", "0.0.0.0:7491", "host:port of Raft")
@@ -130,6 +133,12 @@ func (s *serverSettings) complete() error {
 		if value == "" {
 			return api.Refuse(api.InvalidArgument, "--%s is not given", what).WithHint("grafos server --help")
 		}
+	}
+	if s.LogStore == "" {
+		s.LogStore = string(store.BoltDB)
+	}
+	if err := store.CheckKind(store.Kind(s.LogStore)); err != nil {
+		return err
 	}
 	if s.Heartbeat < duration(50*time.Millisecond) || s.HeartbeatLimit < 2*s.Heartbeat {
 		return api.Refuse(api.InvalidArgument, "heartbeat is %s and heartbeat-limit %s: the first must be 50 ms or more, the second at least twice it", &s.Heartbeat, &s.HeartbeatLimit)

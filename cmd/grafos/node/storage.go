@@ -1,7 +1,6 @@
 package node
 
 import (
-	"fmt"
 	"io"
 	"path/filepath"
 
@@ -18,12 +17,12 @@ func raftDir(dataDir string) string { return filepath.Join(dataDir, "raft") }
 func auditDir(dataDir string) string { return filepath.Join(dataDir, "audit") }
 
 // openStorage opens the Raft log and the snapshots of a scheduler under dir.
-func openStorage(dir string, d cluster.Disk, log hclog.Logger) (*cluster.Storage, error) {
+func openStorage(dir string, kind store.Kind, d cluster.Disk, log hclog.Logger) (*cluster.Storage, error) {
 	s, err := store.Open(dir, store.Options{LogOptions: store.LogOptions{
-		Log: log.Named("store"), OnStall: d.Stalled, OnFault: d.Failed,
+		Kind: kind, Log: log.Named("store"), OnStall: d.Stalled, OnFault: d.Failed,
 	}})
 	if err != nil {
-		return nil, fmt.Errorf("open raft storage: %w", err)
+		return nil, err
 	}
 	export := func(id string, w io.Writer) error {
 		_, err := s.Snapshots.Export(id, w)

@@ -81,7 +81,7 @@ type copied struct {
 	model map[num]int
 }
 
-func (c copied) check(t *rapid.T) {
+func (c *copied) check(t *rapid.T) {
 	t.Helper()
 	if err := c.tree.check(); err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestTree(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var now copied
 		now.model = map[num]int{}
-		var old []copied
+		var old []*copied
 		edit, next := Edit(1), num(1000)
 		span := rapid.SampledFrom([]int{20, 200, 5000}).Draw(t, "span")
 		for range rapid.IntRange(1, 60).Draw(t, "rounds") {
@@ -141,7 +141,7 @@ func TestTree(t *testing.T) {
 				}
 			}
 			if rapid.Bool().Draw(t, "copy") {
-				old = append(old, copied{now.tree, maps.Clone(now.model)})
+				old = append(old, &copied{now.tree, maps.Clone(now.model)})
 				edit++
 			}
 			now.check(t)

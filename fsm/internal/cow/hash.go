@@ -6,7 +6,7 @@ const (
 	hashWidth = 1 << hashBits
 	bucketMax = 8
 	// hashDepth is how many branches a hash can go through.
-	hashDepth = 64 / hashBits
+	hashDepth = 30 / hashBits
 )
 
 // Hash is a hash map without an order: values are found by a hash and by what the caller
@@ -32,7 +32,7 @@ type hashBranch[V any] struct {
 type bucket[V any] struct {
 	edit   Edit
 	n      int
-	hashes [bucketMax]uint64
+	hashes [bucketMax]uint32
 	vals   [bucketMax]V
 	over   []V
 }
@@ -40,9 +40,12 @@ type bucket[V any] struct {
 // Len returns how many values there are.
 func (h *Hash[V]) Len() int { return h.n }
 
+// fold makes the hash that is kept of one: the bits that hashDepth branches use.
+func fold(sum uint64) uint32 { return uint32(sum^sum>>32) & (1<<(hashDepth*hashBits) - 1) }
+
 // Get returns the value with a hash that is the right one.
-func (h *Hash[V]) Get(hash uint64, is func(V) bool) (v V, ok bool) {
-	hash >>= 1 // hashDepth branches use 63 bits
+func (h *Hash[V]) Get(sum uint64, is func(V) bool) (v V, ok bool) {
+	hash := fold(sum)
 	s := h.root
 	for rest := hash; s.branch != nil; rest >>= hashBits {
 		s = s.branch.slots[rest%hashWidth]
@@ -53,7 +56,7 @@ func (h *Hash[V]) Get(hash uint64, is func(V) bool) (v V, ok bool) {
 	return s.bucket.get(hash, is)
 }
 
-func (b *bucket[V]) get(hash uint64, is func(V) bool) (v V, ok bool) {
+func (b *bucket[V]) get(hash uint32, is func(V) bool) (v V, ok bool) {
 	for i := range b.n {
 		if b.hashes[i] == hash && is(b.vals[i]) {
 			return b.vals[i], true
@@ -68,8 +71,8 @@ func (b *bucket[V]) get(hash uint64, is func(V) bool) (v V, ok bool) {
 }
 
 // Set stores a value in place of the one that is the right one, if there is one.
-func (h *Hash[V]) Set(e Edit, hash uint64, v V, is func(V) bool) {
-	hash >>= 1
+func (h *Hash[V]) Set(e Edit, sum uint64, v V, is func(V) bool) {
+	hash := fold(sum)
 	s := &h.root
 	rest, depth := hash, 0
 	for ; s.branch != nil; depth++ {
@@ -100,7 +103,7 @@ func (h *Hash[V]) Set(e Edit, hash uint64, v V, is func(V) bool) {
 	b.add(hash, v)
 }
 
-func (b *bucket[V]) replace(hash uint64, v V, is func(V) bool) bool {
+func (b *bucket[V]) replace(hash uint32, v V, is func(V) bool) bool {
 	for i := range b.n {
 		if b.hashes[i] == hash && is(b.vals[i]) {
 			b.vals[i] = v
@@ -116,7 +119,7 @@ func (b *bucket[V]) replace(hash uint64, v V, is func(V) bool) bool {
 	return false
 }
 
-func (b *bucket[V]) add(hash uint64, v V) {
+func (b *bucket[V]) add(hash uint32, v V) {
 	if b.n == bucketMax {
 		b.over = append(b.over, v)
 		return
@@ -139,16 +142,17 @@ func (b *bucket[V]) spread(e Edit, depth int) *hashBranch[V] {
 }
 
 // Delete removes the value that is the right one. One that is not there copies nothing.
-func (h *Hash[V]) Delete(e Edit, hash uint64, is func(V) bool) (old V, had bool) {
-	if old, had = h.Get(hash, is); !had {
+func (h *Hash[V]) Delete(e Edit, sum uint64, is func(V) bool) (old V, had bool) {
+	if old, had = h.Get(sum, is); !had {
 		return old, false
 	}
 	h.n--
-	h.root = h.root.delete(e, hash>>1, hash>>1, is)
+	hash := fold(sum)
+	h.root = h.root.delete(e, hash, hash, is)
 	return old, true
 }
 
-func (s slot[V]) delete(e Edit, hash, rest uint64, is func(V) bool) slot[V] {
+func (s slot[V]) delete(e Edit, hash, rest uint32, is func(V) bool) slot[V] {
 	if s.branch == nil {
 		b := s.bucket.own(e)
 		b.remove(hash, is)
@@ -163,7 +167,7 @@ func (s slot[V]) delete(e Edit, hash, rest uint64, is func(V) bool) slot[V] {
 	return br.settle(e)
 }
 
-func (b *bucket[V]) remove(hash uint64, is func(V) bool) {
+func (b *bucket[V]) remove(hash uint32, is func(V) bool) {
 	var none V
 	for i := range b.n {
 		if b.hashes[i] != hash || !is(b.vals[i]) {

@@ -20,13 +20,14 @@ const startWall = int64(1_800_000_000_000)
 
 // world is a state machine and what a leader and the cells know of it.
 type world struct {
-	m     *fsm.Machine
-	cells int
-	index uint64
-	tick  api.Tick
-	epoch uint64 // of the newest lease
-	n     uint64 // makes names
-	keyed bool   // grants carry idempotency keys
+	m       *fsm.Machine
+	cells   int
+	tenants int
+	index   uint64
+	tick    api.Tick
+	epoch   uint64 // of the newest lease
+	n       uint64 // makes names
+	keyed   bool   // grants carry idempotency keys
 	// made are the live leases, oldest first.
 	made []made
 }
@@ -41,7 +42,7 @@ func (w *world) cellID(i int) api.CellID { return api.CellID(fmt.Sprintf("aws-%0
 
 // newWorld makes tenants with quotas and ready cells.
 func newWorld(cells, tenants int) (*world, error) {
-	w := &world{m: fsm.New(fsm.Options{Log: hclog.NewNullLogger()}), cells: cells, keyed: true}
+	w := &world{m: fsm.New(fsm.Options{Log: hclog.NewNullLogger()}), cells: cells, tenants: tenants, keyed: true}
 	cs := []fsm.Command{fsm.InitCluster{ClusterID: "g-bench", Providers: []api.Provider{{ID: "aws", Enabled: true}}}}
 	for i := range tenants {
 		quota := api.Quota{CPU: 1 << 40, Mem: 1 << 42, Block: 1 << 42, Net: 1 << 40, GPU: 1 << 20, Leases: 1 << 30}
@@ -83,7 +84,7 @@ func scramble(n uint64) uint64 {
 func (w *world) grant() (fsm.GrantLeases, made) {
 	w.n++
 	h, g := scramble(w.n), scramble(^w.n)
-	cell, tenant := int(h%uint64(w.cells)), tenantID(int(h>>20)%100)
+	cell, tenant := int(h%uint64(w.cells)), tenantID(int(h>>20)%w.tenants)
 	id := api.LeaseID(fmt.Sprintf("l-%016x", h))
 	c := fsm.GrantLeases{
 		Actor: "tenant/" + string(tenant), Tenant: tenant, Provider: "aws", Cell: w.cellID(cell), CellEpoch: 1,

@@ -17,6 +17,7 @@ type Globals struct {
 	template    string
 	timeout     time.Duration
 	consistency string
+	maxStale    time.Duration
 	noColor     bool
 	noInput     bool
 }
@@ -31,6 +32,7 @@ func (g *Globals) AddFlags(root *cobra.Command) {
 	fs.StringVar(&g.template, "template", "", "shape the JSON answer with a Go `template`")
 	fs.DurationVar(&g.timeout, "timeout", 0, "give up after this long (default: 30s a request, no bound on the whole)")
 	fs.StringVar(&g.consistency, "consistency", "", "of reads: linearizable (default) or stale")
+	fs.DurationVar(&g.maxStale, "max-stale", 0, "read stale, but from a scheduler that heard its leader this long ago at most")
 	fs.BoolVar(&g.noColor, "no-color", false, "no colour (also NO_COLOR)")
 	fs.BoolVar(&g.noInput, "no-input", false, "never ask; fail instead")
 }
@@ -47,6 +49,10 @@ func (g *Globals) UI(s IO, getenv func(string) string, dir string) (*UI, error) 
 		NoInput:     g.noInput,
 		Timeout:     g.timeout,
 		Consistency: api.Consistency(g.consistency),
+		MaxStale:    g.maxStale,
+	}
+	if u.MaxStale > 0 && u.Consistency == "" {
+		u.Consistency = api.Stale
 	}
 	if u.Output.Format == "" {
 		u.Output.Format = FormatTable
@@ -77,7 +83,14 @@ func (g *Globals) check(u *UI) error {
 	}
 	switch u.Consistency {
 	case "", api.Linearizable, api.Stale:
-		return nil
+	default:
+		return api.Refuse(api.InvalidArgument, "--consistency %q is not one of linearizable, stale", g.consistency)
 	}
-	return api.Refuse(api.InvalidArgument, "--consistency %q is not one of linearizable, stale", g.consistency)
+	if g.maxStale < 0 || g.maxStale > api.MaxWait {
+		return api.Refuse(api.InvalidArgument, "--max-stale %s is not from 0s to %s", g.maxStale, api.MaxWait)
+	}
+	if g.maxStale > 0 && u.Consistency != api.Stale {
+		return api.Refuse(api.InvalidArgument, "--max-stale bounds stale reads, and --consistency asks for %s ones", u.Consistency)
+	}
+	return nil
 }

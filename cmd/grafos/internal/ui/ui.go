@@ -20,6 +20,8 @@ type UI struct {
 	Timeout time.Duration
 	// Consistency is that of every read; "" is linearizable.
 	Consistency api.Consistency
+	// MaxStale is how old a stale read may be; 0 is no bound.
+	MaxStale time.Duration
 	// Connect resolves where the cluster is and who asks, from flags, environment, context
 	// file and dev cluster.
 	Connect func() (Connection, error)
@@ -114,4 +116,6 @@ func (u *UI) Bound(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // Read returns the options of a read that does not wait.
-func (u *UI) Read() api.ReadOptions { return api.ReadOptions{Consistency: u.Consistency} }
+func (u *UI) Read() api.ReadOptions {
+	return api.ReadOptions{Consistency: u.Consistency, MaxStale: u.MaxStale}
+}

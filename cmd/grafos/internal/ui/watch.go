@@ -24,6 +24,8 @@ const (
 type Watched struct {
 	Doc   any
 	Index uint64
+	// Fresh is what the answer says of its age.
+	Fresh api.Freshness
 	View  func(*Page)
 	// Done ends the watch: nothing more will change.
 	Done bool
@@ -39,7 +41,13 @@ func (u *UI) Show(ctx context.Context, follow bool, read func(context.Context, a
 		return err
 	}
 	if !follow {
-		return u.Print(now.Doc, now.View)
+		if err := u.Print(now.Doc, now.View); err != nil {
+			return err
+		}
+		if age := stale(now.Fresh); age != "" {
+			u.Note("%s", age)
+		}
+		return nil
 	}
 	w := watch{ui: u, rows: map[string]bool{}}
 	for {
@@ -102,7 +110,11 @@ func (w *watch) redraw(now Watched) error {
 	page := w.ui.page()
 	now.View(page)
 	page.Gap()
-	page.Line(Span{"live · index " + strconv.FormatUint(now.Index, 10) + " · Ctrl-C to stop", Dim})
+	live := "live"
+	if age := stale(now.Fresh); age != "" {
+		live = age
+	}
+	page.Line(Span{live + " · index " + strconv.FormatUint(now.Index, 10) + " · Ctrl-C to stop", Dim})
 	_, err := io.WriteString(w.ui.Out, "\x1b[H\x1b[2J"+page.render(w.ui.Color))
 	return err
 }
@@ -131,7 +143,15 @@ func (w *watch) changedRows(now Watched) error {
 	return err
 }
 
-// fingerprint is the document without its index, which moves when nothing else does.
+// stale says in words how old a stale answer may be; "" for one that is not.
+func stale(f api.Freshness) string {
+	if f.LastContactMs == nil {
+		return ""
+	}
+	return "stale: the scheduler that answered heard its leader " + Duration(time.Duration(*f.LastContactMs)*time.Millisecond) + " ago"
+}
+
+// fingerprint is the document without its index and age, which move when nothing else does.
 func fingerprint(doc any) ([]byte, error) {
 	text, err := json.Marshal(doc)
 	if err != nil {
@@ -142,6 +162,7 @@ func fingerprint(doc any) ([]byte, error) {
 		return nil, api.Refuse(api.Internal, "the answer is no document: %v", err)
 	}
 	delete(members, "index")
+	delete(members, "last_contact_ms")
 	return json.Marshal(members)
 }
 

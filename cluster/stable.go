@@ -1,0 +1,40 @@
+package cluster
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api/mutant"
+)
+
+// stable is raft's stable store as this node lives with it: raft panics when its term or its
+// vote cannot be saved. The node must end then, but it can say why: the goroutine of raft's
+// that asked ends here, which raft's own shutdown takes for done, and nothing of it goes on
+// with a term that is on no disk.
+type stable struct {
+	raft.StableStore
+	failed func(error)
+}
+
+// Set saves a value, or does not return.
+func (s stable) Set(key, value []byte) error {
+	return s.must(key, s.StableStore.Set(key, value))
+}
+
+// SetUint64 saves a number, or does not return.
+func (s stable) SetUint64(key []byte, value uint64) error {
+	if mutant.On(mutant.ForgetVote) && string(key) == "LastVoteTerm" {
+		return nil
+	}
+	return s.must(key, s.StableStore.SetUint64(key, value))
+}
+
+func (s stable) must(key []byte, err error) error {
+	if err != nil {
+		s.failed(fmt.Errorf("save %s of raft: %w", key, err))
+		runtime.Goexit()
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+// Command mutants proves that the tests would find a fault. It builds them with each
+// deliberate fault of api/mutant in turn and demands that one fails; and that none fails
+// without a fault. It exits 1 when a fault survives.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/grafos/grafos/api/mutant"
+)
+
+// suite is tests of one package that find some faults.
+type suite struct{ pkg, run string }
+
+// hunters lists, for each fault, what is to find it: the first suite that does is enough.
+func hunters() map[mutant.Fault][]suite {
+	var (
+		world  = suite{"./integration/sim", "^TestMutant$"}
+		probes = suite{"./integration/sim", "^(TestVoteSurvivesCrash|TestIsolatedLeaderServesNoRead|TestBarrierWaits)$"}
+		state  = suite{"./fsm", "^Test"}
+		leader = suite{"./cluster/leader", "^Test"}
+		cell   = suite{"./cellagent", "^Test[^R]"} // those of fake time; the real ones take real seconds
+		token  = suite{"./capbroker", "^Test"}
+		disk   = suite{"./cluster/store", "^Test(Corrupt|Log)"}
+	)
+	return map[mutant.Fault][]suite{
+		mutant.AckBeforeCommit: {world},
+		mutant.ForgetKeys:      {state, world},
+		mutant.QuotaByOne:      {state, world},
+		mutant.CapacityByOne:   {state, world},
+		mutant.SkipCellEpoch:   {state, world},
+		mutant.StaleRead:       {world},
+		mutant.SkipVerify:      {probes},
+		mutant.SkipBarrier:     {probes},
+		mutant.GiveEarly:       {state, world},
+		mutant.WallTicks:       {leader, world},
+		mutant.LongToken:       {token},
+		mutant.GossipVerdict:   {leader},
+		mutant.KeepGeneration:  {state, world},
+		mutant.SilentRenewal:   {state, world},
+		mutant.FinaliseTwice:   {state, world},
+		mutant.OldStamp:        {cell},
+		mutant.EarlyEnd:        {cell, world},
+		mutant.LateEnd:         {cell},
+		mutant.BlindLog:        {disk},
+		mutant.ForgetVote:      {probes},
+	}
+}
+
+// most bounds one run of a suite: a test that hangs has failed too.
+const most = 3 * time.Minute
+
+func main() {
+	only := flag.String("only", "", "try one fault, by name")
+	verbose := flag.Bool("v", false, "print what the failing tests said")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, mutant.Fault(*only), *verbose); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, only mutant.Fault, verbose bool) error {
+	dir, err := os.MkdirTemp("", "grafos-mutants-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary directory
+	l := &lab{dir: dir, built: map[string]string{}, verbose: verbose}
+	faults := mutant.All()
+	if only != "" {
+		if !slices.Contains(faults, only) {
+			return fmt.Errorf("no fault is called %q: they are %v", only, faults)
+		}
+		faults = []mutant.Fault{only}
+	}
+	if err := l.healthy(ctx, faults); err != nil {
+		return err
+	}
+	var survived []string
+	for _, f := range faults {
+		by, took, err := l.hunt(ctx, f)
+		if err != nil {
+			return err
+		}
+		if by == "" {
+			survived = append(survived, string(f))
+			fmt.Printf("mutant %-26s SURVIVED in %s\n", f, took)
+			continue
+		}
+		fmt.Printf("mutant %-26s found by %s in %s\n", f, by, took)
+	}
+	fmt.Printf("%d of %d deliberate faults found\n", len(faults)-len(survived), len(faults))
+	if len(survived) > 0 {
+		return fmt.Errorf("no test fails with %s", strings.Join(survived, ", "))
+	}
+	return nil
+}
+
+// lab builds and runs tests.
+type lab struct {
+	dir     string
+	built   map[string]string // test binary of a package
+	verbose bool
+}
+
+// healthy demands that the suites pass without a fault: one that always fails finds nothing.
+func (l *lab) healthy(ctx context.Context, faults []mutant.Fault) error {
+	seen := map[suite]bool{}
+	for _, f := range faults {
+		for _, s := range hunters()[f] {
+			if seen[s] {
+				continue
+			}
+			seen[s] = true
+			failed, out, err := l.try(ctx, s, "")
+			if err != nil {
+				return err
+			}
+			if failed {
+				return fmt.Errorf("%s %s fails without any fault:\n%s", s.pkg, s.run, out)
+			}
+		}
+	}
+	return nil
+}
+
+// hunt runs the suites of a fault until one fails.
+func (l *lab) hunt(ctx context.Context, f mutant.Fault) (by string, took time.Duration, err error) {
+	began := time.Now()
+	for _, s := range hunters()[f] {
+		failed, out, err := l.try(ctx, s, f)
+		if err != nil {
+			return "", 0, err
+		}
+		if failed {
+			if l.verbose {
+				fmt.Println(out)
+			}
+			return s.pkg + " " + s.run, time.Since(began).Round(time.Millisecond), nil
+		}
+	}
+	return "", time.Since(began).Round(time.Millisecond), nil
+}
+
+func (l *lab) try(ctx context.Context, s suite, f mutant.Fault) (failed bool, out string, err error) {
+	bin, err := l.build(ctx, s.pkg)
+	if err != nil {
+		return false, "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bin, "-test.run", s.run, "-test.short", "-test.failfast", "-test.timeout", most.String())
+	cmd.Dir = s.pkg
+	cmd.Env = append(os.Environ(), "GRAFOS_MUTANT="+string(f))
+	text, err := cmd.CombinedOutput()
+	if _, exited := errors.AsType[*exec.ExitError](err); exited {
+		return true, tail(text), nil
+	}
+	return false, "", err
+}
+
+// tail is the end of what a test said.
+func tail(b []byte) string {
+	const lines = 20
+	all := bytes.Split(bytes.TrimSpace(b), []byte("\n"))
+	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
+}
+
+func (l *lab) build(ctx context.Context, pkg string) (string, error) {
+	if bin, ok := l.built[pkg]; ok {
+		return bin, nil
+	}
+	bin := filepath.Join(l.dir, strings.ReplaceAll(strings.TrimPrefix(pkg, "./"), "/", "-")+".test")
+	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "mutants", "-c", "-o", bin, pkg)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("build the tests of %s: %w", pkg, err)
+	}
+	l.built[pkg] = bin
+	return bin, nil
+}

@@ -1,0 +1,102 @@
+package sim
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+)
+
+// quiet makes a world without faults and clients, waits for its leader and hands it to f.
+func quiet(t *testing.T, f func(t *testing.T, w *World, leader *scheduler)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, Config{Seed: 1}.withDefaults())
+		defer w.close()
+		for _, s := range w.seats {
+			if err := s.start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !w.within(leaderWithin, func() bool { return w.leader() != nil }) {
+			t.Fatal("no leader")
+		}
+		f(t, w, w.leader())
+	})
+}
+
+// TestVoteSurvivesCrash: whoever voted and died does not vote again in that term.
+func TestVoteSurvivesCrash(t *testing.T) {
+	quiet(t, func(t *testing.T, w *World, leader *scheduler) {
+		voter := w.others(leader.seat)[0]
+		p := w.net.born("stranger")
+		defer w.net.die(p)
+		l := newLink(w.net, p, w.linkAt)
+		vote := func(candidate string) bool {
+			t.Helper()
+			var a raft.RequestVoteResponse
+			err := l.RequestVote("", raft.ServerAddress(voter.name), &raft.RequestVoteRequest{
+				RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(candidate), Addr: []byte(candidate)},
+				Term:      1000, LastLogIndex: 1 << 40, LastLogTerm: 999, LeadershipTransfer: true,
+			}, &a)
+			if err != nil {
+				t.Fatalf("ask for a vote: %v", err)
+			}
+			return a.Granted
+		}
+		if !vote("s1") {
+			t.Fatal("the first candidate gets no vote")
+		}
+		voter.kill()
+		if err := voter.start(); err != nil {
+			t.Fatal(err)
+		}
+		if vote("s2") {
+			t.Error("two candidates of one term got a vote of one scheduler")
+		}
+	})
+}
+
+// TestIsolatedLeaderServesNoRead: it may be another's state by now.
+func TestIsolatedLeaderServesNoRead(t *testing.T) {
+	quiet(t, func(t *testing.T, w *World, leader *scheduler) {
+		if _, err := leader.node.ReadIndex(t.Context()); err != nil {
+			t.Fatalf("a leader that is heard serves no read: %v", err)
+		}
+		w.net.isolate(leader.seat.name, w.net.names())
+		pass(t.Context(), 20*time.Millisecond) // what was on its way arrives; its lease has not run out
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if r, err := leader.node.ReadIndex(ctx); err == nil {
+			t.Errorf("a leader that nobody hears serves a read at %d", r.Index)
+		}
+	})
+}
+
+// TestBarrierWaits: what was proposed before it is applied when it returns.
+func TestBarrierWaits(t *testing.T) {
+	quiet(t, func(t *testing.T, w *World, leader *scheduler) {
+		done := make(chan error, 1)
+		go func() {
+			_, err := leader.node.Propose(t.Context(), fsm.Entry{Commands: []fsm.Command{
+				fsm.CreateTenant{Actor: "operator/root", Tenant: "behind", Quota: api.NoQuota()},
+			}})
+			done <- err
+		}()
+		synctest.Wait() // it is on its way to the disk
+		if err := leader.node.Barrier(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, there := leader.machine.View().Tenant("behind"); !there {
+			t.Error("the barrier returned before what was proposed in front of it")
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,31 @@
+package sim
+
+import (
+	"context"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/work"
+)
+
+// runner executes tasklets by sleeping: a guest that computes would hold the time.
+type runner struct{ host *host }
+
+// Run sleeps as long as the tasklet takes, until its deadline or until it is stopped.
+func (r *runner) Run(ctx context.Context, j work.Job) work.Outcome {
+	takes := r.host.w.dice.between(5*time.Millisecond, 3*time.Second)
+	left := time.Duration(j.Deadline - r.host.boot.Now())
+	fails := r.host.w.dice.chance(0.1)
+	switch {
+	case !pass(ctx, min(takes, left)):
+		return work.Outcome{State: api.RunRevoked, Failure: api.Failure{Kind: api.LeaseRevoked, Message: "stopped"}}
+	case left <= takes:
+		return work.Outcome{State: api.RunExpired, Failure: api.Failure{Kind: api.DeadlineExceeded, Message: "deadline"}}
+	case fails:
+		return work.Outcome{State: api.RunFailed, ExitCode: 3, Failure: api.Failure{Kind: api.ExitNonzero, Message: "exit 3"}, Duration: takes}
+	}
+	return work.Outcome{State: api.RunSucceeded, Stdout: []byte(j.Run), Duration: takes}
+}
+
+// Close has nothing to close.
+func (r *runner) Close() error { return nil }

@@ -1,0 +1,89 @@
+package sim
+
+import (
+	"os"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// bubble runs one world in a bubble of its own and says what came of it.
+func bubble(t *testing.T, c Config) Account {
+	t.Helper()
+	began := time.Now()
+	var a Account
+	synctest.Test(t, func(t *testing.T) { a = Run(t, c) })
+	t.Logf("seed %d: %d leader kills, %d acknowledged requests, %d entries in %s of its time and %s of ours; refusals %v",
+		a.Seed, a.Kills, a.Acked, a.Entries, a.Took.Round(time.Second), time.Since(began).Round(time.Millisecond), a.Refusals)
+	return a
+}
+
+// TestMutant is a few short worlds: enough that a deliberate fault shows (make mutants).
+func TestMutant(t *testing.T) {
+	if os.Getenv("GRAFOS_MUTANT") == "" && !testing.Short() {
+		t.Skip("TestWorlds does more")
+	}
+	for seed := range uint64(3) {
+		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+			bubble(t, Config{Seed: seed, Faults: 3 * time.Minute})
+		})
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// TestWorlds is what every change goes through.
+func TestWorlds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("some minutes: not in -short")
+	}
+	many(t, 1, 12, Config{Faults: 10 * time.Minute})
+}
+
+// TestSoak is for as long as somebody wants: GRAFOS_SIM_WORLDS worlds from GRAFOS_SIM_SEED on
+// (make sim-soak).
+func TestSoak(t *testing.T) {
+	n, err := strconv.Atoi(os.Getenv("GRAFOS_SIM_WORLDS"))
+	if err != nil {
+		t.Skip("GRAFOS_SIM_WORLDS says no number of worlds: make sim-soak")
+	}
+	seed, err := strconv.ParseUint(os.Getenv("GRAFOS_SIM_SEED"), 10, 64)
+	if err != nil {
+		seed = 1000
+	}
+	many(t, seed, n, Config{Faults: time.Hour})
+}
+
+// many runs worlds side by side and adds up what they came to. Every third has five schedulers.
+func many(t *testing.T, from uint64, n int, c Config) {
+	t.Helper()
+	// A world lives on what it allocates: collecting it half as often costs little memory.
+	defer debug.SetGCPercent(debug.SetGCPercent(300))
+	var mu sync.Mutex
+	var sum Account
+	t.Run("seed", func(t *testing.T) {
+		for seed := from; seed < from+uint64(n); seed++ {
+			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+				t.Parallel()
+				c := c
+				c.Seed = seed
+				if seed%3 == 0 {
+					c.Schedulers = 5
+				}
+				a := bubble(t, c)
+				mu.Lock()
+				defer mu.Unlock()
+				sum.Kills += a.Kills
+				sum.Acked += a.Acked
+				sum.Took += a.Took
+				sum.Entries += a.Entries
+			})
+		}
+	})
+	t.Logf("%d worlds: %d leader kills, %d acknowledged requests, %d entries, %s of simulated time",
+		n, sum.Kills, sum.Acked, sum.Entries, sum.Took.Round(time.Second))
+}
