@@ -60,7 +60,7 @@ func (r *rig) wantMembers(want string) {
 // one is removed. When that one comes back, it is the spare.
 func TestJoin(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	s4 := r.seat("s4")
 	s4.open()
@@ -99,7 +99,7 @@ func members(r *rig, not *seat, as string) string {
 // TestVoteWaitsForTheRest: the log is not all that a vote vouches for.
 func TestVoteWaitsForTheRest(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 1)
+	r := newRigOf(t, 1)
 	r.leader()
 	r.expect = 3
 	r.seats[0].close()
@@ -123,7 +123,7 @@ func TestVoteWaitsForTheRest(t *testing.T) {
 // and until it has it, it is nobody: it does not vote in the dead one's name.
 func TestLostDisk(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	lost := r.others(r.leader())[0]
 	lost.kill()
@@ -143,7 +143,7 @@ func TestLostDisk(t *testing.T) {
 // lost: it never had a.
 func TestForgottenVote(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.leader()
 	behind := r.others(r.leader())[0]
 	behind.kill()
@@ -172,7 +172,7 @@ func TestForgottenVote(t *testing.T) {
 // them moved at once, and the group is told.
 func TestMoved(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	for _, s := range r.seats {
 		s.close()
@@ -198,7 +198,7 @@ func TestMoved(t *testing.T) {
 // also after it was started again.
 func TestRemoved(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	leader := r.leader()
 	gone := r.others(leader)[0]
@@ -229,7 +229,7 @@ func TestRemoved(t *testing.T) {
 // TestNotTaken: what gossip says is not enough.
 func TestNotTaken(t *testing.T) {
 	t.Parallel()
-	r, other := newRig(t, 1), newRig(t, 1)
+	r, other := newRigOf(t, 1), newRigOf(t, 1)
 	r.write("a")
 	other.write("b")
 	// It has the gossip key and the cluster's id, and another CA.
@@ -248,7 +248,7 @@ func TestNotTaken(t *testing.T) {
 // TestJoinsOnly: whoever had data of a cluster founds none.
 func TestJoinsOnly(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 1)
+	r := newRigOf(t, 1)
 	s := r.seats[0]
 	s.close()
 	s.dir, s.joins = t.TempDir(), true

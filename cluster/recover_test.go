@@ -20,7 +20,7 @@ import (
 // back with its data is left behind, and disturbs nobody.
 func TestRecover(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	r.write("b")
 	r.wantRead("a b")
@@ -92,7 +92,7 @@ func (s *seat) storage(t *testing.T) *Storage {
 func TestRecoverFromNothing(t *testing.T) {
 	r := &rig{t: t, expect: 1}
 	s := &seat{rig: r, name: "s1", dir: t.TempDir()}
-	r.material = newRig(t, 1).material
+	r.material = newRigOf(t, 1).material
 	kept := s.storage(t)
 	defer func() { _ = kept.Close() }()
 	_, err := Recover(kept, Recovery{Machine: fsm.New(fsm.Options{Log: hclog.NewNullLogger()}), Node: "s2", Addr: "127.0.0.1:1"})

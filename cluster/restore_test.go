@@ -25,7 +25,7 @@ func state(t *testing.T, v *fsm.View) *bytes.Reader {
 // TestRestore takes a running cluster back, all of it, and once.
 func TestRestore(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	r.wantRead("a")
 	saved := r.leader().machine.View()
@@ -97,7 +97,7 @@ func TestRestore(t *testing.T) {
 // never heard of it; when it returns, it has a past that they do not share.
 func TestUnfinishedRestore(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, 3)
+	r := newRig(t)
 	r.write("a")
 	saved := state(t, r.leader().machine.View())
 	r.write("b")

@@ -55,7 +55,7 @@ func TestDamage(t *testing.T) {
 	if err != nil || len(kept) != 1 {
 		t.Errorf("kept aside: %v, %v", kept, err)
 	}
-	checkAgreement(t.Context(), t, c)
+	checkAgreement(t, c)
 
 	// The other two are gone, and this one is damaged again: it might be the last.
 	for _, name := range []string{"s1", "s2", "s3"} {

@@ -262,7 +262,7 @@ func TestOperatorRaft(t *testing.T) {
 	if err != nil || st.Ready || !strings.Contains(st.NotReady, "was removed") {
 		t.Errorf("s4 says of itself: %+v, %v", st, err)
 	}
-	checkAgreement(t.Context(), t, c)
+	checkAgreement(t, c)
 }
 
 // refuse runs a command that ends with a problem of a kind.

@@ -116,21 +116,8 @@ func TestRecover(t *testing.T) {
 	if aside, err := filepath.Glob(filepath.Join(c.DevDir(), "nodes", "s1", "raft.damaged-*")); err != nil || len(aside) != 1 {
 		t.Errorf("set aside: %v, %v", aside, err)
 	}
-	checkAgreement(t.Context(), t, c)
-	status, err := c.Status(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range status.Schedulers {
-		found := 0
-		for _, r := range chain(t.Context(), t, c, s) {
-			if r.Kind == "cluster_recovered" {
-				found++
-			}
-		}
-		if found != 1 {
-			t.Errorf("%s has %d records of the recovery", s.Name, found)
-		}
+	if n := countKind(checkAgreement(t, c), "cluster_recovered"); n != 1 {
+		t.Errorf("%d records of the recovery", n)
 	}
 }
 

@@ -178,12 +178,21 @@ func inspect(dir string, owner cluster.Owner) (survivor, error) {
 	if _, err := os.Stat(raftDir(dir)); err != nil {
 		return s, api.Refuse(api.NotFound, "there is no Raft data in %s: %v", dir, err)
 	}
-	kept, err := openStorage(raftDir(dir), cluster.Disk{}, hclog.NewNullLogger())
+	kept, err := openKept(dir)
 	if err != nil {
 		return s, err
 	}
 	s.Kept, err = cluster.Inspect(kept)
 	return s, errors.Join(err, kept.Close())
+}
+
+// openKept opens what a stopped scheduler keeps, whatever it was begun with.
+func openKept(dir string) (*cluster.Storage, error) {
+	kind, err := store.KindOf(raftDir(dir))
+	if err != nil {
+		return nil, err
+	}
+	return openStorage(raftDir(dir), kind, cluster.Disk{}, hclog.NewNullLogger())
 }
 
 // compare looks into the other directories, and refuses to go on from one that has less.
@@ -282,7 +291,7 @@ func (o *recoverOptions) rewrite(entry fsm.Recovered, id api.NodeID, addr string
 	if err != nil {
 		return nil, fmt.Errorf("open audit chain: %w", err)
 	}
-	kept, err := openStorage(raftDir(o.dir), cluster.Disk{}, log)
+	kept, err := openKept(o.dir)
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())
 	}
