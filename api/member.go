@@ -12,6 +12,8 @@ type MemberState struct {
 	URL       string `json:"url"`
 	RaftAddr  string `json:"raft_addr"`
 	Version   string `json:"version"`
+	// Level is the newest feature level that it knows.
+	Level uint32 `json:"newest_level"`
 	// Epoch is the cluster epoch of its state: it counts recoveries and restores.
 	Epoch uint64 `json:"cluster_epoch"`
 	// Asks: it is no member, and asks to be one.
@@ -48,6 +50,7 @@ type RaftMember struct {
 	Applied       uint64 `json:"applied_index"`
 	Behind        int    `json:"behind"` // blobs and audit records that it still has to fetch
 	Version       string `json:"version"`
+	Level         uint32 `json:"newest_level"` // that it knows; 0 where it is not known
 }
 
 // RaftMembers answers operator raft list.
@@ -55,6 +58,8 @@ type RaftMembers struct {
 	Index  uint64 `json:"index"`
 	Leader NodeID `json:"leader"`
 	Term   uint64 `json:"term"`
+	// Level is the cluster's feature level: nothing above it is written.
+	Level uint32 `json:"level"`
 	// Wanted is how many voters the group is kept at, Tolerates how many of the healthy ones
 	// may fail.
 	Wanted    int          `json:"voters_wanted"`

@@ -157,6 +157,8 @@ type Events interface {
 type Operator interface {
 	NodeState(ctx context.Context) (*NodeState, error)
 	Schedulers(ctx context.Context) (*SchedulerList, error)
+	// Debug asks the scheduler that answers for everything that it can say of itself.
+	Debug(ctx context.Context) (*DebugReport, error)
 	RaftGroup
 	Snapshots
 }

@@ -27,6 +27,10 @@ type machine struct {
 	// forked is told of a restored state whose cluster epoch is not 0, with the audit records
 	// that came with it; nil is nobody.
 	forked func(epoch uint64, tail []api.AuditRecord) error
+	// fail is told of a snapshot that only a later release can read; nil is nobody.
+	fail func(error)
+	// refused is why the last snapshot was not taken.
+	refused atomic.Pointer[error]
 }
 
 // Apply applies one committed entry. One that stopped the machine is not done.
@@ -60,8 +64,21 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 	return &compressed{s, m, m.bytes.Swap(0)}, nil
 }
 
-// Restore replaces the state by what a snapshot holds.
+// Restore replaces the state by what a snapshot holds. One that only a later release can read
+// stops the node: raft would try it again for ever.
 func (m *machine) Restore(r io.ReadCloser) error {
+	err := m.restore(r)
+	if err == nil {
+		return nil
+	}
+	m.refused.Store(&err)
+	if bad, is := errors.AsType[*fsm.SnapshotError](err); is && m.fail != nil && (bad.Fault == fsm.FaultLevel || bad.Fault == fsm.FaultVersion) {
+		m.fail(err)
+	}
+	return err
+}
+
+func (m *machine) restore(r io.ReadCloser) error {
 	in := bufio.NewReaderSize(r, restoreBuffer)
 	tail, err := readTail(in)
 	if err != nil {

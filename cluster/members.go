@@ -24,7 +24,7 @@ func (n *Node) Members(context.Context) (*api.RaftMembers, error) {
 		return nil, n.notLeading()
 	}
 	return &api.RaftMembers{
-		Index: n.raft.AppliedIndex(), Leader: n.cfg.Node, Term: n.raft.CurrentTerm(),
+		Index: n.raft.AppliedIndex(), Leader: n.cfg.Node, Term: n.raft.CurrentTerm(), Level: uint32(n.machine.View().Level()),
 		Wanted: n.cfg.Expect, Tolerates: n.pilot.Tolerates(), Members: n.pilot.Members(),
 	}, nil
 }

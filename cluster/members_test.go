@@ -112,9 +112,7 @@ func TestVoteWaitsForTheRest(t *testing.T) {
 	eventually(t, "it is well, and waits", func() bool {
 		return r.seats[0].node.pilot.Waits("s2") == 7
 	})
-	if got := s2.members(); got != "(s2) s1" {
-		t.Errorf("members: %s", got)
-	}
+	r.wantMembers("(s2) s1")
 	s2.behind.Store(0)
 	r.wantMembers("s1 s2")
 }

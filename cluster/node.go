@@ -16,6 +16,7 @@ import (
 	"github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/cluster/pilot"
 	"github.com/grafos/grafos/cluster/rumor"
+	"github.com/grafos/grafos/fsm"
 )
 
 // Node is one member of the Raft group.
@@ -73,6 +74,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 		cfg: c, log: c.Log, machine: &machine{Machine: c.Machine, forked: c.Forked}, started: c.Clock.Now(),
 		failed: make(chan struct{}), paused: make(chan func()), leadership: newLeadership(c.Clock),
 	}
+	n.machine.fail = n.Fail
 	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(n.cause(err), n.Close())
@@ -86,8 +88,11 @@ func (n *Node) cause(err error) error {
 	case <-n.failed:
 		return errors.Join(n.failure, err)
 	default:
-		return err
 	}
+	if why := n.machine.refused.Load(); why != nil {
+		return errors.Join(*why, err)
+	}
+	return err
 }
 
 func (n *Node) open(ctx context.Context) error {
@@ -145,7 +150,7 @@ func (n *Node) open(ctx context.Context) error {
 func (n *Node) meta() rumor.Meta {
 	return rumor.Meta{
 		Node: n.cfg.Node, URL: n.cfg.URL, RaftAddr: n.cfg.RaftAddr,
-		Expect: n.cfg.Expect, HasState: n.hasState.Load(), Asks: n.asks.Load(), Version: n.cfg.Version,
+		Expect: n.cfg.Expect, HasState: n.hasState.Load(), Asks: n.asks.Load(), Version: n.cfg.Version, Level: uint32(fsm.NewestLevel),
 	}
 }
 
@@ -160,6 +165,7 @@ func (n *Node) newPilot() *pilot.Pilot {
 			}
 			return peer.Member(ctx)
 		},
+		Level: func() uint32 { return uint32(n.machine.View().Level()) }, Raise: n.raiseLevel,
 		Own: n.member, Voters: n.cfg.Expect, Stable: n.cfg.Stable, Contact: 2 * n.cfg.Heartbeat, Clock: n.cfg.Clock, Log: n.log.Named("members"),
 	})
 }
@@ -287,6 +293,7 @@ func (n *Node) State() api.NodeState {
 		URL: n.cfg.URL, RaftAddr: n.cfg.RaftAddr, Term: n.raft.CurrentTerm(),
 		AppliedIndex: v.Index(), CommitIndex: n.raft.CommitIndex(), LastIndex: n.raft.LastIndex(),
 		Fingerprint: v.Fingerprint(), StartedAt: n.started.UTC(), Version: n.cfg.Version,
+		Level: uint32(v.Level()), NewestLevel: uint32(fsm.NewestLevel), ClusterEpoch: v.ClusterEpoch(),
 		Peers: n.Peers(), Fingerprints: n.machine.Fingerprints(),
 	}
 	st.LeaderURL = n.urlOf(api.NodeID(id))
@@ -337,6 +344,9 @@ func role(s raft.RaftState) string {
 	}
 	return "unknown"
 }
+
+// Stats are what raft counts.
+func (n *Node) Stats() map[string]string { return n.raft.Stats() }
 
 // Peers lists the members of the Raft group with what gossip knows of them.
 func (n *Node) Peers() []api.Peer {

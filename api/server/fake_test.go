@@ -297,6 +297,10 @@ func (f *fake) RaftRemove(ctx context.Context, id api.NodeID, force bool, o api.
 	return give(ctx, f, filled[api.RaftMembers](), "RaftRemove", id, force, o)
 }
 
+func (f *fake) Debug(ctx context.Context) (*api.DebugReport, error) {
+	return give(ctx, f, filled[api.DebugReport](), "Debug")
+}
+
 func (f *fake) SaveSnapshot(ctx context.Context, stale bool) (io.ReadCloser, error) {
 	if err := f.note(ctx, "SaveSnapshot", stale); err != nil {
 		return nil, err

@@ -69,7 +69,7 @@ func TestPolicy(t *testing.T) {
 		"audit-records": "operator or viewer", "get-blob": "operator or tenant or cell", "watch-cell": "cell",
 		"register-cell": "cell", "report-cell": "cell", "peer-read-index": "scheduler", "peer-get-replica": "scheduler",
 		"peer-audit": "scheduler", "peer-member": "scheduler", "peer-dismiss": "scheduler",
-		"raft-members": "operator", "raft-transfer": "operator", "raft-remove": "operator",
+		"raft-members": "operator", "raft-transfer": "operator", "raft-remove": "operator", "debug": "operator",
 		"save-snapshot": "operator", "restore-snapshot": "operator", "metrics": "operator or viewer",
 	}
 	public := []string{"bootstrap-cell", "ca-pem", "console", "console-login", "health", "home", "livez", "readyz"}

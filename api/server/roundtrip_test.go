@@ -87,6 +87,7 @@ func TestRoundTrip(t *testing.T) {
 		}, filled[api.TenantAnswer]()},
 		{api.RoleOperator, "DeleteTenant", []any{api.TenantID("acme"), wrote}, func(ctx context.Context, c *client.Client) (any, error) { return c.DeleteTenant(ctx, "acme", wrote) }, filled[api.TenantAnswer]()},
 		{api.RoleViewer, "NodeState", nil, func(ctx context.Context, c *client.Client) (any, error) { return c.NodeState(ctx) }, filled[api.NodeState]()},
+		{api.RoleOperator, "Debug", nil, func(ctx context.Context, c *client.Client) (any, error) { return c.Debug(ctx) }, filled[api.DebugReport]()},
 		{api.RoleOperator, "RaftMembers", nil, func(ctx context.Context, c *client.Client) (any, error) { return c.RaftMembers(ctx) }, filled[api.RaftMembers]()},
 		{api.RoleOperator, "RaftTransfer", []any{api.NodeID("s1-abc"), wrote}, func(ctx context.Context, c *client.Client) (any, error) {
 			return c.RaftTransfer(ctx, "s1-abc", wrote)

@@ -59,6 +59,7 @@ func (s *server) routes() []route {
 		{method: get, path: v1 + "/audit", id: "audit-records", summary: "Read the audit chain", access: watchers(), bind: typed(s.auditRecords)},
 		{method: get, path: v1 + "/operator/node", id: "node-state", summary: "Ask this scheduler what it is", access: watchers(), always: true, bind: typed(s.nodeState)},
 		{method: get, path: v1 + "/operator/schedulers", id: "list-schedulers", summary: "List the schedulers", access: watchers(), always: true, bind: typed(s.schedulers)},
+		{method: get, path: v1 + "/operator/debug", id: "debug", summary: "Ask this scheduler for everything that it can say of itself", access: operators(), always: true, bind: typed(s.debug)},
 		{method: get, path: v1 + "/operator/raft", id: "raft-members", summary: "List the members of the Raft group as their leader sees them", access: operators(), leader: true, bind: typed(s.raftMembers)},
 		{method: post, path: v1 + "/operator/raft:transfer", id: "raft-transfer", summary: "Hand the lead over", access: operators(), leader: true, bind: typed(s.raftTransfer)},
 		{method: post, path: v1 + "/operator/raft/{n}:remove", id: "raft-remove", summary: "Remove a scheduler from the Raft group", access: operators(), leader: true, bind: typed(s.raftRemove)},

@@ -27,6 +27,8 @@ type Cluster interface {
 	Leadership
 	Group
 	State() api.NodeState
+	// Stats are what Raft counts.
+	Stats() map[string]string
 	Peer(id api.NodeID) (api.Peers, error)
 	// Others lists the live schedulers without this one.
 	Others() []api.NodeID
@@ -101,6 +103,8 @@ type Config struct {
 	Sightings *rumor.Table
 	// Heartbeat, Limit and Warmup are the cells' timers, told at registration.
 	Heartbeat, Limit, Warmup time.Duration
+	// Process says what this process is; nil says nothing.
+	Process func() api.ProcessReport
 	// Clock is the time that the services read; without it, it is this machine's.
 	Clock clock.Clock
 	// Random names questions; without it, it is this machine's.

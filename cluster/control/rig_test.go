@@ -188,6 +188,8 @@ func (r *rig) Member(context.Context) (*api.MemberState, error) {
 	return &api.MemberState{Node: "s1"}, nil
 }
 
+func (r *rig) Stats() map[string]string { return map[string]string{"term": "7"} }
+
 func (r *rig) Dismiss(context.Context) error { return nil }
 
 func (r *rig) Members(context.Context) (*api.RaftMembers, error) {

@@ -141,7 +141,8 @@ func (l *Leader) start(ctx context.Context) (*term, error) {
 		t.wg.Wait()
 		return nil, err
 	}
-	for _, duty := range []func(context.Context){t.plan, t.expire, t.keepTime, t.watchCells, t.finishRevocations, t.retryRuns} {
+	duties := []func(context.Context){t.plan, t.expire, t.keepTime, t.watchCells, t.finishRevocations, t.retryRuns}
+	for _, duty := range append(duties, t.next()...) {
 		t.wg.Go(func() { duty(ctx) })
 	}
 	return t, nil

@@ -78,6 +78,8 @@ func (p *Pilot) check(m rumor.Member, st *api.MemberState, member bool) error {
 		return fmt.Errorf("gossip says that its Raft is at %s, and itself that it is at %s", m.RaftAddr, st.RaftAddr)
 	case !member && st.LastIndex > 0 && st.Epoch != p.c.Own().Epoch:
 		return fmt.Errorf("its data is of cluster epoch %d, the cluster is in epoch %d", st.Epoch, p.c.Own().Epoch)
+	case !member && st.Level < p.c.Level():
+		return fmt.Errorf("it knows feature level %d, the cluster is at %d: run a release there that knows it", st.Level, p.c.Level())
 	case !member && !st.Asks:
 		return fmt.Errorf("it does not ask")
 	}

@@ -91,9 +91,12 @@ func (p *Pilot) FetchServerStats(_ context.Context, known map[raft.ServerID]*aut
 	}
 	wg.Wait()
 	// Whoever does not answer is not well, however it was before.
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for id := range known {
 		if stats[id] == nil {
 			stats[id] = &autopilot.ServerStats{LastContact: -1}
+			delete(p.told, id)
 		}
 	}
 	return stats

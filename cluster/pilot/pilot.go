@@ -23,6 +23,9 @@ type Config struct {
 	// Ask asks another scheduler what it is; Own is what this one would answer.
 	Ask func(ctx context.Context, url string) (*api.MemberState, error)
 	Own func() api.MemberState
+	// Level is the cluster's feature level; Raise raises it.
+	Level func() uint32
+	Raise func(ctx context.Context, level uint32) error
 	// Voters is how many are wanted.
 	Voters int
 	// Stable is for how long a scheduler must be well, or dead, before anything is done.
@@ -78,6 +81,7 @@ func (p *Pilot) Run(ctx context.Context) {
 	for {
 		changed := p.c.Gossip.Changed()
 		p.admit(ctx)
+		p.raise(ctx)
 		if !waitAny(ctx, changed, max(p.c.Stable/acts, 2*minLook)) {
 			break
 		}

@@ -145,19 +145,20 @@ func TestRemovals(t *testing.T) {
 
 // TestCheck: what gossip says of a scheduler must be what it says itself.
 func TestCheck(t *testing.T) {
-	p := New(Config{ClusterID: "g-1", Own: func() api.MemberState { return api.MemberState{Epoch: 2} }, Raft: nobody{}, Gossip: quiet{}, Stable: stable, Clock: still{}, Log: hclog.NewNullLogger()})
+	p := New(Config{ClusterID: "g-1", Level: func() uint32 { return 2 }, Own: func() api.MemberState { return api.MemberState{Epoch: 2} }, Raft: nobody{}, Gossip: quiet{}, Stable: stable, Clock: still{}, Log: hclog.NewNullLogger()})
 	m := rumor.Member{Meta: rumor.Meta{Node: "s4", RaftAddr: "10.0.0.4:7491", Asks: true}, Alive: true}
-	good := api.MemberState{Node: "s4", ClusterID: "g-1", RaftAddr: "10.0.0.4:7491", Asks: true}
+	good := api.MemberState{Node: "s4", ClusterID: "g-1", RaftAddr: "10.0.0.4:7491", Asks: true, Level: 2}
 	if err := p.check(m, &good, false); err != nil {
 		t.Fatal(err)
 	}
 	for name, spoil := range map[string]func(*rumor.Member, *api.MemberState){
-		"another cluster":  func(_ *rumor.Member, st *api.MemberState) { st.ClusterID = "g-2" },
-		"another node":     func(_ *rumor.Member, st *api.MemberState) { st.Node = "s5" },
-		"another address":  func(_ *rumor.Member, st *api.MemberState) { st.RaftAddr = "10.0.0.5:7491" },
-		"of another epoch": func(_ *rumor.Member, st *api.MemberState) { st.LastIndex, st.Epoch = 9, 1 },
-		"it does not ask":  func(_ *rumor.Member, st *api.MemberState) { st.Asks = false },
-		"no port":          func(m *rumor.Member, st *api.MemberState) { m.RaftAddr, st.RaftAddr = "10.0.0.4:0", "10.0.0.4:0" },
+		"another cluster":   func(_ *rumor.Member, st *api.MemberState) { st.ClusterID = "g-2" },
+		"another node":      func(_ *rumor.Member, st *api.MemberState) { st.Node = "s5" },
+		"another address":   func(_ *rumor.Member, st *api.MemberState) { st.RaftAddr = "10.0.0.5:7491" },
+		"of another epoch":  func(_ *rumor.Member, st *api.MemberState) { st.LastIndex, st.Epoch = 9, 1 },
+		"of an old release": func(_ *rumor.Member, st *api.MemberState) { st.Level = 1 },
+		"it does not ask":   func(_ *rumor.Member, st *api.MemberState) { st.Asks = false },
+		"no port":           func(m *rumor.Member, st *api.MemberState) { m.RaftAddr, st.RaftAddr = "10.0.0.4:0", "10.0.0.4:0" },
 	} {
 		m, st := m, good
 		spoil(&m, &st)
@@ -183,5 +184,28 @@ func TestSilentMember(t *testing.T) {
 	stats := p.FetchServerStats(context.Background(), map[raft.ServerID]*autopilot.Server{"a": {}})
 	if s := stats["a"]; s == nil || s.LastContact >= 0 {
 		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestKnownLevel(t *testing.T) {
+	p, _ := group(t, "leader:well:1m voter:well:1m non-voter:well:1m")
+	servers := []raft.Server{{ID: "a"}, {ID: "b"}, {ID: "c", Suffrage: raft.Nonvoter}}
+	for id, level := range map[raft.ServerID]uint32{"a": 3, "b": 2, "c": 3} {
+		p.note(id, api.MemberState{Level: level})
+	}
+	if got := p.known(servers); got != 2 {
+		t.Errorf("level %d, want that of the oldest", got)
+	}
+	p.note("b", api.MemberState{Level: 3})
+	p.note("c", api.MemberState{Level: 1})
+	if got := p.known(servers); got != 1 {
+		t.Errorf("level %d, want that of the one without a vote", got)
+	}
+	delete(p.told, "c") // it does not answer
+	if got := p.known(servers); got != 0 {
+		t.Errorf("level %d with one that has not said", got)
+	}
+	if got := p.known(nil); got != 0 {
+		t.Errorf("level %d of nobody", got)
 	}
 }

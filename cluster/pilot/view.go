@@ -52,7 +52,7 @@ func (p *Pilot) Members() []api.RaftMember {
 func (p *Pilot) member(s raft.Server, m rumor.Member) api.RaftMember {
 	r := api.RaftMember{
 		Node: api.NodeID(s.ID), Name: api.SchedulerName(api.NodeID(s.ID)), Address: string(s.Address), URL: m.URL, Voter: s.Suffrage == raft.Voter,
-		LastContactMs: -1, Version: m.Version,
+		LastContactMs: -1, Version: m.Version, Level: m.Level,
 	}
 	var st *autopilot.ServerState
 	if p.state != nil {

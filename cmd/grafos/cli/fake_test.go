@@ -400,12 +400,12 @@ func (f *fake) NodeState(context.Context) (*api.NodeState, error) { return nil, 
 func (f *fake) RaftMembers(context.Context) (*api.RaftMembers, error) {
 	since := noon().Add(-90 * time.Second)
 	return &api.RaftMembers{
-		Index: 1873, Leader: "s1-aaaaaa", Term: 4, Wanted: 3, Tolerates: 1,
+		Index: 1873, Leader: "s1-aaaaaa", Term: 4, Level: 1, Wanted: 3, Tolerates: 1,
 		Members: []api.RaftMember{
-			{Node: "s1-aaaaaa", Name: "s1", Address: "10.0.0.1:7491", URL: "https://10.0.0.1:7490", Role: "leader", Voter: true, Healthy: true, Since: since, LastIndex: 1880, Applied: 1880, Version: "1.0"},
-			{Node: "s2-bbbbbb", Name: "s2", Address: "10.0.0.2:7491", URL: "https://10.0.0.2:7490", Role: "follower", Voter: true, Healthy: true, Since: since, LastContactMs: 12, LastIndex: 1880, Applied: 1879, Version: "1.0"},
+			{Node: "s1-aaaaaa", Name: "s1", Address: "10.0.0.1:7491", URL: "https://10.0.0.1:7490", Role: "leader", Voter: true, Healthy: true, Since: since, LastIndex: 1880, Applied: 1880, Version: "1.0", Level: 1},
+			{Node: "s2-bbbbbb", Name: "s2", Address: "10.0.0.2:7491", URL: "https://10.0.0.2:7490", Role: "follower", Voter: true, Healthy: true, Since: since, LastContactMs: 12, LastIndex: 1880, Applied: 1879, Version: "1.0", Level: 1},
 			{Node: "s3-cccccc", Name: "s3", Address: "10.0.0.3:7491", Voter: true, Since: since, LastContactMs: -1},
-			{Node: "s4-dddddd", Name: "s4", Address: "10.0.0.4:7491", URL: "https://10.0.0.4:7490", Role: "follower", Healthy: true, Since: since, LastContactMs: 30, LastIndex: 1880, Applied: 1880, Behind: 17, Version: "1.1"},
+			{Node: "s4-dddddd", Name: "s4", Address: "10.0.0.4:7491", URL: "https://10.0.0.4:7490", Role: "follower", Healthy: true, Since: since, LastContactMs: 30, LastIndex: 1880, Applied: 1880, Behind: 17, Version: "1.1", Level: 2},
 		},
 	}, f.called("RaftMembers")
 }
@@ -418,6 +418,13 @@ func (f *fake) RaftRemove(ctx context.Context, id api.NodeID, _ bool, o api.Writ
 	list, err := f.RaftMembers(ctx)
 	list.Members = slices.DeleteFunc(list.Members, func(m api.RaftMember) bool { return m.Node == id })
 	return list, errors.Join(err, f.writing("RaftRemove", o))
+}
+
+func (f *fake) Debug(context.Context) (*api.DebugReport, error) {
+	return &api.DebugReport{
+		State: api.NodeState{Node: "s1-aaaaaa", Version: "1.0"}, Raft: map[string]string{"term": "4"},
+		Process: api.ProcessReport{Log: "a line\n", Goroutines: "goroutine 1\n", Metrics: "m 1\n", Build: map[string]string{"version": "1.0"}},
+	}, f.called("Debug")
 }
 
 func (f *fake) SaveSnapshot(context.Context, bool) (io.ReadCloser, error) {

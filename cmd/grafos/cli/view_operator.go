@@ -11,7 +11,7 @@ import (
 
 func membersView(p *ui.Page, list api.RaftMembers, now time.Time) {
 	voters := 0
-	t := ui.Table{Sparse: true, Header: []string{"ID", "ADDRESS", "ROLE", "VOTE", "HEALTHY", "FOR", "CONTACT", "APPLIED", "VERSION"}}
+	t := ui.Table{Sparse: true, Header: []string{"ID", "ADDRESS", "ROLE", "VOTE", "HEALTHY", "FOR", "CONTACT", "APPLIED", "VERSION", "LEVEL"}}
 	if p.Wide {
 		t.Header = append(t.Header, "LAST INDEX", "BEHIND", "URL")
 	}
@@ -22,7 +22,7 @@ func membersView(p *ui.Page, list api.RaftMembers, now time.Time) {
 		}
 		row := []ui.Cell{
 			ui.ID(m.Node), ui.ID(m.Address), memberRole(m), yesNo(m.Voter), healthCell(m.Healthy), ui.Age(now, m.Since),
-			contactCell(m.LastContactMs), number(m.Applied), orDash(m.Version),
+			contactCell(m.LastContactMs), number(m.Applied), orDash(m.Version), number(uint64(m.Level)),
 		}
 		if p.Wide {
 			row = append(row, number(m.LastIndex), ui.ID(strconv.Itoa(m.Behind)), orDash(m.URL))
@@ -30,7 +30,7 @@ func membersView(p *ui.Page, list api.RaftMembers, now time.Time) {
 		t.Row(row...)
 	}
 	p.Table(t)
-	p.Line(ui.Span{Text: fmt.Sprintf("%d of %d wanted voters; %s tolerated", voters, list.Wanted, ui.Count(list.Tolerates, "failure")), Style: ui.Dim})
+	p.Line(ui.Span{Text: fmt.Sprintf("%d of %d wanted voters; %s tolerated; feature level %d", voters, list.Wanted, ui.Count(list.Tolerates, "failure"), list.Level), Style: ui.Dim})
 }
 
 func memberRole(m api.RaftMember) ui.Cell {

@@ -34,6 +34,8 @@ import (
 // scheduler is a running scheduler node: the floors of design.md tied together.
 type scheduler struct {
 	log     hclog.Logger
+	recent  *logRing
+	metrics http.Handler
 	node    *cluster.Node
 	control *control.Control
 	blobs   *blob.Store
@@ -48,9 +50,9 @@ type scheduler struct {
 
 // openScheduler starts everything in order; what was opened is closed again when a later
 // step fails.
-func openScheduler(ctx context.Context, s serverSettings, version string, log hclog.Logger) (*scheduler, error) {
+func openScheduler(ctx context.Context, s serverSettings, version string, log hclog.Logger, recent *logRing) (*scheduler, error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	n := &scheduler{log: log, cancel: cancel, served: make(chan error, 1)}
+	n := &scheduler{log: log, recent: recent, cancel: cancel, served: make(chan error, 1)}
 	if err := n.open(ctx, s, version); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
@@ -117,7 +119,8 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 			return err
 		}
 	}
-	lead := n.openControl(s, id, material, audit, sightings)
+	n.metrics = newMetrics(n.node, n.machine)
+	lead := n.openControl(s, version, id, material, audit, sightings)
 	handler, err := n.handler(material, identity)
 	if err != nil {
 		return err
@@ -173,7 +176,7 @@ func (n *scheduler) openNode(
 	return nil
 }
 
-func (n *scheduler) openControl(s serverSettings, id api.NodeID, material *pki.Material, audit *store.Audit, sightings *rumor.Table) *leader.Leader {
+func (n *scheduler) openControl(s serverSettings, version string, id api.NodeID, material *pki.Material, audit *store.Audit, sightings *rumor.Table) *leader.Leader {
 	var services *control.Control
 	lead := leader.New(leader.Config{
 		Node: n.node, Machine: n.machine, ClusterID: material.ClusterID, Providers: providers(s.Providers),
@@ -182,7 +185,9 @@ func (n *scheduler) openControl(s serverSettings, id api.NodeID, material *pki.M
 	})
 	services = control.New(control.Config{
 		Node: id, ClusterID: material.ClusterID, Machine: n.machine, Cluster: n.node, Decider: lead,
-		Blobs: n.blobs, Audit: audit, Archives: archives{n.node}, Material: material, Sightings: sightings,
+		Blobs: n.blobs, Audit: audit, Archives: archives{n.node},
+		Process:  func() api.ProcessReport { return processReport(s, version, n.recent, n.metrics) },
+		Material: material, Sightings: sightings,
 		Heartbeat: time.Duration(s.Heartbeat), Limit: time.Duration(s.HeartbeatLimit), Warmup: time.Duration(s.Warmup), Log: n.log.Named("control"),
 	})
 	n.control = services
@@ -198,7 +203,7 @@ func (n *scheduler) handler(material *pki.Material, identity *tls.Config) (http.
 	h, err := server.New(server.Config{
 		Services: n.control, Agent: n.control, Peers: n.control,
 		Leader: place{n.node, transport}, Auth: auth{material, n.control}, Info: n.node.State, Head: n.head, Standing: n.node.Standing,
-		Console: console.Handler(), Metrics: newMetrics(n.node, n.machine), CAPEM: material.CAPEM,
+		Console: console.Handler(), Metrics: n.metrics, CAPEM: material.CAPEM,
 		Log: n.log.Named("api"),
 	})
 	if err != nil {

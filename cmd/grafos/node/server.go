@@ -204,13 +204,14 @@ func runServer(ctx context.Context, s serverSettings, version string, w io.Write
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	log, err := s.open("grafos", w)
+	recent := &logRing{}
+	log, err := s.open("grafos", io.MultiWriter(w, recent))
 	if err != nil {
 		return err
 	}
 	log = log.With("node", s.Name)
 	for {
-		err := runScheduler(ctx, s, version, log)
+		err := runScheduler(ctx, s, version, log, recent)
 		why := outcast(err)
 		if why == nil || ctx.Err() != nil {
 			return err
@@ -222,8 +223,8 @@ func runServer(ctx context.Context, s serverSettings, version string, w io.Write
 }
 
 // runScheduler runs one until ctx ends or it must stop.
-func runScheduler(ctx context.Context, s serverSettings, version string, log hclog.Logger) error {
-	sched, err := openScheduler(ctx, s, version, log)
+func runScheduler(ctx context.Context, s serverSettings, version string, log hclog.Logger, recent *logRing) error {
+	sched, err := openScheduler(ctx, s, version, log, recent)
 	if err != nil {
 		return err
 	}
