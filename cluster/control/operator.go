@@ -75,7 +75,7 @@ func (c *Control) newest(limit int) []api.Event {
 	events := []api.Event{}
 	var after api.Cursor
 	for {
-		page, _ := c.cfg.Machine.EventsAfter(after, limit)
+		page := c.cfg.Machine.EventsAfter(after, limit).Events
 		if len(page) == 0 {
 			return events
 		}

@@ -436,7 +436,10 @@ func (f *fake) RestoreSnapshot(context.Context, int64, io.Reader, api.WriteOptio
 }
 
 func (f *fake) Schedulers(context.Context) (*api.SchedulerList, error) {
-	return nil, f.called("Schedulers")
+	return &api.SchedulerList{Index: fakeIndex, Leader: "s1-aaaaaa", Term: 4, Schedulers: []api.Peer{
+		{Node: "s1-aaaaaa", URL: "https://10.0.0.1:7490", RaftAddr: "10.0.0.1:7491", Voter: true, Alive: true},
+		{Node: "s3-cccccc", RaftAddr: "10.0.0.3:7491", Voter: true},
+	}}, f.called("Schedulers")
 }
 
 const gib = 1 << 30

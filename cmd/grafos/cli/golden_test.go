@@ -45,6 +45,7 @@ func goldenCases() map[string][]string {
 		"grafos admin delete-tenant":    {"admin", "delete-tenant", "dev", "--yes"},
 		"grafos admin audit-query":      {"admin", "audit-query"},
 		"grafos admin audit-verify":     {"admin", "audit-verify"},
+		"grafos operator debug":         {"operator", "debug", "/dev/null"},
 		"grafos operator raft list":     {"operator", "raft", "list"},
 		"grafos operator raft transfer": {"operator", "raft", "transfer", "s2"},
 		"grafos operator raft remove":   {"operator", "raft", "remove", "s3", "--yes"},

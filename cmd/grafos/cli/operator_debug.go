@@ -62,8 +62,7 @@ func (a *app) gather(ctx context.Context, s *session, file string) (*debugAnswer
 	}
 	b := newBundle(s.Now())
 	b.json("schedulers.json", list)
-	members, err := s.RaftMembers(ctx)
-	if err == nil {
+	if members, err := s.membersSoon(ctx); err == nil {
 		b.json("members.json", members)
 	} else {
 		b.text("members.error.txt", err.Error())
@@ -89,6 +88,15 @@ func (a *app) gather(ctx context.Context, s *session, file string) (*debugAnswer
 		return nil, fmt.Errorf("write the bundle: %w", err)
 	}
 	return answer, nil
+}
+
+// debugWait is how long a bundle waits for a leader: it is needed most when there is none.
+const debugWait = 10 * time.Second
+
+func (s *session) membersSoon(ctx context.Context) (*api.RaftMembers, error) {
+	ctx, cancel := context.WithTimeout(ctx, debugWait)
+	defer cancel()
+	return s.RaftMembers(ctx)
 }
 
 // askOne asks one scheduler alone.
