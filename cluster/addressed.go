@@ -36,13 +36,19 @@ func (a *addresses) of(id raft.ServerID, configured raft.ServerAddress) raft.Ser
 	return configured
 }
 
-// AppendEntries sends to where the member is.
+// AppendEntries sends to where the member is, unless this node is hushed.
 func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if t.quiet.silent() {
+		return errHushed
+	}
 	return t.Link.AppendEntries(id, t.where.of(id, at), args, resp)
 }
 
 // AppendEntriesPipeline sends to where the member is.
 func (t *transport) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddress) (raft.AppendPipeline, error) {
+	if t.quiet.silent() {
+		return nil, errHushed
+	}
 	return t.Link.AppendEntriesPipeline(id, t.where.of(id, at))
 }
 

@@ -145,8 +145,27 @@ func (c Config) Validate() error {
 		return api.Refuse(api.InvalidArgument,
 			"bootstrap-expect is %d: a cluster forms with 1, 3 or 5 schedulers, since an even number tolerates no more failures than one fewer", c.Expect)
 	}
-	if c.Lease > c.Heartbeat {
-		return api.Refuse(api.InvalidArgument, "the leader lease %s is longer than the heartbeat timeout %s", c.Lease, c.Heartbeat)
+	return CheckTimers(c.Heartbeat, c.Election, c.Lease)
+}
+
+// The shortest timers that are taken. Two busy cores lost their leader with them when they
+// were starved, and elected none at all with half of them (docs/operations.md).
+const (
+	leastHeartbeat = 300 * time.Millisecond
+	leastLease     = 250 * time.Millisecond
+)
+
+// CheckTimers refuses what cannot work, and what works only on an idle host.
+func CheckTimers(heartbeat, election, lease time.Duration) error {
+	switch {
+	case heartbeat < leastHeartbeat || election < leastHeartbeat || lease < leastLease:
+		return api.Refuse(api.InvalidArgument, "raft's heartbeat, election and lease timers are %s, %s and %s: below %s, %s and %s a busy host loses its leader, and may never elect one",
+			heartbeat, election, lease, leastHeartbeat, leastHeartbeat, leastLease).
+			WithHint("leave them at 500ms, 500ms and 400ms: when a leader's process dies, it is replaced in tens of milliseconds whatever they are")
+	case election < heartbeat:
+		return api.Refuse(api.InvalidArgument, "raft's election timeout %s is shorter than its heartbeat timeout %s", election, heartbeat)
+	case lease > heartbeat:
+		return api.Refuse(api.InvalidArgument, "the leader lease %s is longer than the heartbeat timeout %s", lease, heartbeat)
 	}
 	return nil
 }

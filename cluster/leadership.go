@@ -25,8 +25,8 @@ type leadership struct {
 	changed chan struct{} // replaced at every change
 }
 
-func newLeadership(c clock.Clock) *leadership {
-	return &leadership{changed: make(chan struct{}), pulse: newPulse(c, standstill)}
+func newLeadership(c clock.Clock, lease time.Duration) *leadership {
+	return &leadership{changed: make(chan struct{}), pulse: newPulse(c, lease)}
 }
 
 func (l *leadership) open() bool {

@@ -72,7 +72,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: c, log: c.Log, machine: &machine{Machine: c.Machine, forked: c.Forked}, started: c.Clock.Now(),
-		failed: make(chan struct{}), paused: make(chan func()), leadership: newLeadership(c.Clock),
+		failed: make(chan struct{}), paused: make(chan func()), leadership: newLeadership(c.Clock, c.Lease),
 	}
 	n.machine.fail = n.Fail
 	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -115,7 +115,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open raft link: %w", err)
 	}
-	n.trans = newTransport(link)
+	n.trans = newTransport(link, c.Clock)
 	n.onClose(n.trans.Close)
 	n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, cached, stable{storage.Stable, n.Fail}, storage.Snapshots, n.trans)
 	if err != nil {
@@ -190,6 +190,9 @@ const (
 	// hands over, and before any node stops: a disk that hangs keeps an election from coming.
 	stallGiveAway = 2 * time.Second
 	stallStop     = 10 * time.Second
+	// stallHush is for how long a leader says nothing after it was told of a stall: longer than
+	// until it is told again, and long enough for the others to elect another one.
+	stallHush = 2 * time.Second
 )
 
 // stalled is told while a write to the log does not return.
@@ -198,11 +201,16 @@ func (n *Node) stalled(d time.Duration) {
 		n.Fail(fmt.Errorf("the disk of scheduler %s has not finished a write for %s", n.cfg.Node, d))
 		return
 	}
-	if d < stallGiveAway || !n.leadership.open() || !n.handed.CompareAndSwap(false, true) {
+	if d < stallGiveAway || n.raft.State() != raft.Leader {
+		return
+	}
+	n.trans.hush(stallHush)
+	if !n.handed.CompareAndSwap(false, true) {
 		return
 	}
 	n.log.Error("the disk stalls: leadership is given away", "since", d)
-	n.calls.start(func() { // the transfer waits for the very write that stalls
+	// The transfer waits for the very write that stalls: until then, silence elects another one.
+	n.calls.start(func() {
 		defer n.handed.Store(false)
 		if err := n.GiveAway(); err != nil {
 			n.log.Warn("leadership not handed over", "error", err)

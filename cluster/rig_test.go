@@ -52,6 +52,7 @@ type seat struct {
 	serves               atomic.Pointer[Node]
 	joins                bool
 	tails                tails
+	log                  atomic.Pointer[stallLog]
 	behind               atomic.Int64 // what it says that it still has to fetch
 	asked                atomic.Int64 // how often others asked it for an index
 }
@@ -164,7 +165,9 @@ func (s *seat) config() Config {
 			if err != nil {
 				return nil, err
 			}
-			return &Storage{Log: kept.Log, Stable: kept.Log, Snapshots: kept.Snapshots, Close: kept.Close}, nil
+			log := &stallLog{LogStore: kept.Log, told: d.Stalled}
+			s.log.Store(log)
+			return &Storage{Log: log, Stable: kept.Log, Snapshots: kept.Snapshots, Close: kept.Close}, nil
 		},
 		Link: func() (Link, error) {
 			return wire.Open(wire.Config{

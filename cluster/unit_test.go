@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
@@ -113,6 +114,13 @@ func TestValidate(t *testing.T) {
 		{"none", func(c *Config) { c.Expect = 0 }, true},
 		{"no name", func(c *Config) { c.Node = "" }, true},
 		{"lease over heartbeat", func(c *Config) { c.Lease = c.Heartbeat + 1 }, true},
+		{"election under heartbeat", func(c *Config) { c.Election = c.Heartbeat - 1 }, true},
+		{"patient", func(c *Config) { c.Heartbeat, c.Election, c.Lease = time.Second, time.Second, 750*time.Millisecond }, false},
+		{"the shortest", func(c *Config) {
+			c.Heartbeat, c.Election, c.Lease = 300*time.Millisecond, 300*time.Millisecond, 250*time.Millisecond
+		}, false},
+		{"too short a heartbeat", func(c *Config) { c.Heartbeat = 299 * time.Millisecond }, true},
+		{"too short a lease", func(c *Config) { c.Lease = 249 * time.Millisecond }, true},
 	}
 	for _, tt := range tests {
 		c := good
@@ -251,7 +259,7 @@ func TestProgress(t *testing.T) {
 
 // TestLeadership wakes everybody at every change.
 func TestLeadership(t *testing.T) {
-	l := newLeadership(clock.System())
+	l := newLeadership(clock.System(), time.Second)
 	for _, change := range []func(){l.bump, func() { l.setGate(true) }, func() { l.setGate(false) }} {
 		ch := l.wait()
 		change()
@@ -268,7 +276,7 @@ func TestLeadership(t *testing.T) {
 
 // TestSlowCall: a proposal does not outlive its context, and one without one is not made.
 func TestSlowCall(t *testing.T) {
-	n := &Node{}
+	n := &Node{machine: &machine{Machine: fsm.New(fsm.Options{Log: hclog.NewNullLogger()})}}
 	release := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -148,6 +148,7 @@ func (n *scheduler) openNode(
 	node, err := cluster.Open(ctx, cluster.Config{
 		Node: id, ClusterID: material.ClusterID, RaftAddr: s.RaftAdvertise, URL: "https://" + s.Advertise,
 		Expect: s.BootstrapExpect, Version: version, Machine: n.machine, Log: n.log,
+		Heartbeat: time.Duration(s.RaftHeartbeat), Election: time.Duration(s.RaftElection), Lease: time.Duration(s.RaftLease),
 		Stable: time.Duration(s.Stable), Behind: catch.Behind, Joins: joins, Forked: catch.forked,
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
 			return openStorage(raftDir(s.DataDir), store.Kind(s.LogStore), d, n.log)

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster"
 	"github.com/grafos/grafos/cluster/store"
 	"github.com/grafos/grafos/cmd/grafos/internal/ui"
 )
@@ -46,6 +47,10 @@ type serverSettings struct {
 	HeartbeatLimit duration `toml:"heartbeat_limit"`
 	Warmup         duration `toml:"warmup"`
 
+	RaftHeartbeat duration `toml:"raft_heartbeat"`
+	RaftElection  duration `toml:"raft_election"`
+	RaftLease     duration `toml:"raft_lease"`
+
 	Stable   duration `toml:"stable"`
 	OnDamage onDamage `toml:"on_damage"`
 
@@ -57,7 +62,10 @@ type serverSettings struct {
 
 // Server is grafos server.
 func Server(o Options) *cobra.Command {
-	s := serverSettings{Heartbeat: duration(5 * time.Second), HeartbeatLimit: duration(15 * time.Second), Warmup: duration(30 * time.Second), Stable: duration(10 * time.Second)}
+	s := serverSettings{
+		Heartbeat: duration(5 * time.Second), HeartbeatLimit: duration(15 * time.Second), Warmup: duration(30 * time.Second), Stable: duration(10 * time.Second),
+		RaftHeartbeat: duration(500 * time.Millisecond), RaftElection: duration(500 * time.Millisecond), RaftLease: duration(400 * time.Millisecond),
+	}
 	var config string
 	cmd := &cobra.Command{
 		Use:   "server",
@@ -97,6 +105,9 @@ environment, then flags.`,
 	f.Var(&s.Heartbeat, "heartbeat", "how often cells send a heartbeat")
 	f.Var(&s.HeartbeatLimit, "heartbeat-limit", "how old a cell's last heartbeat may be")
 	f.Var(&s.Warmup, "warmup", "how long heartbeats must be steady before a cell is healthy")
+	f.Var(&s.RaftHeartbeat, "raft-heartbeat", "how long a follower waits for its leader before it stands; 300ms or more")
+	f.Var(&s.RaftElection, "raft-election", "how long an election may take; raft-heartbeat or more")
+	f.Var(&s.RaftLease, "raft-lease", "how long a leader leads without a quorum's answer; 250ms to raft-heartbeat")
 	f.Var(&s.Stable, "stable", "how long a scheduler must be well before it gets a vote, and dead before it is removed")
 	f.StringVar((*string)(&s.OnDamage), "on-damage", string(damageRejoin),
 		"what to do when the data is found damaged: stop, or set it aside and rejoin under a new id")
@@ -147,6 +158,9 @@ func (s *serverSettings) complete() error {
 		return err
 	}
 	if err := s.snapshotSettings.check(); err != nil {
+		return err
+	}
+	if err := cluster.CheckTimers(time.Duration(s.RaftHeartbeat), time.Duration(s.RaftElection), time.Duration(s.RaftLease)); err != nil {
 		return err
 	}
 	if s.Stable < duration(time.Second) {
