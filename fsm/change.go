@@ -56,7 +56,7 @@ func changedLease(old, now *api.Lease) (c Changed[api.Lease]) {
 // reset empties a change for the next entry.
 func (c *Change) reset() {
 	*c = Change{
-		Leases: c.Leases[:0], Runs: c.Runs[:0], Cells: c.Cells[:0], Tenants: c.Tenants[:0], Keys: c.Keys[:0],
+		Leases: again(c.Leases), Runs: again(c.Runs), Cells: again(c.Cells), Tenants: again(c.Tenants), Keys: again(c.Keys),
 	}
 }
 

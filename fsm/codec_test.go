@@ -273,7 +273,7 @@ func hotCommand(t *rapid.T) Command {
 	}
 	idem := Idem{Scope: text("scope"), Key: text("key"), Hash: text("hash")}
 	stamp := api.Stamp{BootID: text("boot"), BootTime: number("boot time")}
-	switch rapid.SampledFrom([]Kind{KindGrantLeases, KindReportCell, KindFreeLease, KindRenewLease, KindAdvanceLeases}).Draw(t, "kind") { //nolint:exhaustive // the hot ones
+	switch rapid.SampledFrom([]Kind{KindGrantLeases, KindReportCell, KindFreeLease, KindRenewLease, KindAdvanceLeases, KindSetQuota}).Draw(t, "kind") { //nolint:exhaustive // the hot ones
 	case KindGrantLeases:
 		c := &GrantLeases{
 			Actor: text("actor"), Idem: idem, Tenant: api.TenantID(text("tenant")), Provider: api.ProviderID(text("provider")), Cell: api.CellID(text("cell")),
@@ -297,6 +297,10 @@ func hotCommand(t *rapid.T) Command {
 		return c
 	case KindFreeLease:
 		return &FreeLease{Actor: text("actor"), Idem: idem, Lease: api.LeaseID(text("id")), Reason: text("reason")}
+	case KindSetQuota:
+		return &SetQuota{Actor: text("actor"), Idem: idem, Tenant: api.TenantID(text("tenant")), Quota: api.Quota{
+			CPU: number("cpu"), Mem: number("mem"), Block: number("block"), Net: number("net"), GPU: number("gpu"), Leases: number("leases"),
+		}}
 	case KindRenewLease:
 		return &RenewLease{Actor: text("actor"), Idem: idem, Lease: api.LeaseID(text("id")), TTLMs: number("ttl"), Stamp: stamp}
 	}

@@ -10,13 +10,6 @@ type CreateTenant struct {
 	Quota  api.Quota    `json:"quota"`
 }
 
-// tenantFact is what the audit chain says of a tenant's change.
-type tenantFact struct {
-	Tenant api.TenantID `json:"tenant"`
-	Quota  *api.Quota   `json:"quota,omitempty"`
-	Before *api.Quota   `json:"quota_before,omitempty"`
-}
-
 // Kind returns KindCreateTenant.
 func (CreateTenant) Kind() Kind { return KindCreateTenant }
 
@@ -32,6 +25,6 @@ func (c CreateTenant) apply(s *State) (Result, *api.Error) {
 	}
 	// Fenced and ended leases of a tenant of that name do not count; live ones cannot be.
 	s.putTenant(api.Tenant{ID: c.Tenant, Quota: c.Quota, CreatedAt: s.Wall()})
-	s.audit(auditTenantCreated, c.Actor, subject{Tenant: c.Tenant}, tenantFact{Tenant: c.Tenant, Quota: &c.Quota})
+	s.auditTenant(auditTenantCreated, c.Actor, tenantFact{Tenant: c.Tenant, Quota: &c.Quota})
 	return Result{}, nil
 }

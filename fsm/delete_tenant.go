@@ -32,7 +32,7 @@ func (c DeleteTenant) apply(s *State) (Result, *api.Error) {
 			WithHint("wait for it: grafos run show %s", id)
 	}
 	s.dropTenant(c.Tenant)
-	s.audit(auditTenantDeleted, c.Actor, subject{Tenant: c.Tenant}, tenantFact{Tenant: c.Tenant})
+	s.auditTenant(auditTenantDeleted, c.Actor, tenantFact{Tenant: c.Tenant})
 	return Result{}, nil
 }
 

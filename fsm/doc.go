@@ -6,7 +6,12 @@
 // map order; time, ids and randomness arrive inside the entry. What it refuses it refuses
 // with a typed problem and without having changed anything; an entry it cannot decode
 // stops the node. Everybody else reads a View: the whole state after one entry, immutable,
-// made by copying each changed tree in O(1).
+// which shares all that did not change with the one before (internal/cow).
+//
+// Leases, runs and idempotency keys have a compact form (record.go), which is what the
+// fingerprint hashes and a snapshot holds; leases and keys are kept as it, too. The commands
+// that a busy log is made of are read and written by hand (hot_decode.go), to the bytes that
+// the codec makes. What every member of a cluster can read is its feature level (level.go).
 //
 // Cluster time is max(previous, min(proposed, previous+MaxStep)) and decides everything;
 // wall clocks are for display.
@@ -30,7 +35,10 @@
 //	I10      the cell, provider and tenant that a live record names exist
 //
 // L3 and L10 are Raft's, given that the same entries make the same state: the rolling
-// fingerprint proves it, being a hash over every table change since the beginning.
+// fingerprint proves it, being a hash over every table change since the beginning. A recovery
+// from the loss of a quorum may break L3; it jumps the fencing numbers ahead, so that it does
+// not break L4 (recovered.go). Package fsmcheck checks the promises again, entry by entry,
+// from what Options.Applied is told.
 //
 // Lock order: Machine.mu is the only lock; it is never held while a callback runs.
 package fsm

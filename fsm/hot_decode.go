@@ -210,6 +210,8 @@ func (r *hotReader) read(k Kind) Command {
 		c = r.renew()
 	case KindAdvanceLeases:
 		c = r.advance()
+	case KindSetQuota:
+		c = r.setQuota()
 	default:
 		return nil
 	}
@@ -393,6 +395,29 @@ func (r *hotReader) advance() *AdvanceLeases {
 	for i := range c.Leases {
 		c.Leases[i] = api.LeaseID(r.text())
 	}
+	r.end(outer)
+	return c
+}
+
+func (r *hotReader) setQuota() *SetQuota {
+	c := new(SetQuota)
+	outer := r.begin()
+	c.Idem = r.idem()
+	r.must("actor")
+	c.Actor = r.name()
+	r.must("quota")
+	inner := r.begin()
+	q := &c.Quota
+	for _, f := range [...]struct {
+		name string
+		n    *int64
+	}{{"cpu", &q.CPU}, {"gpu", &q.GPU}, {"mem", &q.Mem}, {"net", &q.Net}, {"block", &q.Block}, {"leases", &q.Leases}} {
+		r.must(f.name)
+		*f.n = r.int()
+	}
+	r.end(inner)
+	r.must("tenant")
+	c.Tenant = api.TenantID(r.name())
 	r.end(outer)
 	return c
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-// What a busy log is made of (grants, renewals, frees, reports, advances) is written and read
+// What a busy log is made of (grants, renewals, frees, reports, advances, quotas) is written and read
 // by hand: the same deterministic CBOR that the codec makes, at a tenth of its cost. The
 // fields come in the order of deterministic CBOR: shorter names first, then by their bytes.
 
@@ -91,6 +91,10 @@ func appendHot(b []byte, c Command) (body []byte, ok bool) {
 		return appendAdvance(b, &c), true
 	case *AdvanceLeases:
 		return appendAdvance(b, c), true
+	case SetQuota:
+		return appendSetQuota(b, &c), true
+	case *SetQuota:
+		return appendSetQuota(b, c), true
 	}
 	return b, false
 }
@@ -214,4 +218,18 @@ func appendAdvance(b []byte, c *AdvanceLeases) []byte {
 		b = append(appendHead(b, cborText, uint64(len(id))), id...)
 	}
 	return b
+}
+
+func appendSetQuota(b []byte, c *SetQuota) []byte {
+	b = appendHead(b, cborMap, 4)
+	b = appendIdem(b, c.Idem)
+	b = putText(b, "actor", c.Actor)
+	b = appendHead(appendName(b, "quota"), cborMap, 6)
+	b = putInt(b, "cpu", c.Quota.CPU)
+	b = putInt(b, "gpu", c.Quota.GPU)
+	b = putInt(b, "mem", c.Quota.Mem)
+	b = putInt(b, "net", c.Quota.Net)
+	b = putInt(b, "block", c.Quota.Block)
+	b = putInt(b, "leases", c.Quota.Leases)
+	return putText(b, "tenant", c.Tenant)
 }

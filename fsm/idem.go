@@ -48,10 +48,7 @@ func (s *State) remember(k Kind, i Idem, res Result) {
 	if i.Key == "" {
 		return
 	}
-	for s.keys.byAge.Len() >= s.keyLimit {
-		_, oldest, _ := s.keys.byAge.Min()
-		s.dropKey(oldest)
-	}
+	s.makeRoom()
 	s.putKey(IdemRecord{
 		Scope: i.Scope, Key: i.Key, Hash: i.Hash, Kind: k, Leases: res.Leases, Run: res.Run,
 		Index: s.meta.Index, Sub: s.sub, At: s.meta.Now,

@@ -2,8 +2,6 @@ package fsm
 
 import (
 	"encoding/json"
-	"fmt"
-	"strconv"
 
 	"github.com/grafos/grafos/api"
 )
@@ -46,21 +44,14 @@ func (s *State) auditLease(kind, actor string, l *api.Lease, f *leaseFact) {
 
 // eventLease records what happened to a lease for those who watch.
 func (s *State) eventLease(kind, actor string, l *api.Lease, f *leaseFact) json.RawMessage {
-	b, err := appendFact(s.json[:0], f)
-	if err != nil {
-		s.fail(fmt.Errorf("encode data of event %s: %w", kind, err))
-		return nil
+	raw := s.encode(kind, f)
+	if raw != nil {
+		s.record(kind, actor, leaseSubject(*l), raw)
 	}
-	s.json = b
-	raw := append(make(json.RawMessage, 0, len(b)), b...)
-	s.record(kind, actor, leaseSubject(*l), raw)
 	return raw
 }
 
-// appendFact writes the JSON of a fact, byte for byte as encoding/json does: the audit
-// chain is made of these bytes, and of leases it is mostly made.
-func appendFact(b []byte, f *leaseFact) ([]byte, error) {
-	w := factWriter{b: append(b, '{')}
+func (f *leaseFact) appendTo(w *factWriter) {
 	w.text("lease_id", string(f.Lease))
 	w.optional("run_id", string(f.Run))
 	w.text("tenant", string(f.Tenant))
@@ -80,58 +71,4 @@ func appendFact(b []byte, f *leaseFact) ([]byte, error) {
 	}
 	w.number("granted_tick", int64(f.Granted))
 	w.number("at_tick", int64(f.At))
-	return append(w.b, '}'), w.err
-}
-
-// factWriter writes the fields of one JSON object.
-type factWriter struct {
-	b   []byte
-	err error
-}
-
-func (w *factWriter) name(name string) {
-	if w.b[len(w.b)-1] != '{' {
-		w.b = append(w.b, ',')
-	}
-	w.b = append(append(append(w.b, '"'), name...), '"', ':')
-}
-
-func (w *factWriter) number(name string, n int64) {
-	w.name(name)
-	w.b = strconv.AppendInt(w.b, n, 10)
-}
-
-func (w *factWriter) count(name string, n uint64) {
-	w.name(name)
-	w.b = strconv.AppendUint(w.b, n, 10)
-}
-
-func (w *factWriter) optional(name, s string) {
-	if s != "" {
-		w.text(name, s)
-	}
-}
-
-func (w *factWriter) text(name, s string) {
-	w.name(name)
-	if plain(s) {
-		w.b = append(append(append(w.b, '"'), s...), '"')
-		return
-	}
-	q, err := json.Marshal(s)
-	if err != nil {
-		w.err = err
-	}
-	w.b = append(w.b, q...)
-}
-
-// plain reports whether a text stands in JSON as it is.
-func plain(s string) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ', c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
-			return false
-		}
-	}
-	return true
 }

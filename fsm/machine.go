@@ -41,7 +41,7 @@ type Options struct {
 	// EventRing is how many events are held; 0 is DefaultEventRing.
 	EventRing int
 	// Applied is told what each entry changed, before anybody sees it: for checkers in tests.
-	// nil, which is what a node has, costs nothing.
+	// It is not told of a restore. nil, which is what a node has, costs nothing.
 	Applied func(Change)
 }
 

@@ -208,3 +208,11 @@ func TestFingerprints(t *testing.T) {
 		t.Errorf("newest %+v", last)
 	}
 }
+
+// One entry that changed much does not keep its memory for the node's life.
+func TestLargeEntryKeepsNoMemory(t *testing.T) {
+	small, large := again(make([]int, 9, maxAgain)), again(make([]int, 9, maxAgain+1))
+	if len(small) != 0 || cap(small) != maxAgain || large != nil {
+		t.Errorf("kept %d of %d and %d of %d", len(small), cap(small), len(large), cap(large))
+	}
+}

@@ -17,32 +17,25 @@ const (
 	MaxKeys = 1_000_000
 )
 
+// What is forgotten is forgotten many at a time: to drop one record copies about as many nodes
+// as to make one, to drop its neighbours with it few more.
+const (
+	// pruneStep bounds what one entry forgets of each table, so that no entry takes long. One
+	// that grants more forgets more: whoever adds also clears.
+	pruneStep = 256
+	// pruneSlack is by how much a table may be over its bound before it is brought back to it.
+	pruneSlack = 256
+	// pruneLate is for how much longer than it must be a record is kept, so that others join it.
+	pruneLate = api.Tick(500 * time.Millisecond)
+)
+
 // prune forgets, of each table, at most limit records whose time is over.
 func (s *State) prune(limit int) {
-	now := int64(s.meta.Now)
+	s.pruneLeases(limit)
+	s.pruneRuns(limit)
+	s.pruneKeys(limit)
 	for range limit {
-		k, _, ok := s.leases.ended.Min()
-		if !ok || int64(k.at) > s.ageLimit(s.leases.ended.Len()) {
-			break
-		}
-		s.dropLease(k.epoch)
-	}
-	for range limit {
-		id, ok := oldest(&s.runs.ended, s.ageLimit(s.runs.ended.Len()))
-		if !ok {
-			break
-		}
-		s.dropRun(api.RunID(id))
-	}
-	for range limit {
-		_, rec, ok := s.keys.byAge.Min()
-		if !ok || rec.at() > s.meta.Now-keepKeys {
-			break
-		}
-		s.dropKey(rec)
-	}
-	for range limit {
-		jti, ok := oldest(&s.tokens.age, now)
+		jti, ok := oldest(&s.tokens.age, int64(s.meta.Now))
 		if !ok {
 			break
 		}
@@ -51,12 +44,57 @@ func (s *State) prune(limit int) {
 	s.pruneBlobs(limit)
 }
 
-// ageLimit returns the tick of the youngest ended record that may be forgotten.
-func (s *State) ageLimit(ended int) int64 {
-	if ended > MaxEnded {
-		return int64(s.meta.Now)
+// over reports whether a record that ended at a tick is to be forgotten, being the oldest of
+// n; begun says that others of its table just were.
+func (s *State) over(at api.Tick, n int, begun bool) bool {
+	late, slack := pruneLate, pruneSlack
+	if begun {
+		late, slack = 0, 0
 	}
-	return int64(s.meta.Now - keepEnded)
+	return n > MaxEnded+slack || at <= s.meta.Now-keepEnded-late
+}
+
+func (s *State) pruneLeases(limit int) {
+	for i := range limit {
+		k, _, ok := s.leases.ended.Min()
+		if !ok || !s.over(api.Tick(k.at), s.leases.ended.Len(), i > 0) {
+			return
+		}
+		s.dropLease(k.epoch)
+	}
+}
+
+func (s *State) pruneRuns(limit int) {
+	for i := range limit {
+		k, _, ok := s.runs.ended.Min()
+		if !ok || !s.over(api.Tick(k.at), s.runs.ended.Len(), i > 0) {
+			return
+		}
+		s.dropRun(api.RunID(k.id))
+	}
+}
+
+func (s *State) pruneKeys(limit int) {
+	late := pruneLate
+	for range limit {
+		_, rec, ok := s.keys.byAge.Min()
+		if !ok || rec.at() > s.meta.Now-keepKeys-late {
+			return
+		}
+		s.dropKey(rec)
+		late = 0
+	}
+}
+
+// makeRoom forgets the oldest idempotency keys where one more would be over the limit.
+func (s *State) makeRoom() {
+	if s.keys.byAge.Len() < s.keyLimit {
+		return
+	}
+	for most := s.keyLimit - 1 - min(pruneSlack, s.keyLimit/16); s.keys.byAge.Len() > most; {
+		_, oldest, _ := s.keys.byAge.Min()
+		s.dropKey(oldest)
+	}
 }
 
 // pruneBlobs forgets references that nobody used for a day. A blob that a run still names is

@@ -136,24 +136,29 @@ func TestFactsAreJSON(t *testing.T) {
 			TTLMs: rapid.Int64().Draw(t, "ttl"), Reason: text("reason"), Comment: text("comment"), GraceMs: rapid.Int64Range(-1, 1).Draw(t, "grace"),
 			Granted: api.Tick(rapid.Int64().Draw(t, "granted")), At: api.Tick(rapid.Int64().Draw(t, "at")),
 		}
-		want, err := json.Marshal(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := appendFact(nil, &f)
-		if err != nil || string(got) != string(want) {
-			t.Fatalf("%s (%v), want %s", got, err, want)
-		}
+		sameJSON(t, &f)
+		sameJSON(t, &tenantFact{Tenant: f.Tenant, Quota: &api.Quota{CPU: f.Amount, GPU: -1, Leases: f.TTLMs}})
 	})
 	n := 0
-	var whole leaseFact
-	fill(reflect.ValueOf(&whole).Elem(), &n)
-	want, err := json.Marshal(whole)
+	var lease leaseFact
+	var tenant tenantFact
+	fill(reflect.ValueOf(&lease).Elem(), &n)
+	fill(reflect.ValueOf(&tenant).Elem(), &n)
+	sameJSON(t, &lease)
+	sameJSON(t, &tenant)
+	sameJSON(t, &leaseFact{})
+	sameJSON(t, &tenantFact{})
+}
+
+func sameJSON(t testingT, f fact) {
+	t.Helper()
+	want, err := json.Marshal(f)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v", err)
 	}
-	if got, err := appendFact(nil, &whole); err != nil || string(got) != string(want) {
-		t.Errorf("%s (%v), want %s", got, err, want)
+	s := newState(codec{})
+	if got := s.encode("kind", f); s.fault != nil || string(got) != string(want) {
+		t.Fatalf("%s (%v), want %s", got, s.fault, want)
 	}
 }
 

@@ -31,6 +31,6 @@ func (c SetQuota) apply(s *State) (Result, *api.Error) {
 	}
 	t.Quota, t.Held = c.Quota, s.beyondQuota(t.ID, c.Quota)
 	s.putTenant(t)
-	s.audit(auditQuotaSet, c.Actor, subject{Tenant: c.Tenant}, tenantFact{Tenant: c.Tenant, Quota: &c.Quota, Before: &before})
+	s.auditTenant(auditQuotaSet, c.Actor, tenantFact{Tenant: c.Tenant, Quota: &c.Quota, Before: &before})
 	return Result{}, nil
 }

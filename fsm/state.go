@@ -27,6 +27,7 @@ type State struct {
 
 	seen    seenLease
 	writes  int    // changes of this entry
+	grown   int    // leases that it granted
 	sub     uint32 // place of the command in the entry
 	events  []api.Event
 	audits  []api.AuditRecord
@@ -64,15 +65,31 @@ func (s *State) begin(index uint64, e Entry) {
 	s.meta.Index = index
 	s.meta.Now = max(prev, min(e.Tick, prev+MaxStep))
 	s.meta.Wall = min(max(e.Wall, 0), maxWall)
-	s.writes, s.events, s.audits = 0, s.events[:0], s.audits[:0]
+	s.writes, s.events, s.audits = 0, again(s.events), again(s.audits)
+	s.grown = 0
 	s.touched.reset()
 	s.seen.valid = false
 	s.sum.Reset()
 	s.trail = append(s.trail[:0], s.meta.Fingerprint[:]...)
 }
 
+// maxAgain bounds what is kept of a slice to be used again: one large entry is no reason to
+// hold its memory for ever.
+const maxAgain = 4096
+
+// again empties a slice for the next entry.
+func again[T any](s []T) []T {
+	if cap(s) > maxAgain {
+		return nil
+	}
+	return s[:0]
+}
+
 // finish closes an entry: the fingerprint now covers every change of it.
 func (s *State) finish() {
+	if s.grown > 0 {
+		s.prune(max(pruneStep, 2*s.grown))
+	}
 	s.trail = appendMeta(s.trail, &s.meta)
 	s.sum.Write(s.trail)
 	s.sum.Sum(s.meta.Fingerprint[:0])

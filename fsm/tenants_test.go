@@ -185,23 +185,27 @@ func TestNoteRefusals(t *testing.T) {
 func TestPruneIsBounded(t *testing.T) {
 	r := newRig(t).cluster()
 	r.quick = true
-	for i := range 100 {
+	const ended = 2*pruneStep + 40
+	for i := range ended {
 		id := api.LeaseID(fmt.Sprintf("l%03d", i))
 		r.must(grant(cpu(id, 1)))
 		r.ended(api.LeaseTornDown, "", id)
 	}
-	r.tick += 0
 	for range 2 * 3600 / 5 {
 		r.tick += MaxStep
 		r.do() // time goes on, nothing is pruned
 	}
+	r.do(Tick{}) // the two hours are over, and nothing is late
+	if n := r.m.View().Counts().Leases; n != ended {
+		t.Errorf("%d leases are left of %d", n, ended)
+	}
 	r.tick += MaxStep
 	r.do(Tick{})
-	if n := r.m.View().Counts().Leases; n != 100-pruneStep {
+	if n := r.m.View().Counts().Leases; n != ended-pruneStep {
 		t.Errorf("%d leases are left after one tick", n)
 	}
 	r.must(grant(cpu("new", 1)))
-	if n := r.m.View().Counts().Leases; n != 100-pruneStep-2+1 {
+	if n := r.m.View().Counts().Leases; n != ended-2*pruneStep+1 {
 		t.Errorf("%d leases are left after a grant", n)
 	}
 	r.do(Tick{})
@@ -209,6 +213,33 @@ func TestPruneIsBounded(t *testing.T) {
 		t.Errorf("%d leases are left", n)
 	}
 	r.check()
+}
+
+// A table that is over its bound, or whose oldest record is late, is brought back to where it
+// should be, and not before.
+func TestWhatIsOver(t *testing.T) {
+	s := newState(codec{})
+	s.meta.Now = api.Tick(5 * time.Hour)
+	limit := s.meta.Now - keepEnded
+	for _, c := range []struct {
+		at    api.Tick
+		n     int
+		begun bool
+		want  bool
+	}{
+		{limit + 1, MaxEnded, false, false},
+		{limit, MaxEnded, false, false},
+		{limit - pruneLate, MaxEnded, false, true},
+		{limit, MaxEnded, true, true},
+		{limit + 1, MaxEnded, true, false},
+		{limit + 1, MaxEnded + pruneSlack, false, false},
+		{limit + 1, MaxEnded + pruneSlack + 1, false, true},
+		{limit + 1, MaxEnded + 1, true, true},
+	} {
+		if got := s.over(c.at, c.n, c.begun); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
 }
 
 func TestLists(t *testing.T) {

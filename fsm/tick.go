@@ -6,9 +6,6 @@ import "github.com/grafos/grafos/api"
 // sends it while the cluster is idle.
 type Tick struct{}
 
-// pruneStep bounds what one Tick forgets of each table, so that no entry takes long.
-const pruneStep = 64
-
 // Kind returns KindTick.
 func (Tick) Kind() Kind { return KindTick }
 

@@ -86,8 +86,9 @@ type touched struct {
 
 func (t *touched) reset() {
 	*t = touched{
-		cells: t.cells[:0], leases: t.leases[:0], runs: t.runs[:0],
-		cellsOf: t.cellsOf[:0], leasesAt: t.leasesAt[:0], runsAt: t.runsAt[:0], leasesOf: t.leasesOf[:0], runsOf: t.runsOf[:0],
+		cells: again(t.cells), leases: again(t.leases), runs: again(t.runs),
+		cellsOf: again(t.cellsOf), leasesAt: again(t.leasesAt), runsAt: again(t.runsAt),
+		leasesOf: again(t.leasesOf), runsOf: again(t.runsOf),
 	}
 }
 

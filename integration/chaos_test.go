@@ -33,7 +33,7 @@ func TestChaos(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes minutes; run it without -short")
 	}
-	c := up(t, 3, 3)
+	c := up(t, 3)
 	w := newWorkload(t, c)
 	stop := w.start(t.Context())
 	defer stop()

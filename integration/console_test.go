@@ -43,7 +43,7 @@ func browser(t *testing.T) context.Context {
 // TestConsole logs in by the one-time link, kills a cell and reads the reason off the page.
 func TestConsole(t *testing.T) {
 	ctx := browser(t)
-	c := up(t, 3, 3)
+	c := up(t, 3)
 	status, err := c.Status(t.Context())
 	if err != nil {
 		t.Fatal(err)

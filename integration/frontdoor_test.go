@@ -22,7 +22,7 @@ import (
 // over HTTP, with what is right, wrong, forged, too large or asked twice. After every group
 // the cluster must be whole: the same processes, no broken invariant, a sound audit chain.
 func TestFrontDoor(t *testing.T) {
-	d := &door{Cluster: up(t, 3, 3), scratch: t.TempDir()}
+	d := &door{Cluster: up(t, 3), scratch: t.TempDir()}
 	d.look(t)
 	d.must(t, "admin", "create-tenant", "acme")
 	d.must(t, "admin", "create-tenant", "globex")

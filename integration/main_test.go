@@ -63,10 +63,10 @@ func build(ctx context.Context, out, pkg string, env ...string) error {
 	return nil
 }
 
-// up starts a cluster for one test and takes it down with it.
-func up(t *testing.T, schedulers, cells int) *harness.Cluster {
+// up starts a cluster of three schedulers for one test and takes it down with it.
+func up(t *testing.T, cells int) *harness.Cluster {
 	t.Helper()
-	c, err := harness.Up(t.Context(), binary(t), t.TempDir(), schedulers, cells)
+	c, err := harness.Up(t.Context(), binary(t), t.TempDir(), 3, cells)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ func (c *Client) AuditRecords(ctx context.Context, f api.AuditFilter, o api.Read
 			return nil, err
 		}
 		if all.Index == 0 {
-			all.Index, all.Head = page.Index, page.Head
+			all.Index, all.Head, all.Freshness = page.Index, page.Head, page.Freshness
 			o.AfterIndex, o.Wait = 0, 0
 		}
 		all.Records = append(all.Records, page.Records...)

@@ -42,7 +42,7 @@ func (c *Client) ListLeases(ctx context.Context, f api.LeaseFilter, o api.ReadOp
 			return 0, "", err
 		}
 		if list.Index == 0 {
-			list.Index = got.Index
+			list.Index, list.Freshness = got.Index, got.Freshness
 			o.AfterIndex, o.Wait = 0, 0 // only the first page waits
 		}
 		list.Leases = append(list.Leases, got.Leases...)

@@ -38,7 +38,7 @@ func (c *Client) ListRuns(ctx context.Context, f api.RunFilter, o api.ReadOption
 			return 0, "", err
 		}
 		if list.Index == 0 {
-			list.Index = got.Index
+			list.Index, list.Freshness = got.Index, got.Freshness
 			o.AfterIndex, o.Wait = 0, 0
 		}
 		list.Runs = append(list.Runs, got.Runs...)

@@ -168,6 +168,9 @@ func TestRoundTripLists(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if list.LastContactMs == nil {
+		t.Error("the age of the leases is lost")
+	}
 	if len(list.Leases) != 6 || list.NextPage != "" || n.fake.count("ListLeases") != 3 {
 		t.Errorf("got %d leases in %d pages, next %q; want 6 in 3 and none", len(list.Leases), n.fake.count("ListLeases"), list.NextPage)
 	}
@@ -180,14 +183,14 @@ func TestRoundTripLists(t *testing.T) {
 		t.Errorf("limited: %d leases, next %q, %v", len(list.Leases), list.NextPage, err)
 	}
 	rf := api.RunFilter{Tenant: "acme", Provider: "aws", Cell: "aws-1", State: api.RunLost, Limit: 9}
-	if _, err := c.ListRuns(t.Context(), rf, api.ReadOptions{}); err != nil {
-		t.Fatal(err)
+	if runs, err := c.ListRuns(t.Context(), rf, api.ReadOptions{}); err != nil || runs.LastContactMs == nil {
+		t.Fatal(runs, err)
 	}
 	if diff := cmp.Diff([]any{rf, api.ReadOptions{}}, n.fake.last().Args); diff != "" {
 		t.Error(diff)
 	}
 	page, err := c.AuditRecords(t.Context(), api.AuditFilter{From: 5, To: 9, Kind: "k", Identity: "i"}, api.ReadOptions{})
-	if err != nil || len(page.Records) != 4 || page.Next != 0 {
+	if err != nil || len(page.Records) != 4 || page.Next != 0 || page.LastContactMs == nil {
 		t.Errorf("audit: %d records, next %d, %v; want 4 of two pages", len(page.Records), page.Next, err)
 	}
 	if diff := cmp.Diff([]any{api.AuditFilter{From: 6, To: 9, Kind: "k", Identity: "i"}, api.ReadOptions{}}, n.fake.last().Args); diff != "" {

@@ -138,23 +138,28 @@ type patience struct {
 	x       *exchange
 	control *http.ResponseController
 	limit   time.Duration
-	began   time.Time // of the newest write
+	asked   time.Time // when it was given time last
+	taken   time.Time // when it was given the time in which it took something last
 }
 
 func patienceOf(x *exchange) patience {
-	return patience{x: x, control: http.NewResponseController(x), limit: x.server.config.SlowReader}
+	return patience{x: x, control: http.NewResponseController(x), limit: x.server.config.SlowReader, taken: time.Now()}
 }
 
 // more gives the reader time for what is written next.
 func (p *patience) more() {
-	p.began = time.Now()
-	_ = p.control.SetWriteDeadline(p.began.Add(p.limit))
+	p.asked = time.Now()
+	_ = p.control.SetWriteDeadline(p.asked.Add(p.limit))
 }
 
 // took notes a reader that was cut off. It can be told nothing more on this connection: what
 // was written last may be half through. It comes again with its cursor.
 func (p *patience) took(err error) error {
-	if err != nil && time.Since(p.began) >= p.limit {
+	if err == nil {
+		p.taken = p.asked
+		return nil
+	}
+	if time.Since(p.taken) >= p.limit {
 		p.x.server.config.Log.Info("reader cut off: it took nothing for too long", "request_id", p.x.id, "route", p.x.route, "limit", p.limit)
 	}
 	return err

@@ -85,7 +85,7 @@ func TestBatch(t *testing.T) {
 			}
 		}
 		// One of them again, alone, under the key that its answer names.
-		stop := r.answerAsks("c1", 1, "minted")
+		stop := r.answerAsks(1, "minted")
 		defer stop()
 		again := <-r.request(r.acme(), cpu(1), a.Answers[0].IdempotencyKey)
 		if again.err != nil || again.set.Leases[0].ID != a.Answers[0].Grant.Leases[0].ID || again.set.Leases[0].Token != "minted" {
@@ -168,7 +168,7 @@ func TestBatchWhileLeadershipMoves(t *testing.T) {
 
 		next := bareRig(t, 64)
 		next.follow(r, len(r.entries))
-		stop := next.answerAsks("c1", epoch, "minted")
+		stop := next.answerAsks(epoch, "minted")
 		defer stop()
 		out = next.batch(next.acme(), "k", items...)
 		next.bindAll()

@@ -100,7 +100,7 @@ func TestGrantRepeated(t *testing.T) {
 		l := r.lease("l-1-cpu")
 		r.bind(l, canary)
 		first := <-out
-		stop := r.answerAsks("c1", epoch, "minted")
+		stop := r.answerAsks(epoch, "minted")
 		again := <-r.request(r.acme(), cpu(1000), "k")
 		if again.err != nil || again.set.Leases[0].ID != first.set.Leases[0].ID || again.set.Leases[0].Token != "minted" {
 			t.Errorf("got %+v, %v", again.set, again.err)
@@ -135,7 +135,7 @@ func TestGrantRepeatedElsewhere(t *testing.T) {
 		byLog.follow(r, len(r.entries))
 		bySnapshot.restore(r)
 		for name, next := range map[string]*rig{"log": byLog, "snapshot": bySnapshot} {
-			stop := next.answerAsks("c1", epoch, "minted")
+			stop := next.answerAsks(epoch, "minted")
 			again := <-next.request(next.acme(), cpu(1000), "k")
 			if again.err != nil || again.set.Leases[0].ID != first.set.Leases[0].ID || again.set.Leases[0].Token != "minted" || again.set.Index != first.set.Index {
 				t.Errorf("%s: got %+v, %v", name, again.set, again.err)
@@ -175,18 +175,18 @@ func (r *rig) tornDown(epoch uint64, id api.LeaseID) {
 	r.must(fsm.ReportCell{Cell: l.CellID, Epoch: epoch, Ended: []api.EndedReport{{LeaseID: id, Epoch: l.Epoch, State: api.LeaseTornDown}}})
 }
 
-// answerAsks holds a cell's session and mints what it is asked for; stop ends it.
-func (r *rig) answerAsks(cell api.CellID, epoch uint64, token string) (stop func()) {
+// answerAsks holds the session of cell c1 and mints what it is asked for; stop ends it.
+func (r *rig) answerAsks(epoch uint64, token string) (stop func()) {
 	ctx, cancel := context.WithCancel(r.t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for d, err := range r.c.Watch(ctx, "aws", cell, api.WatchRequest{Epoch: epoch}) {
+		for d, err := range r.c.Watch(ctx, "aws", "c1", api.WatchRequest{Epoch: epoch}) {
 			if err != nil {
 				return
 			}
 			for _, a := range d.Asks {
-				_, _ = r.c.Report(ctx, "aws", cell, api.Report{Epoch: epoch, Minted: []api.Minted{{AskID: a.ID, LeaseID: a.LeaseID, Token: token}}})
+				_, _ = r.c.Report(ctx, "aws", "c1", api.Report{Epoch: epoch, Minted: []api.Minted{{AskID: a.ID, LeaseID: a.LeaseID, Token: token}}})
 			}
 		}
 	}()
@@ -346,7 +346,7 @@ func TestRenewWithoutStamp(t *testing.T) {
 
 		// What is done is told again, whatever was heard of the cell since.
 		time.Sleep(api.DeliveryBound)
-		stop := r.answerAsks("c1", epoch, "third")
+		stop := r.answerAsks(epoch, "third")
 		if a, err := renew("k1"); err != nil || a.Lease.Generation != 2 {
 			t.Errorf("repeated: %+v, %v", a, err)
 		}
@@ -372,7 +372,7 @@ func TestLeaseToken(t *testing.T) {
 		_, err = r.c.LeaseToken(r.acme(), l.ID, api.WriteOptions{})
 		r.wantKind("no session", err, api.OutcomeUnknown)
 
-		stop := r.answerAsks("c1", epoch, canary)
+		stop := r.answerAsks(epoch, canary)
 		a, err := r.c.LeaseToken(r.acme(), l.ID, api.WriteOptions{})
 		if err != nil || a.Lease.Token != canary {
 			t.Errorf("got %+v, %v", a, err)

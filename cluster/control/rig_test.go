@@ -314,7 +314,7 @@ func (r *rig) cellOf(p api.ProviderID, id api.CellID) uint64 {
 	return epoch
 }
 
-func (r *rig) register(id api.CellID, agent string) uint64 { return r.registerAt("aws", id, agent) }
+func (r *rig) register(id api.CellID, agent string) { r.registerAt("aws", id, agent) }
 
 func (r *rig) registerAt(p api.ProviderID, id api.CellID, agent string) uint64 {
 	r.t.Helper()

@@ -311,7 +311,7 @@ func TestDamageIsNeverSilent(t *testing.T) {
 // files, and not about disks.
 func scratch(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "grafos-store-*")
+	dir, err := os.MkdirTemp("/dev/shm", "grafos-store-*") //nolint:usetesting // in memory
 	if err != nil {
 		return t.TempDir()
 	}

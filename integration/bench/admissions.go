@@ -15,7 +15,7 @@ import (
 const (
 	// admitTTL is a lease's: what is admitted is torn down by itself after it, so that in the
 	// steady state as much ends as begins.
-	admitTTL = 2 * time.Second
+	admitTTL = 3 * time.Second
 	admitMem = 4096
 	// batchOf is how many requests a batch has.
 	batchOf = 64

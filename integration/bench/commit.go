@@ -17,7 +17,7 @@ const (
 func commitAims() map[string]map[int]float64 {
 	return map[string]map[int]float64{
 		boltdb: {1: 0.7, 16: 1, 64: 1.7, 256: 3, 1024: 4},
-		wal:  {1: 1.3, 16: 1.8, 64: 2.7, 256: 4.5, 1024: 6},
+		wal:    {1: 1.3, 16: 1.8, 64: 2.7, 256: 4.5, 1024: 6},
 	}
 }
 

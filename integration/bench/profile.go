@@ -132,8 +132,10 @@ func (b *bench) profileAdmissions(ctx context.Context, dir string) error {
 			name string
 			run  func(context.Context, load.Spec) (load.Run, error)
 		}{
-			{"reads-linearizable", d.read(ids, api.Linearizable)}, {"reads-stale", d.read(ids, api.Stale)},
-			{"admissions", d.admit}, {"batches", d.admitBatches(4 * profileLoad / batchOf)},
+			{"reads-linearizable", d.read(ids, api.Linearizable)},
+			{"reads-stale", d.read(ids, api.Stale)},
+			{"admissions", d.admit},
+			{"batches", d.admitBatches(4 * profileLoad / batchOf)},
 		} {
 			leader, err := c.Leader(ctx)
 			if err != nil {

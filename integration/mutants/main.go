@@ -98,17 +98,20 @@ func run(ctx context.Context, only mutant.Fault, verbose bool) error {
 		}
 		if by == "" {
 			survived = append(survived, string(f))
-			fmt.Printf("mutant %-26s SURVIVED in %s\n", f, took)
+			say("mutant %-26s SURVIVED in %s\n", f, took)
 			continue
 		}
-		fmt.Printf("mutant %-26s found by %s in %s\n", f, by, took)
+		say("mutant %-26s found by %s in %s\n", f, by, took)
 	}
-	fmt.Printf("%d of %d deliberate faults found\n", len(faults)-len(survived), len(faults))
+	say("%d of %d deliberate faults found\n", len(faults)-len(survived), len(faults))
 	if len(survived) > 0 {
 		return fmt.Errorf("no test fails with %s", strings.Join(survived, ", "))
 	}
 	return nil
 }
+
+// say prints a line of the result.
+func say(format string, args ...any) { _, _ = fmt.Fprintf(os.Stdout, format, args...) }
 
 // lab builds and runs tests.
 type lab struct {
@@ -148,7 +151,7 @@ func (l *lab) hunt(ctx context.Context, f mutant.Fault) (by string, took time.Du
 		}
 		if failed {
 			if l.verbose {
-				fmt.Println(out)
+				say("%s\n", out)
 			}
 			return s.pkg + " " + s.run, time.Since(began).Round(time.Millisecond), nil
 		}

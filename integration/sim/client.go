@@ -214,6 +214,9 @@ func (c *client) end(ctx context.Context) {
 	}
 	c.w.check.ended(a.Lease.Lease)
 	c.forget(id)
+	if c.w.dice.chance(0.3) {
+		c.look(ctx, id)
+	}
 }
 
 // drop forgets a lease that an answer said to be over.
@@ -226,13 +229,16 @@ func (c *client) forget(id api.LeaseID) {
 	c.held = slices.DeleteFunc(c.held, func(h hold) bool { return h.id == id })
 }
 
-// read reads a lease, its own or another's that somebody knows, and has the answer compared
-// with what was known before it began.
+// read reads a lease that it holds, and has the answer compared with what was known before it
+// began.
 func (c *client) read(ctx context.Context) {
-	id, ok := c.one()
-	if !ok {
-		return
+	if id, ok := c.one(); ok {
+		c.look(ctx, id)
 	}
+}
+
+// look reads one lease.
+func (c *client) look(ctx context.Context, id api.LeaseID) {
 	c.near++
 	known := c.w.check.known(id)
 	a, err := once(ctx, c, func(ctx context.Context, s *scheduler) (*api.LeaseAnswer, error) {

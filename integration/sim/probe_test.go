@@ -33,6 +33,7 @@ func quiet(t *testing.T, f func(t *testing.T, w *World, leader *scheduler)) {
 // TestVoteSurvivesCrash: whoever voted and died does not vote again in that term.
 func TestVoteSurvivesCrash(t *testing.T) {
 	quiet(t, func(t *testing.T, w *World, leader *scheduler) {
+		t.Helper()
 		voter := w.others(leader.seat)[0]
 		p := w.net.born("stranger")
 		defer w.net.die(p)
@@ -65,6 +66,7 @@ func TestVoteSurvivesCrash(t *testing.T) {
 // TestIsolatedLeaderServesNoRead: it may be another's state by now.
 func TestIsolatedLeaderServesNoRead(t *testing.T) {
 	quiet(t, func(t *testing.T, w *World, leader *scheduler) {
+		t.Helper()
 		if _, err := leader.node.ReadIndex(t.Context()); err != nil {
 			t.Fatalf("a leader that is heard serves no read: %v", err)
 		}
@@ -80,7 +82,8 @@ func TestIsolatedLeaderServesNoRead(t *testing.T) {
 
 // TestBarrierWaits: what was proposed before it is applied when it returns.
 func TestBarrierWaits(t *testing.T) {
-	quiet(t, func(t *testing.T, w *World, leader *scheduler) {
+	quiet(t, func(t *testing.T, _ *World, leader *scheduler) {
+		t.Helper()
 		done := make(chan error, 1)
 		go func() {
 			_, err := leader.node.Propose(t.Context(), fsm.Entry{Commands: []fsm.Command{

@@ -53,21 +53,14 @@ func (h *Hash[V]) Get(sum uint64, is func(V) bool) (v V, ok bool) {
 	if s.bucket == nil {
 		return v, false
 	}
-	return s.bucket.get(hash, is)
-}
-
-func (b *bucket[V]) get(hash uint32, is func(V) bool) (v V, ok bool) {
-	for i := range b.n {
-		if b.hashes[i] == hash && is(b.vals[i]) {
-			return b.vals[i], true
-		}
+	switch at := s.bucket.find(hash, is); {
+	case at < 0:
+		return v, false
+	case at < bucketMax:
+		return s.bucket.vals[at], true
+	default:
+		return s.bucket.over[at-bucketMax], true
 	}
-	for _, v := range b.over {
-		if is(v) {
-			return v, true
-		}
-	}
-	return v, false
 }
 
 // Set stores a value in place of the one that is the right one, if there is one.
@@ -85,7 +78,12 @@ func (h *Hash[V]) Set(e Edit, sum uint64, v V, is func(V) bool) {
 	}
 	b := s.bucket.own(e)
 	s.bucket = b
-	if b.replace(hash, v, is) {
+	switch at := b.find(hash, is); {
+	case at >= bucketMax:
+		b.over[at-bucketMax] = v
+		return
+	case at >= 0:
+		b.vals[at] = v
 		return
 	}
 	h.n++
@@ -101,22 +99,6 @@ func (h *Hash[V]) Set(e Edit, sum uint64, v V, is func(V) bool) {
 		b = s.bucket
 	}
 	b.add(hash, v)
-}
-
-func (b *bucket[V]) replace(hash uint32, v V, is func(V) bool) bool {
-	for i := range b.n {
-		if b.hashes[i] == hash && is(b.vals[i]) {
-			b.vals[i] = v
-			return true
-		}
-	}
-	for i := range b.over {
-		if is(b.over[i]) {
-			b.over[i] = v
-			return true
-		}
-	}
-	return false
 }
 
 func (b *bucket[V]) add(hash uint32, v V) {
@@ -143,54 +125,78 @@ func (b *bucket[V]) spread(e Edit, depth int) *hashBranch[V] {
 
 // Delete removes the value that is the right one. One that is not there copies nothing.
 func (h *Hash[V]) Delete(e Edit, sum uint64, is func(V) bool) (old V, had bool) {
-	if old, had = h.Get(sum, is); !had {
-		return old, false
-	}
-	h.n--
 	hash := fold(sum)
-	h.root = h.root.delete(e, hash, hash, is)
-	return old, true
-}
-
-func (s slot[V]) delete(e Edit, hash, rest uint32, is func(V) bool) slot[V] {
-	if s.branch == nil {
-		b := s.bucket.own(e)
-		b.remove(hash, is)
-		if b.n == 0 {
-			return slot[V]{}
-		}
-		return slot[V]{bucket: b}
+	root, old, had := h.root.delete(e, hash, hash, is)
+	if had {
+		h.root = root
+		h.n--
 	}
-	br := s.branch.own(e)
-	at := rest % hashWidth
-	br.slots[at] = br.slots[at].delete(e, hash, rest>>hashBits, is)
-	return br.settle(e)
+	return old, had
 }
 
-func (b *bucket[V]) remove(hash uint32, is func(V) bool) {
-	var none V
+// delete returns s without the value; s itself when it is not there.
+func (s slot[V]) delete(e Edit, hash, rest uint32, is func(V) bool) (own slot[V], old V, had bool) {
+	switch {
+	case s.branch != nil:
+		at := rest % hashWidth
+		down, old, had := s.branch.slots[at].delete(e, hash, rest>>hashBits, is)
+		if !had {
+			return s, old, false
+		}
+		br := s.branch.own(e)
+		br.slots[at] = down
+		return br.settle(e), old, true
+	case s.bucket == nil:
+		return s, old, false
+	}
+	at := s.bucket.find(hash, is)
+	if at < 0 {
+		return s, old, false
+	}
+	if s.bucket.n == 1 && len(s.bucket.over) == 0 {
+		return slot[V]{}, s.bucket.vals[0], true
+	}
+	b := s.bucket.own(e)
+	return slot[V]{bucket: b}, b.remove(at), true
+}
+
+// find returns where a value is, counting on behind vals into over; -1 when it is not there.
+func (b *bucket[V]) find(hash uint32, is func(V) bool) int {
 	for i := range b.n {
-		if b.hashes[i] != hash || !is(b.vals[i]) {
-			continue
-		}
-		if n := len(b.over); n > 0 { // all of this bucket have one hash
-			b.vals[i], b.over[n-1] = b.over[n-1], none
-			b.over = b.over[:n-1]
-			return
-		}
-		b.n--
-		b.hashes[i], b.vals[i] = b.hashes[b.n], b.vals[b.n]
-		b.vals[b.n] = none
-		return
-	}
-	for i := range b.over {
-		if is(b.over[i]) {
-			n := len(b.over) - 1
-			b.over[i], b.over[n] = b.over[n], none
-			b.over = b.over[:n]
-			return
+		if b.hashes[i] == hash && is(b.vals[i]) {
+			return i
 		}
 	}
+	for i, v := range b.over {
+		if is(v) {
+			return bucketMax + i
+		}
+	}
+	return -1
+}
+
+// remove takes out what find found. All values of a bucket with over have one hash.
+func (b *bucket[V]) remove(at int) (old V) {
+	var none V
+	if n := len(b.over) - 1; n >= 0 {
+		last := b.over[n]
+		b.over[n] = none
+		b.over = b.over[:n]
+		switch {
+		case at < bucketMax:
+			old, b.vals[at] = b.vals[at], last
+		case at < bucketMax+n:
+			old, b.over[at-bucketMax] = b.over[at-bucketMax], last
+		default:
+			old = last
+		}
+		return old
+	}
+	b.n--
+	old = b.vals[at]
+	b.hashes[at], b.vals[at] = b.hashes[b.n], b.vals[b.n]
+	b.vals[b.n] = none
+	return old
 }
 
 // settle makes one bucket of a branch whose buckets hold little, and nothing of an empty one.
