@@ -32,7 +32,7 @@ func spoil(t *testing.T, c *harness.Cluster, name string) {
 // vote again a moment later, under another id; the damaged data is kept. The last one that has
 // the data keeps it where it is and stops.
 func TestDamage(t *testing.T) {
-	c := up(t, 3, 1)
+	c := up(t, 1)
 	if _, err := c.Run(t.Context(), "lease", "request", "--provider", "local", "--mem", "64K", "--ttl", "10m"); err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,7 @@ import (
 // TestDebug: the bundle has something of everything from every scheduler that answers, also
 // when one is dead, and not one secret of the cluster, of a tenant or of a run.
 func TestDebug(t *testing.T) {
-	c := up(t, 3, 1)
+	c := up(t, 1)
 	secrets := secretsOf(t, c)
 	dead := followerOf(t, c).Name
 	gone := nodeID(t, c, dead)

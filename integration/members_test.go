@@ -94,7 +94,7 @@ func nodeID(t *testing.T, c *harness.Cluster, name string) api.NodeID {
 // TestLostDisk takes a scheduler's disk away under load: it comes back under another id, holds
 // everything before it votes, and nothing that was acknowledged is missing anywhere.
 func TestLostDisk(t *testing.T) {
-	c := up(t, 3, 2)
+	c := up(t, 2)
 	w := newWorkload(t, c)
 	stop := w.start(t.Context())
 	defer stop()
@@ -186,7 +186,7 @@ func devFlag(t *testing.T, c *harness.Cluster, node, flag string) string {
 // TestOperatorRaft is about the commands: a spare is listed, may lead when it has a vote, and
 // whoever is removed says so.
 func TestOperatorRaft(t *testing.T) {
-	c := up(t, 3, 1)
+	c := up(t, 1)
 	wantGroup(t, c, "s1 s2 s3")
 	url := another(t, c, "s4")
 	wantGroup(t, c, "(s4) s1 s2 s3")

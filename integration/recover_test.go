@@ -31,7 +31,7 @@ type recovered struct {
 // with every lease that was acknowledged; a scheduler with an empty disk joins it, and one that
 // comes back from the dead with its old data sets that aside first.
 func TestRecover(t *testing.T) {
-	c := up(t, 3, 1)
+	c := up(t, 1)
 	held := map[api.LeaseID]uint64{}
 	for range 12 {
 		var set api.GrantSet

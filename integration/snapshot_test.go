@@ -26,7 +26,7 @@ type archive struct {
 // on its cell, what the file holds is ended, no fencing number comes twice, and every scheduler
 // has one chain of audit records, which goes on where the file ends.
 func TestSnapshots(t *testing.T) {
-	c := up(t, 3, 2)
+	c := up(t, 2)
 	lease := func() api.Grant {
 		var set api.GrantSet
 		if err := c.JSON(t.Context(), &set, "lease", "request", "--provider", "local", "--mem", "64K", "--ttl", "20m"); err != nil {

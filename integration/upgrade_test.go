@@ -14,7 +14,7 @@ import (
 // it, by itself, and not before; from then on the old release refuses to start, and says why.
 // No client sees an error.
 func TestUpgrade(t *testing.T) {
-	c := up(t, 3, 2)
+	c := up(t, 2)
 	next := filepath.Join(t.TempDir(), "grafos")
 	if err := build(t.Context(), next, "../cmd/grafos", "CGO_ENABLED=0", "GOFLAGS=-tags=nextlevel"); err != nil {
 		t.Fatal(err)
