@@ -153,10 +153,37 @@ type Events interface {
 	Events(ctx context.Context, f EventFilter) iter.Seq2[Event, error]
 }
 
-// Operator looks at the schedulers themselves.
+// Operator looks after the schedulers themselves.
 type Operator interface {
 	NodeState(ctx context.Context) (*NodeState, error)
 	Schedulers(ctx context.Context) (*SchedulerList, error)
+	// Debug asks the scheduler that answers for everything that it can say of itself.
+	Debug(ctx context.Context) (*DebugReport, error)
+	RaftGroup
+	Snapshots
+}
+
+// Snapshots takes the whole state out of a cluster, and puts one back.
+type Snapshots interface {
+	// SaveSnapshot opens an archive of the state, which proves itself when it is read to its
+	// end: the leader's, with everything acknowledged before the call, or, stale, that of the
+	// scheduler that is asked. The caller closes it.
+	SaveSnapshot(ctx context.Context, stale bool) (io.ReadCloser, error)
+	// RestoreSnapshot replaces the state of the whole cluster by that of an archive of size
+	// bytes. Every lease in it is ended, and every token and session is void.
+	RestoreSnapshot(ctx context.Context, size int64, archive io.Reader, o WriteOptions) (*RestoreReport, error)
+}
+
+// RaftGroup is the Raft group in an operator's hands.
+type RaftGroup interface {
+	// RaftMembers lists the members as their leader sees them.
+	RaftMembers(ctx context.Context) (*RaftMembers, error)
+	// RaftTransfer hands leadership to a voter, to the one that is furthest when to is "", and
+	// answers when that one leads.
+	RaftTransfer(ctx context.Context, to NodeID, o WriteOptions) (*RaftTransfer, error)
+	// RaftRemove takes a member out and answers with those that are left. It refuses with
+	// conflict what would leave them without a quorum that answers, unless it is forced.
+	RaftRemove(ctx context.Context, id NodeID, force bool, o WriteOptions) (*RaftMembers, error)
 }
 
 // Peers is what one scheduler asks another; only the scheduler role may.
@@ -167,7 +194,16 @@ type Peers interface {
 	TakeReport(ctx context.Context, p ProviderID, c CellID, r Report) (*ReportAnswer, error)
 	// AskCell hands an ask to the session of a cell, where this node holds it: not_found otherwise.
 	AskCell(ctx context.Context, c CellID, a Ask) error
+	Membership
 	Replicas
+}
+
+// Membership is what the schedulers ask one another about the Raft group.
+type Membership interface {
+	// Member tells of the peer's place in it.
+	Member(ctx context.Context) (*MemberState, error)
+	// Dismiss tells the peer that an operator removed it: it does not ask to come back.
+	Dismiss(ctx context.Context) error
 }
 
 // Replicas is what the schedulers keep for each other; only the scheduler role may.

@@ -211,6 +211,9 @@ type NodeState struct {
 	LastContactMs int64     `json:"last_contact_ms"`
 	StartedAt     time.Time `json:"started_at"`
 	Version       string    `json:"version"`
+	Level         uint32    `json:"level"`        // the cluster's feature level
+	NewestLevel   uint32    `json:"newest_level"` // that this scheduler knows
+	ClusterEpoch  uint64    `json:"cluster_epoch"`
 	Ready         bool      `json:"ready"`
 	NotReady      string    `json:"not_ready,omitempty"`
 	Peers         []Peer    `json:"peers"`

@@ -27,16 +27,17 @@ func (n *Node) bootstrap(ctx context.Context) {
 	for {
 		changed := n.gossip.Changed()
 		if n.hasConfiguration() {
-			n.gossip.SetMeta(n.meta(true))
+			n.settle()
 			return
 		}
-		servers, why := founders(n.gossip.Members(), n.cfg.Expect)
+		servers, why := founders(n.gossip.Members(), n.cfg.Node, n.cfg.Expect)
 		if why == "" {
 			n.form(ctx, servers)
 			continue
 		}
 		if why != said {
 			n.log.Info("waiting to form or join a cluster", "reason", why)
+			n.waiting.Store(why)
 			said = why
 		}
 		if !waitAny(ctx, changed, time.Second) {
@@ -45,9 +46,12 @@ func (n *Node) bootstrap(ctx context.Context) {
 	}
 }
 
-func (n *Node) hasConfiguration() bool {
-	f := n.raft.GetConfiguration()
-	return f.Error() == nil && len(f.Configuration().Servers) > 0
+func (n *Node) hasConfiguration() bool { return len(n.servers()) > 0 }
+
+// settle says that this node belongs to a cluster with data from now on.
+func (n *Node) settle() {
+	n.settled.Store(true)
+	n.tell(true, false)
 }
 
 func (n *Node) form(ctx context.Context, servers []raft.Server) {
@@ -61,7 +65,7 @@ func (n *Node) form(ctx context.Context, servers []raft.Server) {
 		return
 	}
 	n.log.Info("cluster formed", "schedulers", len(servers))
-	n.gossip.SetMeta(n.meta(true))
+	n.settle()
 	// They stand in turn, so that a new cluster does not wait for a timeout: the first may come
 	// too late to form the cluster itself, and then waits for whoever leads. Who has been asked
 	// for its vote, or has given it, is in a later term than the one that forming began.
@@ -86,11 +90,14 @@ func (n *Node) header() raft.RPCHeader {
 
 // founders decides who forms a cluster, or says why there is none to form yet. Every
 // founder computes the same list, in order of name.
-func founders(members []rumor.Member, expect int) ([]raft.Server, string) {
+func founders(members []rumor.Member, self api.NodeID, expect int) ([]raft.Server, string) {
 	var alive []rumor.Member
 	for _, m := range members {
+		if m.HasState && m.Node == self {
+			return nil, "it had data of a cluster, whose leader must add it"
+		}
 		if m.HasState {
-			return nil, "scheduler " + string(m.Node) + " belongs to a cluster that has data: its leader must add this one"
+			return nil, "scheduler " + string(m.Node) + " belongs to a cluster that has data, whose leader must add this one"
 		}
 		if m.Alive {
 			alive = append(alive, m)

@@ -43,6 +43,18 @@ type Config struct {
 	// Heartbeat, Election and Lease are Raft's timers. 500, 500 and 400 ms are the shortest
 	// that kept their leader on two busy cores (docs/performance.md).
 	Heartbeat, Election, Lease time.Duration
+	// Stable is for how long a scheduler must be well before it gets a vote, and dead before it
+	// is removed.
+	Stable time.Duration
+	// Behind counts what this node still has to fetch from the others before it may vote: the
+	// vote vouches for more than the log. Nil is nothing.
+	Behind func() int
+	// Forked is told of a state that was recovered or restored, by its cluster epoch, with the
+	// audit records that came with it, when this node takes it. Nil is nobody.
+	Forked func(epoch uint64, tail []api.AuditRecord) error
+	// Joins says that this node had data of the cluster and lost it: it waits to be added, and
+	// never founds a cluster.
+	Joins bool
 	// Commit is after how long at most a follower of an idle leader learns of a commit: what its
 	// reads wait for. 0 is 10 ms.
 	Commit time.Duration
@@ -61,7 +73,9 @@ type Storage struct {
 	Log       raft.LogStore
 	Stable    raft.StableStore
 	Snapshots raft.SnapshotStore
-	Close     func() error
+	// Export writes a snapshot as an archive; nil is that there are none.
+	Export func(id string, w io.Writer) error
+	Close  func() error
 }
 
 // Disk is how storage tells its node of trouble. Neither function waits for anything.
@@ -98,6 +112,10 @@ func (c Config) withDefaults() Config {
 	c.Heartbeat = orDefault(c.Heartbeat, 500*time.Millisecond)
 	c.Election = orDefault(c.Election, 500*time.Millisecond)
 	c.Lease = orDefault(c.Lease, 400*time.Millisecond)
+	c.Stable = orDefault(c.Stable, 10*time.Second)
+	if c.Behind == nil {
+		c.Behind = func() int { return 0 }
+	}
 	c.SnapshotEvery = orDefault(c.SnapshotEvery, 10*time.Minute)
 	c.Commit = orDefault(c.Commit, 10*time.Millisecond)
 	if c.Trailing == 0 {
@@ -127,8 +145,27 @@ func (c Config) Validate() error {
 		return api.Refuse(api.InvalidArgument,
 			"bootstrap-expect is %d: a cluster forms with 1, 3 or 5 schedulers, since an even number tolerates no more failures than one fewer", c.Expect)
 	}
-	if c.Lease > c.Heartbeat {
-		return api.Refuse(api.InvalidArgument, "the leader lease %s is longer than the heartbeat timeout %s", c.Lease, c.Heartbeat)
+	return CheckTimers(c.Heartbeat, c.Election, c.Lease)
+}
+
+// The shortest timers that are taken. Two busy cores lost their leader with them when they
+// were starved, and elected none at all with half of them (docs/operations.md).
+const (
+	leastHeartbeat = 300 * time.Millisecond
+	leastLease     = 250 * time.Millisecond
+)
+
+// CheckTimers refuses what cannot work, and what works only on an idle host.
+func CheckTimers(heartbeat, election, lease time.Duration) error {
+	switch {
+	case heartbeat < leastHeartbeat || election < leastHeartbeat || lease < leastLease:
+		return api.Refuse(api.InvalidArgument, "raft's heartbeat, election and lease timers are %s, %s and %s: below %s, %s and %s a busy host loses its leader, and may never elect one",
+			heartbeat, election, lease, leastHeartbeat, leastHeartbeat, leastLease).
+			WithHint("leave them at 500ms, 500ms and 400ms: when a leader's process dies, it is replaced in tens of milliseconds whatever they are")
+	case election < heartbeat:
+		return api.Refuse(api.InvalidArgument, "raft's election timeout %s is shorter than its heartbeat timeout %s", election, heartbeat)
+	case lease > heartbeat:
+		return api.Refuse(api.InvalidArgument, "the leader lease %s is longer than the heartbeat timeout %s", lease, heartbeat)
 	}
 	return nil
 }

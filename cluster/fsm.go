@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/fsm"
 )
 
@@ -20,6 +22,15 @@ type machine struct {
 	*fsm.Machine
 	bytes atomic.Int64
 	done  progress
+	// configured is the index of the newest change of the members since the start; 0 is none.
+	configured atomic.Uint64
+	// forked is told of a restored state whose cluster epoch is not 0, with the audit records
+	// that came with it; nil is nobody.
+	forked func(epoch uint64, tail []api.AuditRecord) error
+	// fail is told of a snapshot that only a later release can read; nil is nobody.
+	fail func(error)
+	// refused is why the last snapshot was not taken.
+	refused atomic.Pointer[error]
 }
 
 // Apply applies one committed entry. One that stopped the machine is not done.
@@ -36,7 +47,10 @@ func (m *machine) Apply(l *raft.Log) any {
 
 // StoreConfiguration is told of raft's own entries that change the members: there is nothing
 // to apply, but a read may wait for their index.
-func (m *machine) StoreConfiguration(index uint64, _ raft.Configuration) { m.done.reach(index) }
+func (m *machine) StoreConfiguration(index uint64, _ raft.Configuration) {
+	m.configured.Store(index)
+	m.done.reach(index)
+}
 
 // WaitIndex returns when every entry up to index is applied here, raft's own too.
 func (m *machine) WaitIndex(ctx context.Context, index uint64) error { return m.done.wait(ctx, index) }
@@ -50,10 +64,28 @@ func (m *machine) Snapshot() (raft.FSMSnapshot, error) {
 	return &compressed{s, m, m.bytes.Swap(0)}, nil
 }
 
-// Restore replaces the state by what a snapshot holds.
+// Restore replaces the state by what a snapshot holds. One that only a later release can read
+// stops the node: raft would try it again for ever.
 func (m *machine) Restore(r io.ReadCloser) error {
+	err := m.restore(r)
+	if err == nil {
+		return nil
+	}
+	m.refused.Store(&err)
+	if bad, is := errors.AsType[*fsm.SnapshotError](err); is && m.fail != nil && (bad.Fault == fsm.FaultLevel || bad.Fault == fsm.FaultVersion) {
+		m.fail(err)
+	}
+	return err
+}
+
+func (m *machine) restore(r io.ReadCloser) error {
+	in := bufio.NewReaderSize(r, restoreBuffer)
+	tail, err := readTail(in)
+	if err != nil {
+		return joinClose(err, r)
+	}
 	// One goroutine and a bounded window: a snapshot is restored beside everything else.
-	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
+	z, err := zstd.NewReader(in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
 	if err != nil {
 		return fmt.Errorf("open snapshot: %w", joinClose(err, r))
 	}
@@ -62,6 +94,9 @@ func (m *machine) Restore(r io.ReadCloser) error {
 	}
 	m.bytes.Store(0)
 	m.done.reach(m.View().Index())
+	if epoch := m.View().ClusterEpoch(); epoch > 0 && m.forked != nil {
+		return m.forked(epoch, tail)
+	}
 	return nil
 }
 

@@ -53,8 +53,7 @@ func ClaimDir(dir, clusterID, name string) (api.NodeID, error) {
 			return o.Node, err
 		}
 	}
-	o.Node = api.NodeID(name + "-" + strings.ToLower(rand.Text()[:6]))
-	if err := api.CheckName("scheduler id", string(o.Node)); err != nil {
+	if o.Node, err = newID(name); err != nil {
 		return "", err
 	}
 	return o.Node, writeOwner(file, o)
@@ -73,14 +72,64 @@ func SetAside(dir, raftDir, reason string) (where string, err error) {
 		return "", fmt.Errorf("retire this scheduler's id: %w", err)
 	}
 	if o.Node != "" {
-		o.Retired = append(o.Retired, o.Node)
-		o.Retired = o.Retired[max(0, len(o.Retired)-keepRetired):]
-		o.Node = ""
+		o.retire()
 		if err := writeOwner(file, o); err != nil {
 			return "", err
 		}
 	}
 	return disk.SetAside(raftDir, reason)
+}
+
+// Rename retires a scheduler's id and gives it a new one, which it returns with the old one.
+func Rename(dir string) (old, id api.NodeID, err error) {
+	file := filepath.Join(dir, "node.json")
+	o, err := readOwner(file)
+	if err != nil {
+		return "", "", err
+	}
+	if old = o.Node; old != "" {
+		o.retire()
+	}
+	if o.Node, err = newID(o.Name); err != nil {
+		return "", "", err
+	}
+	return old, o.Node, writeOwner(file, o)
+}
+
+// Owner is whose a data directory is.
+type Owner struct {
+	ClusterID string
+	Name      string
+	Node      api.NodeID
+}
+
+// ReadOwner says whose a data directory is.
+func ReadOwner(dir string) (Owner, error) {
+	file := filepath.Join(dir, "node.json")
+	o, err := readOwner(file)
+	if err != nil {
+		return Owner{}, err
+	}
+	return Owner{ClusterID: o.ClusterID, Name: o.Name, Node: o.Node}, o.check(file, dir, o.ClusterID, o.Name)
+}
+
+// retire makes the id one that this scheduler had.
+func (o *owner) retire() {
+	o.Retired = append(o.Retired, o.Node)
+	o.Retired = o.Retired[max(0, len(o.Retired)-keepRetired):]
+	o.Node = ""
+}
+
+func newID(name string) (api.NodeID, error) {
+	id := name + "-" + strings.ToLower(rand.Text()[:6])
+	return api.NodeID(id), api.CheckName("scheduler id", id)
+}
+
+// HadData reports whether a scheduler's directory was set aside before: it belongs to a cluster
+// with data, and founds none.
+func HadData(dir string) (bool, error) {
+	o, err := readOwner(filepath.Join(dir, "node.json"))
+	return len(o.Retired) > 0, err
 }
 
 func readOwner(file string) (owner, error) {

@@ -25,8 +25,8 @@ type leadership struct {
 	changed chan struct{} // replaced at every change
 }
 
-func newLeadership(c clock.Clock) *leadership {
-	return &leadership{changed: make(chan struct{}), pulse: newPulse(c, standstill)}
+func newLeadership(c clock.Clock, lease time.Duration) *leadership {
+	return &leadership{changed: make(chan struct{}), pulse: newPulse(c, lease)}
 }
 
 func (l *leadership) open() bool {
@@ -61,10 +61,16 @@ func (n *Node) SetGate(open bool) { n.leadership.setGate(open) }
 
 // Lead runs role whenever this node leads, and ends it when it no longer does. What role
 // starts it has stopped when it returns, so two roles never overlap, and a node that lost
-// and regained the lead between two reads starts afresh.
+// and regained the lead between two reads starts afresh. Beside it the members are kept.
 func (n *Node) Lead(ctx context.Context, role func(context.Context)) {
 	stop := func() {}
 	defer func() { stop() }()
+	lead := func() func() {
+		return start(ctx, func(ctx context.Context) {
+			defer start(ctx, n.keepMembers)()
+			role(ctx)
+		})
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -73,8 +79,40 @@ func (n *Node) Lead(ctx context.Context, role func(context.Context)) {
 			stop()
 			stop = func() {}
 			if on {
-				stop = start(ctx, role)
+				stop = lead()
 			}
+		case do := <-n.paused:
+			stop()
+			stop = func() {}
+			do()
+			if n.raft.State() == raft.Leader {
+				stop = lead() // where it ended meanwhile, LeaderCh says so next
+			}
+		}
+	}
+}
+
+// pauseLead ends the role, runs do, and begins the role anew, with nothing that it remembered.
+func (n *Node) pauseLead(ctx context.Context, do func() error) error {
+	done := make(chan error, 1)
+	select {
+	case n.paused <- func() { done <- do() }:
+	case <-ctx.Done():
+		return api.Refuse(api.NoLeader, "the lead was not paused: %v", ctx.Err())
+	}
+	return <-done
+}
+
+// keepMembers lets the pilot work once the gate is open.
+func (n *Node) keepMembers(ctx context.Context) {
+	for {
+		changed := n.leadership.wait()
+		if n.Leads() {
+			n.pilot.Run(ctx)
+			return
+		}
+		if !waitAny(ctx, changed, placeLook) {
+			return
 		}
 	}
 }
@@ -111,6 +149,7 @@ func (n *Node) watchLeadership(ctx context.Context) {
 	defer func() { stop() }()
 	for {
 		gossip := n.gossip.Changed()
+		n.trans.where.learn(n.gossip.Members())
 		addr, leader := n.raft.LeaderWithID()
 		// The last one is watched until there is another: nobody leads while somebody stands in
 		// a dead leader's place, and may not win.

@@ -14,7 +14,9 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/cluster/pilot"
 	"github.com/grafos/grafos/cluster/rumor"
+	"github.com/grafos/grafos/fsm"
 )
 
 // Node is one member of the Raft group.
@@ -31,10 +33,20 @@ type Node struct {
 	verifier   *batcher
 	peers      *peerClients
 
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	calls  tasks       // on behalf of callers
-	handed atomic.Bool // a stall is being answered by giving leadership away
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+	calls   tasks       // on behalf of callers
+	handed  atomic.Bool // a stall is being answered by giving leadership away
+	pilot   *pilot.Pilot
+	storage *Storage
+	// paused are what must run while this node leads and nothing is decided (pauseLead).
+	paused chan func()
+
+	hasState atomic.Bool               // it has, or has heard of, a cluster with data
+	asks     atomic.Bool               // it asks to be added
+	settled  atomic.Bool               // it has a configuration
+	waiting  atomic.Value              // string: why it has none yet
+	out      atomic.Pointer[api.Error] // why it answers nobody, though it has one
 	// watches says that a connection to the leader's process is held.
 	watches atomic.Bool
 	// undo closes, in reverse, what Open opened.
@@ -59,14 +71,28 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: c, log: c.Log, machine: &machine{Machine: c.Machine}, started: c.Clock.Now(),
-		failed: make(chan struct{}), leadership: newLeadership(c.Clock),
+		cfg: c, log: c.Log, machine: &machine{Machine: c.Machine, forked: c.Forked}, started: c.Clock.Now(),
+		failed: make(chan struct{}), paused: make(chan func()), leadership: newLeadership(c.Clock, c.Lease),
 	}
+	n.machine.fail = n.Fail
 	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := n.open(ctx); err != nil {
-		return nil, errors.Join(err, n.Close())
+		return nil, errors.Join(n.cause(err), n.Close())
 	}
 	return n, nil
+}
+
+// cause is why the node did not open: raft says only that it could not read what it keeps.
+func (n *Node) cause(err error) error {
+	select {
+	case <-n.failed:
+		return errors.Join(n.failure, err)
+	default:
+	}
+	if why := n.machine.refused.Load(); why != nil {
+		return errors.Join(*why, err)
+	}
+	return err
 }
 
 func (n *Node) open(ctx context.Context) error {
@@ -76,6 +102,7 @@ func (n *Node) open(ctx context.Context) error {
 		return fmt.Errorf("open raft storage: %w", err)
 	}
 	n.onClose(storage.Close)
+	n.storage = storage
 	hasState, err := raft.HasExistingState(storage.Log, storage.Stable, storage.Snapshots)
 	if err != nil {
 		return fmt.Errorf("look for raft state: %w", err)
@@ -88,7 +115,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open raft link: %w", err)
 	}
-	n.trans = newTransport(link)
+	n.trans = newTransport(link, c.Clock)
 	n.onClose(n.trans.Close)
 	n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, cached, stable{storage.Stable, n.Fail}, storage.Snapshots, n.trans)
 	if err != nil {
@@ -101,25 +128,46 @@ func (n *Node) open(ctx context.Context) error {
 	n.peers = &peerClients{open: map[string]Peer{}, dial: c.Dial}
 	n.onClose(n.peers.close)
 
-	n.gossip, err = c.Gossip(ctx, n.meta(hasState))
+	n.hasState.Store(hasState || c.Joins)
+	n.asks.Store(!hasState)
+	n.settled.Store(n.hasConfiguration())
+	n.gossip, err = c.Gossip(ctx, n.meta())
 	if err != nil {
 		return fmt.Errorf("start gossip: %w", err)
 	}
 	n.onClose(n.gossip.Close)
+	n.pilot = n.newPilot()
 
 	n.wg.Go(func() { n.watchLeadership(ctx) })
+	n.wg.Go(func() { n.watchPlace(ctx) })
 	n.wg.Go(func() { n.snapshots(ctx) })
-	if !hasState {
+	if !n.settled.Load() {
 		n.wg.Go(func() { n.bootstrap(ctx) })
 	}
 	return nil
 }
 
-func (n *Node) meta(hasState bool) rumor.Meta {
+func (n *Node) meta() rumor.Meta {
 	return rumor.Meta{
 		Node: n.cfg.Node, URL: n.cfg.URL, RaftAddr: n.cfg.RaftAddr,
-		Expect: n.cfg.Expect, HasState: hasState, Version: n.cfg.Version,
+		Expect: n.cfg.Expect, HasState: n.hasState.Load(), Asks: n.asks.Load(), Version: n.cfg.Version, Level: uint32(fsm.NewestLevel),
 	}
+}
+
+// newPilot makes what keeps the members while this node leads.
+func (n *Node) newPilot() *pilot.Pilot {
+	return pilot.New(pilot.Config{
+		Raft: n.raft, Self: n.cfg.Node, ClusterID: n.cfg.ClusterID, Gossip: n.gossip,
+		Ask: func(ctx context.Context, url string) (*api.MemberState, error) {
+			peer, err := n.dialPeer(url)
+			if err != nil {
+				return nil, err
+			}
+			return peer.Member(ctx)
+		},
+		Level: func() uint32 { return uint32(n.machine.View().Level()) }, Raise: n.raiseLevel,
+		Own: n.member, Voters: n.cfg.Expect, Stable: n.cfg.Stable, Contact: 2 * n.cfg.Heartbeat, Clock: n.cfg.Clock, Log: n.log.Named("members"),
+	})
 }
 
 func (n *Node) raftConfig() *raft.Config {
@@ -142,6 +190,9 @@ const (
 	// hands over, and before any node stops: a disk that hangs keeps an election from coming.
 	stallGiveAway = 2 * time.Second
 	stallStop     = 10 * time.Second
+	// stallHush is for how long a leader says nothing after it was told of a stall: longer than
+	// until it is told again, and long enough for the others to elect another one.
+	stallHush = 2 * time.Second
 )
 
 // stalled is told while a write to the log does not return.
@@ -150,11 +201,16 @@ func (n *Node) stalled(d time.Duration) {
 		n.Fail(fmt.Errorf("the disk of scheduler %s has not finished a write for %s", n.cfg.Node, d))
 		return
 	}
-	if d < stallGiveAway || !n.leadership.open() || !n.handed.CompareAndSwap(false, true) {
+	if d < stallGiveAway || n.raft.State() != raft.Leader {
+		return
+	}
+	n.trans.hush(stallHush)
+	if !n.handed.CompareAndSwap(false, true) {
 		return
 	}
 	n.log.Error("the disk stalls: leadership is given away", "since", d)
-	n.calls.start(func() { // the transfer waits for the very write that stalls
+	// The transfer waits for the very write that stalls: until then, silence elects another one.
+	n.calls.start(func() {
 		defer n.handed.Store(false)
 		if err := n.GiveAway(); err != nil {
 			n.log.Warn("leadership not handed over", "error", err)
@@ -245,6 +301,7 @@ func (n *Node) State() api.NodeState {
 		URL: n.cfg.URL, RaftAddr: n.cfg.RaftAddr, Term: n.raft.CurrentTerm(),
 		AppliedIndex: v.Index(), CommitIndex: n.raft.CommitIndex(), LastIndex: n.raft.LastIndex(),
 		Fingerprint: v.Fingerprint(), StartedAt: n.started.UTC(), Version: n.cfg.Version,
+		Level: uint32(v.Level()), NewestLevel: uint32(fsm.NewestLevel), ClusterEpoch: v.ClusterEpoch(),
 		Peers: n.Peers(), Fingerprints: n.machine.Fingerprints(),
 	}
 	st.LeaderURL = n.urlOf(api.NodeID(id))
@@ -264,6 +321,9 @@ func (n *Node) ready(st api.NodeState) (bool, string) {
 	case <-n.failed:
 		return false, n.failure.Error()
 	default:
+	}
+	if err := n.Standing(); err != nil {
+		return false, err.Error()
 	}
 	switch {
 	case st.Leader == "":
@@ -293,18 +353,17 @@ func role(s raft.RaftState) string {
 	return "unknown"
 }
 
+// Stats are what raft counts.
+func (n *Node) Stats() map[string]string { return n.raft.Stats() }
+
 // Peers lists the members of the Raft group with what gossip knows of them.
 func (n *Node) Peers() []api.Peer {
 	alive := map[api.NodeID]rumor.Member{}
 	for _, m := range n.gossip.Members() {
 		alive[m.Node] = m
 	}
-	f := n.raft.GetConfiguration()
-	if f.Error() != nil {
-		return nil
-	}
 	var peers []api.Peer
-	for _, s := range f.Configuration().Servers {
+	for _, s := range n.servers() {
 		m := alive[api.NodeID(s.ID)]
 		peers = append(peers, api.Peer{
 			Node: api.NodeID(s.ID), URL: m.URL, RaftAddr: string(s.Address),

@@ -22,6 +22,9 @@ const barrierTimeout = 10 * time.Second
 // refuses with no_leader when the entry was surely not taken, and with outcome_unknown when
 // leadership moved before its fate was known.
 func (n *Node) Propose(ctx context.Context, e fsm.Entry) ([]fsm.Result, error) {
+	if err := n.checkLevel(e); err != nil {
+		return nil, err
+	}
 	b, err := fsm.EncodeEntry(e)
 	if err != nil {
 		return nil, err
@@ -41,6 +44,32 @@ func (n *Node) Propose(ctx context.Context, e fsm.Entry) ([]fsm.Result, error) {
 		return nil, api.Refuse(api.OutcomeUnknown, "this scheduler stopped while it applied entry %d", f.Index())
 	}
 	return results, nil
+}
+
+// checkLevel refuses what some member may not know yet.
+func (n *Node) checkLevel(e fsm.Entry) error {
+	at := n.machine.View().Level()
+	for _, c := range e.Commands {
+		if needs := fsm.LevelOf(c); needs > at {
+			return api.Refuse(api.Conflict, "a command of kind %d needs feature level %d, the cluster is at %d", c.Kind(), needs, at).
+				WithHint("the level is raised when every scheduler runs a release that knows it: grafos operator raft list")
+		}
+	}
+	return nil
+}
+
+// raiseLevel commits that every member knows a level.
+func (n *Node) raiseLevel(ctx context.Context, level uint32) error {
+	cmd := fsm.RaiseLevel{Level: fsm.Level(level)}
+	results, err := n.Propose(ctx, fsm.Entry{Wall: n.cfg.Clock.Wall().UnixMilli(), Commands: []fsm.Command{cmd}})
+	if err != nil {
+		return err
+	}
+	if results[0].Problem != nil {
+		return results[0].Problem
+	}
+	n.log.Info("feature level raised: every scheduler knows it", "level", level)
+	return nil
 }
 
 // await calls raft and waits for its answer without outliving ctx: a future resolves only

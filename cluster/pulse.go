@@ -18,12 +18,11 @@ type pulse struct {
 	woke  atomic.Int64 // of the newest beat after a standstill, since began; 0 is none
 }
 
-const (
-	beat = 50 * time.Millisecond
-	// standstill is raft's leader lease: for as long an old answer can pass for a new one.
-	standstill = 400 * time.Millisecond
-)
+// beat is the pause between two beats.
+const beat = 50 * time.Millisecond
 
+// newPulse takes for a standstill what lasts as long as raft's leader lease: for as long an
+// old answer can pass for a new one.
 func newPulse(c clock.Clock, limit time.Duration) *pulse {
 	return &pulse{clock: c, limit: limit, began: c.Now()}
 }

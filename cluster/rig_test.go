@@ -34,6 +34,7 @@ import (
 type rig struct {
 	t        *testing.T
 	material *pki.Material
+	expect   int
 	seats    []*seat
 }
 
@@ -48,22 +49,29 @@ type seat struct {
 	http                 *http.Server
 	cancel               context.CancelFunc
 	led                  chan struct{} // closed when the role has ended
-	asked                atomic.Int64  // how often others asked it for an index
+	serves               atomic.Pointer[Node]
+	joins                bool
+	tails                tails
+	log                  atomic.Pointer[stallLog]
+	behind               atomic.Int64 // what it says that it still has to fetch
+	asked                atomic.Int64 // how often others asked it for an index
 }
 
 func newRig(t *testing.T) *rig {
+	t.Helper()
+	return newRigOf(t, 3)
+}
+
+// newRigOf is newRig of n schedulers.
+func newRigOf(t *testing.T, n int) *rig {
 	t.Helper()
 	material, err := pki.InitMaterial(filepath.Join(t.TempDir(), "material"), pki.InitOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, material: material}
-	for i := range 3 {
-		name := fmt.Sprintf("s%d", i+1)
-		r.seats = append(r.seats, &seat{
-			rig: r, name: api.NodeID(name), dir: t.TempDir(), raft: freePort(t), talk: freePort(t), api: freePort(t),
-			cert: r.issue(pki.Identity{Role: api.RoleScheduler, Name: name}),
-		})
+	r := &rig{t: t, material: material, expect: n}
+	for i := range n {
+		r.seat(fmt.Sprintf("s%d", i+1))
 	}
 	for _, s := range r.seats {
 		s.open()
@@ -74,6 +82,17 @@ func newRig(t *testing.T) *rig {
 		}
 	})
 	return r
+}
+
+// seat adds one that is not open.
+func (r *rig) seat(name string) *seat {
+	r.t.Helper()
+	s := &seat{
+		rig: r, name: api.NodeID(name), dir: r.t.TempDir(), raft: freePort(r.t), talk: freePort(r.t), api: freePort(r.t),
+		cert: r.issue(pki.Identity{Role: api.RoleScheduler, Name: name}),
+	}
+	r.seats = append(r.seats, s)
+	return s
 }
 
 // ports counts those given out, from below what the kernel gives to outgoing connections: an
@@ -136,8 +155,9 @@ func (s *seat) config() Config {
 	table := rumor.NewTable(s.name, time.Now)
 	return Config{
 		Node: s.name, ClusterID: s.rig.material.ClusterID, RaftAddr: s.raft,
-		URL: "https://" + s.api, Expect: len(s.rig.seats), Version: "test", Machine: s.machine, Log: hclog.NewNullLogger(),
+		URL: "https://" + s.api, Expect: s.rig.expect, Version: "test", Machine: s.machine, Log: hclog.NewNullLogger(),
 		Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond, Lease: 250 * time.Millisecond,
+		Stable: time.Second, Joins: s.joins, Forked: s.forked, Behind: func() int { return int(s.behind.Load()) },
 		Storage: func(d Disk) (*Storage, error) {
 			kept, err := store.Open(s.dir, store.Options{LogOptions: store.LogOptions{
 				Log: hclog.NewNullLogger(), OnStall: d.Stalled, OnFault: d.Failed,
@@ -145,11 +165,13 @@ func (s *seat) config() Config {
 			if err != nil {
 				return nil, err
 			}
-			return &Storage{Log: kept.Log, Stable: kept.Log, Snapshots: kept.Snapshots, Close: kept.Close}, nil
+			log := &stallLog{LogStore: kept.Log, told: d.Stalled}
+			s.log.Store(log)
+			return &Storage{Log: log, Stable: kept.Log, Snapshots: kept.Snapshots, Close: kept.Close}, nil
 		},
 		Link: func() (Link, error) {
 			return wire.Open(wire.Config{
-				Bind: s.raft, Advertise: s.raft, Server: s.rig.serverTLS(s.cert), Client: s.rig.clientTLS(s.cert), Log: hclog.NewNullLogger(),
+				Node: s.name, Bind: s.raft, Advertise: s.raft, Server: s.rig.serverTLS(s.cert), Client: s.rig.clientTLS(s.cert), Log: hclog.NewNullLogger(),
 			})
 		},
 		Gossip: func(ctx context.Context, m rumor.Meta) (Gossip, error) {
@@ -167,16 +189,14 @@ func (s *seat) config() Config {
 func (s *seat) open() {
 	s.rig.t.Helper()
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /peer/v1/read-index", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /peer/v1/read-index", answer(s, func(n *Node, ctx context.Context) (*api.ReadIndex, error) {
 		s.asked.Add(1)
-		index, err := s.node.ReadIndex(r.Context())
-		if err != nil {
-			w.WriteHeader(http.StatusServiceUnavailable)
-			_ = json.NewEncoder(w).Encode(api.Problem(err))
-			return
-		}
-		_ = json.NewEncoder(w).Encode(index)
-	})
+		return n.ReadIndex(ctx)
+	}))
+	mux.HandleFunc("GET /peer/v1/member", answer(s, (*Node).Member))
+	mux.HandleFunc("POST /peer/v1/member:dismiss", answer(s, func(n *Node, ctx context.Context) (*struct{}, error) {
+		return &struct{}{}, n.Dismiss(ctx)
+	}))
 	l, err := tls.Listen("tcp", s.api, s.rig.serverTLS(s.cert))
 	if err != nil {
 		s.rig.t.Fatal(err)
@@ -190,11 +210,28 @@ func (s *seat) open() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.node, s.cancel, s.led = node, cancel, make(chan struct{})
+	s.serves.Store(node)
 	led := s.led
 	go func() {
 		defer close(led)
 		node.Lead(ctx, func(ctx context.Context) { s.lead(ctx, node) })
 	}()
+}
+
+// answer serves one question of another scheduler.
+func answer[T any](s *seat, ask func(*Node, context.Context) (*T, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var err error = api.Refuse(api.NoLeader, "not open")
+		if node := s.serves.Load(); node != nil {
+			var v *T
+			if v, err = ask(node, r.Context()); err == nil {
+				_ = json.NewEncoder(w).Encode(v)
+				return
+			}
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+		_ = json.NewEncoder(w).Encode(api.Problem(err))
+	}
 }
 
 // lead is a leader that does nothing but open the gate.
@@ -215,6 +252,7 @@ func (s *seat) end(stop func(*Node) error) {
 		return
 	}
 	s.rig.t.Helper()
+	s.serves.Store(nil)
 	s.cancel()
 	<-s.led
 	if err := stop(s.node); err != nil {
@@ -287,18 +325,28 @@ func (r *rig) wantRead(want string) {
 // eventually waits until cond holds.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
+	if !within(20*time.Second, cond) {
+		t.Fatalf("never: %s", what)
+	}
+}
+
+// within reports whether cond holds before d is over.
+func within(d time.Duration, cond func() bool) bool {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	end := time.NewTimer(20 * time.Second)
+	end := time.NewTimer(d)
 	defer end.Stop()
 	for !cond() {
 		select {
 		case <-tick.C:
 		case <-end.C:
-			t.Fatalf("never: %s", what)
+			return false
 		}
 	}
+	return true
 }
+
+func schedulerID(name string) pki.Identity { return pki.Identity{Role: api.RoleScheduler, Name: name} }
 
 func kindOf(err error) api.Kind { return api.KindOf(err) }
 

@@ -7,10 +7,13 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api/clock"
 )
 
 // Link is how a node reaches the other members' Raft, and what it knows of the processes
-// there. cluster/wire is the real one.
+// there. cluster/wire is the real one. What is sent to a member reaches that member or
+// nobody: never another scheduler that came to its address.
 type Link interface {
 	raft.Transport
 	raft.WithPreVote
@@ -31,22 +34,26 @@ type Watch interface {
 	Gone(ctx context.Context, process string, d time.Duration) bool
 }
 
-// transport is a link with two changes. Heartbeats take the ordinary path: the fast path
+// transport is a link with a few changes. Heartbeats take the ordinary path: the fast path
 // lets a deposed leader stamp entries with a term that is not its own (hashicorp/raft issue
-// 695). And the consumer can be given an RPC of our own: the leader watch starts an election
-// with it.
+// 695). The consumer can be given an RPC of our own: the leader watch starts an election
+// with it. And a member is dialled where gossip says that it is, so that a group whose
+// addresses have all changed finds itself again (addressed.go). A leader whose disk hangs
+// falls silent: its heartbeats need no disk, and would keep it leader for ever (issue 503).
 type transport struct {
 	Link
-	rpc  chan raft.RPC
-	done chan struct{}
-	wg   sync.WaitGroup
+	where addresses
+	quiet hushed
+	rpc   chan raft.RPC
+	done  chan struct{}
+	wg    sync.WaitGroup
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
-func newTransport(l Link) *transport {
-	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{})}
+func newTransport(l Link, c clock.Clock) *transport {
+	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c, began: c.Now()}}
 	t.wg.Go(func() {
 		for {
 			select {

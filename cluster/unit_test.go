@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
@@ -40,11 +41,12 @@ func TestFounders(t *testing.T) {
 		{"one has data", []rumor.Member{a, b, member("s3", 3, true, true)}, 3, "", "s3 belongs to a cluster"},
 		{"a dead one has data", []rumor.Member{a, b, c, member("s4", 3, false, true)}, 3, "", "s4 belongs to a cluster"},
 		{"one expects others", []rumor.Member{a, b, member("s3", 5, true, false)}, 3, "", "s3 expects"},
+		{"this one had data", []rumor.Member{member("s1", 3, true, true), b, c}, 3, "", "it had data"},
 		{"nobody", nil, 3, "", "0 of 3"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			servers, why := founders(tt.members, tt.expect)
+			servers, why := founders(tt.members, "s1", tt.expect)
 			var form []string
 			for _, s := range servers {
 				form = append(form, string(s.ID))
@@ -112,6 +114,13 @@ func TestValidate(t *testing.T) {
 		{"none", func(c *Config) { c.Expect = 0 }, true},
 		{"no name", func(c *Config) { c.Node = "" }, true},
 		{"lease over heartbeat", func(c *Config) { c.Lease = c.Heartbeat + 1 }, true},
+		{"election under heartbeat", func(c *Config) { c.Election = c.Heartbeat - 1 }, true},
+		{"patient", func(c *Config) { c.Heartbeat, c.Election, c.Lease = time.Second, time.Second, 750*time.Millisecond }, false},
+		{"the shortest", func(c *Config) {
+			c.Heartbeat, c.Election, c.Lease = 300*time.Millisecond, 300*time.Millisecond, 250*time.Millisecond
+		}, false},
+		{"too short a heartbeat", func(c *Config) { c.Heartbeat = 299 * time.Millisecond }, true},
+		{"too short a lease", func(c *Config) { c.Lease = 249 * time.Millisecond }, true},
 	}
 	for _, tt := range tests {
 		c := good
@@ -250,7 +259,7 @@ func TestProgress(t *testing.T) {
 
 // TestLeadership wakes everybody at every change.
 func TestLeadership(t *testing.T) {
-	l := newLeadership(clock.System())
+	l := newLeadership(clock.System(), time.Second)
 	for _, change := range []func(){l.bump, func() { l.setGate(true) }, func() { l.setGate(false) }} {
 		ch := l.wait()
 		change()
@@ -267,7 +276,7 @@ func TestLeadership(t *testing.T) {
 
 // TestSlowCall: a proposal does not outlive its context, and one without one is not made.
 func TestSlowCall(t *testing.T) {
-	n := &Node{}
+	n := &Node{machine: &machine{Machine: fsm.New(fsm.Options{Log: hclog.NewNullLogger()})}}
 	release := make(chan struct{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

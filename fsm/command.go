@@ -30,9 +30,6 @@ const (
 	KindEndRun
 	KindRaiseLevel
 	KindRecovered
-
-	// newestKind is the last of them.
-	newestKind = KindRecovered
 )
 
 // make returns an empty command of the kind to decode into, nil for a kind that does not
@@ -84,7 +81,7 @@ func (k Kind) make() Command {
 	case KindRecovered:
 		return new(Recovered)
 	}
-	return nil
+	return k.makeNext()
 }
 
 // Command is one change of the state, as it stands in the log.

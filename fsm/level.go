@@ -6,9 +6,6 @@ package fsm
 // never lowered.
 type Level uint32
 
-// NewestLevel is the newest one that this release knows.
-const NewestLevel Level = 1
-
 // level returns the level that a kind came with.
 func (k Kind) level() Level {
 	switch k {
@@ -17,7 +14,7 @@ func (k Kind) level() Level {
 		KindCreateTenant, KindSetQuota, KindDeleteTenant, KindReferBlob, KindNoteRefusals, KindEndRun, KindRaiseLevel, KindRecovered:
 		return 1
 	}
-	return NewestLevel + 1
+	return k.nextLevel()
 }
 
 // levelled is a command that has got fields since its kind came: it says which level those

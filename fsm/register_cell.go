@@ -38,7 +38,9 @@ func (c RegisterCell) apply(s *State) (Result, *api.Error) {
 		return Result{CellEpoch: cell.Epoch}, nil
 	}
 	if !same {
-		cell.Epoch++
+		// After a recovery the state may have forgotten registrations: their numbers are not used
+		// again, since an agent of one of them may still be heard.
+		cell.Epoch = max(cell.Epoch, s.meta.ClusterEpoch<<32) + 1
 		cell.Agent, cell.BrokerKey, cell.RegisteredAt, cell.Reported = c.Agent, c.BrokerKey, s.Wall(), false
 		cell.Healthy = api.Condition{Code: CodeWarmingUp, Message: "waiting for steady heartbeats since the agent registered", Since: s.Wall()}
 		cell.Outbound = api.Condition{Code: CodeNoSession, Message: "the agent has not opened its session yet", Since: s.Wall()}

@@ -383,6 +383,17 @@ func eventually(t *testing.T, within time.Duration, missing func() string) {
 // flagOf returns with which value of a flag a node was started.
 func (d *door) flagOf(t *testing.T, node, flag string) string {
 	t.Helper()
+	args := d.argsOf(t, node)
+	i := slices.Index(args, flag)
+	if i < 0 {
+		t.Fatalf("node %s has no flag %s", node, flag)
+	}
+	return args[i+1]
+}
+
+// argsOf returns how a node was started.
+func (d *door) argsOf(t *testing.T, node string) []string {
+	t.Helper()
 	b, err := os.ReadFile(filepath.Join(d.DevDir(), "dev.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -397,10 +408,10 @@ func (d *door) flagOf(t *testing.T, node, flag string) string {
 		t.Fatal(err)
 	}
 	for _, n := range append(state.Schedulers, state.Cells...) {
-		if i := slices.Index(n.Args, flag); n.Name == node && i >= 0 {
-			return n.Args[i+1]
+		if n.Name == node {
+			return n.Args
 		}
 	}
-	t.Fatalf("node %s has no flag %s", node, flag)
-	return ""
+	t.Fatalf("there is no node %s", node)
+	return nil
 }

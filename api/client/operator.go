@@ -16,3 +16,8 @@ func (c *Client) NodeState(ctx context.Context) (*api.NodeState, error) {
 func (c *Client) Schedulers(ctx context.Context) (*api.SchedulerList, error) {
 	return fetch[api.SchedulerList](ctx, c, get("/operator/schedulers", nil, api.ReadOptions{}))
 }
+
+// Debug asks the scheduler that answers for everything that it can say of itself.
+func (c *Client) Debug(ctx context.Context) (*api.DebugReport, error) {
+	return fetch[api.DebugReport](ctx, c, get("/operator/debug", nil, api.ReadOptions{}))
+}

@@ -47,6 +47,16 @@ func (p *Peer) ReadIndex(ctx context.Context) (*api.ReadIndex, error) {
 	return fetch[api.ReadIndex](ctx, p.client, call{method: http.MethodGet, path: peerBase + "/read-index"})
 }
 
+// Member asks what place the peer has in the Raft group.
+func (p *Peer) Member(ctx context.Context) (*api.MemberState, error) {
+	return fetch[api.MemberState](ctx, p.client, call{method: http.MethodGet, path: peerBase + "/member"})
+}
+
+// Dismiss tells the peer that an operator removed it.
+func (p *Peer) Dismiss(ctx context.Context) error {
+	return p.client.do(ctx, call{method: http.MethodPost, path: peerBase + "/member:dismiss", write: true}, nil)
+}
+
 // Sightings asks what the peer has seen of every cell.
 func (p *Peer) Sightings(ctx context.Context) (*api.SightingTable, error) {
 	return fetch[api.SightingTable](ctx, p.client, call{method: http.MethodGet, path: peerBase + "/sightings"})

@@ -27,6 +27,9 @@ type Config struct {
 	Console http.Handler
 	// Metrics serves /metrics; nil is none.
 	Metrics http.Handler
+	// Standing says why this scheduler may answer nobody; nil is that it may, and no function
+	// that it always may.
+	Standing func() error
 	// CAPEM is the cluster's CA certificate, served at /ca.pem.
 	CAPEM []byte
 	Log   hclog.Logger

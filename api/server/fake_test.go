@@ -21,8 +21,9 @@ type seen struct {
 // fake is every service at once: it remembers what it was asked and answers what it was
 // told to, or something with every field filled in.
 type fake struct {
-	mu    sync.Mutex
-	calls []seen
+	leaderURL string // in the node's state
+	mu        sync.Mutex
+	calls     []seen
 	// err, where it is set, is every answer.
 	err error
 	// hook, where it is set, is called first.
@@ -263,7 +264,11 @@ func (f *fake) Events(ctx context.Context, flt api.EventFilter) iter.Seq2[api.Ev
 }
 
 func (f *fake) NodeState(ctx context.Context) (*api.NodeState, error) {
-	return give(ctx, f, filled[api.NodeState](), "NodeState")
+	st := filled[api.NodeState]()
+	if f.leaderURL != "" {
+		st.LeaderURL = f.leaderURL
+	}
+	return give(ctx, f, st, "NodeState")
 }
 
 func (f *fake) Schedulers(ctx context.Context) (*api.SchedulerList, error) {
@@ -272,6 +277,43 @@ func (f *fake) Schedulers(ctx context.Context) (*api.SchedulerList, error) {
 
 func (f *fake) ReadIndex(ctx context.Context) (*api.ReadIndex, error) {
 	return give(ctx, f, filled[api.ReadIndex](), "ReadIndex")
+}
+
+func (f *fake) Member(ctx context.Context) (*api.MemberState, error) {
+	return give(ctx, f, filled[api.MemberState](), "Member")
+}
+
+func (f *fake) Dismiss(ctx context.Context) error { return f.note(ctx, "Dismiss") }
+
+func (f *fake) RaftMembers(ctx context.Context) (*api.RaftMembers, error) {
+	return give(ctx, f, filled[api.RaftMembers](), "RaftMembers")
+}
+
+func (f *fake) RaftTransfer(ctx context.Context, to api.NodeID, o api.WriteOptions) (*api.RaftTransfer, error) {
+	return give(ctx, f, filled[api.RaftTransfer](), "RaftTransfer", to, o)
+}
+
+func (f *fake) RaftRemove(ctx context.Context, id api.NodeID, force bool, o api.WriteOptions) (*api.RaftMembers, error) {
+	return give(ctx, f, filled[api.RaftMembers](), "RaftRemove", id, force, o)
+}
+
+func (f *fake) Debug(ctx context.Context) (*api.DebugReport, error) {
+	return give(ctx, f, filled[api.DebugReport](), "Debug")
+}
+
+func (f *fake) SaveSnapshot(ctx context.Context, stale bool) (io.ReadCloser, error) {
+	if err := f.note(ctx, "SaveSnapshot", stale); err != nil {
+		return nil, err
+	}
+	return io.NopCloser(strings.NewReader("archive")), nil
+}
+
+func (f *fake) RestoreSnapshot(ctx context.Context, size int64, r io.Reader, o api.WriteOptions) (*api.RestoreReport, error) {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	return give(ctx, f, filled[api.RestoreReport](), "RestoreSnapshot", size, string(b), o)
 }
 
 func (f *fake) Sightings(ctx context.Context) (*api.SightingTable, error) {

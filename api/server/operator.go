@@ -39,3 +39,7 @@ func (s *server) nodeState(ctx context.Context, _ *struct{}) (*api.NodeState, er
 func (s *server) schedulers(ctx context.Context, _ *struct{}) (*api.SchedulerList, error) {
 	return s.config.Services.Schedulers(ctx)
 }
+
+func (s *server) debug(ctx context.Context, _ *struct{}) (*api.DebugReport, error) {
+	return s.config.Services.Debug(ctx)
+}

@@ -11,6 +11,17 @@ func (s *server) readIndex(ctx context.Context, _ *struct{}) (*api.ReadIndex, er
 	return s.config.Peers.ReadIndex(ctx)
 }
 
+func (s *server) member(ctx context.Context, _ *struct{}) (*api.MemberState, error) {
+	return s.config.Peers.Member(ctx)
+}
+
+func (s *server) dismiss(ctx context.Context, _ *struct{}) (*taken, error) {
+	if err := s.config.Peers.Dismiss(ctx); err != nil {
+		return nil, err
+	}
+	return &taken{Taken: true}, nil
+}
+
 func (s *server) sightings(ctx context.Context, _ *struct{}) (*api.SightingTable, error) {
 	return s.config.Peers.Sightings(ctx)
 }

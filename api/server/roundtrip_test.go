@@ -87,6 +87,14 @@ func TestRoundTrip(t *testing.T) {
 		}, filled[api.TenantAnswer]()},
 		{api.RoleOperator, "DeleteTenant", []any{api.TenantID("acme"), wrote}, func(ctx context.Context, c *client.Client) (any, error) { return c.DeleteTenant(ctx, "acme", wrote) }, filled[api.TenantAnswer]()},
 		{api.RoleViewer, "NodeState", nil, func(ctx context.Context, c *client.Client) (any, error) { return c.NodeState(ctx) }, filled[api.NodeState]()},
+		{api.RoleOperator, "Debug", nil, func(ctx context.Context, c *client.Client) (any, error) { return c.Debug(ctx) }, filled[api.DebugReport]()},
+		{api.RoleOperator, "RaftMembers", nil, func(ctx context.Context, c *client.Client) (any, error) { return c.RaftMembers(ctx) }, filled[api.RaftMembers]()},
+		{api.RoleOperator, "RaftTransfer", []any{api.NodeID("s1-abc"), wrote}, func(ctx context.Context, c *client.Client) (any, error) {
+			return c.RaftTransfer(ctx, "s1-abc", wrote)
+		}, filled[api.RaftTransfer]()},
+		{api.RoleOperator, "RaftRemove", []any{api.NodeID("s1-abc"), true, wrote}, func(ctx context.Context, c *client.Client) (any, error) {
+			return c.RaftRemove(ctx, "s1-abc", true, wrote)
+		}, filled[api.RaftMembers]()},
 		{api.RoleViewer, "Schedulers", nil, func(ctx context.Context, c *client.Client) (any, error) { return c.Schedulers(ctx) }, filled[api.SchedulerList]()},
 	}
 	clients := map[api.Role]*client.Client{}
@@ -201,6 +209,12 @@ func TestRoundTripPeers(t *testing.T) {
 	ctx := t.Context()
 	if got, err := p.ReadIndex(ctx); err != nil || *got != filled[api.ReadIndex]() {
 		t.Errorf("ReadIndex = %v, %v", got, err)
+	}
+	if got, err := p.Member(ctx); err != nil || !cmp.Equal(*got, filled[api.MemberState]()) {
+		t.Errorf("Member = %v, %v", got, err)
+	}
+	if err := p.Dismiss(ctx); err != nil || n.fake.last().Call != "Dismiss" {
+		t.Errorf("Dismiss: %v", err)
 	}
 	if got, err := p.Sightings(ctx); err != nil || !cmp.Equal(*got, filled[api.SightingTable]()) {
 		t.Errorf("Sightings = %v, %v", got, err)

@@ -29,6 +29,8 @@ type route struct {
 	raw bool
 	// probe: it is answered even when there is no room.
 	probe bool
+	// always: it is answered also by a scheduler that has no place in the cluster.
+	always bool
 	// limit bounds the body in bytes; 0 is maxBody.
 	limit int64
 }
@@ -175,6 +177,9 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, h http.HandlerFunc
 	if by != "" {
 		x.takeID(r.Header.Get(headRequestID))
 	}
+	if err := s.standing(rt); err != nil {
+		return err
+	}
 	if rt.lasts(r) {
 		release, err := s.each.take(caller.Actor())
 		if err != nil {
@@ -199,6 +204,15 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, h http.HandlerFunc
 	}
 	h(x, r)
 	return nil
+}
+
+// standing refuses on behalf of a scheduler that has no place in the cluster: what it knows
+// may be old, or nothing. The other schedulers may still ask it.
+func (s *server) standing(rt route) error {
+	if rt.probe || rt.always || s.config.Standing == nil || slices.Equal(rt.access.roles, members().roles) {
+		return nil
+	}
+	return s.config.Standing()
 }
 
 // lasts reports whether the request is a user's stream or blocking read. Those of cells and

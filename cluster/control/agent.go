@@ -129,15 +129,18 @@ func (c *Control) schedulers() []string {
 // current refuses a session or report of a cell that is not registered, is revoked, or is not
 // in that epoch. A node that is behind catches up first.
 func (c *Control) current(ctx context.Context, p api.ProviderID, id api.CellID, epoch uint64) error {
-	rec, ok := c.cfg.Machine.View().Cell(id)
+	v := c.cfg.Machine.View()
+	rec, ok := v.Cell(id)
 	if !ok || rec.Epoch < epoch {
-		v, err := c.cfg.Cluster.Read(ctx)
-		if err != nil {
+		var err error
+		if v, err = c.cfg.Cluster.Read(ctx); err != nil {
 			return err
 		}
 		rec, ok = v.Cell(id)
 	}
 	switch {
+	case !ok && v.ClusterEpoch() > 0:
+		return unregistered(id)
 	case !ok || rec.Provider != p:
 		return api.Refuse(api.NotFound, "cell %s of provider %s is not registered", id, p).WithHint("register first")
 	case rec.Revoked:
@@ -147,6 +150,12 @@ func (c *Control) current(ctx context.Context, p api.ProviderID, id api.CellID, 
 			WithHint("run one agent a cell, or register again")
 	}
 	return nil
+}
+
+// unregistered is the answer to a cell that registered, perhaps, in a past that was lost with a
+// recovery or a restore.
+func unregistered(id api.CellID) *api.Error {
+	return api.Refuse(api.StaleEpoch, "cell %s is not registered since the cluster was recovered", id).WithHint("register again")
 }
 
 func revoked(rec api.CellRecord) *api.Error {

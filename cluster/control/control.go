@@ -25,10 +25,29 @@ import (
 type Cluster interface {
 	Reads
 	Leadership
+	Group
 	State() api.NodeState
+	// Stats are what Raft counts.
+	Stats() map[string]string
 	Peer(id api.NodeID) (api.Peers, error)
 	// Others lists the live schedulers without this one.
 	Others() []api.NodeID
+}
+
+// Group is the Raft group of a node.
+type Group interface {
+	api.Membership
+	Members(ctx context.Context) (*api.RaftMembers, error)
+	Transfer(ctx context.Context, to api.NodeID) (*api.RaftTransfer, error)
+	Remove(ctx context.Context, id api.NodeID, force bool) error
+	// Removable says what speaks against a removal.
+	Removable(id api.NodeID, force bool) error
+}
+
+// Archives are a node's snapshots.
+type Archives interface {
+	SaveSnapshot(ctx context.Context, stale bool) (io.ReadCloser, error)
+	RestoreArchive(ctx context.Context, archive io.Reader, o RestoreOrder) (*api.RestoreReport, error)
 }
 
 // Reads are the verified reads of a node.
@@ -78,10 +97,14 @@ type Config struct {
 	Decider   Decider
 	Blobs     Blobs
 	Audit     AuditLog
+	// Archives are this scheduler's snapshots; nil is that there are none to take or to restore.
+	Archives  Archives
 	Material  *pki.Material
 	Sightings *rumor.Table
 	// Heartbeat, Limit and Warmup are the cells' timers, told at registration.
 	Heartbeat, Limit, Warmup time.Duration
+	// Process says what this process is; nil says nothing.
+	Process func() api.ProcessReport
 	// Clock is the time that the services read; without it, it is this machine's.
 	Clock clock.Clock
 	// Random names questions; without it, it is this machine's.

@@ -53,3 +53,34 @@ func (c *Control) Schedulers(context.Context) (*api.SchedulerList, error) {
 	}
 	return list, nil
 }
+
+// debugEvents bounds the events of a report.
+const debugEvents = 1000
+
+// Debug is everything that this scheduler can say of itself.
+func (c *Control) Debug(ctx context.Context) (*api.DebugReport, error) {
+	st, err := c.NodeState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &api.DebugReport{State: *st, Raft: c.cfg.Cluster.Stats(), Events: c.newest(debugEvents)}
+	if c.cfg.Process != nil {
+		r.Process = c.cfg.Process()
+	}
+	return r, nil
+}
+
+// newest returns the newest events that are held.
+func (c *Control) newest(limit int) []api.Event {
+	events := []api.Event{}
+	var after api.Cursor
+	for {
+		page := c.cfg.Machine.EventsAfter(after, limit).Events
+		if len(page) == 0 {
+			return events
+		}
+		after = page[len(page)-1].Cursor
+		events = append(events, page...)
+		events = events[max(0, len(events)-limit):]
+	}
+}

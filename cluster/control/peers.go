@@ -12,6 +12,14 @@ func (c *Control) ReadIndex(ctx context.Context) (*api.ReadIndex, error) {
 	return c.cfg.Cluster.ReadIndex(ctx)
 }
 
+// Member tells of this scheduler's place in the Raft group.
+func (c *Control) Member(ctx context.Context) (*api.MemberState, error) {
+	return c.cfg.Cluster.Member(ctx)
+}
+
+// Dismiss takes that an operator removed this scheduler.
+func (c *Control) Dismiss(ctx context.Context) error { return c.cfg.Cluster.Dismiss(ctx) }
+
 // Sightings is what this scheduler itself saw of the cells.
 func (c *Control) Sightings(context.Context) (*api.SightingTable, error) {
 	t := c.cfg.Sightings.Local()

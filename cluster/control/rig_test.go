@@ -35,9 +35,10 @@ type rig struct {
 	reads   int          // verified reads
 	follows bool
 	touch   time.Duration
-	ahead   api.Tick  // cluster time that the next entry adds
-	peer    api.Peers // of every other scheduler
-	lose    int       // so many commands are answered no_leader
+	ahead   api.Tick     // cluster time that the next entry adds
+	peer    api.Peers    // of every other scheduler
+	lose    int          // so many commands are answered no_leader
+	removed []api.NodeID // guarded by mu
 	grants  int
 	blobs   map[api.Digest][]byte
 }
@@ -181,6 +182,36 @@ func (r *rig) Read(context.Context) (*fsm.View, error) {
 
 func (r *rig) ReadIndex(context.Context) (*api.ReadIndex, error) {
 	return &api.ReadIndex{Index: r.m.View().Index()}, nil
+}
+
+func (r *rig) Member(context.Context) (*api.MemberState, error) {
+	return &api.MemberState{Node: "s1"}, nil
+}
+
+func (r *rig) Stats() map[string]string { return map[string]string{"term": "7"} }
+
+func (r *rig) Dismiss(context.Context) error { return nil }
+
+func (r *rig) Members(context.Context) (*api.RaftMembers, error) {
+	return &api.RaftMembers{Leader: "s1", Term: 7}, nil
+}
+
+func (r *rig) Transfer(_ context.Context, to api.NodeID) (*api.RaftTransfer, error) {
+	return &api.RaftTransfer{From: "s1", To: to, Term: 8}, nil
+}
+
+func (r *rig) Removable(id api.NodeID, force bool) error {
+	if id == "s9" && !force {
+		return api.Refuse(api.Conflict, "s9 is needed")
+	}
+	return nil
+}
+
+func (r *rig) Remove(_ context.Context, id api.NodeID, force bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.removed = append(r.removed, id)
+	return nil
 }
 
 func (r *rig) Leads() bool {

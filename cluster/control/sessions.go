@@ -131,6 +131,7 @@ type watcher struct {
 	yield    func(api.Desired, error) bool
 	sent     uint64 // the index up to which the cell has everything
 	full     bool
+	cluster  uint64   // the cluster epoch of what it was sent
 	known    []string // the schedulers that it was told
 }
 
@@ -183,11 +184,15 @@ func (w *watcher) next() (*api.Desired, error) {
 	rec, ok := v.Cell(w.cell)
 	switch {
 	case !ok:
-		return nil, api.Refuse(api.NotFound, "cell %s is not registered", w.cell)
+		return nil, unregistered(w.cell)
 	case rec.Revoked:
 		return nil, revoked(rec)
 	case rec.Epoch != w.epoch:
 		return nil, api.Refuse(api.StaleEpoch, "cell %s is at epoch %d now, this session at %d", w.cell, rec.Epoch, w.epoch)
+	}
+	if w.cluster != v.ClusterEpoch() {
+		// The state was replaced by an earlier one: what changed between the two is in no record.
+		w.full, w.cluster = false, v.ClusterEpoch()
 	}
 	d := &api.Desired{Index: v.Index(), Full: !w.full}
 	if w.full {

@@ -141,7 +141,8 @@ func (l *Leader) start(ctx context.Context) (*term, error) {
 		t.wg.Wait()
 		return nil, err
 	}
-	for _, duty := range []func(context.Context){t.plan, t.expire, t.keepTime, t.watchCells, t.finishRevocations, t.retryRuns} {
+	duties := []func(context.Context){t.plan, t.expire, t.keepTime, t.watchCells, t.finishRevocations, t.retryRuns}
+	for _, duty := range append(duties, t.next()...) {
 		t.wg.Go(func() { duty(ctx) })
 	}
 	return t, nil
@@ -258,6 +259,9 @@ func (t *term) do(ctx context.Context, j *job) (fsm.Result, error) {
 }
 
 func (t *term) enqueue(j *job) *api.Error {
+	if e := t.known(j); e != nil {
+		return e
+	}
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if t.ended {
@@ -271,9 +275,26 @@ func (t *term) enqueue(j *job) *api.Error {
 	}
 }
 
+// known refuses a command that some scheduler may not know yet. Here it is refused alone; at
+// the log's door, where it would be refused too, it would take its group with it.
+func (t *term) known(j *job) *api.Error {
+	var cmd fsm.Command = j.cmd
+	if j.grant != nil {
+		cmd = *j.grant
+	}
+	if needs, at := fsm.LevelOf(cmd), t.cfg.Machine.View().Level(); needs > at {
+		return api.Refuse(api.Conflict, "this needs feature level %d, and the cluster is at %d", needs, at).
+			WithHint("the level is raised when every scheduler runs a release that knows it: grafos operator raft list")
+	}
+	return nil
+}
+
 // duty is do for the leader's own work, which waits for a place in the queue: no load may
 // keep a lease from its end. The term does not end while one of its duties runs.
 func (t *term) duty(ctx context.Context, j *job) (fsm.Result, error) {
+	if e := t.known(j); e != nil {
+		return fsm.Result{}, e
+	}
 	j.ctx, j.answer = ctx, make(chan answer, 1)
 	select {
 	case t.queue <- j:

@@ -18,7 +18,9 @@ type Meta struct {
 	RaftAddr string     `json:"raft_addr"`
 	Expect   int        `json:"expect,omitempty"`    // --bootstrap-expect
 	HasState bool       `json:"has_state,omitempty"` // it has, or has heard of, a cluster with data
+	Asks     bool       `json:"asks,omitempty"`      // it has no place in a group, and asks for one
 	Version  string     `json:"version,omitempty"`
+	Level    uint32     `json:"level,omitempty"` // the newest feature level that it knows
 }
 
 // Member is a scheduler that gossip knows.

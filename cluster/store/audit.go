@@ -49,6 +49,8 @@ type Audit struct {
 	cached  cachedScan // guarded by mu
 	closed  bool       // guarded by mu
 
+	fork *Audit // guarded by mu: the chain that was set aside last, read only; nil is none
+
 	fault *disk.Fault // the write that failed; every later one fails with it
 }
 
@@ -87,7 +89,7 @@ func OpenAudit(dir string, log hclog.Logger) (*Audit, error) {
 		}
 		a.segs = append(a.segs, seg)
 	}
-	return a, nil
+	return a, a.openFork()
 }
 
 // OnFault names who is told, once, of the write that the disk refused or of damage that is not

@@ -128,6 +128,23 @@ func logPath(dir string, k Kind) string {
 	return filepath.Join(dir, "raft.db")
 }
 
+// KindOf returns the kind of the log in dir; of one that the first release began, boltdb.
+func KindOf(dir string) (Kind, error) {
+	path := filepath.Join(dir, kindFile)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return BoltDB, nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", path, err)
+	}
+	var s storage
+	if err := json.Unmarshal(b, &s); err != nil || CheckKind(s.Log) != nil {
+		return "", &CorruptError{File: path, Why: fmt.Sprintf("it names no kind of log: %q", b)}
+	}
+	return s.Log, nil
+}
+
 // claimKind makes dir a directory of logs of kind k, unless it is one of another kind.
 func claimKind(dir string, k Kind) error {
 	path := filepath.Join(dir, kindFile)

@@ -11,11 +11,15 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api"
 )
 
 // Config says where this scheduler listens, where the others dial it, and how both prove
 // themselves.
 type Config struct {
+	// Node is this scheduler's id: what is sent to another one is refused.
+	Node api.NodeID
 	// Bind and Advertise are host:port.
 	Bind, Advertise string
 	// Server admits schedulers only; Client proves this one.
@@ -38,7 +42,7 @@ const rpcTimeout = 10 * time.Second
 
 // Open listens.
 func Open(c Config) (*Link, error) {
-	s, err := newStream(c.Bind, c.Advertise, c.Server, c.Client, c.Log)
+	s, err := newStream(c)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +75,7 @@ const (
 // ended: with the name of the process behind it. held is called once it stands. ended is
 // false when there never was one, or when ctx ended it.
 func (l *Link) Hold(ctx context.Context, at raft.ServerAddress, held func()) (process string, ended bool) {
-	conn, err := l.stream.dial(ctx, at, holdDial)
+	conn, err := l.stream.dial(ctx, string(at), watchProtocol, holdDial)
 	if err != nil {
 		l.log.Debug("watch the leader", "address", string(at), "error", err)
 		return "", false

@@ -64,7 +64,7 @@ func (r *rig) link(name string) (*Link, tls.Certificate) {
 	r.t.Helper()
 	cert := r.issue(pki.Identity{Role: api.RoleScheduler, Name: name})
 	l, err := Open(Config{
-		Bind: "127.0.0.1:0", Advertise: "127.0.0.1:1", Server: r.serverTLS(cert), Client: r.clientTLS(cert), Log: hclog.NewNullLogger(),
+		Node: api.NodeID(name), Bind: "127.0.0.1:0", Advertise: "127.0.0.1:1", Server: r.serverTLS(cert), Client: r.clientTLS(cert), Log: hclog.NewNullLogger(),
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -72,3 +72,5 @@ func (r *rig) link(name string) (*Link, tls.Certificate) {
 	r.t.Cleanup(func() { closeQuietly(l) })
 	return l, cert
 }
+
+func schedulerID(name string) pki.Identity { return pki.Identity{Role: api.RoleScheduler, Name: name} }

@@ -34,23 +34,28 @@ type stream struct {
 	wg       sync.WaitGroup
 }
 
-func newStream(bind, advertise string, server, client *tls.Config, log hclog.Logger) (*stream, error) {
-	inner, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", bind)
+func newStream(c Config) (*stream, error) {
+	inner, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", c.Bind)
 	if err != nil {
 		return nil, fmt.Errorf("listen for raft: %w", err)
 	}
-	addr, err := net.ResolveTCPAddr("tcp", advertise)
+	addr, err := net.ResolveTCPAddr("tcp", c.Advertise)
 	if err != nil {
-		return nil, fmt.Errorf("resolve raft address %q: %w", advertise, joinClose(err, inner))
+		return nil, fmt.Errorf("resolve raft address %q: %w", c.Advertise, joinClose(err, inner))
 	}
 	s := &stream{
-		listener: inner, addr: addr, client: client, log: log,
+		listener: inner, addr: addr, client: c.Client, log: c.Log,
 		ready: make(chan net.Conn), slots: make(chan struct{}, maxHandshakes), inbound: newInbound(),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	server := c.Server.Clone()
+	server.NextProtos = []string{protocol(c.Node), watchProtocol}
 	s.wg.Go(func() { s.accept(server) })
 	return s, nil
 }
+
+// errNotIt is a listener that does not say that it is the scheduler that is meant.
+var errNotIt = errors.New("it is not the scheduler that is meant")
 
 func (s *stream) accept(server *tls.Config) {
 	for {
@@ -88,12 +93,34 @@ func (s *stream) handshake(conn *tls.Conn) {
 		closeQuietly(conn)
 		return
 	}
+	proto := conn.ConnectionState().NegotiatedProtocol
+	if proto == "" { // whoever names no protocol means nobody in particular
+		s.log.Warn("raft connection refused", "remote", conn.RemoteAddr().String(), "error", "it does not say for whom it is")
+		closeQuietly(conn)
+		return
+	}
 	proven := s.inbound.add(conn)
+	if proto == watchProtocol {
+		s.linger(proven)
+		return
+	}
 	select {
 	case s.ready <- proven:
 	case <-s.ctx.Done():
 		closeQuietly(proven)
 	}
+}
+
+// linger keeps a connection of a leader watch, on which nothing is ever sent, until either
+// end closes it. It counts as one of the process at its other end.
+func (s *stream) linger(conn net.Conn) {
+	s.wg.Go(func() {
+		stop := context.AfterFunc(s.ctx, func() { closeQuietly(conn) })
+		defer stop()
+		var b [1]byte
+		_, _ = conn.Read(b[:])
+		closeQuietly(conn)
+	})
 }
 
 // Accept returns the next connection of a proven scheduler.
@@ -119,22 +146,33 @@ func (s *stream) Close() error {
 // Addr is what the other schedulers dial.
 func (s *stream) Addr() net.Addr { return s.addr }
 
-// Dial opens a connection to another scheduler and has it prove that it is one.
-func (s *stream) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
-	return s.dial(s.ctx, address, timeout)
+// Dial opens a connection to a scheduler, by what envelope returned, and has it prove that it
+// is the one that is meant.
+func (s *stream) Dial(to raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	id, address := opened(to)
+	return s.dial(s.ctx, address, protocol(id), timeout)
 }
 
-func (s *stream) dial(ctx context.Context, address raft.ServerAddress, timeout time.Duration) (*tls.Conn, error) {
+func (s *stream) dial(ctx context.Context, address, protocol string, timeout time.Duration) (*tls.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	d := tls.Dialer{NetDialer: &net.Dialer{}, Config: s.client}
-	conn, err := d.DialContext(ctx, "tcp", string(address))
+	return dialTLS(ctx, s.client, address, protocol)
+}
+
+func dialTLS(ctx context.Context, client *tls.Config, address, protocol string) (*tls.Conn, error) {
+	client = client.Clone()
+	client.NextProtos = []string{protocol}
+	d := tls.Dialer{NetDialer: &net.Dialer{}, Config: client}
+	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("dial scheduler %s: %w", address, err)
 	}
 	secure, ok := conn.(*tls.Conn)
 	if !ok { // crypto/tls promises that it is one
 		return nil, fmt.Errorf("dial scheduler %s: %w", address, joinClose(errors.ErrUnsupported, conn))
+	}
+	if secure.ConnectionState().NegotiatedProtocol != protocol {
+		return nil, fmt.Errorf("dial scheduler %s: %w", address, joinClose(errNotIt, conn))
 	}
 	return secure, nil
 }

@@ -19,7 +19,10 @@ import (
 func (r *rig) stream(name string) (s *stream, accepted chan net.Conn) {
 	r.t.Helper()
 	cert := r.issue(pki.Identity{Role: api.RoleScheduler, Name: name})
-	s, err := newStream("127.0.0.1:0", "127.0.0.1:1", r.serverTLS(cert), r.clientTLS(cert), hclog.NewNullLogger())
+	s, err := newStream(Config{
+		Node: api.NodeID(name), Bind: "127.0.0.1:0", Advertise: "127.0.0.1:1",
+		Server: r.serverTLS(cert), Client: r.clientTLS(cert), Log: hclog.NewNullLogger(),
+	})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -44,12 +47,17 @@ func (r *rig) stream(name string) (s *stream, accepted chan net.Conn) {
 	return s, accepted
 }
 
+// to is where the scheduler id would be dialled if it were at a stream's address.
+func to(id raft.ServerID, s *stream) raft.ServerAddress {
+	return envelope(id, raft.ServerAddress(s.listener.Addr().String()))
+}
+
 // TestWhoReachesRaft: only a scheduler of this cluster.
 func TestWhoReachesRaft(t *testing.T) {
 	t.Parallel()
 	r, other := newRig(t), newRig(t)
 	s, accepted := r.stream("s1")
-	addr := raft.ServerAddress(s.listener.Addr().String())
+	addr := to("s1", s)
 	tests := []struct {
 		name string
 		conf *tls.Config
@@ -114,11 +122,11 @@ func TestStreamDials(t *testing.T) {
 		}
 	}()
 	s, _ := r.stream("s1")
-	if conn, err := s.Dial(raft.ServerAddress(l.Addr().String()), 5*time.Second); err == nil {
+	if conn, err := s.Dial(envelope("c1", raft.ServerAddress(l.Addr().String())), 5*time.Second); err == nil {
 		closeQuietly(conn)
 		t.Error("a cell was taken for a scheduler")
 	}
-	if _, err := s.Dial("127.0.0.1:1", time.Second); err == nil {
+	if _, err := s.Dial(envelope("s9", "127.0.0.1:1"), time.Second); err == nil {
 		t.Error("nobody was taken for a scheduler")
 	}
 }
@@ -130,7 +138,7 @@ func TestStreamCloses(t *testing.T) {
 	s, accepted := r.stream("s1")
 	peer, _ := r.stream("s2")
 	addr := s.listener.Addr().String()
-	conn, err := peer.Dial(raft.ServerAddress(addr), 5*time.Second)
+	conn, err := peer.Dial(to("s1", s), 5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +168,7 @@ func TestInboundGone(t *testing.T) {
 	r := newRig(t)
 	s, accepted := r.stream("s1")
 	peer, _ := r.stream("s2")
-	conn, err := peer.Dial(raft.ServerAddress(s.listener.Addr().String()), 5*time.Second)
+	conn, err := peer.Dial(to("s1", s), 5*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,11 @@ func add(root *cobra.Command, o node.Options) {
 	dev.Short = "A real cluster on loopback"
 	dev.AddCommand(node.Dev()...)
 	cli.Group(root, "admin").AddCommand(node.Admin()...)
+	operator := cli.Group(root, "operator")
+	operator.AddCommand(node.Operator()...)
+	snapshot := cli.Group(operator, "snapshot")
+	snapshot.Short = "The whole state: save, look into, put back"
+	snapshot.AddCommand(node.Snapshot()...)
 	cloud := cli.Group(root, "cloud")
 	cloud.Short = "Bring hosts in as cells"
 	cloud.AddCommand(node.BootstrapCell())

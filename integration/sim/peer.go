@@ -35,6 +35,17 @@ func (p *peer) ReadIndex(ctx context.Context) (*api.ReadIndex, error) {
 	return overPeer(ctx, p, func(ctx context.Context, s *scheduler) (*api.ReadIndex, error) { return s.control.ReadIndex(ctx) })
 }
 
+// Member asks what place the scheduler has in the group.
+func (p *peer) Member(ctx context.Context) (*api.MemberState, error) {
+	return overPeer(ctx, p, func(ctx context.Context, s *scheduler) (*api.MemberState, error) { return s.control.Member(ctx) })
+}
+
+// Dismiss tells the scheduler that it was removed.
+func (p *peer) Dismiss(ctx context.Context) error {
+	_, err := overPeer(ctx, p, func(ctx context.Context, s *scheduler) (nothing, error) { return nothing{}, s.control.Dismiss(ctx) })
+	return err
+}
+
 // Sightings asks what the scheduler saw of the cells.
 func (p *peer) Sightings(ctx context.Context) (*api.SightingTable, error) {
 	return overPeer(ctx, p, func(ctx context.Context, s *scheduler) (*api.SightingTable, error) { return s.control.Sightings(ctx) })

@@ -96,3 +96,13 @@ func exactly(names ...string) cobra.PositionalArgs {
 		return api.Refuse(api.InvalidArgument, "%s takes %s: %d given", cmd.CommandPath(), strings.Join(names, " and "), len(args))
 	}
 }
+
+// atMostOne refuses more than one argument; name says what it is.
+func atMostOne(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) <= 1 {
+			return nil
+		}
+		return api.Refuse(api.InvalidArgument, "%s takes at most one %s: %d given", cmd.CommandPath(), name, len(args))
+	}
+}

@@ -6,8 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -395,8 +397,49 @@ func (f *fake) Events(_ context.Context, q api.EventFilter) iter.Seq2[api.Event,
 
 func (f *fake) NodeState(context.Context) (*api.NodeState, error) { return nil, f.called("NodeState") }
 
+func (f *fake) RaftMembers(context.Context) (*api.RaftMembers, error) {
+	since := noon().Add(-90 * time.Second)
+	return &api.RaftMembers{
+		Index: 1873, Leader: "s1-aaaaaa", Term: 4, Level: 1, Wanted: 3, Tolerates: 1,
+		Members: []api.RaftMember{
+			{Node: "s1-aaaaaa", Name: "s1", Address: "10.0.0.1:7491", URL: "https://10.0.0.1:7490", Role: "leader", Voter: true, Healthy: true, Since: since, LastIndex: 1880, Applied: 1880, Version: "1.0", Level: 1},
+			{Node: "s2-bbbbbb", Name: "s2", Address: "10.0.0.2:7491", URL: "https://10.0.0.2:7490", Role: "follower", Voter: true, Healthy: true, Since: since, LastContactMs: 12, LastIndex: 1880, Applied: 1879, Version: "1.0", Level: 1},
+			{Node: "s3-cccccc", Name: "s3", Address: "10.0.0.3:7491", Voter: true, Since: since, LastContactMs: -1},
+			{Node: "s4-dddddd", Name: "s4", Address: "10.0.0.4:7491", URL: "https://10.0.0.4:7490", Role: "follower", Healthy: true, Since: since, LastContactMs: 30, LastIndex: 1880, Applied: 1880, Behind: 17, Version: "1.1", Level: 2},
+		},
+	}, f.called("RaftMembers")
+}
+
+func (f *fake) RaftTransfer(_ context.Context, to api.NodeID, o api.WriteOptions) (*api.RaftTransfer, error) {
+	return &api.RaftTransfer{From: "s1-aaaaaa", To: to, Term: 5}, f.writing("RaftTransfer", o)
+}
+
+func (f *fake) RaftRemove(ctx context.Context, id api.NodeID, _ bool, o api.WriteOptions) (*api.RaftMembers, error) {
+	list, err := f.RaftMembers(ctx)
+	list.Members = slices.DeleteFunc(list.Members, func(m api.RaftMember) bool { return m.Node == id })
+	return list, errors.Join(err, f.writing("RaftRemove", o))
+}
+
+func (f *fake) Debug(context.Context) (*api.DebugReport, error) {
+	return &api.DebugReport{
+		State: api.NodeState{Node: "s1-aaaaaa", Version: "1.0"}, Raft: map[string]string{"term": "4"},
+		Process: api.ProcessReport{Log: "a line\n", Goroutines: "goroutine 1\n", Metrics: "m 1\n", Build: map[string]string{"version": "1.0"}},
+	}, f.called("Debug")
+}
+
+func (f *fake) SaveSnapshot(context.Context, bool) (io.ReadCloser, error) {
+	return nil, f.called("SaveSnapshot")
+}
+
+func (f *fake) RestoreSnapshot(context.Context, int64, io.Reader, api.WriteOptions) (*api.RestoreReport, error) {
+	return nil, f.called("RestoreSnapshot")
+}
+
 func (f *fake) Schedulers(context.Context) (*api.SchedulerList, error) {
-	return nil, f.called("Schedulers")
+	return &api.SchedulerList{Index: fakeIndex, Leader: "s1-aaaaaa", Term: 4, Schedulers: []api.Peer{
+		{Node: "s1-aaaaaa", URL: "https://10.0.0.1:7490", RaftAddr: "10.0.0.1:7491", Voter: true, Alive: true},
+		{Node: "s3-cccccc", RaftAddr: "10.0.0.3:7491", Voter: true},
+	}}, f.called("Schedulers")
 }
 
 const gib = 1 << 30

@@ -10,7 +10,6 @@ import (
 	"github.com/grafos/grafos/capbroker/pki"
 	"github.com/grafos/grafos/cluster"
 	"github.com/grafos/grafos/cluster/control"
-	"github.com/grafos/grafos/cluster/store"
 )
 
 // place tells the API where decisions are made.
@@ -63,8 +62,32 @@ func (a auth) Admit(c api.Caller) error { return a.control.Admit(c) }
 // blobPeers reaches the other schedulers' blobs.
 type blobPeers struct{ node *cluster.Node }
 
-// Others lists the live schedulers without this one.
-func (b blobPeers) Others() []api.NodeID { return b.node.Others() }
+// Others lists the live schedulers with a vote, without this one: only their copies count.
+func (b blobPeers) Others() []api.NodeID {
+	var others []api.NodeID
+	for _, p := range b.node.Peers() {
+		if p.Voter && p.Alive && p.Node != b.node.ID() {
+			others = append(others, p.Node)
+		}
+	}
+	return others
+}
+
+// Quorum is how many schedulers must have a blob, this one included. Where this one has no
+// vote its copy does not count, and is one more.
+func (b blobPeers) Quorum() int {
+	voters, mine := 0, 1
+	for _, p := range b.node.Peers() {
+		if !p.Voter {
+			continue
+		}
+		voters++
+		if p.Node == b.node.ID() {
+			mine = 0
+		}
+	}
+	return voters/2 + 1 + mine
+}
 
 // PutReplica puts one copy on another scheduler.
 func (b blobPeers) PutReplica(ctx context.Context, n api.NodeID, d api.Digest, size int64, r io.Reader) error {
@@ -87,8 +110,7 @@ func (b blobPeers) GetReplica(ctx context.Context, n api.NodeID, d api.Digest) (
 const (
 	sweepEvery = 10 * time.Minute
 	// sweepAge keeps what was put and not referenced yet: a run's artifacts before its report.
-	sweepAge      = time.Hour
-	backfillEvery = time.Second
+	sweepAge = time.Hour
 )
 
 // sweep removes the blobs that nothing refers to any more.
@@ -100,32 +122,6 @@ func (n *scheduler) sweep(ctx context.Context) {
 		}
 		if gone > 0 {
 			n.log.Info("blobs swept", "blobs", gone)
-		}
-	})
-}
-
-// backfill fetches the audit records that a snapshot from the leader skipped; the store
-// takes them only when they chain.
-func (n *scheduler) backfill(ctx context.Context, audit *store.Audit) {
-	every(ctx, backfillEvery, func() {
-		from, to, missing := audit.Missing()
-		if !missing {
-			return
-		}
-		for _, id := range n.node.Others() {
-			peer, err := n.node.Peer(id)
-			if err != nil {
-				continue
-			}
-			page, err := peer.AuditReplica(ctx, api.AuditFilter{From: from, To: to, Limit: 1000})
-			if err != nil || len(page.Records) == 0 {
-				continue
-			}
-			if err := audit.Backfill(page.Records); err != nil {
-				n.log.Warn("audit records of a peer refused", "scheduler", string(id), "error", err)
-				continue
-			}
-			return
 		}
 	})
 }

@@ -176,7 +176,7 @@ func (d *dev) describe(ports []int, schedulers, cells int) {
 				"server", "--name", name, "--data-dir", d.path("nodes", name), "--material", d.path(materialDir),
 				"--bind", loopback(ports[3*i]), "--raft-bind", loopback(ports[3*i+1]), "--gossip-bind", gossip[i],
 				"--bootstrap-expect", fmt.Sprint(schedulers), "--join", strings.Join(gossip, ","), "--providers", devProvider,
-				"--heartbeat", "250ms", "--heartbeat-limit", "3s", "--warmup", "1s",
+				"--heartbeat", "250ms", "--heartbeat-limit", "3s", "--warmup", "1s", "--stable", "2s",
 			},
 		})
 	}

@@ -34,6 +34,8 @@ import (
 // scheduler is a running scheduler node: the floors of design.md tied together.
 type scheduler struct {
 	log     hclog.Logger
+	recent  *logRing
+	metrics http.Handler
 	node    *cluster.Node
 	control *control.Control
 	blobs   *blob.Store
@@ -46,14 +48,11 @@ type scheduler struct {
 	undo   []func() error
 }
 
-// ALPN names: a connection of one protocol is never taken for another.
-const raftProtocol = "grafos-raft"
-
 // openScheduler starts everything in order; what was opened is closed again when a later
 // step fails.
-func openScheduler(ctx context.Context, s serverSettings, version string, log hclog.Logger) (*scheduler, error) {
+func openScheduler(ctx context.Context, s serverSettings, version string, log hclog.Logger, recent *logRing) (*scheduler, error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	n := &scheduler{log: log, cancel: cancel, served: make(chan error, 1)}
+	n := &scheduler{log: log, recent: recent, cancel: cancel, served: make(chan error, 1)}
 	if err := n.open(ctx, s, version); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
@@ -78,11 +77,16 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	if err != nil {
 		return err
 	}
-	audit, err := store.OpenAudit(filepath.Join(s.DataDir, "audit"), n.log.Named("audit"))
+	joins, err := cluster.HadData(s.DataDir)
+	if err != nil {
+		return err
+	}
+	audit, err := store.OpenAudit(auditDir(s.DataDir), n.log.Named("audit"))
 	if err != nil {
 		return fmt.Errorf("open audit chain: %w", err)
 	}
 	n.undo = append(n.undo, audit.Close)
+	audit.OnFault(n.fail)
 
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Bind)
 	if err != nil {
@@ -98,11 +102,12 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	identity := pki.ClientTLS(pki.ClientOptions{
 		Cert: cert, Roots: material.Pool(), ClusterID: material.ClusterID, Server: api.RoleScheduler,
 	})
-	if err := n.openNode(ctx, s, id, version, material, cert, identity, sightings); err != nil {
+	catch := &catchUp{machine: n.machine, audit: audit, log: n.log.Named("catch-up")}
+	if err := n.openNode(ctx, s, id, version, material, cert, identity, sightings, catch, joins); err != nil {
 		return err
 	}
 	n.blobs, err = blob.Open(filepath.Join(s.DataDir, "blobs"), blob.Config{
-		Peers: blobPeers{n.node}, Quorum: func() int { return len(n.node.Peers())/2 + 1 }, Log: n.log.Named("blob"),
+		Peers: blobPeers{n.node}, Quorum: blobPeers{n.node}.Quorum, Log: n.log.Named("blob"),
 	})
 	if err != nil {
 		return fmt.Errorf("open blobs: %w", err)
@@ -114,14 +119,19 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 			return err
 		}
 	}
-	lead := n.openControl(s, id, material, audit, sightings)
+	n.metrics = newMetrics(n.node, n.machine)
+	lead := n.openControl(s, version, id, material, audit, sightings)
 	handler, err := n.handler(material, identity)
 	if err != nil {
 		return err
 	}
 	n.wg.Go(func() { n.node.Lead(ctx, lead.Run) })
 	n.wg.Go(func() { n.sweep(ctx) })
-	n.wg.Go(func() { n.backfill(ctx, audit) })
+	if keep := s.snapshotSettings; keep.Every > 0 {
+		plan := schedule{dir: keep.Dir, every: time.Duration(keep.Every), keep: keep.Keep, log: n.log.Named("snapshot")}
+		n.wg.Go(func() { plan.run(ctx, n.node) })
+	}
+	n.wg.Go(func() { catch.run(ctx, n.node, n.blobs) })
 	n.serve(ctx, listener, handler, apiTLS(material, cert, n.log))
 	return nil
 }
@@ -129,23 +139,23 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 func (n *scheduler) openNode(
 	ctx context.Context, s serverSettings, id api.NodeID, version string,
 	material *pki.Material, cert func() (*tls.Certificate, error), identity *tls.Config, sightings *rumor.Table,
+	catch *catchUp, joins bool,
 ) error {
 	raftServer := pki.ServerTLS(pki.ServerOptions{
 		Cert: cert, Roots: material.Pool(), ClusterID: material.ClusterID,
-		Clients: tls.RequireAndVerifyClientCert, Roles: []api.Role{api.RoleScheduler},
-		NextProtos: []string{raftProtocol}, Log: n.log.Named("raft-tls"),
+		Clients: tls.RequireAndVerifyClientCert, Roles: []api.Role{api.RoleScheduler}, Log: n.log.Named("raft-tls"),
 	})
-	raftClient := identity.Clone()
-	raftClient.NextProtos = []string{raftProtocol}
 	node, err := cluster.Open(ctx, cluster.Config{
 		Node: id, ClusterID: material.ClusterID, RaftAddr: s.RaftAdvertise, URL: "https://" + s.Advertise,
 		Expect: s.BootstrapExpect, Version: version, Machine: n.machine, Log: n.log, SnapshotBytes: s.snapshotBytes,
+		Heartbeat: time.Duration(s.RaftHeartbeat), Election: time.Duration(s.RaftElection), Lease: time.Duration(s.RaftLease),
+		Stable: time.Duration(s.Stable), Behind: catch.Behind, Joins: joins, Forked: catch.forked,
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
-			return openStorage(filepath.Join(s.DataDir, "raft"), store.Kind(s.LogStore), d, n.log)
+			return openStorage(raftDir(s.DataDir), store.Kind(s.LogStore), d, n.log)
 		},
 		Link: func() (cluster.Link, error) {
 			return wire.Open(wire.Config{
-				Bind: s.RaftBind, Advertise: s.RaftAdvertise, Server: raftServer, Client: raftClient, Log: n.log.Named("transport"),
+				Node: id, Bind: s.RaftBind, Advertise: s.RaftAdvertise, Server: raftServer, Client: identity, Log: n.log.Named("transport"),
 			})
 		},
 		Gossip: func(ctx context.Context, m rumor.Meta) (cluster.Gossip, error) {
@@ -167,7 +177,7 @@ func (n *scheduler) openNode(
 	return nil
 }
 
-func (n *scheduler) openControl(s serverSettings, id api.NodeID, material *pki.Material, audit *store.Audit, sightings *rumor.Table) *leader.Leader {
+func (n *scheduler) openControl(s serverSettings, version string, id api.NodeID, material *pki.Material, audit *store.Audit, sightings *rumor.Table) *leader.Leader {
 	var services *control.Control
 	lead := leader.New(leader.Config{
 		Node: n.node, Machine: n.machine, ClusterID: material.ClusterID, Providers: providers(s.Providers),
@@ -176,7 +186,9 @@ func (n *scheduler) openControl(s serverSettings, id api.NodeID, material *pki.M
 	})
 	services = control.New(control.Config{
 		Node: id, ClusterID: material.ClusterID, Machine: n.machine, Cluster: n.node, Decider: lead,
-		Blobs: n.blobs, Audit: audit, Material: material, Sightings: sightings,
+		Blobs: n.blobs, Audit: audit, Archives: archives{n.node},
+		Process:  func() api.ProcessReport { return processReport(s, version, n.recent, n.metrics) },
+		Material: material, Sightings: sightings,
 		Heartbeat: time.Duration(s.Heartbeat), Limit: time.Duration(s.HeartbeatLimit), Warmup: time.Duration(s.Warmup), Log: n.log.Named("control"),
 	})
 	n.control = services
@@ -191,8 +203,8 @@ func (n *scheduler) handler(material *pki.Material, identity *tls.Config) (http.
 	n.undo = append(n.undo, func() error { transport.CloseIdleConnections(); return nil })
 	h, err := server.New(server.Config{
 		Services: n.control, Agent: n.control, Peers: n.control,
-		Leader: place{n.node, transport}, Auth: auth{material, n.control}, Info: n.node.State, Head: n.head,
-		Console: console.Handler(), Metrics: newMetrics(n.node, n.machine), CAPEM: material.CAPEM,
+		Leader: place{n.node, transport}, Auth: auth{material, n.control}, Info: n.node.State, Head: n.head, Standing: n.node.Standing,
+		Console: console.Handler(), Metrics: n.metrics, CAPEM: material.CAPEM,
 		Log: n.log.Named("api"),
 	})
 	if err != nil {
@@ -299,9 +311,12 @@ func ownCertificate(material *pki.Material, s serverSettings) (func() (*tls.Cert
 			names = append(names, host)
 		}
 	}
+	return schedulerCertificate(material, s.Name, append(names, "localhost"), append(ips, net.IPv4(127, 0, 0, 1)))
+}
+
+func schedulerCertificate(material *pki.Material, name string, names []string, ips []net.IP) (func() (*tls.Certificate, error), error) {
 	cred, err := material.Issue(pki.CertRequest{
-		Identity: pki.Identity{ClusterID: material.ClusterID, Role: api.RoleScheduler, Name: s.Name},
-		DNSNames: append(names, "localhost"), IPs: append(ips, net.IPv4(127, 0, 0, 1)),
+		Identity: pki.Identity{ClusterID: material.ClusterID, Role: api.RoleScheduler, Name: name}, DNSNames: names, IPs: ips,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("issue this scheduler's certificate: %w", err)

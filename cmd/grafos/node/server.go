@@ -11,9 +11,11 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster"
 	"github.com/grafos/grafos/cluster/store"
 	"github.com/grafos/grafos/cmd/grafos/internal/ui"
 )
@@ -49,14 +51,25 @@ type serverSettings struct {
 	HeartbeatLimit duration `toml:"heartbeat_limit"`
 	Warmup         duration `toml:"warmup"`
 
+	RaftHeartbeat duration `toml:"raft_heartbeat"`
+	RaftElection  duration `toml:"raft_election"`
+	RaftLease     duration `toml:"raft_lease"`
+
+	Stable   duration `toml:"stable"`
+	OnDamage onDamage `toml:"on_damage"`
+
 	DebugBind string `toml:"debug_bind"`
 
+	snapshotSettings
 	logSettings
 }
 
 // Server is grafos server.
 func Server(o Options) *cobra.Command {
-	s := serverSettings{Heartbeat: duration(5 * time.Second), HeartbeatLimit: duration(15 * time.Second), Warmup: duration(30 * time.Second)}
+	s := serverSettings{
+		Heartbeat: duration(5 * time.Second), HeartbeatLimit: duration(15 * time.Second), Warmup: duration(30 * time.Second), Stable: duration(10 * time.Second),
+		RaftHeartbeat: duration(500 * time.Millisecond), RaftElection: duration(500 * time.Millisecond), RaftLease: duration(400 * time.Millisecond),
+	}
 	var config string
 	cmd := &cobra.Command{
 		Use:   "server",
@@ -97,6 +110,15 @@ environment, then flags.`,
 	f.Var(&s.Heartbeat, "heartbeat", "how often cells send a heartbeat")
 	f.Var(&s.HeartbeatLimit, "heartbeat-limit", "how old a cell's last heartbeat may be")
 	f.Var(&s.Warmup, "warmup", "how long heartbeats must be steady before a cell is healthy")
+	f.Var(&s.RaftHeartbeat, "raft-heartbeat", "how long a follower waits for its leader before it stands; 300ms or more")
+	f.Var(&s.RaftElection, "raft-election", "how long an election may take; raft-heartbeat or more")
+	f.Var(&s.RaftLease, "raft-lease", "how long a leader leads without a quorum's answer; 250ms to raft-heartbeat")
+	f.Var(&s.Stable, "stable", "how long a scheduler must be well before it gets a vote, and dead before it is removed")
+	f.StringVar((*string)(&s.OnDamage), "on-damage", string(damageRejoin),
+		"what to do when the data is found damaged: stop, or set it aside and rejoin under a new id")
+	f.Var(&s.snapshotSettings.Every, "snapshot-every", "how often the leader saves the state to snapshot-dir; 0 is never")
+	f.IntVar(&s.snapshotSettings.Keep, "snapshot-keep", 7, "how many of those it keeps")
+	f.StringVar(&s.snapshotSettings.Dir, "snapshot-dir", "", "directory of the states that are saved")
 	f.StringVar(&s.DebugBind, "debug-bind", "", "loopback host:port of Go's profiles (default: none)")
 	logFlags(cmd, &s.logSettings)
 	return cmd
@@ -139,6 +161,18 @@ func (s *serverSettings) complete() error {
 	}
 	if s.Heartbeat < duration(50*time.Millisecond) || s.HeartbeatLimit < 2*s.Heartbeat {
 		return api.Refuse(api.InvalidArgument, "heartbeat is %s and heartbeat-limit %s: the first must be 50 ms or more, the second at least twice it", &s.Heartbeat, &s.HeartbeatLimit)
+	}
+	if err := s.OnDamage.check(); err != nil {
+		return err
+	}
+	if err := s.snapshotSettings.check(); err != nil {
+		return err
+	}
+	if err := cluster.CheckTimers(time.Duration(s.RaftHeartbeat), time.Duration(s.RaftElection), time.Duration(s.RaftLease)); err != nil {
+		return err
+	}
+	if s.Stable < duration(time.Second) {
+		return api.Refuse(api.InvalidArgument, "stable is %s: it must be 1 s or more", &s.Stable)
 	}
 	if s.Warmup < 0 {
 		return api.Refuse(api.InvalidArgument, "warmup is %s: it cannot be negative", &s.Warmup)
@@ -209,11 +243,27 @@ func runServer(ctx context.Context, s serverSettings, version string, w io.Write
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	log, err := s.open("grafos", w)
+	recent := &logRing{}
+	log, err := s.open("grafos", io.MultiWriter(w, recent))
 	if err != nil {
 		return err
 	}
-	sched, err := openScheduler(ctx, s, version, log.With("node", s.Name))
+	log = log.With("node", s.Name)
+	for {
+		err := runScheduler(ctx, s, version, log, recent)
+		why := outcast(err)
+		if why == nil || ctx.Err() != nil {
+			return err
+		}
+		if err := rejoin(ctx, s, why, log); err != nil {
+			return err
+		}
+	}
+}
+
+// runScheduler runs one until ctx ends or it must stop.
+func runScheduler(ctx context.Context, s serverSettings, version string, log hclog.Logger, recent *logRing) error {
+	sched, err := openScheduler(ctx, s, version, log, recent)
 	if err != nil {
 		return err
 	}

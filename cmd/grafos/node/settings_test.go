@@ -81,8 +81,9 @@ func TestSettingsRefuse(t *testing.T) {
 
 func TestServerSettingsComplete(t *testing.T) {
 	whole := serverSettings{
+		OnDamage: damageRejoin, RaftHeartbeat: duration(500 * time.Millisecond), RaftElection: duration(500 * time.Millisecond), RaftLease: duration(400 * time.Millisecond),
 		Name: "s1", DataDir: "d", Material: "m", Bind: "10.0.0.1:1", RaftBind: "0.0.0.0:2", GossipBind: "10.0.0.1:3",
-		Heartbeat: duration(time.Second), HeartbeatLimit: duration(3 * time.Second), SnapshotBytes: "1M",
+		Heartbeat: duration(time.Second), HeartbeatLimit: duration(3 * time.Second), SnapshotBytes: "1M", Stable: duration(time.Second),
 	}
 	s := whole
 	if err := s.complete(); err != nil {
@@ -96,6 +97,10 @@ func TestServerSettingsComplete(t *testing.T) {
 		"no material":     func(s *serverSettings) { s.Material = "" },
 		"heartbeat":       func(s *serverSettings) { s.Heartbeat = duration(time.Millisecond) },
 		"limit":           func(s *serverSettings) { s.HeartbeatLimit = s.Heartbeat },
+		"raft timers":     func(s *serverSettings) { s.RaftHeartbeat = duration(150 * time.Millisecond) },
+		"on damage":       func(s *serverSettings) { s.OnDamage = "shrug" },
+		"snapshots":       func(s *serverSettings) { s.snapshotSettings.Every = duration(time.Hour) },
+		"stable":          func(s *serverSettings) { s.Stable = duration(time.Millisecond) },
 		"warmup":          func(s *serverSettings) { s.Warmup = -1 },
 		"address":         func(s *serverSettings) { s.Advertise = "nowhere" },
 		"no size":         func(s *serverSettings) { s.SnapshotBytes = "much" },

@@ -1,11 +1,20 @@
 package node
 
 import (
+	"io"
+	"path/filepath"
+
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/cluster"
 	"github.com/grafos/grafos/cluster/store"
 )
+
+// raftDir is where a scheduler keeps its Raft log and snapshots.
+func raftDir(dataDir string) string { return filepath.Join(dataDir, "raft") }
+
+// auditDir is where it keeps its copy of the audit chain.
+func auditDir(dataDir string) string { return filepath.Join(dataDir, "audit") }
 
 // openStorage opens the Raft log and the snapshots of a scheduler under dir.
 func openStorage(dir string, kind store.Kind, d cluster.Disk, log hclog.Logger) (*cluster.Storage, error) {
@@ -15,5 +24,9 @@ func openStorage(dir string, kind store.Kind, d cluster.Disk, log hclog.Logger) 
 	if err != nil {
 		return nil, err
 	}
-	return &cluster.Storage{Log: s.Log, Stable: s.Log, Snapshots: s.Snapshots, Close: s.Close}, nil
+	export := func(id string, w io.Writer) error {
+		_, err := s.Snapshots.Export(id, w)
+		return err
+	}
+	return &cluster.Storage{Log: s.Log, Stable: s.Log, Snapshots: s.Snapshots, Export: export, Close: s.Close}, nil
 }

@@ -60,6 +60,16 @@ func Check(ctx context.Context, all *client.Client, nodes []Node, told Told) (*R
 	return &c.Report, nil
 }
 
+// Agree looks at what the schedulers say of their state alone: one state at every index, and
+// one audit chain, whole.
+func Agree(ctx context.Context, nodes []Node) (*Report, error) {
+	c := &checker{nodes: nodes}
+	if err := c.agreement(ctx); err != nil {
+		return &c.Report, err
+	}
+	return &c.Report, c.chains(ctx)
+}
+
 // look is how often Settle looks.
 const look = 200 * time.Millisecond
 

@@ -1,0 +1,75 @@
+package cluster
+
+import (
+	"io"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/cluster/rumor"
+)
+
+// addresses is where the members' Raft is, as they say themselves. The configuration may be
+// older, and nobody can change it while the members do not reach one another.
+type addresses struct {
+	known atomic.Pointer[map[raft.ServerID]raft.ServerAddress]
+}
+
+// learn takes what gossip says of those that live.
+func (a *addresses) learn(members []rumor.Member) {
+	known := make(map[raft.ServerID]raft.ServerAddress, len(members))
+	for _, m := range members {
+		if m.Alive && m.RaftAddr != "" {
+			known[raft.ServerID(m.Node)] = raft.ServerAddress(m.RaftAddr)
+		}
+	}
+	a.known.Store(&known)
+}
+
+// of returns where a member is; configured is what the group agreed on.
+func (a *addresses) of(id raft.ServerID, configured raft.ServerAddress) raft.ServerAddress {
+	if known := a.known.Load(); known != nil {
+		if at, ok := (*known)[id]; ok {
+			return at
+		}
+	}
+	return configured
+}
+
+// AppendEntries sends to where the member is, unless this node is hushed.
+func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if t.quiet.silent() {
+		return errHushed
+	}
+	return t.Link.AppendEntries(id, t.where.of(id, at), args, resp)
+}
+
+// AppendEntriesPipeline sends to where the member is.
+func (t *transport) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddress) (raft.AppendPipeline, error) {
+	if t.quiet.silent() {
+		return nil, errHushed
+	}
+	return t.Link.AppendEntriesPipeline(id, t.where.of(id, at))
+}
+
+// RequestVote sends to where the member is.
+func (t *transport) RequestVote(id raft.ServerID, at raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	return t.Link.RequestVote(id, t.where.of(id, at), args, resp)
+}
+
+// RequestPreVote sends to where the member is.
+func (t *transport) RequestPreVote(id raft.ServerID, at raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	return t.Link.RequestPreVote(id, t.where.of(id, at), args, resp)
+}
+
+// InstallSnapshot sends to where the member is.
+func (t *transport) InstallSnapshot(
+	id raft.ServerID, at raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader,
+) error {
+	return t.Link.InstallSnapshot(id, t.where.of(id, at), args, resp, data)
+}
+
+// TimeoutNow sends to where the member is.
+func (t *transport) TimeoutNow(id raft.ServerID, at raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	return t.Link.TimeoutNow(id, t.where.of(id, at), args, resp)
+}

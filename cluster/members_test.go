@@ -1,0 +1,257 @@
+package cluster
+
+import (
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api"
+)
+
+// members prints the group as a node knows it: "s1 s2 s3 (s4)", in brackets who has no vote.
+func (s *seat) members() string {
+	var names []string
+	for _, m := range s.node.servers() {
+		name := string(m.ID)
+		if m.Suffrage != raft.Voter {
+			name = "(" + name + ")"
+		}
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return join(names)
+}
+
+func join(names []string) string {
+	text := ""
+	for i, n := range names {
+		if i > 0 {
+			text += " "
+		}
+		text += n
+	}
+	return text
+}
+
+// wantMembers waits until every node that lives and has a place agrees on the group.
+func (r *rig) wantMembers(want string) {
+	r.t.Helper()
+	got := ""
+	ok := within(20*time.Second, func() bool {
+		for _, s := range r.seats {
+			if s.node == nil || s.node.Standing() != nil {
+				continue
+			}
+			if got = s.members(); got != want {
+				return false
+			}
+		}
+		return true
+	})
+	if !ok {
+		r.t.Fatalf("the members are %q, want %q", got, want)
+	}
+}
+
+// TestJoin: a new scheduler becomes a spare; when a voter dies, it gets the vote, and the dead
+// one is removed. When that one comes back, it is the spare.
+func TestJoin(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("a")
+	s4 := r.seat("s4")
+	s4.open()
+	if err := s4.node.Standing(); kindOf(err) != api.NoLeader {
+		t.Errorf("before it is a member: %v", err)
+	}
+	r.wantMembers("(s4) s1 s2 s3")
+	r.wantRead("a")
+	dead := r.others(r.leader())[0]
+	dead.kill()
+	r.wantMembers(members(r, dead, ""))
+	r.write("b")
+	r.wantRead("a b")
+
+	dead.open()
+	eventually(t, "it is a member again", func() bool { return dead.node.Standing() == nil && dead.node.Leader() != "" })
+	r.wantMembers(members(r, dead, "("+string(dead.name)+")"))
+	r.wantRead("a b")
+}
+
+// members prints all seats as voters but one, which is printed as given.
+func members(r *rig, not *seat, as string) string {
+	var names []string
+	for _, s := range r.seats {
+		if s != not {
+			names = append(names, string(s.name))
+		}
+	}
+	if as != "" {
+		names = append(names, as)
+	}
+	slices.Sort(names)
+	return join(names)
+}
+
+// TestVoteWaitsForTheRest: the log is not all that a vote vouches for.
+func TestVoteWaitsForTheRest(t *testing.T) {
+	t.Parallel()
+	r := newRigOf(t, 1)
+	r.leader()
+	r.expect = 3
+	r.seats[0].close()
+	r.seats[0].open()
+	r.write("a")
+	s2 := r.seat("s2")
+	s2.behind.Store(7)
+	s2.open()
+	r.wantMembers("(s2) s1")
+	eventually(t, "it is well, and waits", func() bool {
+		return r.seats[0].node.pilot.Waits("s2") == 7
+	})
+	r.wantMembers("(s2) s1")
+	s2.behind.Store(0)
+	r.wantMembers("s1 s2")
+}
+
+// TestLostDisk: whoever comes to a dead member's address with an empty disk takes its place,
+// and until it has it, it is nobody: it does not vote in the dead one's name.
+func TestLostDisk(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("a")
+	lost := r.others(r.leader())[0]
+	lost.kill()
+	heir := r.seat(string(lost.name) + "-heir")
+	heir.raft, heir.talk, heir.api = lost.raft, lost.talk, lost.api
+	heir.open()
+	r.wantMembers(members(r, lost, ""))
+	r.wantRead("a")
+	leader := r.leader()
+	eventually(t, "the heir has the state", func() bool {
+		return heir.machine.View().Fingerprint() == leader.machine.View().Fingerprint()
+	})
+}
+
+// TestForgottenVote: a was acknowledged by a quorum of two disks. One of them dies for a while,
+// the other is lost for good. The third must not be elected by the votes of the disk that was
+// lost: it never had a.
+func TestForgottenVote(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.leader()
+	behind := r.others(r.leader())[0]
+	behind.kill()
+	r.write("a")
+	lost := r.others(r.leader())[0]
+	if lost == behind {
+		lost = r.others(r.leader())[1]
+	}
+	witness := r.leader()
+	lost.kill()
+	witness.kill()
+
+	heir := r.seat(string(lost.name) + "-heir")
+	heir.raft, heir.talk, heir.api = lost.raft, lost.talk, lost.api
+	heir.open()
+	behind.open()
+	eventually(t, "they see each other", func() bool { return len(behind.node.Others()) == 1 && len(heir.node.Others()) == 1 })
+	if within(3*time.Second, func() bool { return behind.node.Leader() != "" }) {
+		t.Fatalf("%s leads without what was acknowledged", behind.node.Leader())
+	}
+	witness.open()
+	r.wantRead("a")
+}
+
+// TestMoved: a member that comes back with another address is found there, also when all of
+// them moved at once, and the group is told.
+func TestMoved(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("a")
+	for _, s := range r.seats {
+		s.close()
+	}
+	for _, s := range r.seats {
+		s.raft, s.api = freePort(t), freePort(t)
+		s.open()
+	}
+	r.write("b")
+	r.wantRead("a b")
+	eventually(t, "the group has the new addresses", func() bool {
+		for _, m := range r.leader().node.servers() {
+			if !slices.ContainsFunc(r.seats, func(s *seat) bool { return m.ID == raft.ServerID(s.name) && string(m.Address) == s.raft }) {
+				return false
+			}
+		}
+		return true
+	})
+	r.wantMembers("s1 s2 s3")
+}
+
+// TestRemoved: whoever is removed while it lives says so, answers nobody and comes to stay out,
+// also after it was started again.
+func TestRemoved(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("a")
+	leader := r.leader()
+	gone := r.others(leader)[0]
+	eventually(t, "the leader knows that all are well", func() bool {
+		return leader.node.Remove(t.Context(), gone.name, false) == nil
+	})
+	removed := func() bool {
+		err, is := errors.AsType[*api.Error](gone.node.Standing())
+		return is && err.Kind == api.NoLeader && !gone.node.asks.Load()
+	}
+	eventually(t, "it says that it was removed", removed)
+	gone.close()
+	gone.open()
+	eventually(t, "it says so again", removed)
+	term := leader.node.raft.CurrentTerm()
+	r.write("b")
+	if within(2*time.Second, func() bool { return r.leader().node.raft.CurrentTerm() != term }) {
+		t.Error("it disturbs the others")
+	}
+	if ready, why := gone.node.ready(gone.node.State()); ready {
+		t.Errorf("it is ready: %s", why)
+	}
+	if got := leader.members(); got != members(r, gone, "") {
+		t.Errorf("members: %s", got)
+	}
+}
+
+// TestNotTaken: what gossip says is not enough.
+func TestNotTaken(t *testing.T) {
+	t.Parallel()
+	r, other := newRigOf(t, 1), newRigOf(t, 1)
+	r.write("a")
+	other.write("b")
+	// It has the gossip key and the cluster's id, and another CA.
+	spy := r.seat("spy")
+	spy.cert = other.issue(schedulerID("spy"))
+	forged := *other.material
+	forged.ClusterID, forged.GossipKey = r.material.ClusterID, r.material.GossipKey
+	spy.rig = &rig{t: t, material: &forged, expect: 1, seats: r.seats}
+	spy.open()
+	eventually(t, "gossip has it", func() bool { return len(r.seats[0].node.Others()) == 1 })
+	if within(3*time.Second, func() bool { return r.seats[0].members() != "s1" || spy.node.Standing() == nil }) {
+		t.Errorf("members: %s; the other stands: %v", r.seats[0].members(), spy.node.Standing())
+	}
+}
+
+// TestJoinsOnly: whoever had data of a cluster founds none.
+func TestJoinsOnly(t *testing.T) {
+	t.Parallel()
+	r := newRigOf(t, 1)
+	s := r.seats[0]
+	s.close()
+	s.dir, s.joins = t.TempDir(), true
+	s.open()
+	if within(time.Second, func() bool { return s.node.Leader() != "" }) {
+		t.Error("it founded a cluster")
+	}
+}

@@ -1,0 +1,98 @@
+package pilot
+
+import (
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+	autopilot "github.com/hashicorp/raft-autopilot"
+)
+
+// promoter decides which change the members need next. What it is given is read only.
+type promoter struct{ p *Pilot }
+
+// GetServerExt implements autopilot.Promoter.
+func (promoter) GetServerExt(*autopilot.Config, *autopilot.ServerState) any { return nil }
+
+// GetStateExt implements autopilot.Promoter.
+func (promoter) GetStateExt(*autopilot.Config, *autopilot.State) any { return nil }
+
+// GetNodeTypes implements autopilot.Promoter.
+func (promoter) GetNodeTypes(_ *autopilot.Config, s *autopilot.State) map[raft.ServerID]autopilot.NodeType {
+	types := make(map[raft.ServerID]autopilot.NodeType, len(s.Servers))
+	for id, m := range s.Servers {
+		types[id] = spare
+		if m.HasVotingRights() {
+			types[id] = autopilot.NodeVoter
+		}
+	}
+	return types
+}
+
+// IsPotentialVoter implements autopilot.Promoter.
+func (promoter) IsPotentialVoter(t autopilot.NodeType) bool { return t == autopilot.NodeVoter }
+
+// CalculatePromotionsAndDemotions implements autopilot.Promoter: one promotion at a time, of
+// the one that has been well the longest. Nobody is demoted, and the leader stays.
+func (pr promoter) CalculatePromotionsAndDemotions(c *autopilot.Config, s *autopilot.State) autopilot.RaftChanges {
+	var none autopilot.RaftChanges
+	if healthyVoters(s, "") >= pr.p.c.Voters {
+		return none
+	}
+	now := pr.p.now()
+	var ready []raft.ServerID
+	for id, m := range s.Servers {
+		if m.State == autopilot.RaftNonVoter && m.Health.IsStable(now, c.ServerStabilizationTime) && pr.p.behind(id) == 0 {
+			ready = append(ready, id)
+		}
+	}
+	if len(ready) == 0 {
+		return none
+	}
+	autopilot.SortServers(ready, s)
+	return autopilot.RaftChanges{Promotions: ready[:1]}
+}
+
+// FilterFailedServerRemovals implements autopilot.Promoter: of the members that are dead, at
+// most one voter may go, and those without a vote.
+func (pr promoter) FilterFailedServerRemovals(c *autopilot.Config, s *autopilot.State, f *autopilot.FailedServers) *autopilot.FailedServers {
+	now := pr.p.now()
+	dead := func(m *autopilot.Server, since time.Duration) bool {
+		st := s.Servers[m.ID]
+		return st != nil && !st.Health.Healthy && now.Sub(st.Health.StableSince) >= since
+	}
+	voters := slices.DeleteFunc(slices.Clone(f.FailedVoters), func(m *autopilot.Server) bool {
+		return !dead(m, c.ServerStabilizationTime) || healthyVoters(s, m.ID) < pr.p.c.Voters
+	})
+	if len(voters) > 0 && (!pr.p.rested(now) || len(s.Servers) == 0) {
+		voters = nil
+	}
+	return &autopilot.FailedServers{
+		FailedVoters: voters[:min(len(voters), 1)],
+		FailedNonVoters: slices.DeleteFunc(slices.Clone(f.FailedNonVoters), func(m *autopilot.Server) bool {
+			return !dead(m, spareTime*c.ServerStabilizationTime)
+		}),
+	}
+}
+
+// spareTime is for how many times Stable a member without a vote may be away: a spare that is
+// being restarted costs nobody anything.
+const spareTime = 6
+
+// rested reports whether the last removal of a voter is long enough ago.
+func (p *Pilot) rested(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.removed.IsZero() || now.Sub(p.removed) >= p.c.Stable
+}
+
+// healthyVoters counts the voters that are well, without one of them.
+func healthyVoters(s *autopilot.State, without raft.ServerID) int {
+	n := 0
+	for id, m := range s.Servers {
+		if id != without && m.HasVotingRights() && m.Health.Healthy {
+			n++
+		}
+	}
+	return n
+}

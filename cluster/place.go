@@ -1,0 +1,230 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
+)
+
+// A node has a place in the group when the group's configuration names it. One that is new
+// has none, and asks for one through gossip; the leader adds it (package pilot). One that was
+// removed learns it from its log, or, when it was away, from whoever leads; until then, and
+// ever after, it answers nobody: what it knows may be old.
+
+const (
+	placeLook = time.Second
+	// placeDoubt is for how long a member may not hear its leader before it asks whether it
+	// still is one.
+	placeDoubt = 3 * time.Second
+	askTime    = time.Second
+)
+
+// tell says what others must know of this node's place.
+func (n *Node) tell(hasState, asks bool) {
+	had, asked := n.hasState.Swap(hasState), n.asks.Swap(asks)
+	if had != hasState || asked != asks {
+		n.gossip.SetMeta(n.meta())
+	}
+}
+
+// Standing says why this node may answer nobody; nil when it may.
+func (n *Node) Standing() error {
+	if out := n.out.Load(); out != nil {
+		return out
+	}
+	if n.settled.Load() {
+		return nil
+	}
+	why, _ := n.waiting.Load().(string)
+	return api.Refuse(api.NoLeader, "scheduler %s is in no cluster yet: %s", n.cfg.Node, why).
+		WithHint("ask another scheduler, or wait until this one has formed or joined a cluster")
+}
+
+// watchPlace keeps Standing right.
+func (n *Node) watchPlace(ctx context.Context) {
+	var agreed api.NodeID // the leader with which the past was compared last
+	for {
+		changed := n.leadership.wait()
+		if n.settled.Load() {
+			agreed = n.look(ctx, agreed)
+		}
+		if !waitAny(ctx, changed, placeLook) {
+			return
+		}
+	}
+}
+
+// look asks whoever leads whether this node has its place, where there is reason to doubt it,
+// and, once a leader, whether both have one past. It returns the leader with which they do.
+func (n *Node) look(ctx context.Context, agreed api.NodeID) api.NodeID {
+	if n.dismissed() {
+		n.leave(n.dismissal(), false)
+		return agreed
+	}
+	listed, leader := n.listed(), n.Leader()
+	if listed && n.Touch() < placeDoubt && (leader == agreed || leader == "" || leader == n.cfg.Node) {
+		n.leave(nil, false)
+		return agreed
+	}
+	epoch := n.machine.View().ClusterEpoch() // before the question: what comes meanwhile comes from the leader
+	st := n.askLeader(ctx)
+	if st == nil {
+		return agreed // nobody leads, or nobody answers: it may be the only one that is right
+	}
+	member := slices.ContainsFunc(st.Members, func(p api.Peer) bool { return p.Node == n.cfg.Node })
+	if epoch > st.Epoch || !member && epoch < st.Epoch {
+		n.Fail(&LeftBehindError{Node: n.cfg.Node, Epoch: epoch, Cluster: st.Epoch})
+		return agreed
+	}
+	if !member {
+		n.lost(listed, st.Node)
+		return agreed
+	}
+	n.leave(nil, false)
+	return st.Node
+}
+
+// lost says that the leader does not have this node as a member.
+func (n *Node) lost(listed bool, leader api.NodeID) {
+	if listed {
+		n.leave(api.Refuse(api.NoLeader, "scheduler %s was removed from the cluster while it was away, and asks %s to be added again", n.cfg.Node, leader).
+			WithHint("ask another scheduler"), true)
+		return
+	}
+	n.leave(n.dismissal(), false)
+}
+
+// LeftBehindError says that the cluster was recovered without this node, or that a restore was
+// begun with it and never finished: what it keeps is of a past that the cluster does not
+// share, and must never meet it.
+type LeftBehindError struct {
+	Node    api.NodeID
+	Epoch   uint64 // of what it keeps
+	Cluster uint64 // of the cluster now
+}
+
+// Error says both epochs.
+func (e *LeftBehindError) Error() string {
+	return fmt.Sprintf("scheduler %s has data of cluster epoch %d, and the cluster is in epoch %d: it was recovered or restored without it", e.Node, e.Epoch, e.Cluster)
+}
+
+func (n *Node) dismissal() *api.Error {
+	return api.Refuse(api.NoLeader, "scheduler %s was removed from the cluster", n.cfg.Node).
+		WithHint("stop it; to bring it back as a new member, start it with an empty data directory")
+}
+
+// keyDismissed is the stable value of a node that was told that it was removed.
+const keyDismissed = "GrafosDismissed"
+
+// Dismiss takes that an operator removed this node. It is kept beside raft's own stable
+// values: a leader that removes a member tries only once to tell it.
+func (n *Node) Dismiss(ctx context.Context) error {
+	st := n.askLeader(ctx)
+	if st == nil || slices.ContainsFunc(st.Members, func(p api.Peer) bool { return p.Node == n.cfg.Node }) {
+		return api.Refuse(api.Conflict, "no leader says that scheduler %s was removed", n.cfg.Node)
+	}
+	if err := n.storage.Stable.SetUint64([]byte(keyDismissed), max(st.ConfigIndex, 1)); err != nil {
+		return fmt.Errorf("keep that this scheduler was removed: %w", err)
+	}
+	n.leave(n.dismissal(), false)
+	return nil
+}
+
+// dismissed reports whether this node was told that it was removed. A key that was never set
+// is an error to some stores.
+func (n *Node) dismissed() bool {
+	v, err := n.storage.Stable.GetUint64([]byte(keyDismissed))
+	return err == nil && v > 0
+}
+
+// leave sets why this node answers nobody; nil is that it does.
+func (n *Node) leave(why *api.Error, asks bool) {
+	old := n.out.Swap(why)
+	switch {
+	case why != nil && (old == nil || old.Detail != why.Detail):
+		n.log.Error("this scheduler answers nobody", "error", why)
+	case why == nil && old != nil:
+		n.log.Info("this scheduler is a member again")
+	}
+	n.tell(true, asks)
+}
+
+// listed reports whether this node's own log has it as a member.
+func (n *Node) listed() bool {
+	return slices.ContainsFunc(n.servers(), func(s raft.Server) bool { return s.ID == raft.ServerID(n.cfg.Node) })
+}
+
+func (n *Node) servers() []raft.Server {
+	f := n.raft.GetConfiguration()
+	if f.Error() != nil {
+		return nil
+	}
+	return f.Configuration().Servers
+}
+
+// askLeader returns what the leader says of the group, nil when none of those that live leads.
+func (n *Node) askLeader(ctx context.Context) *api.MemberState {
+	others := n.Others()
+	answers := make(chan *api.MemberState, len(others))
+	for _, id := range others {
+		if !n.calls.start(func() { answers <- n.askMember(ctx, id) }) {
+			return nil
+		}
+	}
+	var leader *api.MemberState
+	for range others {
+		if st := <-answers; st != nil && st.Leads && st.ClusterID == n.cfg.ClusterID {
+			leader = st
+		}
+	}
+	return leader
+}
+
+func (n *Node) askMember(ctx context.Context, id api.NodeID) *api.MemberState {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	peer, err := n.Peer(id)
+	if err != nil {
+		return nil
+	}
+	st, err := peer.Member(ctx)
+	if err != nil {
+		n.log.Debug("ask for its place", "scheduler", string(id), "error", err)
+		return nil
+	}
+	return st
+}
+
+// Member tells another scheduler of this node's place.
+func (n *Node) Member(ctx context.Context) (*api.MemberState, error) {
+	st := n.member()
+	st.Leads = n.Leads() && n.Verify(ctx) == nil
+	return &st, nil
+}
+
+// member is Member without asking anybody.
+func (n *Node) member() api.MemberState {
+	st := api.MemberState{
+		Node: n.cfg.Node, ClusterID: n.cfg.ClusterID, URL: n.cfg.URL, RaftAddr: n.cfg.RaftAddr, Version: n.cfg.Version,
+		Level: uint32(fsm.NewestLevel), Epoch: n.machine.View().ClusterEpoch(), Asks: n.asks.Load(), Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), LastTerm: n.lastTerm(),
+		Applied: n.raft.AppliedIndex(), LastContactMs: n.Touch().Milliseconds(), Behind: n.cfg.Behind(),
+		ConfigIndex: n.machine.configured.Load(), Members: n.Peers(),
+	}
+	return st
+}
+
+// lastTerm is the term of the newest entry, which raft tells only in a map of texts.
+func (n *Node) lastTerm() uint64 {
+	v, err := strconv.ParseUint(n.raft.Stats()["last_log_term"], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return v
+}

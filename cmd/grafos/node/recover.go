@@ -1,0 +1,306 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker/pki"
+	"github.com/grafos/grafos/cluster"
+	"github.com/grafos/grafos/cluster/store"
+	"github.com/grafos/grafos/cluster/wire"
+	"github.com/grafos/grafos/cmd/grafos/internal/ui"
+	"github.com/grafos/grafos/fsm"
+)
+
+// Operator is the commands of grafos operator that need a data directory, not a cluster.
+func Operator() []*cobra.Command { return []*cobra.Command{recoverCommand()} }
+
+// survivor is what one data directory holds.
+type survivor struct {
+	Dir  string     `json:"dir"`
+	Node api.NodeID `json:"node_id"`
+	cluster.Kept
+}
+
+// askedMember is a member of the lost group, and whether it is there.
+type askedMember struct {
+	Node    api.NodeID `json:"node_id"`
+	Address string     `json:"address"`
+	Voter   bool       `json:"voter"`
+	Answers bool       `json:"answers"`
+}
+
+// recoverReport is what operator recover found, and did.
+type recoverReport struct {
+	ClusterID string        `json:"cluster_id"`
+	DryRun    bool          `json:"dry_run"`
+	Survivors []survivor    `json:"survivors"`
+	Asked     []askedMember `json:"asked"`
+	Quorum    int           `json:"quorum"` // of the lost group
+	// The rest is of the new group; empty in a dry run.
+	Recovery string     `json:"recovery_id,omitempty"`
+	Node     api.NodeID `json:"node_id,omitempty"`
+	Address  string     `json:"address,omitempty"`
+	Index    uint64     `json:"index,omitempty"`
+	Epoch    uint64     `json:"cluster_epoch,omitempty"`
+	Leases   int        `json:"live_leases"`
+	Backup   string     `json:"backup,omitempty"`
+}
+
+type recoverOptions struct {
+	dir, material, reason string
+	others                []string
+	dryRun, yes           bool
+	askTime               time.Duration
+}
+
+const recoverLong = `Make a cluster again that has lost its quorum for good, from what one scheduler
+has. It runs on that scheduler's host, while the scheduler is stopped:
+
+  1. It shows what the data directory holds, and those given with --compare: the log's
+     first and last index and term. The one with the highest last term, then the highest
+     last index, has the most; another one is refused.
+  2. It asks every other member, and refuses while a quorum could be had without it.
+  3. It keeps a copy of the directory beside it, gives this scheduler a new id, makes it
+     the only member, takes all that its log holds for committed, and begins a new cluster
+     epoch: fencing numbers jump ahead, and no scheduler of the old group can come back
+     with its data.
+
+Then start the scheduler as before. The others join it by themselves: with empty data
+directories, or, with --on-damage rejoin, with the old ones, which they set aside. What only
+the lost schedulers had acknowledged is lost.`
+
+func recoverCommand() *cobra.Command {
+	var o recoverOptions
+	cmd := &cobra.Command{
+		Use:   "recover",
+		Short: "Make a cluster again that lost its quorum, from one scheduler's data",
+		Long:  recoverLong,
+		Args:  noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			u := ui.From(cmd.Context())
+			report, err := o.run(cmd.Context(), u)
+			if err != nil {
+				return err
+			}
+			return u.Print(report, func(p *ui.Page) { report.view(p) })
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.dir, "data-dir", "", "data directory of the stopped scheduler (required)")
+	f.StringVar(&o.material, "material", "", "folder of the cluster's material (required)")
+	f.StringSliceVar(&o.others, "compare", nil, "data directories of other schedulers, or copies of them, to compare with")
+	f.StringVar(&o.reason, "reason", "", "why, for the audit chain")
+	f.BoolVar(&o.dryRun, "dry-run", false, "look and ask, but change nothing")
+	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	f.DurationVar(&o.askTime, "ask-time", 2*time.Second, "how long to wait for each other scheduler's answer")
+	return cmd
+}
+
+func (o *recoverOptions) run(ctx context.Context, u *ui.UI) (*recoverReport, error) {
+	for what, value := range map[string]string{"data-dir": o.dir, "material": o.material} {
+		if value == "" {
+			return nil, api.Refuse(api.InvalidArgument, "--%s is not given", what).WithHint("grafos operator recover --help")
+		}
+	}
+	if err := u.CanConfirm(o.yes || o.dryRun); err != nil {
+		return nil, err
+	}
+	material, err := pki.LoadMaterial(o.material)
+	if err != nil {
+		return nil, err
+	}
+	if o.dir, err = filepath.Abs(o.dir); err != nil {
+		return nil, err
+	}
+	owner, err := ownerOf(o.dir, material.ClusterID)
+	if err != nil {
+		return nil, err
+	}
+	release, err := holdDir(o.dir)
+	if err != nil {
+		return nil, err
+	}
+	report, err := o.recover(ctx, u, material, owner)
+	return report, errors.Join(err, release())
+}
+
+// ownerOf says whose a data directory is, and refuses another cluster's.
+func ownerOf(dir, clusterID string) (cluster.Owner, error) {
+	owner, err := cluster.ReadOwner(dir)
+	if err != nil {
+		return owner, api.Refuse(api.NotFound, "%s is no scheduler's data directory: %v", dir, err)
+	}
+	if owner.ClusterID != clusterID {
+		return owner, api.Refuse(api.Conflict, "data directory %s belongs to cluster %s, the material to %s", dir, owner.ClusterID, clusterID)
+	}
+	return owner, nil
+}
+
+func (o *recoverOptions) recover(ctx context.Context, u *ui.UI, material *pki.Material, owner cluster.Owner) (*recoverReport, error) {
+	report := &recoverReport{ClusterID: material.ClusterID, DryRun: o.dryRun, Asked: []askedMember{}}
+	mine, err := inspect(o.dir, owner)
+	if err != nil {
+		return nil, err
+	}
+	report.Survivors = []survivor{mine}
+	if err := o.compare(report, mine); err != nil {
+		return nil, err
+	}
+	if err := o.ask(ctx, report, material, mine); err != nil {
+		return nil, err
+	}
+	if o.dryRun {
+		return report, nil
+	}
+	question := fmt.Sprintf("Make cluster %s again from %s, which ends with entry %d of term %d? What only the lost schedulers had is lost.",
+		material.ClusterID, o.dir, mine.LastIndex, mine.LastTerm)
+	if err := u.Confirm(ctx, o.yes, question, material.ClusterID); err != nil {
+		return nil, err
+	}
+	return report, o.make(report, mine)
+}
+
+// inspect opens what a directory keeps, which verifies all of it, and closes it again.
+func inspect(dir string, owner cluster.Owner) (survivor, error) {
+	s := survivor{Dir: dir, Node: owner.Node}
+	if _, err := os.Stat(raftDir(dir)); err != nil {
+		return s, api.Refuse(api.NotFound, "there is no Raft data in %s: %v", dir, err)
+	}
+	kept, err := openKept(dir)
+	if err != nil {
+		return s, err
+	}
+	s.Kept, err = cluster.Inspect(kept)
+	return s, errors.Join(err, kept.Close())
+}
+
+// openKept opens what a stopped scheduler keeps, whatever it was begun with.
+func openKept(dir string) (*cluster.Storage, error) {
+	kind, err := store.KindOf(raftDir(dir))
+	if err != nil {
+		return nil, err
+	}
+	return openStorage(raftDir(dir), kind, cluster.Disk{}, hclog.NewNullLogger())
+}
+
+// compare looks into the other directories, and refuses to go on from one that has less.
+func (o *recoverOptions) compare(report *recoverReport, mine survivor) error {
+	best := mine
+	for _, dir := range o.others {
+		owner, err := ownerOf(dir, report.ClusterID)
+		if err != nil {
+			return err
+		}
+		other, err := inspect(dir, owner)
+		if err != nil {
+			return fmt.Errorf("look into %s: %w", dir, err)
+		}
+		report.Survivors = append(report.Survivors, other)
+		if other.Newer(best.Kept) {
+			best = other
+		}
+	}
+	if best.Dir != mine.Dir && !o.dryRun {
+		return api.Refuse(api.Conflict, "%s has more: it ends with entry %d of term %d, %s with entry %d of term %d",
+			best.Dir, best.LastIndex, best.LastTerm, mine.Dir, mine.LastIndex, mine.LastTerm).
+			WithHint("recover with --data-dir %s", best.Dir)
+	}
+	return nil
+}
+
+// ask asks the other members, and refuses while a quorum of the group could be had.
+func (o *recoverOptions) ask(ctx context.Context, report *recoverReport, material *pki.Material, mine survivor) error {
+	cert, err := schedulerCertificate(material, "recover", nil, nil)
+	if err != nil {
+		return err
+	}
+	identity := pki.ClientTLS(pki.ClientOptions{Cert: cert, Roots: material.Pool(), ClusterID: material.ClusterID, Server: api.RoleScheduler})
+	voters, there := 0, 0
+	for _, m := range mine.Members {
+		if m.Voter {
+			voters++
+		}
+		if m.Node == mine.Node {
+			if m.Voter {
+				there++ // it would be, if it were started
+			}
+			continue
+		}
+		ctx, cancel := context.WithTimeout(ctx, o.askTime)
+		answers := wire.Answers(ctx, identity, m.Node, m.RaftAddr)
+		cancel()
+		report.Asked = append(report.Asked, askedMember{Node: m.Node, Address: m.RaftAddr, Voter: m.Voter, Answers: answers})
+		if answers && m.Voter {
+			there++
+		}
+	}
+	report.Quorum = voters/2 + 1
+	if there >= report.Quorum && !o.dryRun {
+		return api.Refuse(api.Conflict, "%d of %d voters are there, this one among them, and %d are a quorum: nothing is lost", there, voters, report.Quorum).
+			WithHint("start this scheduler as before; who answers: grafos operator recover --dry-run")
+	}
+	return nil
+}
+
+// make makes the new group.
+func (o *recoverOptions) make(report *recoverReport, mine survivor) error {
+	i := slices.IndexFunc(mine.Members, func(m api.Peer) bool { return m.Node == mine.Node })
+	if i < 0 {
+		// A recovery that was interrupted: the id was changed, the group was not.
+		i = slices.IndexFunc(mine.Members, func(m api.Peer) bool { return api.SchedulerName(m.Node) == api.SchedulerName(mine.Node) })
+	}
+	if i < 0 {
+		return api.Refuse(api.Conflict, "scheduler %s is no member of the group that its data names", mine.Node).
+			WithHint("recover from the data of a member")
+	}
+	backup, err := copyAside(raftDir(o.dir))
+	if err != nil {
+		return fmt.Errorf("keep a copy of the data: %w", err)
+	}
+	report.Backup = backup
+	// The id comes first: under the old one the group that is made does not begin.
+	_, id, err := cluster.Rename(o.dir)
+	if err != nil {
+		return fmt.Errorf("give this scheduler a new id: %w", err)
+	}
+	report.Recovery, report.Node, report.Address = "rec-"+strings.ToLower(rand.Text()[:12]), id, mine.Members[i].RaftAddr
+	v, err := o.rewrite(fsm.Recovered{ID: report.Recovery, Actor: "operator/recover", Node: mine.Node, Reason: o.reason}, id, report.Address)
+	if err != nil {
+		return fmt.Errorf("recover (the data as it was is in %s): %w", backup, err)
+	}
+	report.Index, report.Epoch, report.Leases = v.Index(), v.ClusterEpoch(), v.Counts().LiveLeases
+	return nil
+}
+
+// rewrite writes the new group into the directory, and the recovery into the audit chain.
+func (o *recoverOptions) rewrite(entry fsm.Recovered, id api.NodeID, addr string) (*fsm.View, error) {
+	log := hclog.NewNullLogger()
+	audit, err := store.OpenAudit(auditDir(o.dir), log)
+	if err != nil {
+		return nil, fmt.Errorf("open audit chain: %w", err)
+	}
+	kept, err := openKept(o.dir)
+	if err != nil {
+		return nil, errors.Join(err, audit.Close())
+	}
+	v, err := cluster.Recover(kept, cluster.Recovery{
+		Machine: fsm.New(fsm.Options{Log: log, Audit: audit.Append, BeforePersist: audit.Sync}),
+		Node:    id, Addr: addr, Wall: time.Now().UnixMilli(), Entry: entry,
+	})
+	if err == nil {
+		err = audit.Settle(v.ClusterEpoch())
+	}
+	return v, errors.Join(err, kept.Close(), audit.Close())
+}
