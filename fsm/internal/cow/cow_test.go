@@ -17,9 +17,13 @@ func (n num) Less(o num) bool { return n < o }
 func (t *Tree[K, V]) check() error {
 	var keys []K
 	depths := map[int]bool{}
-	var walk func(k kid[K, V], depth int, low *K) error
-	walk = func(k kid[K, V], depth int, low *K) error {
-		if l := k.leaf; l != nil {
+	var walk func(p *part, depth int, low *K) error
+	walk = func(p *part, depth int, low *K) error {
+		if p == nil {
+			return nil
+		}
+		if p.leaf {
+			l := leafOf[K, V](p)
 			depths[depth] = true
 			if l.n < 1 || l.n > leafMax {
 				return fmt.Errorf("a leaf of %d", l.n)
@@ -30,10 +34,7 @@ func (t *Tree[K, V]) check() error {
 			keys = append(keys, l.keys[:l.n]...)
 			return nil
 		}
-		b := k.branch
-		if b == nil {
-			return nil
-		}
+		b := branchOf[K, V](p)
 		if b.n < 1 || b.n > branchMax || depth == 0 && b.n < 2 {
 			return fmt.Errorf("a branch of %d at depth %d", b.n, depth)
 		}
@@ -193,14 +194,14 @@ func TestTreeIsDense(t *testing.T) {
 		tr.Set(Edit(i+1), i, struct{}{})
 	}
 	leaves := 0
-	var walk func(k kid[num, struct{}])
-	walk = func(k kid[num, struct{}]) {
-		if k.leaf != nil {
+	var walk func(p *part)
+	walk = func(p *part) {
+		if p.leaf {
 			leaves++
 			return
 		}
-		for i := range k.branch.n {
-			walk(k.branch.kids[i])
+		for _, kid := range branchOf[num, struct{}](p).kids[:p.n] {
+			walk(kid)
 		}
 	}
 	walk(tr.root)
@@ -268,7 +269,7 @@ func TestHash(t *testing.T) {
 		for k := range now.model {
 			now.h.Delete(edit, hash(k), is(k))
 		}
-		if now.h.root != (slot[pair]{}) || now.h.Len() != 0 {
+		if now.h.root != nil || now.h.Len() != 0 {
 			t.Fatal("an empty map keeps nodes")
 		}
 	})

@@ -2,82 +2,76 @@ package cow
 
 // Sizes of the nodes of a hash map.
 const (
-	hashBits  = 3 // of a hash, used by one branch
+	hashBits  = 3 // of a hash, used by one fork
 	hashWidth = 1 << hashBits
 	bucketMax = 8
-	// hashDepth is how many branches a hash can go through.
+	// hashDepth is how many forks a hash can go through.
 	hashDepth = 30 / hashBits
 )
 
 // Hash is a hash map without an order: values are found by a hash and by what the caller
 // knows of them. The zero map is empty. A copy of the struct is a copy of the map.
 type Hash[V any] struct {
-	root slot[V]
+	root *part
 	n    int
 }
 
-// slot is a branch or a bucket, or neither.
-type slot[V any] struct {
-	branch *hashBranch[V]
-	bucket *bucket[V]
-}
-
-type hashBranch[V any] struct {
-	edit  Edit
-	slots [hashWidth]slot[V]
+// fork has a node for each of the next bits of a hash.
+type fork struct {
+	part
+	slots [hashWidth]*part
 }
 
 // bucket holds a few values beside their hashes. At the greatest depth it holds however many
 // there are of one hash, those that do not fit in over.
 type bucket[V any] struct {
-	edit   Edit
-	n      int
+	part
 	hashes [bucketMax]uint32
 	vals   [bucketMax]V
 	over   []V
 }
 
+func newBucket[V any](e Edit) *bucket[V] { return &bucket[V]{part: part{edit: e, leaf: true}} }
+
 // Len returns how many values there are.
 func (h *Hash[V]) Len() int { return h.n }
 
-// fold makes the hash that is kept of one: the bits that hashDepth branches use.
+// fold makes the hash that is kept of one: the bits that hashDepth forks use.
 func fold(sum uint64) uint32 { return uint32(sum^sum>>32) & (1<<(hashDepth*hashBits) - 1) }
 
 // Get returns the value with a hash that is the right one.
 func (h *Hash[V]) Get(sum uint64, is func(V) bool) (v V, ok bool) {
 	hash := fold(sum)
-	s := h.root
-	for rest := hash; s.branch != nil; rest >>= hashBits {
-		s = s.branch.slots[rest%hashWidth]
+	p := h.root
+	for rest := hash; p != nil && !p.leaf; rest >>= hashBits {
+		p = forkOf(p).slots[rest%hashWidth]
 	}
-	if s.bucket == nil {
+	if p == nil {
 		return v, false
 	}
-	switch at := s.bucket.find(hash, is); {
+	b := bucketOf[V](p)
+	switch at := b.find(hash, is); {
 	case at < 0:
 		return v, false
 	case at < bucketMax:
-		return s.bucket.vals[at], true
+		return b.vals[at], true
 	default:
-		return s.bucket.over[at-bucketMax], true
+		return b.over[at-bucketMax], true
 	}
 }
 
 // Set stores a value in place of the one that is the right one, if there is one.
 func (h *Hash[V]) Set(e Edit, sum uint64, v V, is func(V) bool) {
 	hash := fold(sum)
-	s := &h.root
+	slot := &h.root
 	rest, depth := hash, 0
-	for ; s.branch != nil; depth++ {
-		s.branch = s.branch.own(e)
-		s = &s.branch.slots[rest%hashWidth]
+	for ; *slot != nil && !(*slot).leaf; depth++ {
+		f := forkOf(*slot).own(e)
+		*slot = &f.part
+		slot = &f.slots[rest%hashWidth]
 		rest >>= hashBits
 	}
-	if s.bucket == nil {
-		s.bucket = &bucket[V]{edit: e}
-	}
-	b := s.bucket.own(e)
-	s.bucket = b
+	b := ownBucket[V](slot, e)
 	switch at := b.find(hash, is); {
 	case at >= bucketMax:
 		b.over[at-bucketMax] = v
@@ -88,17 +82,26 @@ func (h *Hash[V]) Set(e Edit, sum uint64, v V, is func(V) bool) {
 	}
 	h.n++
 	for b.n == bucketMax && depth < hashDepth {
-		s.branch = b.spread(e, depth)
-		s.bucket = nil
-		s = &s.branch.slots[rest%hashWidth]
+		f := b.spread(e, depth)
+		*slot = &f.part
+		slot = &f.slots[rest%hashWidth]
 		rest >>= hashBits
 		depth++
-		if s.bucket == nil {
-			s.bucket = &bucket[V]{edit: e}
-		}
-		b = s.bucket
+		b = ownBucket[V](slot, e)
 	}
 	b.add(hash, v)
+}
+
+// ownBucket returns the bucket in a slot to be changed in an edit, a new one where there is none.
+func ownBucket[V any](slot **part, e Edit) *bucket[V] {
+	var b *bucket[V]
+	if *slot == nil {
+		b = newBucket[V](e)
+	} else {
+		b = bucketOf[V](*slot).own(e)
+	}
+	*slot = &b.part
+	return b
 }
 
 func (b *bucket[V]) add(hash uint32, v V) {
@@ -110,23 +113,20 @@ func (b *bucket[V]) add(hash uint32, v V) {
 	b.n++
 }
 
-// spread makes a branch of a full bucket that lies depth branches deep.
-func (b *bucket[V]) spread(e Edit, depth int) *hashBranch[V] {
-	br := &hashBranch[V]{edit: e}
+// spread makes a fork of a full bucket that lies depth forks deep.
+func (b *bucket[V]) spread(e Edit, depth int) *fork {
+	f := &fork{part: part{edit: e}}
 	for i := range b.n {
-		s := &br.slots[b.hashes[i]>>(depth*hashBits)%hashWidth]
-		if s.bucket == nil {
-			s.bucket = &bucket[V]{edit: e}
-		}
-		s.bucket.add(b.hashes[i], b.vals[i])
+		slot := &f.slots[b.hashes[i]>>(depth*hashBits)%hashWidth]
+		ownBucket[V](slot, e).add(b.hashes[i], b.vals[i])
 	}
-	return br
+	return f
 }
 
 // Delete removes the value that is the right one. One that is not there copies nothing.
 func (h *Hash[V]) Delete(e Edit, sum uint64, is func(V) bool) (old V, had bool) {
 	hash := fold(sum)
-	root, old, had := h.root.delete(e, hash, hash, is)
+	root, old, had := drop(h.root, e, hash, hash, is)
 	if had {
 		h.root = root
 		h.n--
@@ -134,35 +134,36 @@ func (h *Hash[V]) Delete(e Edit, sum uint64, is func(V) bool) (old V, had bool) 
 	return old, had
 }
 
-// delete returns s without the value; s itself when it is not there.
-func (s slot[V]) delete(e Edit, hash, rest uint32, is func(V) bool) (own slot[V], old V, had bool) {
-	switch {
-	case s.branch != nil:
-		at := rest % hashWidth
-		down, old, had := s.branch.slots[at].delete(e, hash, rest>>hashBits, is)
+// drop returns p without the value; p itself when it is not there.
+func drop[V any](p *part, e Edit, hash, rest uint32, is func(V) bool) (own *part, old V, had bool) {
+	if p == nil {
+		return nil, old, false
+	}
+	if !p.leaf {
+		f, at := forkOf(p), rest%hashWidth
+		down, old, had := drop(f.slots[at], e, hash, rest>>hashBits, is)
 		if !had {
-			return s, old, false
+			return p, old, false
 		}
-		br := s.branch.own(e)
-		br.slots[at] = down
-		return br.settle(e), old, true
-	case s.bucket == nil:
-		return s, old, false
+		f = f.own(e)
+		f.slots[at] = down
+		return settle[V](f, e), old, true
 	}
-	at := s.bucket.find(hash, is)
+	b := bucketOf[V](p)
+	at := b.find(hash, is)
 	if at < 0 {
-		return s, old, false
+		return p, old, false
 	}
-	if s.bucket.n == 1 && len(s.bucket.over) == 0 {
-		return slot[V]{}, s.bucket.vals[0], true
+	if b.n == 1 && len(b.over) == 0 {
+		return nil, b.vals[0], true
 	}
-	b := s.bucket.own(e)
-	return slot[V]{bucket: b}, b.remove(at), true
+	b = b.own(e)
+	return &b.part, b.remove(at), true
 }
 
 // find returns where a value is, counting on behind vals into over; -1 when it is not there.
 func (b *bucket[V]) find(hash uint32, is func(V) bool) int {
-	for i := range b.n {
+	for i := range int(b.n) {
 		if b.hashes[i] == hash && is(b.vals[i]) {
 			return i
 		}
@@ -199,41 +200,43 @@ func (b *bucket[V]) remove(at int) (old V) {
 	return old
 }
 
-// settle makes one bucket of a branch whose buckets hold little, and nothing of an empty one.
-func (br *hashBranch[V]) settle(e Edit) slot[V] {
+// settle makes one bucket of a fork whose buckets hold little, and nothing of an empty one.
+func settle[V any](f *fork, e Edit) *part {
 	n := 0
-	for _, s := range br.slots {
-		if s.branch != nil {
-			return slot[V]{branch: br}
-		}
-		if s.bucket != nil {
-			n += s.bucket.n + len(s.bucket.over)
-		}
-	}
-	if n > bucketMax/2 {
-		return slot[V]{branch: br}
-	}
-	if n == 0 {
-		return slot[V]{}
-	}
-	all := &bucket[V]{edit: e}
-	for _, s := range br.slots {
-		if s.bucket == nil {
+	for _, p := range f.slots {
+		if p == nil {
 			continue
 		}
-		for i := range s.bucket.n {
-			all.add(s.bucket.hashes[i], s.bucket.vals[i])
+		if !p.leaf {
+			return &f.part
+		}
+		n += int(p.n) + len(bucketOf[V](p).over)
+	}
+	if n > bucketMax/2 {
+		return &f.part
+	}
+	if n == 0 {
+		return nil
+	}
+	all := newBucket[V](e)
+	for _, p := range f.slots {
+		if p == nil {
+			continue
+		}
+		b := bucketOf[V](p)
+		for i := range b.n {
+			all.add(b.hashes[i], b.vals[i])
 		}
 	}
-	return slot[V]{bucket: all}
+	return &all.part
 }
 
-// own returns the branch to change in an edit.
-func (br *hashBranch[V]) own(e Edit) *hashBranch[V] {
-	if br.edit == e {
-		return br
+// own returns the fork to change in an edit.
+func (f *fork) own(e Edit) *fork {
+	if f.edit == e {
+		return f
 	}
-	c := *br
+	c := *f
 	c.edit = e
 	return &c
 }

@@ -16,31 +16,27 @@ type Key[K any] interface {
 // It is a B+ tree whose last leaf is kept outside: keys that come in order touch that leaf
 // alone, and go into the tree by the leaf.
 type Tree[K Key[K], V any] struct {
-	root kid[K, V]   // all keys before those of last
+	root *part       // all keys before those of last
 	last *leaf[K, V] // the greatest keys; nil only when the tree is empty
 	n    int
 }
 
 type leaf[K Key[K], V any] struct {
-	edit Edit
-	n    int
+	part
 	keys [leafMax]K // ascending
 	vals [leafMax]V
 }
 
 // branch has kids in the order of their keys. keys[i] is a lower bound of kids[i] and greater
-// than every key of kids[i-1]; keys[0] bounds nothing.
+// than every key of kids[i-1]; keys[0] bounds nothing. All leaves of a tree are equally deep.
 type branch[K Key[K], V any] struct {
-	edit Edit
-	n    int
+	part
 	keys [branchMax]K
-	kids [branchMax]kid[K, V]
+	kids [branchMax]*part
 }
 
-// kid is a leaf or a branch, or neither. All leaves of a tree are equally deep.
-type kid[K Key[K], V any] struct {
-	leaf   *leaf[K, V]
-	branch *branch[K, V]
+func newLeaf[K Key[K], V any](e Edit) *leaf[K, V] {
+	return &leaf[K, V]{part: part{edit: e, leaf: true}}
 }
 
 // Len returns how many keys there are.
@@ -53,7 +49,7 @@ func (t *Tree[K, V]) Get(key K) (v V, ok bool) {
 		return v, false
 	}
 	if key.Less(l.keys[0]) {
-		if l = t.root.find(key); l == nil {
+		if l = find[K, V](t.root, key); l == nil {
 			return v, false
 		}
 	}
@@ -67,10 +63,11 @@ func (t *Tree[K, V]) Get(key K) (v V, ok bool) {
 // Min returns the least key and its value.
 func (t *Tree[K, V]) Min() (key K, v V, ok bool) {
 	l := t.last
-	for k := t.root; k != (kid[K, V]{}); k = k.branch.kids[0] {
-		if l = k.leaf; l != nil {
-			break
+	if p := t.root; p != nil {
+		for !p.leaf {
+			p = branchOf[K, V](p).kids[0]
 		}
+		l = leafOf[K, V](p)
 	}
 	if l == nil {
 		return key, v, false
@@ -88,16 +85,20 @@ func (t *Tree[K, V]) Max() (key K, v V, ok bool) {
 }
 
 // find returns the leaf that a key belongs to.
-func (k kid[K, V]) find(key K) *leaf[K, V] {
-	for k.branch != nil {
-		k = k.branch.kids[k.branch.search(key)]
+func find[K Key[K], V any](p *part, key K) *leaf[K, V] {
+	if p == nil {
+		return nil
 	}
-	return k.leaf
+	for !p.leaf {
+		b := branchOf[K, V](p)
+		p = b.kids[b.search(key)]
+	}
+	return leafOf[K, V](p)
 }
 
 // search returns where a key is or would be.
 func (l *leaf[K, V]) search(key K) (at int, found bool) {
-	low, high := 0, l.n
+	low, high := 0, int(l.n)
 	for low < high {
 		mid := (low + high) / 2
 		if l.keys[mid].Less(key) {
@@ -106,12 +107,12 @@ func (l *leaf[K, V]) search(key K) (at int, found bool) {
 			high = mid
 		}
 	}
-	return low, low < l.n && !key.Less(l.keys[low])
+	return low, low < int(l.n) && !key.Less(l.keys[low])
 }
 
 // search returns the kid that a key belongs to.
 func (b *branch[K, V]) search(key K) int {
-	low, high := 1, b.n
+	low, high := 1, int(b.n)
 	for low < high {
 		mid := (low + high) / 2
 		if key.Less(b.keys[mid]) {
@@ -125,7 +126,7 @@ func (b *branch[K, V]) search(key K) int {
 
 // Scan visits the keys in order until visit returns false.
 func (t *Tree[K, V]) Scan(visit func(K, V) bool) {
-	if t.root.scan(visit) && t.last != nil {
+	if scan(t.root, visit) && t.last != nil {
 		t.last.scan(0, visit)
 	}
 }
@@ -135,7 +136,7 @@ func (t *Tree[K, V]) Ascend(from K, visit func(K, V) bool) {
 	if t.last == nil {
 		return
 	}
-	if from.Less(t.last.keys[0]) && !t.root.ascend(from, visit) {
+	if from.Less(t.last.keys[0]) && !ascend(t.root, from, visit) {
 		return
 	}
 	at, _ := t.last.search(from)
@@ -143,7 +144,7 @@ func (t *Tree[K, V]) Ascend(from K, visit func(K, V) bool) {
 }
 
 func (l *leaf[K, V]) scan(from int, visit func(K, V) bool) bool {
-	for i := from; i < l.n; i++ {
+	for i := from; i < int(l.n); i++ {
 		if !visit(l.keys[i], l.vals[i]) {
 			return false
 		}
@@ -151,35 +152,37 @@ func (l *leaf[K, V]) scan(from int, visit func(K, V) bool) bool {
 	return true
 }
 
-func (k kid[K, V]) scan(visit func(K, V) bool) bool {
-	if k.leaf != nil {
-		return k.leaf.scan(0, visit)
-	}
-	if k.branch == nil {
+func scan[K Key[K], V any](p *part, visit func(K, V) bool) bool {
+	if p == nil {
 		return true
 	}
-	for i := range k.branch.n {
-		if !k.branch.kids[i].scan(visit) {
+	if p.leaf {
+		return leafOf[K, V](p).scan(0, visit)
+	}
+	for _, kid := range branchOf[K, V](p).kids[:p.n] {
+		if !scan(kid, visit) {
 			return false
 		}
 	}
 	return true
 }
 
-func (k kid[K, V]) ascend(from K, visit func(K, V) bool) bool {
-	if k.leaf != nil {
-		at, _ := k.leaf.search(from)
-		return k.leaf.scan(at, visit)
-	}
-	if k.branch == nil {
+func ascend[K Key[K], V any](p *part, from K, visit func(K, V) bool) bool {
+	if p == nil {
 		return true
 	}
-	i := k.branch.search(from)
-	if !k.branch.kids[i].ascend(from, visit) {
+	if p.leaf {
+		l := leafOf[K, V](p)
+		at, _ := l.search(from)
+		return l.scan(at, visit)
+	}
+	b := branchOf[K, V](p)
+	i := b.search(from)
+	if !ascend(b.kids[i], from, visit) {
 		return false
 	}
-	for i++; i < k.branch.n; i++ {
-		if !k.branch.kids[i].scan(visit) {
+	for _, kid := range b.kids[i+1 : b.n] {
+		if !scan(kid, visit) {
 			return false
 		}
 	}

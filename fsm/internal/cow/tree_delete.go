@@ -6,14 +6,14 @@ func (t *Tree[K, V]) Delete(e Edit, key K) (old V, had bool) {
 		return old, false
 	}
 	if key.Less(t.last.keys[0]) {
-		t.root, old, had = t.root.delete(e, key)
+		t.root, old, had = remove[K, V](t.root, e, key)
 		t.shrink()
 	} else if at, found := t.last.search(key); found {
 		old, had = t.last.vals[at], true
 		t.last = t.last.own(e)
 		t.last.remove(at)
 		if t.last.n == 0 {
-			t.last, t.root = t.root.pop(e)
+			t.last, t.root = pop[K, V](t.root, e)
 			t.shrink()
 		}
 	}
@@ -25,78 +25,75 @@ func (t *Tree[K, V]) Delete(e Edit, key K) (old V, had bool) {
 
 // shrink drops roots with one kid.
 func (t *Tree[K, V]) shrink() {
-	for t.root.branch != nil && t.root.branch.n == 1 {
-		t.root = t.root.branch.kids[0]
+	for t.root != nil && !t.root.leaf && t.root.n == 1 {
+		t.root = branchOf[K, V](t.root).kids[0]
 	}
 }
 
-// delete returns k without the key, k itself when it is not there; the empty kid when nothing
-// is left.
-func (k kid[K, V]) delete(e Edit, key K) (own kid[K, V], old V, had bool) {
-	if l := k.leaf; l != nil {
+// remove returns p without the key, p itself when it is not there; nil when nothing is left.
+func remove[K Key[K], V any](p *part, e Edit, key K) (own *part, old V, had bool) {
+	if p == nil {
+		return nil, old, false
+	}
+	if p.leaf {
+		l := leafOf[K, V](p)
 		at, found := l.search(key)
 		if !found {
-			return k, old, false
+			return p, old, false
 		}
 		old = l.vals[at]
 		if l.n == 1 {
-			return kid[K, V]{}, old, true
+			return nil, old, true
 		}
 		l = l.own(e)
 		l.remove(at)
-		return kid[K, V]{leaf: l}, old, true
+		return &l.part, old, true
 	}
-	if k.branch == nil {
-		return k, old, false
-	}
-	i := k.branch.search(key)
-	down, old, had := k.branch.kids[i].delete(e, key)
+	b := branchOf[K, V](p)
+	i := b.search(key)
+	down, old, had := remove[K, V](b.kids[i], e, key)
 	if !had {
-		return k, old, false
+		return p, old, false
 	}
-	b := k.branch.own(e)
+	b = b.own(e)
 	b.kids[i] = down
 	return b.settle(e, i), old, true
 }
 
-// pop takes the last leaf out of k; nil when there is none.
-func (k kid[K, V]) pop(e Edit) (last *leaf[K, V], rest kid[K, V]) {
-	if k.branch == nil {
-		return k.leaf, kid[K, V]{}
+// pop takes the last leaf out of p; nil when there is none.
+func pop[K Key[K], V any](p *part, e Edit) (last *leaf[K, V], rest *part) {
+	if p == nil {
+		return nil, nil
 	}
-	b := k.branch.own(e)
-	i := b.n - 1
-	last, b.kids[i] = b.kids[i].pop(e)
+	if p.leaf {
+		return leafOf[K, V](p), nil
+	}
+	b := branchOf[K, V](p).own(e)
+	i := int(b.n) - 1
+	last, b.kids[i] = pop[K, V](b.kids[i], e)
 	return last, b.settle(e, i)
 }
 
 // settle removes kid i if it is empty, and joins it to a neighbour if one node can hold both.
-func (b *branch[K, V]) settle(e Edit, i int) kid[K, V] {
+func (b *branch[K, V]) settle(e Edit, i int) *part {
 	switch {
-	case b.kids[i] == (kid[K, V]{}):
+	case b.kids[i] == nil:
 		b.remove(i)
-	case i > 0 && b.kids[i-1].size()+b.kids[i].size() <= b.kids[i].most():
+	case i > 0 && b.kids[i-1].n+b.kids[i].n <= b.kids[i].most():
 		b.join(e, i-1)
-	case i+1 < b.n && b.kids[i].size()+b.kids[i+1].size() <= b.kids[i].most():
+	case i+1 < int(b.n) && b.kids[i].n+b.kids[i+1].n <= b.kids[i].most():
 		b.join(e, i)
 	}
 	if b.n == 0 {
-		return kid[K, V]{}
+		return nil
 	}
-	return kid[K, V]{branch: b}
-}
-
-func (k kid[K, V]) size() int {
-	if k.leaf != nil {
-		return k.leaf.n
-	}
-	return k.branch.n
+	return &b.part
 }
 
 // most is how large a node may be that two were joined to: with room, so that the next Set
 // does not split it again.
-func (k kid[K, V]) most() int {
-	if k.leaf != nil {
+func (p *part) most() int32 {
+	if p.leaf {
 		return leafMax * 3 / 4
 	}
 	return branchMax * 3 / 4
@@ -104,21 +101,19 @@ func (k kid[K, V]) most() int {
 
 // join makes one kid of i and its right neighbour.
 func (b *branch[K, V]) join(e Edit, i int) {
-	if l := b.kids[i].leaf; l != nil {
-		r := b.kids[i+1].leaf
-		l = l.own(e)
+	if b.kids[i].leaf {
+		l, r := leafOf[K, V](b.kids[i]).own(e), leafOf[K, V](b.kids[i+1])
 		copy(l.keys[l.n:], r.keys[:r.n])
 		copy(l.vals[l.n:], r.vals[:r.n])
 		l.n += r.n
-		b.kids[i].leaf = l
+		b.kids[i] = &l.part
 	} else {
-		r := b.kids[i+1].branch
-		l := b.kids[i].branch.own(e)
+		l, r := branchOf[K, V](b.kids[i]).own(e), branchOf[K, V](b.kids[i+1])
 		copy(l.keys[l.n:], r.keys[:r.n])
 		copy(l.kids[l.n:], r.kids[:r.n])
 		l.keys[l.n] = b.keys[i+1] // it bounds now what it did not before
 		l.n += r.n
-		b.kids[i].branch = l
+		b.kids[i] = &l.part
 	}
 	b.remove(i + 1)
 }

@@ -4,7 +4,7 @@ package cow
 func (t *Tree[K, V]) Set(e Edit, key K, v V) (old V, had bool) {
 	switch {
 	case t.last == nil:
-		t.last = &leaf[K, V]{edit: e}
+		t.last = newLeaf[K, V](e)
 		t.last.insert(0, key, v)
 	case key.Less(t.last.keys[0]):
 		old, had = t.setInRoot(e, key, v)
@@ -22,17 +22,17 @@ func (t *Tree[K, V]) setInLast(e Edit, key K, v V) (old V, had bool) {
 	if !found && t.last.n == leafMax {
 		full := t.last
 		if at == leafMax {
-			t.last = &leaf[K, V]{edit: e}
+			t.last = newLeaf[K, V](e)
 			at = 0
 		} else {
 			full = full.own(e)
 			t.last = full.split(e)
-			if at <= full.n {
+			if at <= int(full.n) {
 				full.insert(at, key, v)
 				t.push(e, full)
 				return old, false
 			}
-			at -= full.n
+			at -= int(full.n)
 		}
 		t.push(e, full)
 	}
@@ -48,59 +48,59 @@ func (t *Tree[K, V]) setInLast(e Edit, key K, v V) (old V, had bool) {
 // push makes l the last leaf of the root; its keys are after all others there.
 func (t *Tree[K, V]) push(e Edit, l *leaf[K, V]) {
 	switch {
-	case t.root == (kid[K, V]{}):
-		t.root.leaf = l
-	case t.root.leaf != nil:
-		t.grow(e, t.root, l.keys[0], kid[K, V]{leaf: l})
+	case t.root == nil:
+		t.root = &l.part
+	case t.root.leaf:
+		t.grow(e, t.root, l.keys[0], &l.part)
 	default:
-		b, right, ok := t.root.branch.push(e, l)
-		t.root.branch = b
-		if ok {
+		b, right := branchOf[K, V](t.root).push(e, l)
+		t.root = &b.part
+		if right != nil {
 			t.grow(e, t.root, l.keys[0], right)
 		}
 	}
 }
 
 // grow makes a root of two kids.
-func (t *Tree[K, V]) grow(e Edit, left kid[K, V], key K, right kid[K, V]) {
-	b := &branch[K, V]{edit: e, n: 2}
+func (t *Tree[K, V]) grow(e Edit, left *part, key K, right *part) {
+	b := &branch[K, V]{part: part{edit: e, n: 2}}
 	b.kids[0], b.kids[1], b.keys[1] = left, right, key
-	t.root = kid[K, V]{branch: b}
+	t.root = &b.part
 }
 
-// push adds a leaf behind all others. A branch that is full stays so: what comes in order
-// leaves full nodes behind. ok says that right is a new neighbour of b.
-func (b *branch[K, V]) push(e Edit, l *leaf[K, V]) (own *branch[K, V], right kid[K, V], ok bool) {
-	down := kid[K, V]{leaf: l}
-	if last := b.kids[b.n-1]; last.branch != nil {
-		kid, right, more := last.branch.push(e, l)
-		if kid != last.branch {
+// push adds a leaf behind all others, in b or in a new neighbour of it. A branch that is full
+// stays so: what comes in order leaves full nodes behind.
+func (b *branch[K, V]) push(e Edit, l *leaf[K, V]) (own *branch[K, V], right *part) {
+	down := &l.part
+	if last := b.kids[b.n-1]; !last.leaf {
+		kid, right := branchOf[K, V](last).push(e, l)
+		if &kid.part != last {
 			b = b.own(e)
-			b.kids[b.n-1].branch = kid
+			b.kids[b.n-1] = &kid.part
 		}
-		if !more {
-			return b, right, false
+		if right == nil {
+			return b, nil
 		}
 		down = right
 	}
 	if b.n < branchMax {
 		b = b.own(e)
-		b.insert(b.n, l.keys[0], down)
-		return b, right, false
+		b.insert(int(b.n), l.keys[0], down)
+		return b, nil
 	}
-	next := &branch[K, V]{edit: e}
+	next := &branch[K, V]{part: part{edit: e}}
 	next.insert(0, l.keys[0], down)
-	return b, kid[K, V]{branch: next}, true
+	return b, &next.part
 }
 
 func (t *Tree[K, V]) setInRoot(e Edit, key K, v V) (old V, had bool) {
-	if t.root == (kid[K, V]{}) {
-		t.root.leaf = &leaf[K, V]{edit: e}
+	if t.root == nil {
+		t.root = &newLeaf[K, V](e).part
 	}
 	s := setter[K, V]{edit: e, key: key, v: v}
-	root, right, at, ok := s.set(t.root)
+	root, right, at := s.set(t.root)
 	t.root = root
-	if ok {
+	if right != nil {
 		t.grow(e, root, at, right)
 	}
 	return s.old, s.had
@@ -115,52 +115,49 @@ type setter[K Key[K], V any] struct {
 	had  bool
 }
 
-// set returns k with the key in it; where that was too much for one node, also its new right
+// set returns p with the key in it; where that was too much for one node, also its new right
 // neighbour, whose keys begin at at.
-func (s *setter[K, V]) set(k kid[K, V]) (own, right kid[K, V], at K, ok bool) {
-	if k.leaf != nil {
-		l, r, at, ok := s.setLeaf(k.leaf.own(s.edit))
-		return kid[K, V]{leaf: l}, kid[K, V]{leaf: r}, at, ok
+func (s *setter[K, V]) set(p *part) (own, right *part, at K) {
+	if p.leaf {
+		return s.setLeaf(leafOf[K, V](p).own(s.edit))
 	}
-	b := k.branch.own(s.edit)
+	b := branchOf[K, V](p).own(s.edit)
 	i := b.search(s.key)
-	down, right, at, ok := s.set(b.kids[i])
-	b.kids[i] = down
-	own = kid[K, V]{branch: b}
-	if !ok {
-		return own, kid[K, V]{}, at, false
+	b.kids[i], right, at = s.set(b.kids[i])
+	if right == nil {
+		return &b.part, nil, at
 	}
 	i++
 	if b.n < branchMax {
 		b.insert(i, at, right)
-		return own, kid[K, V]{}, at, false
+		return &b.part, nil, at
 	}
 	r, first := b.split(s.edit)
-	if i <= b.n {
+	if i <= int(b.n) {
 		b.insert(i, at, right)
 	} else {
-		r.insert(i-b.n, at, right)
+		r.insert(i-int(b.n), at, right)
 	}
-	return own, kid[K, V]{branch: r}, first, true
+	return &b.part, &r.part, first
 }
 
-func (s *setter[K, V]) setLeaf(l *leaf[K, V]) (own, right *leaf[K, V], at K, ok bool) {
+func (s *setter[K, V]) setLeaf(l *leaf[K, V]) (own, right *part, at K) {
 	i, found := l.search(s.key)
 	if found {
 		s.old, s.had, l.vals[i] = l.vals[i], true, s.v
-		return l, nil, at, false
+		return &l.part, nil, at
 	}
 	if l.n < leafMax {
 		l.insert(i, s.key, s.v)
-		return l, nil, at, false
+		return &l.part, nil, at
 	}
-	right = l.split(s.edit)
-	if i <= l.n {
+	r := l.split(s.edit)
+	if i <= int(l.n) {
 		l.insert(i, s.key, s.v)
 	} else {
-		right.insert(i-l.n, s.key, s.v)
+		r.insert(i-int(l.n), s.key, s.v)
 	}
-	return l, right, right.keys[0], true
+	return &l.part, &r.part, r.keys[0]
 }
 
 // own returns the leaf to change in an edit.
@@ -168,10 +165,9 @@ func (l *leaf[K, V]) own(e Edit) *leaf[K, V] {
 	if l.edit == e {
 		return l
 	}
-	c := &leaf[K, V]{edit: e, n: l.n}
-	copy(c.keys[:l.n], l.keys[:l.n])
-	copy(c.vals[:l.n], l.vals[:l.n])
-	return c
+	c := *l
+	c.edit = e
+	return &c
 }
 
 // own returns the branch to change in an edit.
@@ -191,17 +187,18 @@ func (l *leaf[K, V]) insert(at int, key K, v V) {
 	l.n++
 }
 
-func (b *branch[K, V]) insert(at int, key K, k kid[K, V]) {
+func (b *branch[K, V]) insert(at int, key K, kid *part) {
 	copy(b.keys[at+1:b.n+1], b.keys[at:b.n])
 	copy(b.kids[at+1:b.n+1], b.kids[at:b.n])
-	b.keys[at], b.kids[at] = key, k
+	b.keys[at], b.kids[at] = key, kid
 	b.n++
 }
 
 // split moves the greater half of a full leaf into a new one.
 func (l *leaf[K, V]) split(e Edit) *leaf[K, V] {
 	const half = leafMax / 2
-	r := &leaf[K, V]{edit: e, n: l.n - half}
+	r := newLeaf[K, V](e)
+	r.n = l.n - half
 	copy(r.keys[:], l.keys[half:l.n])
 	copy(r.vals[:], l.vals[half:l.n])
 	clear(l.keys[half:])
@@ -213,7 +210,7 @@ func (l *leaf[K, V]) split(e Edit) *leaf[K, V] {
 // split moves the greater half of a full branch into a new one, whose keys begin at first.
 func (b *branch[K, V]) split(e Edit) (r *branch[K, V], first K) {
 	const half = branchMax / 2
-	r = &branch[K, V]{edit: e, n: b.n - half}
+	r = &branch[K, V]{part: part{edit: e, n: b.n - half}}
 	copy(r.keys[:], b.keys[half:b.n])
 	copy(r.kids[:], b.kids[half:b.n])
 	first = r.keys[0]

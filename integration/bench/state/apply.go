@@ -53,7 +53,7 @@ func (b *bench) apply() error {
 	if err := w.fill(b.live); err != nil {
 		return err
 	}
-	for _, group := range []int{maxGroup, 1} {
+	for _, group := range b.entries {
 		if err := b.measure(w, group, "fresh"); err != nil {
 			return err
 		}
@@ -65,7 +65,7 @@ func (b *bench) apply() error {
 			return err
 		}
 	}
-	for _, group := range []int{maxGroup, 1} {
+	for _, group := range b.entries {
 		if err := b.measure(w, group, "steady"); err != nil {
 			return err
 		}

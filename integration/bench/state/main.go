@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
+	"strconv"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout)) }
@@ -27,6 +28,7 @@ type bench struct {
 	tenants int    // that hold them
 	keys    int    // idempotency keys that are there before anything is measured
 	grants  int    // that are measured
+	entries []int  // how many grants one carries at most
 	only    string // one part
 	profile string // of the processor, while the parts run
 }
@@ -40,6 +42,15 @@ func run(args []string, out io.Writer) int {
 	flags.IntVar(&b.tenants, "tenants", 100, "tenants")
 	flags.IntVar(&b.keys, "keys", 1_010_000, "idempotency keys that were used before")
 	flags.IntVar(&b.grants, "grants", 100_000, "grants that are measured")
+	b.entries = []int{maxGroup, 1}
+	flags.Func("entries", "measure entries of this many grants only", func(s string) error {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 || n > maxGroup {
+			return fmt.Errorf("an entry carries 1 to %d grants", maxGroup)
+		}
+		b.entries = []int{n}
+		return nil
+	})
 	flags.StringVar(&b.only, "only", "", "one of apply, memory, snapshot")
 	flags.StringVar(&b.profile, "cpuprofile", "", "write a processor profile to this file")
 	if err := flags.Parse(args); err != nil {
