@@ -75,6 +75,8 @@ func sweep(tag string) error {
 		return err
 	}
 	for _, m := range mounts {
+		// One that a run left frozen would be so for ever; whether it is says the kernel.
+		_ = (&Disk{Dir: m}).Thaw()
 		if err := unix.Unmount(m, unix.MNT_DETACH); err != nil {
 			return fmt.Errorf("unmount %s: %w", m, err)
 		}
