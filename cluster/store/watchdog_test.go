@@ -34,3 +34,36 @@ func TestWatchdogReportsWhileTheDiskHangs(t *testing.T) {
 		}
 	})
 }
+
+// TestWatchdogOfAProcessThatStoodStill: a write that was under way when the process was stopped
+// is no stall of the disk; one that goes on hanging is.
+func TestWatchdogOfAProcessThatStoodStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stood time.Duration // what the ticker did not see
+		told := 0
+		w := newWatchdog(2*time.Second, func() time.Time { return time.Now().Add(stood) }, func(time.Duration) { told++ })
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.run(ctx)
+		}()
+		time.Sleep(5100 * time.Millisecond)
+		end := w.begin()
+		time.Sleep(300 * time.Millisecond)
+		stood += time.Minute
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		if told > 0 {
+			t.Error("a process that stood still blames its disk")
+		}
+		time.Sleep(1500 * time.Millisecond)
+		synctest.Wait()
+		if told == 0 {
+			t.Error("a write that hangs on is not told")
+		}
+		end()
+		stop()
+		<-done
+	})
+}
