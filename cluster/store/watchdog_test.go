@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -39,9 +40,9 @@ func TestWatchdogReportsWhileTheDiskHangs(t *testing.T) {
 // is no stall of the disk; one that goes on hanging is.
 func TestWatchdogOfAProcessThatStoodStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var stood time.Duration // what the ticker did not see
-		told := 0
-		w := newWatchdog(2*time.Second, func() time.Time { return time.Now().Add(stood) }, func(time.Duration) { told++ })
+		var stood atomic.Int64 // what the ticker did not see
+		var told atomic.Int64
+		w := newWatchdog(2*time.Second, func() time.Time { return time.Now().Add(time.Duration(stood.Load())) }, func(time.Duration) { told.Add(1) })
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
@@ -51,15 +52,15 @@ func TestWatchdogOfAProcessThatStoodStill(t *testing.T) {
 		time.Sleep(5100 * time.Millisecond)
 		end := w.begin()
 		time.Sleep(300 * time.Millisecond)
-		stood += time.Minute
+		stood.Store(int64(time.Minute))
 		time.Sleep(200 * time.Millisecond)
 		synctest.Wait()
-		if told > 0 {
+		if told.Load() > 0 {
 			t.Error("a process that stood still blames its disk")
 		}
 		time.Sleep(1500 * time.Millisecond)
 		synctest.Wait()
-		if told == 0 {
+		if told.Load() == 0 {
 			t.Error("a write that hangs on is not told")
 		}
 		end()

@@ -81,8 +81,8 @@ func able(t *testing.T) []kind {
 		if !wanted.MatchString(k.name) {
 			continue
 		}
-		if tool := lacking(k); tool != "" {
-			t.Logf("no %q: the command %s is missing", k.name, tool)
+		if why := lacking(t.Context(), k); why != "" {
+			t.Logf("no %q: it needs %s: %s", k.name, k.needs, why)
 			continue
 		}
 		list = append(list, k)

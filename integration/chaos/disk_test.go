@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -213,17 +212,4 @@ func shiftClock(ctx context.Context, r *run, f fault) (heal, error) {
 		}
 		return r.restartCell(ctx, n)
 	}, nil
-}
-
-// lacking says which tool a fault needs and this host has not.
-func lacking(k kind) string {
-	needs := map[string]string{"slow fsync": "strace", "failing fsync": "strace", "shifted clock of a cell": "unshare"}
-	tool, ok := needs[k.name]
-	if !ok {
-		return ""
-	}
-	if _, err := exec.LookPath(tool); err != nil {
-		return tool
-	}
-	return ""
 }

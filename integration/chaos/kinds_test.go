@@ -1,6 +1,12 @@
 package chaos
 
-import "time"
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+	"time"
+)
 
 const ms = time.Millisecond
 
@@ -30,8 +36,8 @@ func kinds() []kind {
 		{name: "full disk of the leader", three: 1, soak: 3, least: 1 * time.Second, most: 2 * time.Second, inject: fillLeader},
 		{name: "full disk of a follower", three: 1, soak: 3, least: 1 * time.Second, most: 2 * time.Second, inject: fillFollower},
 		{name: "full disk of a cell", three: 1, soak: 3, least: 1 * time.Second, most: 2 * time.Second, inject: fillCell},
-		{name: "slow fsync", three: 1, soak: 3, least: 2 * time.Second, most: 3 * time.Second, inject: slowSync},
-		{name: "failing fsync", three: 2, soak: 4, inject: failSync},
+		{name: "slow fsync", three: 1, needs: "strace", soak: 3, least: 2 * time.Second, most: 3 * time.Second, inject: slowSync},
+		{name: "failing fsync", three: 2, needs: "strace", soak: 4, inject: failSync},
 		{name: "hanging disk of the leader", three: 1, five: 1, soak: 3, least: 3 * time.Second, most: 5 * time.Second, inject: freezeLeader},
 		{name: "power loss", three: 2, five: 1, soak: 6, least: 100 * ms, most: 500 * ms, inject: losePower},
 		{name: "power loss everywhere", three: 1, five: 1, soak: 4, least: 100 * ms, most: 500 * ms, inject: loseAllPower},
@@ -43,6 +49,28 @@ func kinds() []kind {
 		{name: "truncated log", three: 1, soak: 3, inject: damageWith(truncateLog)},
 		{name: "bit flips in the audit chain", three: 1, soak: 3, inject: damageWith(flipAudit)},
 		{name: "damaged snapshot", three: 1, soak: 3, inject: damageSnapshot},
-		{name: "shifted clock of a cell", three: 1, soak: 4, least: 100 * ms, most: 500 * ms, inject: shiftClock},
+		{name: "shifted clock of a cell", three: 1, needs: "unshare", soak: 4, least: 100 * ms, most: 500 * ms, inject: shiftClock},
 	}
+}
+
+// probes are commands that succeed where a tool can do what is asked of it here.
+func probes() map[string][]string {
+	return map[string][]string{
+		"strace":  append(traced("error=EIO"), "true"),
+		"unshare": {"unshare", "-T", "--monotonic", "1", "--boottime", "1", "true"},
+	}
+}
+
+// lacking says why the tool that a fault needs is no use here; "" is that it is, or that none
+// is needed.
+func lacking(ctx context.Context, k kind) string {
+	if k.needs == "" {
+		return ""
+	}
+	probe := probes()[k.needs]
+	out, err := exec.CommandContext(ctx, probe[0], probe[1:]...).CombinedOutput()
+	if err != nil {
+		return fmt.Sprintf("%v: %s", err, bytes.TrimSpace(out))
+	}
+	return ""
 }

@@ -19,6 +19,8 @@ type kind struct {
 	// three and five say how often a test of a cluster of so many schedulers has it; soak is
 	// its weight among the kinds that a soak draws from.
 	three, five, soak int
+	// needs is a tool that it uses; "" is none.
+	needs string
 	// least and most bound how long it holds.
 	least, most time.Duration
 	// inject lets the fault strike and returns what heals it.

@@ -107,7 +107,7 @@ func (r *run) recover(ctx context.Context) (*api.NodeState, error) {
 // admit asks for one lease until it is granted, under one key after another as they are refused.
 func (r *run) admit(ctx context.Context, within time.Duration) error {
 	c := r.load.client(0, false, min(within, callTime)) // one that stands still is asked in vain
-	defer func() { _ = c.Close() }() // idle connections
+	defer func() { _ = c.Close() }()                    // idle connections
 	probe := &lessor{load: r.load, id: lessors + readers, client: c}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
