@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -117,5 +118,18 @@ func TestPlan(t *testing.T) {
 	}
 	if faults < leastFaults {
 		t.Errorf("the plans have %d faults, fewer than %d", faults, leastFaults)
+	}
+}
+
+// TestKinds: docs/faults.md speaks of every kind of fault.
+func TestKinds(t *testing.T) {
+	b, err := os.ReadFile("../../docs/faults.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range kinds() {
+		if !strings.Contains(string(b), k.name) {
+			t.Errorf("docs/faults.md does not speak of %q", k.name)
+		}
 	}
 }
