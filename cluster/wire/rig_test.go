@@ -14,11 +14,11 @@ import (
 
 // rig is a cluster's material.
 type rig struct {
-	t        *testing.T
+	t        testing.TB
 	material *pki.Material
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	material, err := pki.InitMaterial(filepath.Join(t.TempDir(), "material"), pki.InitOptions{})
 	if err != nil {
