@@ -13,11 +13,11 @@ import (
 )
 
 // request is a message as raft puts it on a connection: a byte for its kind, then the message.
-func request(t testing.TB, kind byte, msg any) []byte {
-	t.Helper()
+func request(tb testing.TB, kind byte, msg any) []byte {
+	tb.Helper()
 	b := bytes.NewBuffer([]byte{kind})
 	if err := codec.NewEncoder(b, &codec.MsgpackHandle{}).Encode(msg); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b.Bytes()
 }

@@ -18,13 +18,13 @@ type rig struct {
 	material *pki.Material
 }
 
-func newRig(t testing.TB) *rig {
-	t.Helper()
-	material, err := pki.InitMaterial(filepath.Join(t.TempDir(), "material"), pki.InitOptions{})
+func newRig(tb testing.TB) *rig {
+	tb.Helper()
+	material, err := pki.InitMaterial(filepath.Join(tb.TempDir(), "material"), pki.InitOptions{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return &rig{t: t, material: material}
+	return &rig{t: tb, material: material}
 }
 
 func (r *rig) issue(id pki.Identity) tls.Certificate {
