@@ -18,6 +18,10 @@ const (
 	// watchStagger keeps the followers from standing at once: by rank. A vote must be on two
 	// disks before the next one's turn, or both stand and nobody wins until a timer ends.
 	watchStagger = 200 * time.Millisecond
+	// watchVote is how long a candidate whose log is older than this follower's may still take
+	// to win with the votes of the others: about every second leader that is killed under load
+	// leaves its followers with logs of different lengths, and the first in rank has the short one.
+	watchVote = 40 * time.Millisecond
 	// watchGone is for how long the ends of the leader's sockets may trickle in.
 	watchGone = 100 * time.Millisecond
 	// watchBackoff is how long a follower leaves alone a leader that closed the connection
@@ -56,7 +60,8 @@ func (n *Node) stand(ctx context.Context, id raft.ServerID, addr raft.ServerAddr
 		return false
 	}
 	rank := n.rank(id)
-	if rank < 0 || !wait(ctx, time.Duration(rank)*watchStagger) {
+	own := tail{term: n.lastTerm(), index: n.raft.LastIndex()}
+	if rank < 0 || !n.trans.stood.await(ctx, rank, id, term, own) {
 		return false
 	}
 	_, leader := n.raft.LeaderWithID()

@@ -204,7 +204,7 @@ func (n *Node) stalled(d time.Duration) {
 	if d < stallGiveAway || n.raft.State() != raft.Leader {
 		return
 	}
-	n.trans.hush(stallHush)
+	n.trans.hush(n.raft.CurrentTerm(), stallHush)
 	if !n.handed.CompareAndSwap(false, true) {
 		return
 	}

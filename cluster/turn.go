@@ -1,0 +1,61 @@
+package cluster
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// candidacies is who stood for election lately, as this node was asked for its vote.
+type candidacies chan raft.RequestVoteRequest
+
+// keepCandidacies bounds them; the newest ones stay.
+const keepCandidacies = 8
+
+// note takes a request for this node's vote.
+func (c candidacies) note(q raft.RequestVoteRequest) {
+	for {
+		select {
+		case c <- q:
+			return
+		default:
+		}
+		select {
+		case <-c:
+		default:
+		}
+	}
+}
+
+// tail is where a log ends.
+type tail struct{ term, index uint64 }
+
+// before reports whether a log that ends here is older than one that ends there.
+func (t tail) before(o tail) bool { return t.term < o.term || t.term == o.term && t.index < o.index }
+
+// await waits for the turn of the follower of a rank to stand for election, after the process
+// of a leader is gone that led in a term, or in the one before; own is where this follower's
+// log ends. It reports false when ctx ended. Each turn takes watchStagger, unless whoever has
+// it stood with an older log: this follower does not vote for it, and gives the votes of the
+// others only the time to come.
+func (c candidacies) await(ctx context.Context, rank int, gone raft.ServerID, term uint64, own tail) bool {
+	left := time.Duration(rank) * watchStagger
+	began := time.Now()
+	for {
+		timer := time.NewTimer(left - time.Since(began))
+		select {
+		case <-timer.C:
+			return true
+		case q := <-c:
+			timer.Stop()
+			if q.Term >= term && string(q.ID) != string(gone) && (tail{q.LastLogTerm, q.LastLogIndex}).before(own) {
+				term = q.Term + 1
+				left = max(left-watchStagger, time.Since(began)+watchVote)
+			}
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		}
+	}
+}
