@@ -39,6 +39,7 @@ type scheduler struct {
 	node    *cluster.Node
 	control *control.Control
 	blobs   *blob.Store
+	drops   gossip.Drops
 	machine *fsm.Machine
 	http    *http.Server
 	served  chan error
@@ -119,7 +120,7 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 			return err
 		}
 	}
-	n.metrics = newMetrics(n.node, n.machine)
+	n.metrics = newMetrics(n.node, n.machine, &n.drops)
 	lead := n.openControl(s, version, id, material, audit, sightings)
 	handler, err := n.handler(material, identity)
 	if err != nil {
@@ -161,7 +162,7 @@ func (n *scheduler) openNode(
 		Gossip: func(ctx context.Context, m rumor.Meta) (cluster.Gossip, error) {
 			return gossip.Open(ctx, gossip.Config{
 				Node: id, ClusterID: material.ClusterID, Bind: s.GossipBind, Advertise: s.GossipAdvertise,
-				Key: material.GossipKey, Join: s.Join, Meta: m, Table: sightings,
+				Key: material.GossipKey, Join: s.Join, Meta: m, Table: sightings, Drops: &n.drops,
 				Interval: min(time.Duration(s.Heartbeat), time.Second), Log: n.log.Named("gossip"),
 			})
 		},
