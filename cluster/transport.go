@@ -55,7 +55,7 @@ type transport struct {
 }
 
 func newTransport(l Link, c clock.Clock) *transport {
-	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}, stood: make(candidacies, keepCandidacies)}
+	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}, stood: newCandidacies(c)}
 	t.wg.Go(func() {
 		for {
 			select {

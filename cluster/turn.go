@@ -5,24 +5,33 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api/clock"
 )
 
 // candidacies is who stood for election lately, as this node was asked for its vote.
-type candidacies chan raft.RequestVoteRequest
+type candidacies struct {
+	clock clock.Clock
+	asked chan raft.RequestVoteRequest
+}
 
 // keepCandidacies bounds them; the newest ones stay.
 const keepCandidacies = 8
+
+func newCandidacies(c clock.Clock) candidacies {
+	return candidacies{clock: c, asked: make(chan raft.RequestVoteRequest, keepCandidacies)}
+}
 
 // note takes a request for this node's vote.
 func (c candidacies) note(q raft.RequestVoteRequest) {
 	for {
 		select {
-		case c <- q:
+		case c.asked <- q:
 			return
 		default:
 		}
 		select {
-		case <-c:
+		case <-c.asked:
 		default:
 		}
 	}
@@ -41,17 +50,17 @@ func (t tail) before(o tail) bool { return t.term < o.term || t.term == o.term &
 // others only the time to come.
 func (c candidacies) await(ctx context.Context, rank int, gone raft.ServerID, term uint64, own tail) bool {
 	left := time.Duration(rank) * watchStagger
-	began := time.Now()
+	began := c.clock.Now()
 	for {
-		timer := time.NewTimer(left - time.Since(began))
+		timer := time.NewTimer(left - clock.Since(c.clock, began))
 		select {
 		case <-timer.C:
 			return true
-		case q := <-c:
+		case q := <-c.asked:
 			timer.Stop()
 			if q.Term >= term && string(q.ID) != string(gone) && (tail{q.LastLogTerm, q.LastLogIndex}).before(own) {
 				term = q.Term + 1
-				left = max(left-watchStagger, time.Since(began)+watchVote)
+				left = min(left, max(left-watchStagger, clock.Since(c.clock, began)+watchVote))
 			}
 		case <-ctx.Done():
 			timer.Stop()

@@ -39,7 +39,7 @@ func TestTurn(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := make(candidacies, keepCandidacies)
+				c := newCandidacies(clock.System())
 				for _, q := range tt.asks {
 					c.note(q)
 				}
@@ -57,11 +57,11 @@ func TestTurn(t *testing.T) {
 
 // TestCandidaciesAreBounded: the newest stay, and nobody waits.
 func TestCandidaciesAreBounded(t *testing.T) {
-	c := make(candidacies, keepCandidacies)
+	c := newCandidacies(clock.System())
 	for term := range uint64(100) {
 		c.note(raft.RequestVoteRequest{Term: term})
 	}
-	if got, want := (<-c).Term, uint64(100-keepCandidacies); got != want {
+	if got, want := (<-c.asked).Term, uint64(100-keepCandidacies); got != want {
 		t.Errorf("the oldest that is kept is of term %d, not %d", got, want)
 	}
 }
