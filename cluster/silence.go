@@ -20,9 +20,10 @@ const (
 )
 
 // silenceLimit is how long a leader may be silent: longer than its lease, so that it has
-// stopped deciding by then where it is only cut off, and than the gap that a starved host
-// makes now and then.
-func (n *Node) silenceLimit() time.Duration { return n.cfg.Heartbeat * 3 / 2 }
+// stopped deciding by then where it is only cut off, and a little longer than the least of
+// Raft's own timers. All of a quorum hear nothing then, and a hand-over that was not needed
+// costs less than the wait.
+func (n *Node) silenceLimit() time.Duration { return n.cfg.Heartbeat * 6 / 5 }
 
 // watchSilence looks for such a leader until ctx ends.
 func (n *Node) watchSilence(ctx context.Context) {
@@ -35,10 +36,10 @@ func (n *Node) watchSilence(ctx context.Context) {
 	}
 }
 
-// silent reports whether this follower has not heard its leader for too long, and was awake
-// meanwhile.
+// silent reports whether this follower has heard no leader for too long, and given nobody its
+// vote, and was awake meanwhile.
 func (n *Node) silent() bool {
-	return n.raft.State() == raft.Follower && n.Leader() != "" && n.Touch() >= n.silenceLimit() && n.leadership.pulse.steady()
+	return n.raft.State() == raft.Follower && n.Touch() >= n.silenceLimit() && n.leadership.pulse.steady()
 }
 
 // standForSilence starts an election where enough others hear nothing either, in this
