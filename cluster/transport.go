@@ -45,7 +45,6 @@ type transport struct {
 	Link
 	where addresses
 	quiet hushed
-	stood candidacies
 	rpc   chan raft.RPC
 	done  chan struct{}
 	wg    sync.WaitGroup
@@ -55,7 +54,7 @@ type transport struct {
 }
 
 func newTransport(l Link, c clock.Clock) *transport {
-	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}, stood: make(candidacies, keepCandidacies)}
+	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}}
 	t.wg.Go(func() {
 		for {
 			select {
@@ -64,9 +63,6 @@ func newTransport(l Link, c clock.Clock) *transport {
 				case t.rpc <- proven(rpc):
 				case <-t.done:
 					return
-				}
-				if q, ok := rpc.Command.(*raft.RequestVoteRequest); ok {
-					t.stood.note(*q)
 				}
 			case <-t.done:
 				return

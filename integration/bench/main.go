@@ -49,7 +49,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	b := &bench{out: out}
 	flags.StringVar(&b.bin, "grafos", "bin/grafos", "the program")
-	flags.StringVar(&b.peers, "peers", "bin/bench-peers", "the program of integration/bench/peers")
+	flags.StringVar(&b.peers, "peers", "bin/bench-peers", "the program of integration/bench/peers; empty is that fail-over is measured without a peer")
 	flags.StringVar(&b.only, "only", "", "one part, or several with commas: "+strings.Join(names(b.parts()), ", "))
 	flags.BoolVar(&b.quick, "quick", false, "measure as little as there is to be measured: to see that it runs")
 	if err := flags.Parse(args); err != nil {
