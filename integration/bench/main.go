@@ -78,6 +78,7 @@ func (b *bench) parts() []part {
 		{"both", b.both},
 		{"runs", b.runs},
 		{profilePart, b.profile},
+		{steadyPart, b.steady},
 	}
 }
 
@@ -106,7 +107,7 @@ func (b *bench) all(ctx context.Context) int {
 		}
 		parts = slices.DeleteFunc(parts, func(p part) bool { return !slices.Contains(want, p.name) })
 	} else {
-		parts = slices.DeleteFunc(parts, func(p part) bool { return p.name == profilePart })
+		parts = slices.DeleteFunc(parts, func(p part) bool { return p.name == profilePart || p.name == steadyPart })
 	}
 	b.versions(ctx)
 	code, began := 0, time.Now()
