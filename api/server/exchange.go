@@ -36,6 +36,7 @@ type exchange struct {
 	id      string
 	began   time.Time
 	route   string // the pattern; "" while none was found
+	body    []byte // of the request, where the guard has read it
 	status  int    // 0 while nothing was answered
 	aborted bool
 	release func() // gives back the room that a limiter gave
@@ -131,7 +132,7 @@ func (x *exchange) refuse(err error) {
 	}
 	x.WriteHeader(p.Status)
 	if x.request.Method != http.MethodHead {
-		_ = json.NewEncoder(x).Encode(p) // a reader who left needs no answer
+		_ = x.server.buffers.encode(x, p) // a reader who left needs no answer
 	}
 }
 
