@@ -86,14 +86,14 @@ func (x *exchange) WriteHeader(status int) {
 // does not say it better: a leader's that is handed on, or the index that was read at.
 func (x *exchange) tellHead() {
 	h, head := x.Header(), x.server.head()
-	for name, value := range map[string]string{
-		headIndex:       strconv.FormatUint(head.Index, 10),
-		headLeader:      string(head.Leader),
-		headLastContact: strconv.FormatInt(head.LastContact.Milliseconds(), 10),
-	} {
-		if len(h.Values(name)) == 0 {
-			h.Set(name, value)
-		}
+	if len(h[headIndex]) == 0 {
+		h[headIndex] = []string{strconv.FormatUint(head.Index, 10)}
+	}
+	if len(h[headLeader]) == 0 {
+		h[headLeader] = []string{string(head.Leader)}
+	}
+	if len(h[headLastContact]) == 0 {
+		h[headLastContact] = []string{strconv.FormatInt(head.LastContact.Milliseconds(), 10)}
 	}
 }
 
