@@ -121,6 +121,7 @@ type Control struct {
 	sessions *sessions
 	urls     urls
 	batched  room
+	bindings *bindings
 }
 
 // Every service, checked by the compiler.
@@ -140,5 +141,6 @@ func New(c Config) *Control {
 	}
 	return &Control{
 		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(), batched: room{limit: maxBatched},
+		bindings: newBindings(),
 	}
 }

@@ -86,6 +86,7 @@ func (b *bench) parts() []part {
 		{"both", b.both},
 		{"runs", b.runs},
 		{profilePart, b.profile},
+		{steadyPart, b.steady},
 	}
 }
 
@@ -114,7 +115,7 @@ func (b *bench) all(ctx context.Context) int {
 		}
 		parts = slices.DeleteFunc(parts, func(p part) bool { return !slices.Contains(want, p.name) })
 	} else {
-		parts = slices.DeleteFunc(parts, func(p part) bool { return p.name == profilePart })
+		parts = slices.DeleteFunc(parts, func(p part) bool { return p.name == profilePart || p.name == steadyPart })
 	}
 	b.versions(ctx)
 	code, began := 0, time.Now()
