@@ -40,6 +40,8 @@ type Group interface {
 	Members(ctx context.Context) (*api.RaftMembers, error)
 	Transfer(ctx context.Context, to api.NodeID) (*api.RaftTransfer, error)
 	Remove(ctx context.Context, id api.NodeID, force bool) error
+	// Peers lists the members with what gossip knows of them.
+	Peers() []api.Peer
 	// Removable says what speaks against a removal.
 	Removable(id api.NodeID, force bool) error
 }
