@@ -156,9 +156,15 @@ func (b *bench) profileAdmissions(ctx context.Context, dir string) error {
 				files = append(files, file)
 				wg.Go(func() { errs[i] = fetchProfile(ctx, at.addr, file) })
 			}
+			from, ierr := d.index(ctx)
 			run, err := b.perOp(d.names, d.pids(), func() (load.Run, error) {
 				return kind.run(ctx, load.Spec{Outstanding: profileLoad, Warm: time.Second, Window: profileTime})
 			})
+			to, jerr := d.index(ctx)
+			if err := errors.Join(ierr, jerr); err != nil {
+				return err
+			}
+			b.say("%d log entries, %.2f an operation", to-from, float64(to-from)/float64(max(run.Done*max(run.Each, 1), 1)))
 			errs[len(debug)] = err
 			wg.Wait()
 			if err := errors.Join(errs...); err != nil {
