@@ -18,8 +18,10 @@ type MemberState struct {
 	Epoch uint64 `json:"cluster_epoch"`
 	// Asks: it is no member, and asks to be one.
 	Asks bool `json:"asks"`
-	// Leads: a quorum confirmed just now that it leads.
+	// Leads: a quorum confirmed just now that it leads. Follows: it follows a leader, or waits
+	// for one, and stands for election itself no more than that.
 	Leads     bool   `json:"leads"`
+	Follows   bool   `json:"follows"`
 	Term      uint64 `json:"term"`
 	LastIndex uint64 `json:"last_index"`
 	LastTerm  uint64 `json:"last_term"` // of the entry at LastIndex

@@ -38,6 +38,13 @@ func (a *addresses) of(id raft.ServerID, configured raft.ServerAddress) raft.Ser
 
 // AppendEntries sends to where the member is, unless this node is hushed.
 func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	sent := t.herald.sending(id, at, args)
+	err := t.append(id, at, args, resp)
+	sent(resp, err)
+	return err
+}
+
+func (t *transport) append(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if t.quiet.silent(args.Term) {
 		return errHushed
 	}

@@ -116,6 +116,7 @@ func (n *Node) open(ctx context.Context) error {
 		return fmt.Errorf("open raft link: %w", err)
 	}
 	n.trans = newTransport(link, c.Clock)
+	n.machine.tell = n.trans.herald.committed
 	n.onClose(n.trans.Close)
 	n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, cached, stable{storage.Stable, n.Fail}, storage.Snapshots, n.trans)
 	if err != nil {

@@ -41,21 +41,29 @@ type Watch interface {
 // addresses have all changed finds itself again (addressed.go). A leader whose disk hangs
 // falls silent: its heartbeats need no disk, and would keep it leader for ever (issue 503). And
 // a follower commits only what its leader's request proves (proven.go).
+// Followers hear at once what is committed when nothing follows (herald.go).
 type transport struct {
 	Link
-	where addresses
-	quiet hushed
-	stood candidacies
-	rpc   chan raft.RPC
-	done  chan struct{}
-	wg    sync.WaitGroup
+	where  addresses
+	quiet  hushed
+	herald *herald
+	rpc    chan raft.RPC
+	done   chan struct{}
+	wg     sync.WaitGroup
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
 func newTransport(l Link, c clock.Clock) *transport {
-	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}, stood: newCandidacies(c)}
+	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}}
+	t.herald = newHerald(t.append)
+	ctx, cancel := context.WithCancel(context.Background())
+	t.wg.Go(func() {
+		defer cancel()
+		<-t.done
+	})
+	t.wg.Go(func() { t.herald.run(ctx, t.wg.Go) })
 	t.wg.Go(func() {
 		for {
 			select {
@@ -64,9 +72,6 @@ func newTransport(l Link, c clock.Clock) *transport {
 				case t.rpc <- proven(rpc):
 				case <-t.done:
 					return
-				}
-				if q, ok := rpc.Command.(*raft.RequestVoteRequest); ok {
-					t.stood.note(*q)
 				}
 			case <-t.done:
 				return

@@ -102,6 +102,7 @@ type door struct {
 	clients    []*client.Client
 	each       []*client.Client
 	schedulers []int // their processes
+	names      []string
 }
 
 func newDoor(ctx context.Context, c *harness.Cluster) (*door, error) {
@@ -124,7 +125,7 @@ func newDoor(ctx context.Context, c *harness.Cluster) (*door, error) {
 			return nil, errors.Join(err, d.close())
 		}
 		d.each = append(d.each, one)
-		d.schedulers = append(d.schedulers, n.PID)
+		d.schedulers, d.names = append(d.schedulers, n.PID), append(d.names, n.Name)
 	}
 	return d, nil
 }
@@ -138,6 +139,15 @@ func (d *door) close() error {
 }
 
 func (d *door) pids() []int { return d.schedulers }
+
+// index is the log's, by a lease that is granted for it.
+func (d *door) index(ctx context.Context) (uint64, error) {
+	set, err := d.clients[0].RequestLeases(ctx, leaseRequest(admitTTL), api.WriteOptions{})
+	if err != nil {
+		return 0, err
+	}
+	return set.Index, nil
+}
 
 func leaseRequest(ttl time.Duration) api.LeaseRequest {
 	return api.LeaseRequest{
