@@ -30,6 +30,9 @@ type MemberState struct {
 	LastContactMs int64 `json:"last_contact_ms"`
 	// Behind counts the blobs and audit records that it still has to fetch from the others.
 	Behind int `json:"behind"`
+	// Prints are fingerprints of its state at the indexes that all keep, and of the newest,
+	// oldest first.
+	Prints []Fingerprint `json:"prints"`
 	// Members is the group's configuration as it knows it, at ConfigIndex.
 	ConfigIndex uint64 `json:"config_index"`
 	Members     []Peer `json:"members"`

@@ -221,6 +221,8 @@ type NodeState struct {
 	Sessions int `json:"sessions"`
 	// Fingerprints are the newest ones, by index, to compare with another node's.
 	Fingerprints []Fingerprint `json:"fingerprints,omitempty"`
+	// Differs says in which way the schedulers' states differ. It is empty.
+	Differs string `json:"differs,omitempty"`
 	// Broken lists the invariants that do not hold in this node's state. It is empty.
 	Broken []string `json:"broken,omitempty"`
 }

@@ -53,13 +53,17 @@ func (o *onDamage) check() error {
 }
 
 // outcast returns why a scheduler's data may not be used any more, nil when err is something
-// else: it is damaged, or of a past that the cluster does not share.
+// else: it is damaged, of a past that the cluster does not share, or another state than the
+// others made of the same log.
 func outcast(err error) error {
 	if damage, is := errors.AsType[*disk.CorruptError](err); is {
 		return damage
 	}
 	if left, is := errors.AsType[*cluster.LeftBehindError](err); is {
 		return left
+	}
+	if forked, is := errors.AsType[*cluster.ForkedError](err); is {
+		return forked
 	}
 	return nil
 }
