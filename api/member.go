@@ -67,9 +67,11 @@ type RaftMembers struct {
 	Level uint32 `json:"level"`
 	// Wanted is how many voters the group is kept at, Tolerates how many of the healthy ones
 	// may fail.
-	Wanted    int          `json:"voters_wanted"`
-	Tolerates int          `json:"failures_tolerated"`
-	Members   []RaftMember `json:"members"`
+	Wanted    int `json:"voters_wanted"`
+	Tolerates int `json:"failures_tolerated"`
+	// Differs says in which way the states of the members differ. It is empty.
+	Differs string       `json:"differs,omitempty"`
+	Members []RaftMember `json:"members"`
 }
 
 // RaftTransferRequest names the next leader; "" is the voter that is furthest.

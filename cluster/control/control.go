@@ -121,6 +121,8 @@ type Control struct {
 	sessions *sessions
 	urls     urls
 	batched  room
+
+	invariants invariants
 }
 
 // Every service, checked by the compiler.
@@ -139,6 +141,6 @@ func New(c Config) *Control {
 		c.Random = rand.Reader
 	}
 	return &Control{
-		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(), batched: room{limit: maxBatched},
+		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(), batched: room{limit: maxBatched}, invariants: invariants{clock: c.Clock},
 	}
 }
