@@ -216,7 +216,7 @@ func (n *Node) member() api.MemberState {
 		Level: uint32(fsm.NewestLevel), Epoch: n.machine.View().ClusterEpoch(), Asks: n.asks.Load(),
 		Follows: n.raft.State() == raft.Follower, Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), LastTerm: n.lastTerm(),
 		Applied: n.raft.AppliedIndex(), LastContactMs: n.Touch().Milliseconds(), Behind: n.cfg.Behind(),
-		ConfigIndex: n.machine.configured.Load(), Members: n.Peers(),
+		ConfigIndex: n.machine.configured.Load(), Members: n.Peers(), Prints: n.machine.prints.with(n.machine.View()),
 	}
 	return st
 }

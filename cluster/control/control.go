@@ -124,6 +124,8 @@ type Control struct {
 	urls     urls
 	batched  room
 	bindings *bindings
+
+	invariants invariants
 }
 
 // Every service, checked by the compiler.
@@ -143,6 +145,6 @@ func New(c Config) *Control {
 	}
 	return &Control{
 		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(), batched: room{limit: maxBatched},
-		bindings: newBindings(),
+		bindings: newBindings(), invariants: invariants{clock: c.Clock},
 	}
 }
