@@ -164,6 +164,7 @@ func TestCellFirst(t *testing.T) {
 		ended, silent := r.admit(grant(1)).Leases[0], r.admit(grant(1)).Leases[0]
 		r.bind(ended)
 		r.bind(silent)
+		synctest.Wait()
 		before := len(r.entries)
 		l := r.lease(ended)
 		time.Sleep(time.Duration(l.Expires-r.m.View().Now()) + cellFirst/2)
