@@ -164,8 +164,6 @@ func TestCellFirst(t *testing.T) {
 		ended, silent := r.admit(grant(1)).Leases[0], r.admit(grant(1)).Leases[0]
 		r.bind(ended)
 		r.bind(silent)
-		synctest.Wait()
-		before := len(r.entries)
 		l := r.lease(ended)
 		time.Sleep(time.Duration(l.Expires-r.m.View().Now()) + cellFirst/2)
 		r.beat()
@@ -177,7 +175,9 @@ func TestCellFirst(t *testing.T) {
 		time.Sleep(cellFirst)
 		synctest.Wait()
 		r.wantLease(silent, api.LeaseExpired, fsm.ReasonExpired)
-		for _, e := range r.entries[before:] {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, e := range r.entries {
 			for _, c := range e.Commands {
 				if a, ok := c.(fsm.AdvanceLeases); ok && slices.Contains(a.Leases, ended) {
 					r.t.Errorf("proposed: %+v", a)
