@@ -68,16 +68,18 @@ func (b *bench) profile(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make a folder: %w", err)
 	}
-	if b.kinds.MatchString("commit") {
-		if err := b.profileCommit(ctx, dir); err != nil {
-			return err
+	for _, n := range []int{1, profileLoad} {
+		if name := fmt.Sprintf("commit-%d", n); b.kinds.MatchString(name) {
+			if err := b.profileCommit(ctx, filepath.Join(dir, name), n); err != nil {
+				return err
+			}
 		}
 	}
 	return b.profileAdmissions(ctx, dir)
 }
 
-func (b *bench) profileCommit(ctx context.Context, dir string) (err error) {
-	b.title(fmt.Sprintf("profile of the commit path, %d outstanding", profileLoad))
+func (b *bench) profileCommit(ctx context.Context, name string, outstanding int) (err error) {
+	b.title(fmt.Sprintf("profile of the commit path, %d outstanding", outstanding))
 	var open closing
 	defer open.end(&err)
 	f, err := b.members(ctx, boltdb, false)
@@ -90,7 +92,7 @@ func (b *bench) profileCommit(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	follower := (leader + 1) % seats
-	files := [2]string{filepath.Join(dir, "commit-leader.prof"), filepath.Join(dir, "commit-follower.prof")}
+	files := [2]string{name + "-leader.prof", name + "-follower.prof"}
 	var wg sync.WaitGroup
 	errs := make([]error, 3)
 	for i, m := range []int{leader, follower} {
@@ -103,7 +105,7 @@ func (b *bench) profileCommit(ctx context.Context, dir string) (err error) {
 		})
 	}
 	run, err := b.perOp([]string{"leader", "follower"}, []int{f.proc[leader].PID(), f.proc[follower].PID()}, func() (load.Run, error) {
-		return f.inLeader(ctx, load.Spec{Outstanding: profileLoad, Warm: 500 * time.Millisecond, Window: profileTime})
+		return f.inLeader(ctx, load.Spec{Outstanding: outstanding, Warm: 500 * time.Millisecond, Window: profileTime})
 	})
 	errs[2] = err
 	wg.Wait()
