@@ -230,7 +230,7 @@ func (n *scheduler) serve(ctx context.Context, listener net.Listener, h http.Han
 	n.http = server.HTTPServer(h, conf, n.log.Named("http"))
 	n.http.BaseContext = func(net.Listener) context.Context { return ctx } // a stop ends the streams
 	n.wg.Go(func() {
-		err := n.http.ServeTLS(listener, "", "")
+		err := n.http.ServeTLS(server.Listener(listener), "", "")
 		if !errors.Is(err, http.ErrServerClosed) {
 			n.served <- fmt.Errorf("serve the API: %w", err)
 		}
