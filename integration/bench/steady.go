@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/integration/bench/internal/load"
 	"github.com/grafos/grafos/integration/internal/harness"
 )
@@ -74,6 +75,10 @@ func (b *bench) steadyOf(ctx context.Context, c *harness.Cluster, d *door, debug
 	if err := cpuOfBoth(others, &before); err != nil {
 		return err
 	}
+	began, err := d.index(ctx)
+	if err != nil {
+		return err
+	}
 	plain, cpu, err := measureOnce(ctx, all, load.Spec{Outstanding: profileLoad, Warm: admitTTL, Window: steadyTime})
 	if err != nil {
 		return err
@@ -81,11 +86,15 @@ func (b *bench) steadyOf(ctx context.Context, c *harness.Cluster, d *door, debug
 	if err := cpuOfBoth(others, &after); err != nil {
 		return err
 	}
+	ended, err := d.index(ctx)
+	if err != nil {
+		return err
+	}
 	done := max(float64(plain.Done*max(plain.Each, 1)), 1)
 	b.say("\n%s: %.0f a second, %d failed (%.200v), p50 %s ms, p99 %s ms", name, plain.PerSecond(), plain.Failed, plain.First,
 		ms(load.Percentile(plain.Took, 50)), ms(load.Percentile(plain.Took, 99)))
-	b.say("processor time each: schedulers %.0f us, clients %.0f us, cells %.0f us", float64(cpu.Microseconds())/done,
-		float64((after[0]-before[0]).Microseconds())/done, float64((after[1]-before[1]).Microseconds())/done)
+	b.say("processor time each: schedulers %.0f us, clients %.0f us, cells %.0f us; %.1f admissions an entry of the log", float64(cpu.Microseconds())/done,
+		float64((after[0]-before[0]).Microseconds())/done, float64((after[1]-before[1]).Microseconds())/done, done/max(float64(ended-began), 1))
 
 	var files []string
 	var wg sync.WaitGroup
@@ -137,6 +146,15 @@ func (b *bench) costs(ctx context.Context, debug []debugAddr, files []string, th
 	}
 	_ = w.Flush() // as in say
 	return nil
+}
+
+// index is where the log has come to.
+func (d *door) index(ctx context.Context) (uint64, error) {
+	a, err := d.clients[0].ListProviders(ctx, api.ReadOptions{})
+	if err != nil {
+		return 0, err
+	}
+	return a.Index, nil
 }
 
 // cpuOfBoth is the processor time of this process and of all the others.

@@ -241,7 +241,7 @@ func (n *scheduler) serve(ctx context.Context, listener net.Listener, h http.Han
 	n.drained = drained
 	n.http.BaseContext = func(net.Listener) context.Context { return base }
 	n.wg.Go(func() {
-		err := n.http.ServeTLS(listener, "", "")
+		err := n.http.ServeTLS(server.Listener(listener), "", "")
 		if !errors.Is(err, http.ErrServerClosed) {
 			n.served <- fmt.Errorf("serve the API: %w", err)
 		}
