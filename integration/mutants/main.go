@@ -27,7 +27,7 @@ type suite struct{ pkg, run string }
 func hunters() map[mutant.Fault][]suite {
 	var (
 		world  = suite{"./integration/sim", "^TestMutant$"}
-		probes = suite{"./integration/sim", "^(TestVoteSurvivesCrash|TestIsolatedLeaderServesNoRead|TestBarrierWaits)$"}
+		probes = suite{"./integration/sim", "^(TestVoteSurvivesCrash|TestIsolatedLeaderServesNoRead|TestStandstillServesNoRead|TestBarrierWaits)$"}
 		state  = suite{"./fsm", "^Test"}
 		leader = suite{"./cluster/leader", "^Test"}
 		cell   = suite{"./cellagent", "^Test[^R]"} // those of fake time; the real ones take real seconds
@@ -42,6 +42,7 @@ func hunters() map[mutant.Fault][]suite {
 		mutant.SkipCellEpoch:   {state, world},
 		mutant.StaleRead:       {world},
 		mutant.SkipVerify:      {probes},
+		mutant.TrustStandstill: {probes},
 		mutant.SkipBarrier:     {probes},
 		mutant.GiveEarly:       {state, world},
 		mutant.WallTicks:       {leader, world},
