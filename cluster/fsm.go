@@ -31,6 +31,8 @@ type machine struct {
 	forked func(epoch uint64, tail []api.AuditRecord) error
 	// fail is told of a snapshot that only a later release can read; nil is nobody.
 	fail func(error)
+	// tell is told of every entry that was applied; nil is nobody.
+	tell func(index, term uint64)
 	// refused is why the last snapshot was not taken.
 	refused atomic.Pointer[error]
 }
@@ -45,6 +47,9 @@ func (m *machine) Apply(l *raft.Log) any {
 	}
 	m.prints.note(l.Index, m.View())
 	m.done.reach(l.Index)
+	if m.tell != nil {
+		m.tell(l.Index, l.Term)
+	}
 	return out
 }
 

@@ -118,6 +118,7 @@ func (n *Node) open(ctx context.Context) error {
 		return fmt.Errorf("open raft link: %w", err)
 	}
 	n.trans = newTransport(link, c.Clock)
+	n.machine.tell = n.trans.herald.committed
 	n.onClose(n.trans.Close)
 	n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, cached, stable{storage.Stable, n.Fail}, storage.Snapshots, n.trans)
 	if err != nil {
@@ -207,7 +208,7 @@ func (n *Node) stalled(d time.Duration) {
 	if d < stallGiveAway || n.raft.State() != raft.Leader {
 		return
 	}
-	n.trans.hush(stallHush)
+	n.trans.hush(n.raft.CurrentTerm(), stallHush)
 	if !n.handed.CompareAndSwap(false, true) {
 		return
 	}

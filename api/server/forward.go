@@ -28,6 +28,9 @@ const (
 // which the idempotency key makes safe. A request that was forwarded once is not forwarded
 // again: two schedulers that take each other for the leader would play with it for ever.
 func (s *server) forward(x *exchange, r *http.Request, body []byte, by string) (done bool, err error) {
+	if _, self, err := s.config.Leader.Locate(r.Context()); err == nil && self {
+		return false, nil // without a clock for what is over already
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), forwardTime)
 	defer cancel()
 	var unsure unsureLeader

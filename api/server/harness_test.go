@@ -124,7 +124,7 @@ func (n *sched) serve(tb testing.TB, h http.Handler) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = n.server.ServeTLS(ln, "", "")
+		_ = n.server.ServeTLS(Listener(ln), "", "")
 	}()
 	tb.Cleanup(func() {
 		n.kill()

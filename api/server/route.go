@@ -63,14 +63,19 @@ func indexOf[T any]() func(*T) string {
 func typed[I, O any](h func(context.Context, *I) (*O, error)) binder {
 	return func(s *server, r route) {
 		s.open(r)
-		index := indexOf[O]()
-		huma.Register(s.huma, r.operation(), func(ctx context.Context, in *I) (*reply[O], error) {
-			out, err := h(ctx, in)
-			if err != nil {
-				return nil, s.refusal(ctx, err)
-			}
-			return &reply[O]{Index: index(out), Body: out}, nil
-		})
+		huma.Register(s.huma, r.operation(), enveloped(s, h))
+	}
+}
+
+// enveloped is h as huma wants it.
+func enveloped[I, O any](s *server, h func(context.Context, *I) (*O, error)) func(context.Context, *I) (*reply[O], error) {
+	index := indexOf[O]()
+	return func(ctx context.Context, in *I) (*reply[O], error) {
+		out, err := h(ctx, in)
+		if err != nil {
+			return nil, s.refusal(ctx, err)
+		}
+		return &reply[O]{Index: index(out), Body: out}, nil
 	}
 }
 
@@ -119,7 +124,7 @@ func (s *server) open(r route) {
 }
 
 // refusal is err for huma, logged where it is grafOS's own fault.
-func (s *server) refusal(ctx context.Context, err error) error {
+func (s *server) refusal(ctx context.Context, err error) *problem {
 	p := problemOf(requestID(ctx), err)
 	if p.Kind == api.Internal {
 		s.config.Log.Error("request failed", "request_id", p.RequestID, "error", err)
@@ -200,6 +205,7 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, h http.HandlerFunc
 		if body, err = readBody(x, r, rt.bodyLimit()); err != nil {
 			return err
 		}
+		x.body = body
 	}
 	if rt.leader {
 		ensureKey(r)

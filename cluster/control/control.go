@@ -40,6 +40,8 @@ type Group interface {
 	Members(ctx context.Context) (*api.RaftMembers, error)
 	Transfer(ctx context.Context, to api.NodeID) (*api.RaftTransfer, error)
 	Remove(ctx context.Context, id api.NodeID, force bool) error
+	// Peers lists the members with what gossip knows of them.
+	Peers() []api.Peer
 	// Removable says what speaks against a removal.
 	Removable(id api.NodeID, force bool) error
 }
@@ -121,6 +123,7 @@ type Control struct {
 	sessions *sessions
 	urls     urls
 	batched  room
+	bindings *bindings
 
 	invariants invariants
 }
@@ -141,6 +144,7 @@ func New(c Config) *Control {
 		c.Random = rand.Reader
 	}
 	return &Control{
-		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(), batched: room{limit: maxBatched}, invariants: invariants{clock: c.Clock},
+		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(), batched: room{limit: maxBatched},
+		bindings: newBindings(), invariants: invariants{clock: c.Clock},
 	}
 }

@@ -40,6 +40,7 @@ type scheduler struct {
 	node    *cluster.Node
 	control *control.Control
 	blobs   *blob.Store
+	drops   gossip.Drops
 	machine *fsm.Machine
 	http    *http.Server
 	served  chan error
@@ -123,7 +124,7 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 			return err
 		}
 	}
-	n.metrics = newMetrics(n.node, n.machine)
+	n.metrics = newMetrics(n.node, n.machine, &n.drops)
 	lead := n.openControl(s, version, id, material, audit, sightings)
 	handler, err := n.handler(ctx, material, identity)
 	if err != nil {
@@ -165,7 +166,7 @@ func (n *scheduler) openNode(
 		Gossip: func(ctx context.Context, m rumor.Meta) (cluster.Gossip, error) {
 			return gossip.Open(ctx, gossip.Config{
 				Node: id, ClusterID: material.ClusterID, Bind: s.GossipBind, Advertise: s.GossipAdvertise,
-				Key: material.GossipKey, Join: s.Join, Meta: m, Table: sightings,
+				Key: material.GossipKey, Join: s.Join, Meta: m, Table: sightings, Drops: &n.drops,
 				Interval: min(time.Duration(s.Heartbeat), time.Second), Log: n.log.Named("gossip"),
 			})
 		},
@@ -240,7 +241,7 @@ func (n *scheduler) serve(ctx context.Context, listener net.Listener, h http.Han
 	n.drained = drained
 	n.http.BaseContext = func(net.Listener) context.Context { return base }
 	n.wg.Go(func() {
-		err := n.http.ServeTLS(listener, "", "")
+		err := n.http.ServeTLS(server.Listener(listener), "", "")
 		if !errors.Is(err, http.ErrServerClosed) {
 			n.served <- fmt.Errorf("serve the API: %w", err)
 		}
