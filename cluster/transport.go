@@ -39,7 +39,8 @@ type Watch interface {
 // 695). The consumer can be given an RPC of our own: the leader watch starts an election
 // with it. And a member is dialled where gossip says that it is, so that a group whose
 // addresses have all changed finds itself again (addressed.go). A leader whose disk hangs
-// falls silent: its heartbeats need no disk, and would keep it leader for ever (issue 503).
+// falls silent: its heartbeats need no disk, and would keep it leader for ever (issue 503). And
+// a follower commits only what its leader's request proves (proven.go).
 // Followers hear at once what is committed when nothing follows (herald.go).
 type transport struct {
 	Link
@@ -55,7 +56,7 @@ type transport struct {
 }
 
 func newTransport(l Link, c clock.Clock) *transport {
-	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c, began: c.Now()}}
+	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}}
 	t.herald = newHerald(t.append)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.wg.Go(func() {
@@ -68,7 +69,7 @@ func newTransport(l Link, c clock.Clock) *transport {
 			select {
 			case rpc := <-l.Consumer():
 				select {
-				case t.rpc <- rpc:
+				case t.rpc <- proven(rpc):
 				case <-t.done:
 					return
 				}

@@ -140,15 +140,6 @@ func (d *door) close() error {
 
 func (d *door) pids() []int { return d.schedulers }
 
-// index is the log's, by a lease that is granted for it.
-func (d *door) index(ctx context.Context) (uint64, error) {
-	set, err := d.clients[0].RequestLeases(ctx, leaseRequest(admitTTL), api.WriteOptions{})
-	if err != nil {
-		return 0, err
-	}
-	return set.Index, nil
-}
-
 func leaseRequest(ttl time.Duration) api.LeaseRequest {
 	return api.LeaseRequest{
 		Provider: "local", Tenant: "dev", TTLMs: ttl.Milliseconds(), Resources: api.Resources{Mem: admitMem},

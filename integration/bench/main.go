@@ -53,7 +53,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	b := &bench{out: out}
 	flags.StringVar(&b.bin, "grafos", "bin/grafos", "the program")
-	flags.StringVar(&b.peers, "peers", "bin/bench-peers", "the program of integration/bench/peers")
+	flags.StringVar(&b.peers, "peers", "bin/bench-peers", "the program of integration/bench/peers; empty is that fail-over is measured without a peer")
 	flags.StringVar(&b.state, "state", "bin/bench-state", "the program of integration/bench/state")
 	flags.StringVar(&b.only, "only", "", "one part, or several with commas: "+strings.Join(names(b.parts()), ", "))
 	flags.BoolVar(&b.quick, "quick", false, "measure as little as there is to be measured: to see that it runs")
@@ -90,6 +90,7 @@ func (b *bench) parts() []part {
 		{"both", b.both},
 		{"runs", b.runs},
 		{profilePart, b.profile},
+		{steadyPart, b.steady},
 	}
 }
 
@@ -118,7 +119,7 @@ func (b *bench) all(ctx context.Context) int {
 		}
 		parts = slices.DeleteFunc(parts, func(p part) bool { return !slices.Contains(want, p.name) })
 	} else {
-		parts = slices.DeleteFunc(parts, func(p part) bool { return p.name == profilePart })
+		parts = slices.DeleteFunc(parts, func(p part) bool { return p.name == profilePart || p.name == steadyPart })
 	}
 	b.versions(ctx)
 	code, began := 0, time.Now()
