@@ -34,7 +34,8 @@ test: build ## Every test; the race detector where it matters; 25 leader kills.
 	go vet ./...
 	@if command -v gcc >/dev/null; then go test -race -timeout 10m $(RACE); \
 	else echo "gcc is missing: the race detector is skipped (install gcc to run it)"; go test -timeout 10m $(RACE); fi
-	go test -timeout 10m $$(go list ./... | grep -v -F -x -f <(go list $(RACE) ./integration/chaos))
+	go test -timeout 10m $$(go list ./... | grep -v -F -x -f <(go list $(RACE) ./integration/chaos ./integration/sim))
+	go test -timeout 25m -v ./integration/sim | grep -v -E '^ *(=== |--- PASS)'
 
 .PHONY: race
 race: ## Every package but the process tests under the race detector.
@@ -54,7 +55,7 @@ fmt: ## Format the code as the lint set wants it.
 fuzz: ## Every fuzz target for FUZZTIME each.
 	@for pkg in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
 	  for f in $$(grep -rhoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' $$pkg/*_test.go | awk '{print $$2}'); do \
-	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$pkg; done; done
+	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$pkg; done; done
 
 .PHONY: bench
 bench: build ## The numbers, beside a 3-member etcd's: 15 minutes, or BENCH=commit,reads for some of them.
@@ -87,7 +88,7 @@ mutants: ## Put each deliberate fault in and demand that a test finds it.
 
 .PHONY: faults
 faults: build ## Real faults in network namespaces, in 5 minutes; SEED= repeats a schedule, KINDS= is a regular expression. Needs root.
-	go test -count=1 -timeout 20m -run 'TestFaults|TestPlan' -v ./integration/chaos
+	go test -count=1 -timeout 20m -run 'TestFaults|TestPlan|TestKinds' -v ./integration/chaos
 
 .PHONY: soak
 soak: build ## The same at random for HOURS; the result stands in soak-result.txt. Needs root.

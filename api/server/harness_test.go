@@ -207,4 +207,13 @@ func (l *fakeLeader) Locate(context.Context) (string, bool, error) {
 	return l.url, l.self, l.err
 }
 
+func (l *fakeLeader) Moved(ctx context.Context, url string, d time.Duration) bool {
+	for end := time.Now().Add(d); ctx.Err() == nil && time.Now().Before(end); sleep(ctx, time.Millisecond) {
+		if now, self, err := l.Locate(ctx); err == nil && (self || now != url) {
+			return true
+		}
+	}
+	return false
+}
+
 func (l *fakeLeader) Transport() http.RoundTripper { return l.transport }

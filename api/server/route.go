@@ -195,6 +195,9 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, h http.HandlerFunc
 	ctx := context.WithValue(api.WithCaller(r.Context(), caller), exchangeKey{}, x)
 	ctx, cancel := rt.bound(ctx, r, caller)
 	defer cancel()
+	if stopping := s.config.Stopping; stopping != nil && (rt.stream || r.URL.Query().Get("wait") != "") {
+		defer context.AfterFunc(stopping, cancel)()
+	}
 	r = r.WithContext(ctx)
 
 	var body []byte

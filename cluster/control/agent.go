@@ -117,7 +117,7 @@ func (c *Control) schedulers() []string {
 		return c.urls.list
 	}
 	var list []string
-	for _, p := range c.cfg.Cluster.State().Peers {
+	for _, p := range c.cfg.Cluster.Peers() {
 		if p.Alive && p.URL != "" {
 			list = append(list, p.URL)
 		}

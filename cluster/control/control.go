@@ -40,6 +40,8 @@ type Group interface {
 	Members(ctx context.Context) (*api.RaftMembers, error)
 	Transfer(ctx context.Context, to api.NodeID) (*api.RaftTransfer, error)
 	Remove(ctx context.Context, id api.NodeID, force bool) error
+	// Peers lists the members with what gossip knows of them.
+	Peers() []api.Peer
 	// Removable says what speaks against a removal.
 	Removable(id api.NodeID, force bool) error
 }
@@ -122,6 +124,8 @@ type Control struct {
 	urls     urls
 	batched  room
 	bindings *bindings
+
+	invariants invariants
 }
 
 // Every service, checked by the compiler.
@@ -141,6 +145,6 @@ func New(c Config) *Control {
 	}
 	return &Control{
 		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(), batched: room{limit: maxBatched},
-		bindings: newBindings(),
+		bindings: newBindings(), invariants: invariants{clock: c.Clock},
 	}
 }

@@ -233,8 +233,10 @@ func (r *rig) Touch() time.Duration {
 	return r.touch
 }
 
-func (r *rig) State() api.NodeState {
-	return api.NodeState{Node: "s1", Peers: []api.Peer{{Node: "s1", URL: "https://s1", Alive: true}, {Node: "s9", URL: "https://s9"}}}
+func (r *rig) State() api.NodeState { return api.NodeState{Node: "s1", Peers: r.Peers()} }
+
+func (r *rig) Peers() []api.Peer {
+	return []api.Peer{{Node: "s1", URL: "https://s1", Alive: true}, {Node: "s9", URL: "https://s9"}}
 }
 
 func (r *rig) Others() []api.NodeID { return []api.NodeID{"s2"} }

@@ -22,6 +22,7 @@ type delegate struct {
 	node  api.NodeID
 	table *rumor.Table
 	log   hclog.Logger
+	drops *Drops
 
 	mu      sync.Mutex
 	meta    []byte                      // guarded by mu: ours, printed
@@ -31,7 +32,7 @@ type delegate struct {
 }
 
 func newDelegate(c Config) *delegate {
-	return &delegate{node: c.Node, table: c.Table, log: c.Log, members: map[api.NodeID]rumor.Member{}, changed: make(chan struct{})}
+	return &delegate{node: c.Node, table: c.Table, log: c.Log, drops: c.Drops, members: map[api.NodeID]rumor.Member{}, changed: make(chan struct{})}
 }
 
 func (d *delegate) setMeta(m rumor.Meta) error {
@@ -81,7 +82,7 @@ func (d *delegate) MergeRemoteState(b []byte, _ bool) { d.take(b) }
 
 func (d *delegate) take(b []byte) {
 	if err := d.table.Take(b); err != nil {
-		d.log.Warn("gossip digest not taken", "error", err)
+		sayDropped(d.log, d.drops, dropOfDigest(err), err.Error())
 	}
 }
 

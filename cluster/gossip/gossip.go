@@ -28,7 +28,9 @@ type Config struct {
 	Table           *rumor.Table
 	// Interval is between two exchanges of the table, each with one other scheduler; 0 is 1 s.
 	Interval time.Duration
-	Log      hclog.Logger
+	// Drops counts what is not taken; it may be nil.
+	Drops *Drops
+	Log   hclog.Logger
 }
 
 // Timing of the membership: a scheduler that dies without a word is dead to the others
@@ -67,6 +69,9 @@ type Gossip struct {
 func Open(ctx context.Context, c Config) (*Gossip, error) {
 	if c.Interval == 0 {
 		c.Interval = time.Second
+	}
+	if c.Drops == nil {
+		c.Drops = &Drops{}
 	}
 	mc, err := config(ctx, c)
 	if err != nil {
@@ -108,7 +113,7 @@ func config(ctx context.Context, c Config) (*memberlist.Config, error) {
 	}
 	mc := memberlist.DefaultLANConfig()
 	mc.Name, mc.Label, mc.SecretKey = string(c.Node), c.ClusterID, c.Key
-	mc.LogOutput = demoted{log: c.Log}
+	mc.LogOutput = demoted{log: c.Log, drops: c.Drops}
 	mc.TCPTimeout, mc.PushPullInterval = streamTimeout, c.Interval
 	mc.ProbeInterval, mc.ProbeTimeout = probeInterval, probeTimeout
 	mc.SuspicionMult, mc.SuspicionMaxTimeoutMult = suspicionMult, suspicionMax

@@ -142,7 +142,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	}
 	mc := memberlist.DefaultLocalConfig()
 	mc.Name, mc.BindAddr, mc.BindPort, mc.AdvertiseAddr = "s4", "127.0.0.1", 0, "127.0.0.1"
-	mc.Label, mc.SecretKey, mc.LogOutput = "g-test", bytes.Repeat([]byte{7}, 32), demoted{log: hclog.NewNullLogger()}
+	mc.Label, mc.SecretKey, mc.LogOutput = "g-test", bytes.Repeat([]byte{7}, 32), demoted{log: hclog.NewNullLogger(), drops: &Drops{}}
 	list, err := memberlist.Create(mc)
 	if err != nil {
 		t.Fatal(err)
@@ -220,7 +220,7 @@ func TestLogsAreDemoted(t *testing.T) {
 		"odd": "[DEBUG] memberlist: text=odd\n",
 	} {
 		out.Reset()
-		if n, err := (demoted{log: log}).Write([]byte(line)); n != len(line) || err != nil {
+		if n, err := (demoted{log: log, drops: &Drops{}}).Write([]byte(line)); n != len(line) || err != nil {
 			t.Errorf("wrote %d, %v", n, err)
 		}
 		if out.String() != want {

@@ -8,7 +8,11 @@ import (
 
 // demoted writes memberlist's log one level lower than memberlist thinks: what it calls an
 // error is a peer that did not answer, which heals itself or shows in Members.
-type demoted struct{ log hclog.Logger }
+// What says that something was dropped is counted, and seldom written.
+type demoted struct {
+	log   hclog.Logger
+	drops *Drops
+}
 
 // Write takes one line: date, time, level in brackets, "memberlist: " and the text.
 func (d demoted) Write(line []byte) (int, error) {
@@ -23,6 +27,20 @@ func (d demoted) Write(line []byte) (int, error) {
 		}
 		text = bytes.TrimPrefix(bytes.TrimSpace(text[end+1:]), []byte("memberlist: "))
 	}
+	if why, ok := dropOf(string(text)); ok {
+		sayDropped(d.log, d.drops, why, string(text))
+		return len(line), nil
+	}
 	d.log.Log(level, "memberlist", "text", string(text))
 	return len(line), nil
+}
+
+// sayDropped counts what was dropped.
+func sayDropped(log hclog.Logger, drops *Drops, why Drop, text string) {
+	n, loud := drops.add(why)
+	level := hclog.Debug
+	if loud {
+		level = hclog.Warn
+	}
+	log.Log(level, "gossip dropped", "reason", string(why), "count", n, "text", text)
 }

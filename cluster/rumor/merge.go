@@ -1,10 +1,14 @@
 package rumor
 
 import (
+	"errors"
 	"time"
 
 	"github.com/grafos/grafos/api"
 )
+
+// ErrOld is a digest that tells nothing new: it was overtaken, or is heard again.
+var ErrOld = errors.New("the digest is older than what is known")
 
 // maxPeers bounds the schedulers whose tables are kept.
 const maxPeers = 64
@@ -16,7 +20,9 @@ func (t *Table) Take(b []byte) error {
 	if err != nil {
 		return err
 	}
-	t.merge(digest, kind == msgWhole)
+	if !t.merge(digest, kind == msgWhole) {
+		return ErrOld
+	}
 	return nil
 }
 
@@ -25,24 +31,26 @@ func (t *Table) Take(b []byte) error {
 // newest whole one is ignored.
 func (t *Table) Merge(d api.SightingTable) { t.merge(d, true) }
 
-// merge takes a digest, whole or of a few cells that changed.
-func (t *Table) merge(d api.SightingTable, whole bool) {
+// merge takes a digest, whole or of a few cells that changed, and reports whether it told
+// anything.
+func (t *Table) merge(d api.SightingTable, whole bool) (told bool) {
 	if d.Node == t.node || d.Node == "" || len(d.Sightings) > MaxSightings {
-		return
+		return true // not for this table; nor is it old
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p, ok := t.peers[d.Node]
 	if !ok {
 		if len(t.peers) >= maxPeers {
-			return
+			return true
 		}
 		p = &peerTable{cells: map[api.CellID]seen{}}
 		t.peers[d.Node] = p
 	}
 	if d.Digest <= p.full {
-		return
+		return false
 	}
+	told = whole
 	now := t.now()
 	p.told, p.lost = now, false
 	for _, g := range d.Sightings {
@@ -51,9 +59,10 @@ func (t *Table) merge(d api.SightingTable, whole bool) {
 			continue // a packet that overtook this table told something newer
 		}
 		p.cells[g.CellID] = hearsay(g, d.Digest, now)
+		told = true
 	}
 	if !whole {
-		return
+		return told
 	}
 	p.full = d.Digest
 	for cell, s := range p.cells {
@@ -61,6 +70,7 @@ func (t *Table) merge(d api.SightingTable, whole bool) {
 			delete(p.cells, cell)
 		}
 	}
+	return true
 }
 
 // hearsay turns ages into times of this node's clock.

@@ -14,17 +14,17 @@ import (
 
 // rig is a cluster's material.
 type rig struct {
-	t        *testing.T
+	t        testing.TB
 	material *pki.Material
 }
 
-func newRig(t *testing.T) *rig {
-	t.Helper()
-	material, err := pki.InitMaterial(filepath.Join(t.TempDir(), "material"), pki.InitOptions{})
+func newRig(tb testing.TB) *rig {
+	tb.Helper()
+	material, err := pki.InitMaterial(filepath.Join(tb.TempDir(), "material"), pki.InitOptions{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return &rig{t: t, material: material}
+	return &rig{t: tb, material: material}
 }
 
 func (r *rig) issue(id pki.Identity) tls.Certificate {

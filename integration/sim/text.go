@@ -3,6 +3,8 @@ package sim
 import (
 	"encoding/json"
 	"strconv"
+
+	"github.com/grafos/grafos/api"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -11,15 +13,17 @@ func utoa(n uint64) string { return strconv.FormatUint(n, 10) }
 
 func atou(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }
 
-// field reads one string of a JSON object, "" when it is not there.
-func field(raw json.RawMessage, name string) string {
-	var m map[string]json.RawMessage
-	if json.Unmarshal(raw, &m) != nil {
-		return ""
+// about is what an audit record is about.
+type about struct {
+	Lease string `json:"lease_id"`
+	Run   string `json:"run_id"`
+}
+
+// subject reads what a record is about: nothing where it does not say.
+func subject(r api.AuditRecord) about {
+	var a about
+	if json.Unmarshal(r.Data, &a) != nil {
+		return about{}
 	}
-	var s string
-	if json.Unmarshal(m[name], &s) != nil {
-		return ""
-	}
-	return s
+	return a
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -53,17 +54,17 @@ func (c Config) withDefaults() Config {
 	}
 	or(&c.Faults, 10*time.Minute)
 	or(&c.Calm, 10*time.Second)
-	or(&c.Pause, 500*time.Millisecond)
+	or(&c.Pause, 950*time.Millisecond)
 	or(&c.Heartbeat, time.Second)
 	or(&c.Limit, 4*time.Second)
 	or(&c.Warmup, time.Second)
-	or(&c.Commit, 50*time.Millisecond)
+	or(&c.Commit, 100*time.Millisecond)
 	or(&c.SnapshotEvery, 10*time.Minute)
 	if c.Trailing == 0 {
 		c.Trailing = 64
 	}
 	if c.SnapshotBytes == 0 {
-		c.SnapshotBytes = 256 << 10
+		c.SnapshotBytes = 512 << 10
 	}
 	if c.Log == nil {
 		c.Log = hclog.NewNullLogger()
@@ -146,6 +147,8 @@ func Run(tb testing.TB, c Config) Account {
 			return w.account()
 		}
 	}
+	late := time.AfterFunc(w.cfg.Faults+endsWithin, w.endless)
+	defer late.Stop()
 	life, end := context.WithCancel(context.Background())
 	var watch sync.WaitGroup
 	watch.Go(func() { w.watch(life) })
@@ -156,6 +159,18 @@ func Run(tb testing.TB, c Config) Account {
 	watch.Wait()
 	w.close()
 	return w.account()
+}
+
+// endsWithin is how long after its faults a world must have ended, much more than its second
+// phase may take.
+const endsWithin = 30 * time.Minute
+
+// endless is the end of a world that has none, because somebody waits for what never comes: it
+// says what everybody does.
+func (w *World) endless() {
+	stacks := make([]byte, 16<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	panic(fmt.Sprintf("seed %d: the world has not ended %s after its faults\n\n%s", w.cfg.Seed, endsWithin, stacks))
 }
 
 func newWorld(tb testing.TB, c Config) *World {
@@ -245,7 +260,7 @@ func (w *World) providers() []api.Provider {
 }
 
 // wholeEvery is how often, in seconds, the whole of a scheduler's state is checked.
-const wholeEvery = 90
+const wholeEvery = 300
 
 // watch looks at the states of the schedulers, again and again.
 func (w *World) watch(ctx context.Context) {

@@ -9,12 +9,13 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/cluster"
+	"github.com/grafos/grafos/cluster/gossip"
 	"github.com/grafos/grafos/fsm"
 )
 
 // newMetrics exposes the node in Prometheus' format. Labels carry no ids: their number
 // does not grow with the fleet.
-func newMetrics(n *cluster.Node, m *fsm.Machine) http.Handler {
+func newMetrics(n *cluster.Node, m *fsm.Machine, drops *gossip.Drops) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	gauge := func(name, help string, value func() float64) {
@@ -26,11 +27,23 @@ func newMetrics(n *cluster.Node, m *fsm.Machine) http.Handler {
 		}
 		return 0
 	})
+	gauge("state_differs", "1 while the schedulers do not agree on the state: an alarm.", func() float64 {
+		if n.Differs() != "" {
+			return 1
+		}
+		return 0
+	})
 	gauge("raft_applied_index", "Index of the newest applied entry.", func() float64 { return float64(m.View().Index()) })
 	gauge("leases_live", "Leases that have not ended.", func() float64 { return float64(m.View().Counts().LiveLeases) })
 	gauge("runs_live", "Runs without a result.", func() float64 { return float64(m.View().Counts().LiveRuns) })
 	gauge("tenants", "Tenants.", func() float64 { return float64(m.View().Counts().Tenants) })
 	gauge("audit_sequence", "Newest record of the audit chain.", func() float64 { return float64(m.View().AuditHead().Sequence) })
+	for _, why := range []gossip.Drop{gossip.DropCluster, gossip.DropKey, gossip.DropMalformed, gossip.DropMember, gossip.DropOld} {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "grafos_gossip_dropped_total", Help: "What came over gossip and was not taken, by reason.",
+			ConstLabels: prometheus.Labels{"reason": string(why)},
+		}, func() float64 { return float64(drops.Count(why)) }))
+	}
 	r.MustRegister(&cellMetrics{
 		m:     m,
 		cells: prometheus.NewDesc("grafos_cells", "Cells by provider and state.", []string{"provider", "state"}, nil),

@@ -116,9 +116,9 @@ environment, then flags.`,
 	f.Var(&s.Stable, "stable", "how long a scheduler must be well before it gets a vote, and dead before it is removed")
 	f.StringVar((*string)(&s.OnDamage), "on-damage", string(damageRejoin),
 		"what to do when the data is found damaged: stop, or set it aside and rejoin under a new id")
-	f.Var(&s.snapshotSettings.Every, "snapshot-every", "how often the leader saves the state to snapshot-dir; 0 is never")
-	f.IntVar(&s.snapshotSettings.Keep, "snapshot-keep", 7, "how many of those it keeps")
-	f.StringVar(&s.snapshotSettings.Dir, "snapshot-dir", "", "directory of the states that are saved")
+	f.Var(&s.Every, "snapshot-every", "how often the leader saves the state to snapshot-dir; 0 is never")
+	f.IntVar(&s.Keep, "snapshot-keep", 7, "how many of those it keeps")
+	f.StringVar(&s.Dir, "snapshot-dir", "", "directory of the states that are saved")
 	f.StringVar(&s.DebugBind, "debug-bind", "", "loopback host:port of Go's profiles (default: none)")
 	logFlags(cmd, &s.logSettings)
 	return cmd
@@ -165,7 +165,7 @@ func (s *serverSettings) complete() error {
 	if err := s.OnDamage.check(); err != nil {
 		return err
 	}
-	if err := s.snapshotSettings.check(); err != nil {
+	if err := s.check(); err != nil {
 		return err
 	}
 	if err := cluster.CheckTimers(time.Duration(s.RaftHeartbeat), time.Duration(s.RaftElection), time.Duration(s.RaftLease)); err != nil {

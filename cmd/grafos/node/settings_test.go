@@ -99,7 +99,7 @@ func TestServerSettingsComplete(t *testing.T) {
 		"limit":           func(s *serverSettings) { s.HeartbeatLimit = s.Heartbeat },
 		"raft timers":     func(s *serverSettings) { s.RaftHeartbeat = duration(150 * time.Millisecond) },
 		"on damage":       func(s *serverSettings) { s.OnDamage = "shrug" },
-		"snapshots":       func(s *serverSettings) { s.snapshotSettings.Every = duration(time.Hour) },
+		"snapshots":       func(s *serverSettings) { s.Every = duration(time.Hour) },
 		"stable":          func(s *serverSettings) { s.Stable = duration(time.Millisecond) },
 		"warmup":          func(s *serverSettings) { s.Warmup = -1 },
 		"address":         func(s *serverSettings) { s.Advertise = "nowhere" },
