@@ -88,7 +88,7 @@ mutants: ## Put each deliberate fault in and demand that a test finds it.
 
 .PHONY: faults
 faults: build ## Real faults in network namespaces, in 5 minutes; SEED= repeats a schedule, KINDS= is a regular expression. Needs root.
-	go test -count=1 -timeout 20m -run 'TestFaults|TestPlan' -v ./integration/chaos
+	go test -count=1 -timeout 20m -run 'TestFaults|TestPlan|TestKinds' -v ./integration/chaos
 
 .PHONY: soak
 soak: build ## The same at random for HOURS; the result stands in soak-result.txt. Needs root.

@@ -18,8 +18,10 @@ type MemberState struct {
 	Epoch uint64 `json:"cluster_epoch"`
 	// Asks: it is no member, and asks to be one.
 	Asks bool `json:"asks"`
-	// Leads: a quorum confirmed just now that it leads.
+	// Leads: a quorum confirmed just now that it leads. Follows: it follows a leader, or waits
+	// for one, and stands for election itself no more than that.
 	Leads     bool   `json:"leads"`
+	Follows   bool   `json:"follows"`
 	Term      uint64 `json:"term"`
 	LastIndex uint64 `json:"last_index"`
 	LastTerm  uint64 `json:"last_term"` // of the entry at LastIndex
@@ -28,6 +30,9 @@ type MemberState struct {
 	LastContactMs int64 `json:"last_contact_ms"`
 	// Behind counts the blobs and audit records that it still has to fetch from the others.
 	Behind int `json:"behind"`
+	// Prints are fingerprints of its state at the indexes that all keep, and of the newest,
+	// oldest first.
+	Prints []Fingerprint `json:"prints"`
 	// Members is the group's configuration as it knows it, at ConfigIndex.
 	ConfigIndex uint64 `json:"config_index"`
 	Members     []Peer `json:"members"`
@@ -62,9 +67,11 @@ type RaftMembers struct {
 	Level uint32 `json:"level"`
 	// Wanted is how many voters the group is kept at, Tolerates how many of the healthy ones
 	// may fail.
-	Wanted    int          `json:"voters_wanted"`
-	Tolerates int          `json:"failures_tolerated"`
-	Members   []RaftMember `json:"members"`
+	Wanted    int `json:"voters_wanted"`
+	Tolerates int `json:"failures_tolerated"`
+	// Differs says in which way the states of the members differ. It is empty.
+	Differs string       `json:"differs,omitempty"`
+	Members []RaftMember `json:"members"`
 }
 
 // RaftTransferRequest names the next leader; "" is the voter that is furthest.

@@ -221,8 +221,13 @@ type NodeState struct {
 	Sessions int `json:"sessions"`
 	// Fingerprints are the newest ones, by index, to compare with another node's.
 	Fingerprints []Fingerprint `json:"fingerprints,omitempty"`
-	// Broken lists the invariants that do not hold in this node's state. It is empty.
-	Broken []string `json:"broken,omitempty"`
+	// Differs says in which way the schedulers' states differ. It is empty.
+	Differs string `json:"differs,omitempty"`
+	// Broken lists the invariants that did not hold in this node's state at CheckedIndex. It is
+	// empty. 0 is that they were not looked at: an operator's question does, seldom, and not in a
+	// very large state.
+	Broken       []string `json:"broken,omitempty"`
+	CheckedIndex uint64   `json:"checked_index,omitempty"`
 }
 
 // Fingerprint is the rolling hash of the state at an index.

@@ -38,18 +38,23 @@ func (a *addresses) of(id raft.ServerID, configured raft.ServerAddress) raft.Ser
 
 // AppendEntries sends to where the member is, unless this node is hushed.
 func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if t.quiet.silent() {
+	sent := t.herald.sending(id, at, args)
+	err := t.append(id, at, args, resp)
+	sent(resp, err)
+	return err
+}
+
+func (t *transport) append(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if t.quiet.silent(args.Term) {
 		return errHushed
 	}
 	return t.Link.AppendEntries(id, t.where.of(id, at), args, resp)
 }
 
-// AppendEntriesPipeline sends to where the member is.
-func (t *transport) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddress) (raft.AppendPipeline, error) {
-	if t.quiet.silent() {
-		return nil, errHushed
-	}
-	return t.Link.AppendEntriesPipeline(id, t.where.of(id, at))
+// AppendEntriesPipeline is not offered: a pipeline would speak for a node that is hushed, and
+// can wedge a follower for ever after a disk stall (hashicorp/raft issue 612).
+func (*transport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
+	return nil, raft.ErrPipelineReplicationNotSupported
 }
 
 // RequestVote sends to where the member is.

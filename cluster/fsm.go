@@ -22,6 +22,8 @@ type machine struct {
 	*fsm.Machine
 	bytes atomic.Int64
 	done  progress
+	// prints are compared with the other nodes'.
+	prints prints
 	// configured is the index of the newest change of the members since the start; 0 is none.
 	configured atomic.Uint64
 	// forked is told of a restored state whose cluster epoch is not 0, with the audit records
@@ -29,6 +31,8 @@ type machine struct {
 	forked func(epoch uint64, tail []api.AuditRecord) error
 	// fail is told of a snapshot that only a later release can read; nil is nobody.
 	fail func(error)
+	// tell is told of every entry that was applied; nil is nobody.
+	tell func(index, term uint64)
 	// refused is why the last snapshot was not taken.
 	refused atomic.Pointer[error]
 }
@@ -41,7 +45,11 @@ func (m *machine) Apply(l *raft.Log) any {
 		m.done.halt()
 		return out
 	}
+	m.prints.note(l.Index, m.View())
 	m.done.reach(l.Index)
+	if m.tell != nil {
+		m.tell(l.Index, l.Term)
+	}
 	return out
 }
 
@@ -93,6 +101,7 @@ func (m *machine) restore(r io.ReadCloser) error {
 		return err
 	}
 	m.bytes.Store(0)
+	m.prints.reset()
 	m.done.reach(m.View().Index())
 	if epoch := m.View().ClusterEpoch(); epoch > 0 && m.forked != nil {
 		return m.forked(epoch, tail)

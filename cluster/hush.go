@@ -8,23 +8,28 @@ import (
 	"github.com/grafos/grafos/api/clock"
 )
 
-// hushed is until when a node tells its followers nothing. The zero value is never.
+// hushed is in which term, and until when, a node tells its followers nothing. The zero value
+// is never. A node that is elected again has written its vote: then its disk does not hang.
 type hushed struct {
 	clock clock.Clock
-	began time.Time
-	until atomic.Int64 // since began
+	spell atomic.Pointer[hush]
+}
+
+type hush struct {
+	term  uint64
+	until time.Time
 }
 
 // errHushed is why nothing was sent.
 var errHushed = errors.New("this leader's disk hangs: it says nothing, so that another one is elected")
 
-// hush makes the node silent for d from now.
-func (t *transport) hush(d time.Duration) {
-	t.quiet.until.Store(int64(clock.Since(t.quiet.clock, t.quiet.began) + d))
+// hush makes the node, as the leader of a term, silent for d from now.
+func (t *transport) hush(term uint64, d time.Duration) {
+	t.quiet.spell.Store(&hush{term: term, until: t.quiet.clock.Now().Add(d)})
 }
 
-// silent reports whether nothing may be sent now.
-func (h *hushed) silent() bool {
-	until := h.until.Load()
-	return until > 0 && int64(clock.Since(h.clock, h.began)) < until
+// silent reports whether nothing of a term may be sent now.
+func (h *hushed) silent(term uint64) bool {
+	s := h.spell.Load()
+	return s != nil && term <= s.term && h.clock.Now().Before(s.until)
 }

@@ -145,7 +145,7 @@ func readOwner(file string) (owner, error) {
 	return o, nil
 }
 
-func (o owner) check(file, dir, clusterID, name string) error {
+func (o *owner) check(file, dir, clusterID, name string) error {
 	switch {
 	case o.Version != ownerVersion:
 		return api.Refuse(api.Conflict, "%s has version %d, this grafos knows version %d", file, o.Version, ownerVersion).

@@ -145,6 +145,8 @@ func (n *Node) watchLeadership(ctx context.Context) {
 	defer n.raft.DeregisterObserver(observer)
 	stopPulse := start(ctx, n.leadership.pulse.run)
 	defer stopPulse()
+	stopSilence := start(ctx, n.watchSilence)
+	defer stopSilence()
 	last, watching, stop := raft.ServerID(""), raft.ServerID(""), func() {}
 	defer func() { stop() }()
 	for {
@@ -182,6 +184,9 @@ func (n *Node) watchLeadership(ctx context.Context) {
 // Locate says where decisions are made: here, or at the leader's URL. It waits at most
 // HoldTime for a leader whose memory is rebuilt, then refuses with no_leader.
 func (n *Node) Locate(ctx context.Context) (url string, self bool, err error) {
+	if n.Leads() {
+		return n.cfg.URL, true, nil // as it does for most of those who ask
+	}
 	ctx, cancel := context.WithTimeout(ctx, HoldTime)
 	defer cancel()
 	for {
@@ -198,6 +203,26 @@ func (n *Node) Locate(ctx context.Context) (url string, self bool, err error) {
 		case <-changed:
 		case <-ctx.Done():
 			return "", false, n.noLeader()
+		}
+	}
+}
+
+// Moved waits until the leader is known to be another than the one at url, at most d, and
+// reports whether it is.
+func (n *Node) Moved(ctx context.Context, url string, d time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	for {
+		changed := n.leadership.wait()
+		leader := n.Leader()
+		at := n.urlOf(leader)
+		if at != "" && at != url && (leader != n.cfg.Node || n.Leads()) {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
 		}
 	}
 }

@@ -2,12 +2,9 @@ package cluster
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
-
-	"github.com/grafos/grafos/api"
 )
 
 // The leader watch shortens fail-over when the leader's process dies: its kernel closes its
@@ -15,8 +12,8 @@ import (
 // a second. It only starts an election, so that safety stays Raft's own; a leader that
 // hangs, or whose host is lost, is left to the timers.
 const (
-	// watchStagger keeps the followers from standing at once: by rank. A vote must be on two
-	// disks before the next one's turn, or both stand and nobody wins until a timer ends.
+	// watchStagger keeps the followers from standing at once: they do in turn. A vote must be on
+	// two disks before the next one's turn, or both stand and nobody wins until a timer ends.
 	watchStagger = 200 * time.Millisecond
 	// watchGone is for how long the ends of the leader's sockets may trickle in.
 	watchGone = 100 * time.Millisecond
@@ -55,41 +52,30 @@ func (n *Node) stand(ctx context.Context, id raft.ServerID, addr raft.ServerAddr
 	if !n.trans.Gone(ctx, process, watchGone) {
 		return false
 	}
-	rank := n.rank(id)
-	if rank < 0 || !wait(ctx, time.Duration(rank)*watchStagger) {
+	turn := n.turn(n.poll(ctx, id))
+	if turn < 0 || !wait(ctx, time.Duration(turn)*watchStagger) || !n.mayStand(id, term, turn) {
 		return false
 	}
-	_, leader := n.raft.LeaderWithID()
-	led := leader == id && n.raft.CurrentTerm() == term
-	// Who stands first may have an older log and lose: the leader is then nobody, in a newer
-	// term, and it is the next one's turn.
-	orphaned := leader == "" && rank > 0
-	if !led && !orphaned || n.raft.State() != raft.Follower {
+	if turn > 0 && !n.trans.Refused(ctx, addr) {
 		return false
 	}
-	if rank > 0 && !n.trans.Refused(ctx, addr) {
-		return false
-	}
-	n.log.Info("the leader's process is gone: standing for election", "leader", string(id), "term", term)
-	if err := n.trans.startElection(ctx, n.header()); err != nil {
-		n.log.Warn("start election", "error", err)
-	}
+	n.log.Info("the leader's process is gone: standing for election", "leader", string(id), "term", term, "turn", turn)
+	n.standNow(ctx)
 	return true
 }
 
-// rank is this voter's place among the voters without the dead leader, by name; -1 when it
-// has no vote.
-func (n *Node) rank(dead raft.ServerID) int {
-	f := n.raft.GetConfiguration()
-	if f.Error() != nil {
-		return -1
+// mayStand reports whether it is still this follower's turn to stand in place of a leader.
+func (n *Node) mayStand(id raft.ServerID, term uint64, turn int) bool {
+	_, leader := n.raft.LeaderWithID()
+	led := leader == id && n.raft.CurrentTerm() == term
+	// Who stands first may lose all the same: the leader is then nobody, in a newer term, and
+	// it is the next one's turn.
+	orphaned := leader == "" && turn > 0
+	return (led || orphaned) && n.raft.State() == raft.Follower
+}
+
+func (n *Node) standNow(ctx context.Context) {
+	if err := n.trans.startElection(ctx, n.header()); err != nil {
+		n.log.Warn("start election", "error", err)
 	}
-	var voters []api.NodeID
-	for _, s := range f.Configuration().Servers {
-		if s.Suffrage == raft.Voter && s.ID != dead {
-			voters = append(voters, api.NodeID(s.ID))
-		}
-	}
-	slices.Sort(voters)
-	return slices.Index(voters, n.cfg.Node)
 }

@@ -26,6 +26,7 @@ func (n *Node) Members(context.Context) (*api.RaftMembers, error) {
 	return &api.RaftMembers{
 		Index: n.raft.AppliedIndex(), Leader: n.cfg.Node, Term: n.raft.CurrentTerm(), Level: uint32(n.machine.View().Level()),
 		Wanted: n.cfg.Expect, Tolerates: n.pilot.Tolerates(), Members: n.pilot.Members(),
+		Differs: n.Differs(),
 	}, nil
 }
 

@@ -47,6 +47,8 @@ type Node struct {
 	settled  atomic.Bool               // it has a configuration
 	waiting  atomic.Value              // string: why it has none yet
 	out      atomic.Pointer[api.Error] // why it answers nobody, though it has one
+	// differs is in which way the voters' states differ; nil is that they do not.
+	differs atomic.Pointer[string]
 	// watches says that a connection to the leader's process is held.
 	watches atomic.Bool
 	// undo closes, in reverse, what Open opened.
@@ -116,6 +118,7 @@ func (n *Node) open(ctx context.Context) error {
 		return fmt.Errorf("open raft link: %w", err)
 	}
 	n.trans = newTransport(link, c.Clock)
+	n.machine.tell = n.trans.herald.committed
 	n.onClose(n.trans.Close)
 	n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, cached, stable{storage.Stable, n.Fail}, storage.Snapshots, n.trans)
 	if err != nil {
@@ -141,6 +144,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.wg.Go(func() { n.watchLeadership(ctx) })
 	n.wg.Go(func() { n.watchPlace(ctx) })
 	n.wg.Go(func() { n.snapshots(ctx) })
+	n.wg.Go(func() { n.watchAgreement(ctx) })
 	if !n.settled.Load() {
 		n.wg.Go(func() { n.bootstrap(ctx) })
 	}
@@ -204,7 +208,7 @@ func (n *Node) stalled(d time.Duration) {
 	if d < stallGiveAway || n.raft.State() != raft.Leader {
 		return
 	}
-	n.trans.hush(stallHush)
+	n.trans.hush(n.raft.CurrentTerm(), stallHush)
 	if !n.handed.CompareAndSwap(false, true) {
 		return
 	}
@@ -302,7 +306,7 @@ func (n *Node) State() api.NodeState {
 		AppliedIndex: v.Index(), CommitIndex: n.raft.CommitIndex(), LastIndex: n.raft.LastIndex(),
 		Fingerprint: v.Fingerprint(), StartedAt: n.started.UTC(), Version: n.cfg.Version,
 		Level: uint32(v.Level()), NewestLevel: uint32(fsm.NewestLevel), ClusterEpoch: v.ClusterEpoch(),
-		Peers: n.Peers(), Fingerprints: n.machine.Fingerprints(),
+		Peers: n.Peers(), Fingerprints: n.machine.Fingerprints(), Differs: n.Differs(),
 	}
 	st.LeaderURL = n.urlOf(api.NodeID(id))
 	if st.Role != "leader" {

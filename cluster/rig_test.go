@@ -36,6 +36,7 @@ type rig struct {
 	material *pki.Material
 	expect   int
 	seats    []*seat
+	tune     []func(*Config)
 }
 
 // seat is where a node lives: what stays the same when it is opened again.
@@ -62,14 +63,14 @@ func newRig(t *testing.T) *rig {
 	return newRigOf(t, 3)
 }
 
-// newRigOf is newRig of n schedulers.
-func newRigOf(t *testing.T, n int) *rig {
+// newRigOf is newRig of n schedulers, whose settings tune changes.
+func newRigOf(t *testing.T, n int, tune ...func(*Config)) *rig {
 	t.Helper()
 	material, err := pki.InitMaterial(filepath.Join(t.TempDir(), "material"), pki.InitOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, material: material, expect: n}
+	r := &rig{t: t, material: material, expect: n, tune: tune}
 	for i := range n {
 		r.seat(fmt.Sprintf("s%d", i+1))
 	}
@@ -204,7 +205,11 @@ func (s *seat) open() {
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: time.Second, ErrorLog: hclog.NewNullLogger().StandardLogger(nil)}
 	server := s.http
 	go func() { _ = server.Serve(l) }()
-	node, err := Open(s.rig.t.Context(), s.config())
+	c := s.config()
+	for _, tune := range s.rig.tune {
+		tune(&c)
+	}
+	node, err := Open(s.rig.t.Context(), c)
 	if err != nil {
 		s.rig.t.Fatalf("open %s: %v", s.name, err)
 	}

@@ -39,27 +39,37 @@ type Watch interface {
 // 695). The consumer can be given an RPC of our own: the leader watch starts an election
 // with it. And a member is dialled where gossip says that it is, so that a group whose
 // addresses have all changed finds itself again (addressed.go). A leader whose disk hangs
-// falls silent: its heartbeats need no disk, and would keep it leader for ever (issue 503).
+// falls silent: its heartbeats need no disk, and would keep it leader for ever (issue 503). And
+// a follower commits only what its leader's request proves (proven.go).
+// Followers hear at once what is committed when nothing follows (herald.go).
 type transport struct {
 	Link
-	where addresses
-	quiet hushed
-	rpc   chan raft.RPC
-	done  chan struct{}
-	wg    sync.WaitGroup
+	where  addresses
+	quiet  hushed
+	herald *herald
+	rpc    chan raft.RPC
+	done   chan struct{}
+	wg     sync.WaitGroup
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
 func newTransport(l Link, c clock.Clock) *transport {
-	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c, began: c.Now()}}
+	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}}
+	t.herald = newHerald(t.append)
+	ctx, cancel := context.WithCancel(context.Background())
+	t.wg.Go(func() {
+		defer cancel()
+		<-t.done
+	})
+	t.wg.Go(func() { t.herald.run(ctx, t.wg.Go) })
 	t.wg.Go(func() {
 		for {
 			select {
 			case rpc := <-l.Consumer():
 				select {
-				case t.rpc <- rpc:
+				case t.rpc <- proven(rpc):
 				case <-t.done:
 					return
 				}

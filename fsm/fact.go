@@ -9,21 +9,34 @@ import (
 // What the audit chain says of leases and tenants is written by hand, byte for byte as encoding/json
 // does: the chain is made of these bytes, and mostly of these facts.
 
-// fact is data of an event that writes itself.
-type fact interface {
-	appendTo(w *factWriter)
-}
+// beginFact begins the JSON of a fact, endFact returns it. What writes the fields between them is
+// known by its type, so that it stays on the stack.
+func (s *State) beginFact() factWriter { return factWriter{b: append(s.json[:0], '{')} }
 
-// encode returns the JSON of a fact.
-func (s *State) encode(kind string, f fact) json.RawMessage {
-	w := factWriter{b: append(s.json[:0], '{')}
-	f.appendTo(&w)
+func (s *State) endFact(kind string, w *factWriter) json.RawMessage {
 	s.json = append(w.b, '}')
 	if w.err != nil {
 		s.fail(fmt.Errorf("encode data of event %s: %w", kind, w.err))
 		return nil
 	}
-	return append(make(json.RawMessage, 0, len(s.json)), s.json...)
+	return s.keep(s.json)
+}
+
+// rawChunk is how much is made at once for the data of events: they are kept and forgotten
+// together.
+const rawChunk = 8 << 10
+
+// keep returns a copy of the data of an event.
+func (s *State) keep(data []byte) json.RawMessage {
+	if len(data) > rawChunk/4 {
+		return append(make(json.RawMessage, 0, len(data)), data...)
+	}
+	if cap(s.raw)-len(s.raw) < len(data) {
+		s.raw = make([]byte, 0, rawChunk)
+	}
+	from := len(s.raw)
+	s.raw = append(s.raw, data...)
+	return json.RawMessage(s.raw[from:len(s.raw):len(s.raw)])
 }
 
 // factWriter writes the fields of one JSON object.

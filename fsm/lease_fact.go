@@ -44,9 +44,11 @@ func (s *State) auditLease(kind, actor string, l *api.Lease, f *leaseFact) {
 
 // eventLease records what happened to a lease for those who watch.
 func (s *State) eventLease(kind, actor string, l *api.Lease, f *leaseFact) json.RawMessage {
-	raw := s.encode(kind, f)
+	w := s.beginFact()
+	f.appendTo(&w)
+	raw := s.endFact(kind, &w)
 	if raw != nil {
-		s.record(kind, actor, leaseSubject(*l), raw)
+		s.record(kind, actor, leaseSubject(l), raw)
 	}
 	return raw
 }

@@ -74,11 +74,25 @@ func unbound(l *api.Lease) bool { return l.State == api.LeaseActive && l.BoundGe
 func forgets(l *api.Lease) bool { return l.State.Terminal() && l.State != api.LeaseFenced }
 
 func (t *leaseTable) get(id api.LeaseID) (leaseRecord, bool) {
-	epoch, ok := t.byID.Get(maphash.String(t.seed, string(id)), t.is(id))
-	if !ok {
-		return "", false
+	var found leaseRecord
+	_, ok := t.byID.Get(maphash.String(t.seed, string(id)), func(epoch serial) bool {
+		r, ok := t.byEpoch.Get(epoch)
+		if !ok || r.id() != id {
+			return false
+		}
+		found = r
+		return true
+	})
+	return found, ok
+}
+
+// at returns the lease with an id that should have an epoch: most who ask know it, and the
+// way by the epoch is the shorter one.
+func (t *leaseTable) at(id api.LeaseID, epoch uint64) (leaseRecord, bool) {
+	if r, ok := t.byEpoch.Get(serial(epoch)); ok && r.id() == id {
+		return r, true
 	}
-	return t.byEpoch.Get(epoch)
+	return t.get(id)
 }
 
 // is tells the lease with an id by its epoch.

@@ -17,7 +17,7 @@ const (
 	ReasonLost        = "lost"         // its run was lost
 )
 
-func leaseSubject(l api.Lease) subject {
+func leaseSubject(l *api.Lease) subject {
 	return subject{Provider: l.Provider, Cell: l.CellID, Lease: l.ID, Run: l.RunID, Tenant: l.Tenant}
 }
 

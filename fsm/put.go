@@ -65,6 +65,18 @@ func (s *State) Lease(id api.LeaseID) (api.Lease, bool) {
 	return s.seen.lease, s.seen.ok
 }
 
+// leaseAt is Lease of one that should have an epoch.
+func (s *State) leaseAt(id api.LeaseID, epoch uint64) (api.Lease, bool) {
+	if !s.seen.valid || s.seen.id != id {
+		r, ok := s.leases.at(id, epoch)
+		s.seen = seenLease{valid: true, id: id, ok: ok}
+		if ok {
+			s.seen.lease = r.lease()
+		}
+	}
+	return s.seen.lease, s.seen.ok
+}
+
 // seenLease is the lease that was read or written last.
 type seenLease struct {
 	valid bool

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -150,15 +151,31 @@ func TestFactsAreJSON(t *testing.T) {
 	sameJSON(t, &tenantFact{})
 }
 
-func sameJSON(t testingT, f fact) {
+func sameJSON(t testingT, f interface{ appendTo(w *factWriter) }) {
 	t.Helper()
 	want, err := json.Marshal(f)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
 	s := newState(codec{})
-	if got := s.encode("kind", f); s.fault != nil || string(got) != string(want) {
+	w := s.beginFact()
+	f.appendTo(&w)
+	if got := s.endFact("kind", &w); s.fault != nil || string(got) != string(want) {
 		t.Fatalf("%s (%v), want %s", got, s.fault, want)
+	}
+}
+
+// The data of an event stays as it is, whatever comes after it.
+func TestDataIsKept(t *testing.T) {
+	s := newState(codec{})
+	var kept []json.RawMessage
+	for i := range 3000 {
+		kept = append(kept, s.keep(bytes.Repeat([]byte{byte(i)}, i)))
+	}
+	for i, data := range kept {
+		if cap(data) != len(data) || !bytes.Equal(data, bytes.Repeat([]byte{byte(i)}, i)) {
+			t.Fatalf("data %d has %d bytes of %d, or others", i, len(data), cap(data))
+		}
 	}
 }
 

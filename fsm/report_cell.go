@@ -101,7 +101,7 @@ func (s *State) bound(cell api.CellID, b api.BoundReport, actor string) *api.Err
 
 // reported finds the lease that an item of a report is about.
 func (s *State) reported(cell api.CellID, id api.LeaseID, epoch uint64) (api.Lease, *api.Error) {
-	l, ok := s.Lease(id)
+	l, ok := s.leaseAt(id, epoch)
 	if !ok || l.CellID != cell {
 		return api.Lease{}, api.Refuse(api.NotFound, "cell %s has no lease %s", cell, id)
 	}

@@ -23,6 +23,7 @@ type State struct {
 	trail  []byte    // what was changed and is not in sum yet
 	rec    []byte    // scratch, for one record
 	json   []byte    // scratch, for the data of one event
+	raw    []byte    // what the data of the newest events is cut from
 	value  bytes.Buffer
 
 	seen    seenLease

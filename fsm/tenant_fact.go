@@ -11,7 +11,9 @@ type tenantFact struct {
 
 // auditTenant records a tenant's change in the audit chain.
 func (s *State) auditTenant(kind, actor string, f tenantFact) {
-	if raw := s.encode(kind, &f); raw != nil {
+	w := s.beginFact()
+	f.appendTo(&w)
+	if raw := s.endFact(kind, &w); raw != nil {
 		s.record(kind, actor, subject{Tenant: f.Tenant}, raw)
 		s.chain(kind, actor, raw)
 	}

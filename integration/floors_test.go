@@ -24,6 +24,7 @@ func floors() [][]string {
 		{
 			"api/clock",  // the one place that reads the time
 			"api/mutant", // deliberate faults, in no release
+			"api/quick",  // the JSON of what every admission passes through
 		},
 		{"capbroker/pki", "fsm/internal/cow"}, // the client verifies schedulers with it; the trees of the state
 		{"cluster/store/disk"},

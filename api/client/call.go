@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/quick"
 )
 
 // Paths of the two interfaces.
@@ -24,6 +25,9 @@ const (
 
 // maxAnswer bounds a JSON answer, in bytes.
 const maxAnswer = 256 << 20
+
+// maxSaid is up to which length an answer's own word is taken for it, in bytes.
+const maxSaid = 1 << 20
 
 // call is one request, as often as it has to be sent.
 type call struct {
@@ -67,6 +71,10 @@ type prepared struct {
 func (c call) prepare() (prepared, error) {
 	p := prepared{call: c}
 	if c.body == nil {
+		return p, nil
+	}
+	if b, ok := quick.Append(nil, c.body); ok {
+		p.json = b
 		return p, nil
 	}
 	b, err := json.Marshal(c.body)
@@ -156,11 +164,25 @@ func decode(resp *http.Response, out any) error {
 	if out == nil {
 		return nil
 	}
-	body := io.LimitReader(resp.Body, maxAnswer)
-	if err := json.NewDecoder(body).Decode(out); err != nil {
+	body, err := readAll(resp)
+	if err == nil && !quick.Read(body, out) {
+		err = json.NewDecoder(bytes.NewReader(body)).Decode(out)
+	}
+	if err != nil {
 		return &brokenError{fmt.Errorf("read answer: %w", err)}
 	}
 	return nil
+}
+
+// readAll reads the body of an answer, at once where it says how long it is.
+func readAll(resp *http.Response) ([]byte, error) {
+	body := io.LimitReader(resp.Body, maxAnswer)
+	if n := resp.ContentLength; n >= 0 && n <= maxSaid {
+		b := make([]byte, n)
+		_, err := io.ReadFull(body, b)
+		return b, err
+	}
+	return io.ReadAll(body)
 }
 
 // drain reads a little of what is left, so that the connection can be used again, and

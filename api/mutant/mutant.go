@@ -51,6 +51,8 @@ const (
 	BlindLog Fault = "log-checksum-ignored"
 	// ForgetVote does not save whom a scheduler voted for.
 	ForgetVote Fault = "vote-not-saved"
+	// CommitUnproven commits what a follower has and its leader may not (L3, L10).
+	CommitUnproven Fault = "commit-unproven"
 )
 
 // All lists the faults.
@@ -58,6 +60,6 @@ func All() []Fault {
 	return []Fault{
 		AckBeforeCommit, ForgetKeys, QuotaByOne, CapacityByOne, SkipCellEpoch, StaleRead, SkipVerify, SkipBarrier, GiveEarly, WallTicks,
 		LongToken, GossipVerdict, KeepGeneration, SilentRenewal, FinaliseTwice, OldStamp, EarlyEnd, LateEnd, BlindLog, ForgetVote,
-		TrustStandstill,
+		TrustStandstill, CommitUnproven,
 	}
 }

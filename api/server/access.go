@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/capbroker/pki"
 )
 
 // sessionCookie holds the console's session.
@@ -99,7 +98,7 @@ func (s *server) identify(r *http.Request) (caller api.Caller, by string, err er
 // proved returns whom a certificate, a cookie or a bearer token proves.
 func (s *server) proved(r *http.Request) (api.Caller, error) {
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		caller, err := pki.CertCaller(r.TLS.PeerCertificates[0])
+		caller, err := certCaller(r.Context(), r.TLS.PeerCertificates[0])
 		if err != nil {
 			return api.Caller{}, err
 		}

@@ -2,6 +2,7 @@ package server
 
 import (
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -36,6 +37,44 @@ func BenchmarkRequestLeases(b *testing.B) {
 			})
 		})
 	})
+	// As bindings are reported: many answers at a time.
+	b.Run("together", func(b *testing.B) {
+		const clients = 64
+		n.fake.together = &barrier{of: clients}
+		measure(b, func() {
+			var wg sync.WaitGroup
+			for range clients {
+				wg.Go(func() {
+					for range b.N/clients + 1 {
+						request(b, c)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	})
+}
+
+// BenchmarkRequestBatch is the same for batches of 64; cpu-us/item is the CPU of both sides for
+// each request of a batch.
+func BenchmarkRequestBatch(b *testing.B) {
+	const each = 64
+	n := start(b, nil)
+	grant := api.GrantSet{Index: 1, CellID: "aws-1", Leases: []api.Grant{{Lease: filled[api.Lease](), Token: "token"}}}
+	n.fake.batch = api.BatchAnswer{Index: 1}
+	in := api.BatchRequest{}
+	for range each {
+		n.fake.batch.Answers = append(n.fake.batch.Answers, api.BatchResult{Grant: &grant, IdempotencyKey: "key"})
+		in.Requests = append(in.Requests, api.BatchItem{LeaseRequest: aLease()})
+	}
+	c := dial(b, api.RoleTenant, n)
+	before := cpu(b)
+	for b.Loop() {
+		if _, err := c.RequestBatch(b.Context(), in, api.WriteOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(cpu(b)-before)/1e3/float64(b.N)/each, "cpu-us/item")
 }
 
 func request(b *testing.B, c *client.Client) {

@@ -42,6 +42,9 @@ type Config struct {
 	// SlowReader is how long a reader of a stream may take nothing of it before it is cut off;
 	// 0 is 30 s.
 	SlowReader time.Duration
+	// Stopping ends streams and blocking reads, and nothing else, before the listener is shut
+	// down: what is being decided is answered first. nil is that nothing does.
+	Stopping context.Context //nolint:containedctx // the node's own life, or a part of it
 	// Observe is told of every answer, for metrics; nil is nobody. route is the route's
 	// pattern and never holds an id.
 	Observe func(route, method string, status int, took time.Duration)
@@ -52,6 +55,9 @@ type Leader interface {
 	// Locate says where the leader is, and whether that is this node. It waits, at most
 	// 5 s, for a leader whose gate is open, and refuses with no_leader after that.
 	Locate(ctx context.Context) (url string, self bool, err error)
+	// Moved waits until the leader is known to be another than the one at url, at most d, and
+	// reports whether it is.
+	Moved(ctx context.Context, url string, d time.Duration) bool
 	// Transport returns connections that prove this scheduler to the others.
 	Transport() http.RoundTripper
 }

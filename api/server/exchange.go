@@ -36,6 +36,7 @@ type exchange struct {
 	id      string
 	began   time.Time
 	route   string // the pattern; "" while none was found
+	body    []byte // of the request, where the guard has read it
 	status  int    // 0 while nothing was answered
 	aborted bool
 	release func() // gives back the room that a limiter gave
@@ -85,14 +86,14 @@ func (x *exchange) WriteHeader(status int) {
 // does not say it better: a leader's that is handed on, or the index that was read at.
 func (x *exchange) tellHead() {
 	h, head := x.Header(), x.server.head()
-	for name, value := range map[string]string{
-		headIndex:       strconv.FormatUint(head.Index, 10),
-		headLeader:      string(head.Leader),
-		headLastContact: strconv.FormatInt(head.LastContact.Milliseconds(), 10),
-	} {
-		if len(h.Values(name)) == 0 {
-			h.Set(name, value)
-		}
+	if len(h[headIndex]) == 0 {
+		h[headIndex] = []string{strconv.FormatUint(head.Index, 10)}
+	}
+	if len(h[headLeader]) == 0 {
+		h[headLeader] = []string{string(head.Leader)}
+	}
+	if len(h[headLastContact]) == 0 {
+		h[headLastContact] = []string{strconv.FormatInt(head.LastContact.Milliseconds(), 10)}
 	}
 }
 
@@ -131,7 +132,7 @@ func (x *exchange) refuse(err error) {
 	}
 	x.WriteHeader(p.Status)
 	if x.request.Method != http.MethodHead {
-		_ = json.NewEncoder(x).Encode(p) // a reader who left needs no answer
+		_ = x.server.buffers.encode(x, p) // a reader who left needs no answer
 	}
 }
 

@@ -33,7 +33,36 @@ type fake struct {
 	events []api.Event
 	blob   string
 	short  bool         // the blob's last byte is missing
-	leases api.GrantSet // of RequestLeases
+	leases api.GrantSet // of RequestLeases, for benchmarks: nothing is remembered then
+	batch  api.BatchAnswer
+	// together, where it is set, holds requests for leases until so many wait.
+	together *barrier
+}
+
+// barrier lets those who wait go when there are so many of them.
+type barrier struct {
+	of int
+
+	mu   sync.Mutex
+	here int
+	open chan struct{}
+}
+
+func (b *barrier) wait(ctx context.Context) {
+	b.mu.Lock()
+	if b.open == nil {
+		b.open = make(chan struct{})
+	}
+	open := b.open
+	if b.here++; b.here == b.of {
+		close(open)
+		b.here, b.open = 0, nil
+	}
+	b.mu.Unlock()
+	select {
+	case <-open:
+	case <-ctx.Done():
+	}
 }
 
 func (f *fake) note(ctx context.Context, call string, args ...any) error {
@@ -135,12 +164,18 @@ func (f *fake) Report(ctx context.Context, p api.ProviderID, c api.CellID, r api
 
 func (f *fake) RequestLeases(ctx context.Context, r api.LeaseRequest, o api.WriteOptions) (*api.GrantSet, error) {
 	if f.leases.CellID != "" {
-		return &f.leases, nil // the benchmark's: nothing is remembered
+		if f.together != nil {
+			f.together.wait(ctx)
+		}
+		return &f.leases, nil
 	}
 	return give(ctx, f, filled[api.GrantSet](), "RequestLeases", r, o)
 }
 
 func (f *fake) RequestBatch(ctx context.Context, r api.BatchRequest, o api.WriteOptions) (*api.BatchAnswer, error) {
+	if f.batch.Index != 0 {
+		return &f.batch, nil
+	}
 	return give(ctx, f, filled[api.BatchAnswer](), "RequestBatch", r, o)
 }
 

@@ -28,6 +28,9 @@ const (
 // which the idempotency key makes safe. A request that was forwarded once is not forwarded
 // again: two schedulers that take each other for the leader would play with it for ever.
 func (s *server) forward(x *exchange, r *http.Request, body []byte, by string) (done bool, err error) {
+	if _, self, err := s.config.Leader.Locate(r.Context()); err == nil && self {
+		return false, nil // without a clock for what is over already
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), forwardTime)
 	defer cancel()
 	var unsure unsureLeader
@@ -52,7 +55,8 @@ func (s *server) forward(x *exchange, r *http.Request, body []byte, by string) (
 		}
 		s.config.Log.Warn("leader did not answer a forwarded request", "request_id", x.id, "leader", url, "route", x.route, "error", err)
 		unsure.note(url, err)
-		if !sleep(ctx, pause+rand.N(pause)) {
+		s.config.Leader.Moved(ctx, url, pause+rand.N(pause))
+		if ctx.Err() != nil {
 			return false, gaveUp(err)
 		}
 	}
@@ -120,8 +124,12 @@ func (s *server) sendOn(ctx context.Context, x *exchange, r *http.Request, url s
 	return resp, nil
 }
 
-// leaderLook is how often it is looked whether a leader that does not answer still leads.
-const leaderLook = 200 * time.Millisecond
+const (
+	// leaderLook is when a leader that does not answer begins to be looked after.
+	leaderLook = 200 * time.Millisecond
+	// deposedLook bounds one look.
+	deposedLook = time.Minute
+)
 
 // whileLeads sends a request to the leader, and gives up when another one leads: a leader
 // that stands still, or is cut off, never says that it was deposed.
@@ -151,18 +159,12 @@ func (s *server) whileLeads(url string, out *http.Request) (*http.Response, erro
 
 // deposed waits until another than url leads; it reports false when ctx ends first.
 func (s *server) deposed(ctx context.Context, url string) bool {
-	for {
-		now, self, err := s.config.Leader.Locate(ctx)
-		if ctx.Err() != nil {
-			return false
-		}
-		if err == nil && (self || now != url) {
+	for ctx.Err() == nil {
+		if s.config.Leader.Moved(ctx, url, deposedLook) {
 			return true
 		}
-		if !sleep(ctx, leaderLook) {
-			return false
-		}
 	}
+	return false
 }
 
 // passing looks into a 503: no_leader and outcome_unknown pass with the next leader and are

@@ -124,7 +124,7 @@ func (n *sched) serve(tb testing.TB, h http.Handler) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = n.server.ServeTLS(ln, "", "")
+		_ = n.server.ServeTLS(Listener(ln), "", "")
 	}()
 	tb.Cleanup(func() {
 		n.kill()
@@ -205,6 +205,15 @@ func (l *fakeLeader) Locate(context.Context) (string, bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.url, l.self, l.err
+}
+
+func (l *fakeLeader) Moved(ctx context.Context, url string, d time.Duration) bool {
+	for end := time.Now().Add(d); ctx.Err() == nil && time.Now().Before(end); sleep(ctx, time.Millisecond) {
+		if now, self, err := l.Locate(ctx); err == nil && (self || now != url) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *fakeLeader) Transport() http.RoundTripper { return l.transport }

@@ -27,6 +27,7 @@ const (
 func HTTPServer(h http.Handler, t *tls.Config, log hclog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
+		ConnContext:       onConnection,
 		TLSConfig:         t,
 		ReadHeaderTimeout: readHeaderTime,
 		IdleTimeout:       idleTime,

@@ -116,10 +116,10 @@ func TestProbes(t *testing.T) {
 	mu.Unlock()
 	p := body(t, c, n.url+"/readyz?verbose")
 	var f fitness
-	if err := json.Unmarshal([]byte(p.body), &f); err != nil || p.status != 503 || f.Ready || len(f.Checks) != 4 {
+	if err := json.Unmarshal([]byte(p.body), &f); err != nil || p.status != 503 || f.Ready || len(f.Checks) != 5 {
 		t.Errorf("readyz: %d %s", p.status, p.body)
 	}
-	if !f.Checks[0].OK || f.Checks[1].OK || f.Checks[3].Detail != "applied 3 of 5" {
+	if !f.Checks[0].OK || f.Checks[1].OK || f.Checks[4].Detail != "applied 3 of 5" {
 		t.Errorf("checks %+v", f.Checks)
 	}
 }

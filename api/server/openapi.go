@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,7 +21,7 @@ func newAPI(s *server) huma.API {
 		"Errors are RFC 9457 problem documents with a stable kind."
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "", "", ""
 	config.CreateHooks = nil // no $schema in every answer
-	format := huma.Format{Marshal: encodeJSON, Unmarshal: decodeJSON}
+	format := huma.Format{Marshal: s.buffers.encode, Unmarshal: decodeJSON}
 	config.Formats = map[string]huma.Format{"application/json": format, "json": format} // json is what +json ends in
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		"certificate": {Type: "mutualTLS", Description: "A client certificate of the cluster's CA, with the role in its SPIFFE id."},
@@ -111,16 +110,6 @@ func pathParams(path string) []*huma.Param {
 
 func queryParam(name, kind, doc string) *huma.Param {
 	return &huma.Param{Name: name, In: "query", Description: doc, Schema: &huma.Schema{Type: kind}}
-}
-
-// encodeJSON encodes an answer. That the reader left is no error: huma would panic.
-func encodeJSON(w io.Writer, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, _ = w.Write(append(b, '\n'))
-	return nil
 }
 
 // decodeJSON decodes a body. Its errors are sentences for whoever wrote the body.

@@ -62,7 +62,11 @@ func checks(n api.NodeState) []check {
 		ready.Detail = n.NotReady
 	}
 	invariants := check{Name: "invariants", OK: len(n.Broken) == 0, Detail: fmt.Sprintf("%d broken", len(n.Broken))}
-	return []check{leader, applied, invariants, ready}
+	agreement := check{Name: "agreement", OK: n.Differs == "", Detail: "the schedulers have one state"}
+	if !agreement.OK {
+		agreement.Detail = n.Differs
+	}
+	return []check{leader, applied, invariants, agreement, ready}
 }
 
 func (s *server) caPEM(x *exchange, _ *http.Request) error {

@@ -63,14 +63,19 @@ func indexOf[T any]() func(*T) string {
 func typed[I, O any](h func(context.Context, *I) (*O, error)) binder {
 	return func(s *server, r route) {
 		s.open(r)
-		index := indexOf[O]()
-		huma.Register(s.huma, r.operation(), func(ctx context.Context, in *I) (*reply[O], error) {
-			out, err := h(ctx, in)
-			if err != nil {
-				return nil, s.refusal(ctx, err)
-			}
-			return &reply[O]{Index: index(out), Body: out}, nil
-		})
+		huma.Register(s.huma, r.operation(), enveloped(s, h))
+	}
+}
+
+// enveloped is h as huma wants it.
+func enveloped[I, O any](s *server, h func(context.Context, *I) (*O, error)) func(context.Context, *I) (*reply[O], error) {
+	index := indexOf[O]()
+	return func(ctx context.Context, in *I) (*reply[O], error) {
+		out, err := h(ctx, in)
+		if err != nil {
+			return nil, s.refusal(ctx, err)
+		}
+		return &reply[O]{Index: index(out), Body: out}, nil
 	}
 }
 
@@ -119,7 +124,7 @@ func (s *server) open(r route) {
 }
 
 // refusal is err for huma, logged where it is grafOS's own fault.
-func (s *server) refusal(ctx context.Context, err error) error {
+func (s *server) refusal(ctx context.Context, err error) *problem {
 	p := problemOf(requestID(ctx), err)
 	if p.Kind == api.Internal {
 		s.config.Log.Error("request failed", "request_id", p.RequestID, "error", err)
@@ -190,6 +195,9 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, h http.HandlerFunc
 	ctx := context.WithValue(api.WithCaller(r.Context(), caller), exchangeKey{}, x)
 	ctx, cancel := rt.bound(ctx, r, caller)
 	defer cancel()
+	if stopping := s.config.Stopping; stopping != nil && (rt.stream || r.URL.Query().Get("wait") != "") {
+		defer context.AfterFunc(stopping, cancel)()
+	}
 	r = r.WithContext(ctx)
 
 	var body []byte
@@ -197,6 +205,7 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, h http.HandlerFunc
 		if body, err = readBody(x, r, rt.bodyLimit()); err != nil {
 			return err
 		}
+		x.body = body
 	}
 	if rt.leader {
 		ensureKey(r)

@@ -23,6 +23,7 @@ type server struct {
 	inner   limiter // cells and schedulers, their streams too
 	nobody  limiter // who has proved nothing yet: they take no room from those who have
 	each    *share  // of long, by user
+	buffers buffers
 }
 
 // New returns the handler of every route. TLS is the caller's: the handler reads the client

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"encoding/json"
 	"iter"
 	"net/http"
 	"time"
@@ -188,7 +187,21 @@ func (l *lineWriter[T]) fail(p *problem) error {
 
 func (l *lineWriter[T]) line(v any) error {
 	l.more()
-	return l.took(json.NewEncoder(l.x).Encode(v))
+	return l.took(l.encode(v))
+}
+
+// encode writes v in one piece.
+func (l *lineWriter[T]) encode(v any) error {
+	buffers := &l.x.server.buffers
+	p := buffers.take()
+	defer buffers.give(p)
+	var err error
+	if *p, err = appendJSON(*p, v); err != nil {
+		return err
+	}
+	*p = append(*p, '\n')
+	_, err = l.x.Write(*p)
+	return err
 }
 
 func (l *lineWriter[T]) keepAlive() error {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/quick"
 	"github.com/grafos/grafos/fsm"
 )
 
@@ -79,11 +80,15 @@ func idem(scope string, o api.WriteOptions, op string, request any) (fsm.Idem, e
 	if o.IdempotencyKey == "" {
 		return fsm.Idem{}, nil
 	}
-	b, err := json.Marshal(request)
-	if err != nil {
-		return fsm.Idem{}, api.Refuse(api.Internal, "hash request: %v", err)
+	b, ok := quick.Append(append(make([]byte, 0, 256), op+"\n"...), request)
+	if !ok {
+		doc, err := json.Marshal(request)
+		if err != nil {
+			return fsm.Idem{}, api.Refuse(api.Internal, "hash request: %v", err)
+		}
+		b = append(b, doc...)
 	}
-	sum := sha256.Sum256(append([]byte(op+"\n"), b...))
+	sum := sha256.Sum256(b)
 	return fsm.Idem{Scope: scope, Key: o.IdempotencyKey, Hash: hex.EncodeToString(sum[:16])}, nil
 }
 

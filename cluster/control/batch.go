@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm"
 )
 
 // maxBatched bounds the requests of all batches that are under way here.
@@ -30,28 +31,83 @@ func (c *Control) RequestBatch(ctx context.Context, r api.BatchRequest, o api.Wr
 		return nil, e
 	}
 	defer c.batched.give(n)
-	out := &api.BatchAnswer{Answers: make([]api.BatchResult, n)}
-	var wg sync.WaitGroup
-	for i, item := range r.Requests {
-		wg.Go(func() { out.Answers[i] = c.requestItem(ctx, item, batchOptions(o, item, i)) })
-	}
-	wg.Wait()
-	if err := c.undecided(out); err != nil {
+	b := batch{c: c, out: &api.BatchAnswer{Answers: make([]api.BatchResult, n)}, results: make([]fsm.Result, n)}
+	b.decide(ctx, r.Requests, o)
+	b.bind(ctx)
+	if err := c.undecided(b.out); err != nil {
 		return nil, err
 	}
-	out.Index = c.cfg.Machine.View().Index()
-	return out, nil
+	b.out.Index = c.cfg.Machine.View().Index()
+	return b.out, nil
 }
 
-func (c *Control) requestItem(ctx context.Context, item api.BatchItem, o api.WriteOptions) api.BatchResult {
-	res := api.BatchResult{IdempotencyKey: o.IdempotencyKey}
-	grant, err := c.RequestLeases(ctx, item.LeaseRequest, o)
-	if err != nil {
-		res.Problem = api.Problem(err)
-	} else {
-		res.Grant = grant
+// batch is one being worked on: its requests are decided side by side, and then waited for
+// together.
+type batch struct {
+	c       *Control
+	out     *api.BatchAnswer
+	results []fsm.Result // of those that have neither grant nor problem yet
+}
+
+func (b *batch) decide(ctx context.Context, requests []api.BatchItem, o api.WriteOptions) {
+	var wg sync.WaitGroup
+	for i, item := range requests {
+		wg.Go(func() {
+			var err error
+			o := batchOptions(o, item, i)
+			b.out.Answers[i].IdempotencyKey = o.IdempotencyKey
+			if o.DryRun {
+				b.out.Answers[i].Grant, err = b.c.RequestLeases(ctx, item.LeaseRequest, o)
+			} else {
+				b.results[i], err = b.c.decideOne(ctx, item.LeaseRequest, o)
+			}
+			b.refused(i, err)
+		})
 	}
-	return res
+	wg.Wait()
+}
+
+func (b *batch) refused(i int, err error) {
+	if err != nil {
+		b.out.Answers[i].Problem = api.Problem(err)
+	}
+}
+
+func (c *Control) decideOne(ctx context.Context, r api.LeaseRequest, o api.WriteOptions) (fsm.Result, error) {
+	r, err := checked(ctx, r)
+	if err != nil {
+		return fsm.Result{}, err
+	}
+	return c.admit(ctx, r, o)
+}
+
+// bind waits for all that was granted at once. What is bound then, with its token here, is an
+// answer; for the rest each request does what it does alone.
+func (b *batch) bind(ctx context.Context) {
+	var ids []api.LeaseID
+	for i, a := range b.out.Answers {
+		if a.Grant == nil && a.Problem == nil {
+			ids = append(ids, b.results[i].Leases...)
+		}
+	}
+	b.c.waitAll(ctx, ids, 1, b.c.bindUntil())
+	var wg sync.WaitGroup
+	v := b.c.cfg.Machine.View()
+	for i := range b.out.Answers {
+		a := &b.out.Answers[i]
+		if a.Grant != nil || a.Problem != nil {
+			continue
+		}
+		if a.Grant = b.c.ready(v, b.results[i]); a.Grant != nil {
+			continue
+		}
+		wg.Go(func() {
+			var err error
+			a.Grant, err = b.c.collect(ctx, b.results[i])
+			b.refused(i, err)
+		})
+	}
+	wg.Wait()
 }
 
 // undecided returns why a batch has no answer: some of its requests lost the leader on their

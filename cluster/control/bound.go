@@ -14,32 +14,63 @@ import (
 const leadCheck = 200 * time.Millisecond
 
 // waitBound waits until the cell has bound generation gen of a lease, or the lease ends.
-func (c *Control) waitBound(ctx context.Context, id api.LeaseID, gen uint64) (api.Lease, error) {
-	look := time.NewTicker(leadCheck)
-	defer look.Stop()
+func (c *Control) waitBound(ctx context.Context, id api.LeaseID, gen uint64, until time.Time) (api.Lease, error) {
+	c.waitAll(ctx, []api.LeaseID{id}, gen, until)
+	return c.bound(ctx, id, gen)
+}
+
+// bound returns a lease of which generation gen is bound, or why it was not waited for longer.
+func (c *Control) bound(ctx context.Context, id api.LeaseID, gen uint64) (api.Lease, error) {
+	l, ok := c.cfg.Machine.View().Lease(id)
+	switch {
+	case !ok:
+		return api.Lease{}, api.Refuse(api.NotFound, "lease %s is no longer known", id)
+	case l.BoundGeneration >= gen:
+		return l, nil
+	case !l.State.Usable():
+		return l, notBound(l)
+	case ctx.Err() == nil && !c.cfg.Cluster.Leads():
+		return l, api.Refuse(api.OutcomeUnknown, "leadership moved while lease %s waited for its cell %s", id, l.CellID).
+			WithHint("repeat the request with the same idempotency key")
+	}
+	return l, api.Refuse(api.OutcomeUnknown, "the request ended before cell %s bound lease %s", l.CellID, id).
+		WithHint("repeat the request with the same idempotency key, or look: grafos lease show %s", id)
+}
+
+// waitAll waits until each of the leases is bound in generation gen or has ended, until ctx or
+// the time ends, or until this node leads no more.
+func (c *Control) waitAll(ctx context.Context, ids []api.LeaseID, gen uint64, until time.Time) {
 	for {
-		changed := c.cfg.Machine.Changed(fsm.LeaseTopic(id))
-		l, ok := c.cfg.Machine.View().Lease(id)
-		switch {
-		case !ok:
-			return api.Lease{}, api.Refuse(api.NotFound, "lease %s is no longer known", id)
-		case l.BoundGeneration >= gen:
-			return l, nil
-		case !l.State.Usable():
-			return l, notBound(l)
+		w := c.bindings.expect(ids)
+		if open := c.unbound(ids, gen); len(open) < len(ids) {
+			c.bindings.forget(w, ids) // nobody tells of those that are bound already
+			if ids = open; len(ids) == 0 {
+				return
+			}
+			continue
 		}
 		select {
-		case <-changed:
-		case <-look.C:
-			if !c.cfg.Cluster.Leads() {
-				return l, api.Refuse(api.OutcomeUnknown, "leadership moved while lease %s waited for its cell %s", id, l.CellID).
-					WithHint("repeat the request with the same idempotency key")
-			}
+		case <-w.look:
 		case <-ctx.Done():
-			return l, api.Refuse(api.OutcomeUnknown, "the request ended before cell %s bound lease %s", l.CellID, id).
-				WithHint("repeat the request with the same idempotency key, or look: grafos lease show %s", id)
+			c.bindings.forget(w, ids)
+			return
+		}
+		if ids = c.unbound(ids, gen); len(ids) == 0 || !c.cfg.Cluster.Leads() || c.cfg.Clock.Now().After(until) {
+			return
 		}
 	}
+}
+
+// unbound returns the leases that may still be bound in generation gen.
+func (c *Control) unbound(ids []api.LeaseID, gen uint64) []api.LeaseID {
+	v := c.cfg.Machine.View()
+	var open []api.LeaseID
+	for _, id := range ids {
+		if l, ok := v.Lease(id); ok && l.BoundGeneration < gen && l.State.Usable() {
+			open = append(open, id)
+		}
+	}
+	return open
 }
 
 // endTime is how long after its cell the state may hear of a lease's end.

@@ -123,6 +123,9 @@ type Control struct {
 	sessions *sessions
 	urls     urls
 	batched  room
+	bindings *bindings
+
+	invariants invariants
 }
 
 // Every service, checked by the compiler.
@@ -142,5 +145,6 @@ func New(c Config) *Control {
 	}
 	return &Control{
 		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(), batched: room{limit: maxBatched},
+		bindings: newBindings(), invariants: invariants{clock: c.Clock},
 	}
 }

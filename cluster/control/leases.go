@@ -13,31 +13,45 @@ import (
 // RequestLeases grants one lease for every resource asked for, on one cell, all or none,
 // and answers when the cell has bound them.
 func (c *Control) RequestLeases(ctx context.Context, r api.LeaseRequest, o api.WriteOptions) (*api.GrantSet, error) {
-	if err := r.Check(); err != nil {
-		return nil, err
-	}
-	tenant, err := actFor(ctx, r.Tenant)
+	r, err := checked(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	// What a request leaves out and what it says in so many words are the same request.
-	r.Tenant, r.Priority = tenant, priority(r.Priority)
 	if o.DryRun {
 		return c.dryGrant(r)
 	}
-	id, err := idem(tenantScope(tenant), o, "request_leases", r)
+	res, err := c.admit(ctx, r, o)
 	if err != nil {
 		return nil, err
 	}
-	g := fsm.GrantLeases{
-		Actor: actor(ctx), Idem: id, Tenant: tenant, Provider: r.Provider,
-		Priority: r.Priority, TTLMs: r.TTLMs, Items: items(r.Resources, api.UseRegion),
-	}
-	res, err := c.cfg.Decider.Admit(ctx, g)
+	return c.granted(ctx, res, c.bindUntil())
+}
+
+// admit has a request decided and committed.
+func (c *Control) admit(ctx context.Context, r api.LeaseRequest, o api.WriteOptions) (fsm.Result, error) {
+	id, err := idem(tenantScope(r.Tenant), o, "request_leases", r)
 	if err != nil {
-		return nil, c.sure(ctx, err)
+		return fsm.Result{}, err
 	}
-	return c.granted(ctx, res)
+	res, err := c.cfg.Decider.Admit(ctx, fsm.GrantLeases{
+		Actor: actor(ctx), Idem: id, Tenant: r.Tenant, Provider: r.Provider,
+		Priority: r.Priority, TTLMs: r.TTLMs, Items: items(r.Resources, api.UseRegion),
+	})
+	if err != nil {
+		return res, c.sure(ctx, err)
+	}
+	return res, nil
+}
+
+// checked refuses a request that can be refused without a look at the cluster, and returns it
+// as it is decided: what it leaves out and what it says in so many words are the same request.
+func checked(ctx context.Context, r api.LeaseRequest) (api.LeaseRequest, error) {
+	if err := r.Check(); err != nil {
+		return r, err
+	}
+	tenant, err := actFor(ctx, r.Tenant)
+	r.Tenant, r.Priority = tenant, priority(r.Priority)
+	return r, err
 }
 
 func priority(p api.Priority) api.Priority {
@@ -78,15 +92,25 @@ func planRequest(p api.ProviderID, t api.TenantID, r api.Resources, prio api.Pri
 	return placement.Request{Provider: p, Tenant: t, Resources: r, Priority: priority(prio), Leases: len(items(r, ""))}
 }
 
+// bindUntil is until when a grant of now waits for its binding. The cell has its own bound; the
+// margin lets its answer, or the bind timeout, be committed.
+func (c *Control) bindUntil() time.Time { return c.cfg.Clock.Now().Add(api.BindBound + 3*time.Second) }
+
 // granted waits for every lease of a decision to be bound and collects the tokens. A
 // request whose leases are not all bound is undone: all or none.
-func (c *Control) granted(ctx context.Context, res fsm.Result) (*api.GrantSet, error) {
-	// The cell has its own bound; the margin lets its answer, or the bind timeout, be committed.
-	ctx, cancel := context.WithTimeout(ctx, api.BindBound+3*time.Second)
-	defer cancel()
+func (c *Control) granted(ctx context.Context, res fsm.Result, until time.Time) (*api.GrantSet, error) {
+	c.waitAll(ctx, res.Leases, 1, until)
+	if set := c.ready(c.cfg.Machine.View(), res); set != nil {
+		return set, nil
+	}
+	return c.collect(ctx, res)
+}
+
+// collect makes the answer to a decision that was waited for, whatever became of it.
+func (c *Control) collect(ctx context.Context, res fsm.Result) (*api.GrantSet, error) {
 	set := &api.GrantSet{Index: res.Index, Leases: make([]api.Grant, 0, len(res.Leases))}
 	for _, id := range res.Leases {
-		l, err := c.waitBound(ctx, id, 1)
+		l, err := c.bound(ctx, id, 1)
 		if err != nil {
 			switch kind := api.KindOf(err); {
 			case kind == api.BindTimeout:
@@ -104,6 +128,29 @@ func (c *Control) granted(ctx context.Context, res fsm.Result) (*api.GrantSet, e
 		set.Leases = append(set.Leases, g)
 	}
 	return set, nil
+}
+
+// ready is the answer to a decision whose leases are all bound, with their tokens here; nil is
+// that there is more to do.
+func (c *Control) ready(v *fsm.View, res fsm.Result) *api.GrantSet {
+	set := &api.GrantSet{Index: res.Index, Leases: make([]api.Grant, len(res.Leases))}
+	for i, id := range res.Leases {
+		l, ok := v.Lease(id)
+		if !ok || l.BoundGeneration == 0 || !l.State.Usable() {
+			return nil
+		}
+		set.CellID, set.Leases[i].Lease = l.CellID, l
+	}
+	for i := range set.Leases {
+		l := &set.Leases[i]
+		if l.Token, _ = c.tokens.take(l.ID, l.BoundGeneration); l.Token == "" {
+			for _, taken := range set.Leases[:i] {
+				c.tokens.put(taken.ID, taken.BoundGeneration, taken.Token)
+			}
+			return nil
+		}
+	}
+	return set
 }
 
 // forgotten answers a repetition of a request whose outcome was kept for less long than its
@@ -236,7 +283,7 @@ func (c *Control) RenewLease(ctx context.Context, id api.LeaseID, r api.RenewReq
 func (c *Control) renewed(ctx context.Context, before, after api.Lease, res fsm.Result) (*api.LeaseAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, api.BindBound)
 	defer cancel()
-	l, err := c.waitBound(ctx, after.ID, after.Generation)
+	l, err := c.waitBound(ctx, after.ID, after.Generation, c.cfg.Clock.Now().Add(api.BindBound))
 	if l.ID != "" && !l.State.Usable() {
 		return nil, ended(l)
 	}

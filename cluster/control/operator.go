@@ -30,7 +30,7 @@ func (c *Control) AuditRecords(ctx context.Context, f api.AuditFilter, o api.Rea
 	return &api.AuditPage{Index: v.Index(), Head: v.AuditHead(), Records: records, Next: next, Freshness: v.fresh}, nil
 }
 
-// NodeState says what this scheduler is. For an operator it also looks for broken invariants.
+// NodeState says what this scheduler is, to an operator with the invariants that are broken.
 func (c *Control) NodeState(ctx context.Context) (*api.NodeState, error) {
 	st := c.cfg.Cluster.State()
 	st.Sessions = c.sessions.count()
@@ -38,9 +38,7 @@ func (c *Control) NodeState(ctx context.Context) (*api.NodeState, error) {
 		st.Fingerprints = nil // consoles ask often, and have no use for them
 		return &st, nil
 	}
-	for _, err := range fsm.Check(c.cfg.Machine.View()) {
-		st.Broken = append(st.Broken, err.Error())
-	}
+	st.Broken, st.CheckedIndex = c.invariants.broken(c.cfg.Machine.View())
 	return &st, nil
 }
 

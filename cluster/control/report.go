@@ -65,6 +65,7 @@ func (c *Control) TakeReport(ctx context.Context, _ api.ProviderID, cell api.Cel
 		if err != nil {
 			return nil, err
 		}
+		c.bindings.told(cmd.Bound)
 		answer.Index = res.Index
 		answer.Refused = append(answer.Refused, res.Refused...)
 	}

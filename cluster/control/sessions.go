@@ -196,7 +196,7 @@ func (w *watcher) next() (*api.Desired, error) {
 	}
 	d := &api.Desired{Index: v.Index(), Full: !w.full}
 	if w.full {
-		d.Leases, d.Runs = v.LeasesChangedOn(w.cell, w.sent), v.RunsChangedOn(w.cell, w.sent)
+		d.Leases, d.Runs = unsaid(v.LeasesChangedOn(w.cell, w.sent)), v.RunsChangedOn(w.cell, w.sent)
 	} else {
 		d.Leases, d.Runs = v.LeasesOn(w.cell), v.RunsOn(w.cell)
 	}
@@ -209,6 +209,15 @@ func (w *watcher) next() (*api.Desired, error) {
 		return nil, nil //nolint:nilnil // nothing to send is not an error
 	}
 	return d, nil
+}
+
+// unsaid leaves out the leases of which the newest news is the cell's own: one that is active
+// and bound in its newest generation is what the cell has, for the agent that said so has it
+// still, and the next one begins with the whole set.
+func unsaid(leases []api.Lease) []api.Lease {
+	return slices.DeleteFunc(leases, func(l api.Lease) bool {
+		return l.State == api.LeaseActive && l.BoundGeneration == l.Generation
+	})
 }
 
 // standBy keeps the warm second session: it says which schedulers live, and ends when this

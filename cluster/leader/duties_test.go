@@ -3,6 +3,7 @@ package leader
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -151,6 +152,37 @@ func TestExpiry(t *testing.T) {
 		r.wantLease(silent, api.LeaseFailedClosed, fsm.ReasonExpired)
 		if used := r.m.View().Used("c1"); used.CPU != 0 {
 			r.t.Errorf("used %v", used)
+		}
+	})
+}
+
+// TestCellFirst: a lease that its cell ends in time is not proposed to be advanced, one that
+// its cell does not end is, soon after.
+func TestCellFirst(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.ready("c1")
+		ended, silent := r.admit(grant(1)).Leases[0], r.admit(grant(1)).Leases[0]
+		r.bind(ended)
+		r.bind(silent)
+		l := r.lease(ended)
+		time.Sleep(time.Duration(l.Expires-r.m.View().Now()) + cellFirst/2)
+		r.beat()
+		r.must(fsm.ReportCell{Cell: l.CellID, Epoch: r.cells[l.CellID], Ended: []api.EndedReport{{
+			LeaseID: ended, Epoch: l.Epoch, State: api.LeaseTornDown, Reason: fsm.ReasonExpired,
+		}}})
+		r.wantLease(ended, api.LeaseTornDown, fsm.ReasonExpired)
+		r.wantLease(silent, api.LeaseActive, "")
+		time.Sleep(cellFirst)
+		synctest.Wait()
+		r.wantLease(silent, api.LeaseExpired, fsm.ReasonExpired)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, e := range r.entries {
+			for _, c := range e.Commands {
+				if a, ok := c.(fsm.AdvanceLeases); ok && slices.Contains(a.Leases, ended) {
+					r.t.Errorf("proposed: %+v", a)
+				}
+			}
 		}
 	})
 }

@@ -3,6 +3,7 @@ package leader
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -148,13 +149,21 @@ func (l *Leader) start(ctx context.Context) (*term, error) {
 	return t, nil
 }
 
+// begin passes the barrier and commits the first entry of the term, in one round of the log:
+// the gate opens when both are done, in whichever order.
 func (t *term) begin(ctx context.Context) error {
-	if err := t.cfg.Node.Barrier(ctx); err != nil {
-		return err
-	}
+	first := make(chan error, 1)
+	t.wg.Go(func() { first <- t.first(ctx) })
+	err := t.cfg.Node.Barrier(ctx)
 	t.base, t.began = t.cfg.Machine.View().Now(), t.cfg.Clock.Now()
-	first := fsm.InitCluster{ClusterID: t.cfg.ClusterID, Providers: t.cfg.Providers}
-	results, err := t.cfg.Node.Propose(ctx, t.entry(first))
+	return errors.Join(err, <-first)
+}
+
+// first commits what a cluster begins with. Its entry moves no time: how late it is, is known
+// behind the barrier only.
+func (t *term) first(ctx context.Context) error {
+	cmd := fsm.InitCluster{ClusterID: t.cfg.ClusterID, Providers: t.cfg.Providers}
+	results, err := t.cfg.Node.Propose(ctx, fsm.Entry{Wall: t.cfg.Clock.Wall().UnixMilli(), Commands: []fsm.Command{cmd}})
 	if err != nil {
 		return fmt.Errorf("begin the term: %w", err)
 	}

@@ -23,80 +23,104 @@ type answer struct {
 
 func (j *job) refuse(e *api.Error) { j.answer <- answer{err: e} }
 
-// Bounds of an entry. Two entries are in flight, so that the next one is decided while the
-// last one is written; there is no timer: an entry takes what became ready meanwhile.
+// Bounds of an entry. There is no timer: an entry takes what became ready while the last one
+// was written. Two are in flight when there is much to do, so that the next one is decided
+// meanwhile; when there is little it waits for the last one, and is the larger for it. What an
+// entry costs, three disks and two connections, is the same for one command as for many.
 const (
 	maxGroup   = 256
 	groupBytes = 64 << 10
 	inFlight   = 2
-	maxTries   = 4
+	// muchToDo is how many commands are worth a second entry.
+	muchToDo = 64
+	maxTries = 4
 )
 
 // plan is the one goroutine that decides: it takes what is queued, places what is to be
 // placed on the committed state and what is in flight, and proposes the group.
 func (t *term) plan(ctx context.Context) {
-	slots := make(chan struct{}, inFlight)
-	var over *job // read from the queue, but too large for the group before
-	for {
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-		}
-		if ctx.Err() != nil {
-			if over != nil {
-				over.refuse(errNotLeading())
-			}
-			return
-		}
-		group, rest, ok := t.collect(ctx, over)
-		if !ok {
-			return
-		}
-		over = rest
+	p := pending{done: make(chan struct{}, inFlight)}
+	for t.gather(ctx, &p) {
+		var group []*job
+		group, p.jobs = t.collect(p.jobs)
 		if len(group) == 0 {
-			<-slots
 			continue
 		}
+		p.flying++
 		t.wg.Go(func() {
-			defer func() { <-slots }()
+			defer func() { p.done <- struct{}{} }()
 			t.commit(ctx, group)
 		})
 	}
+	for _, j := range p.jobs {
+		j.refuse(errNotLeading())
+	}
 }
 
-// collect waits for a first job and adds what is queued behind it, up to the bounds. It
-// returns the jobs that need a command committed; the others have their answer.
-func (t *term) collect(ctx context.Context, first *job) (group []*job, rest *job, ok bool) {
-	if first == nil {
+// pending is what the planner has taken from the queue and put into no entry yet, and how
+// many entries are in flight.
+type pending struct {
+	jobs   []*job
+	flying int
+	done   chan struct{} // one for each entry that no longer is
+}
+
+// ready reports whether the next entry may be made.
+func (p *pending) ready() bool {
+	return len(p.jobs) > 0 && (p.flying == 0 || p.flying < inFlight && len(p.jobs) >= muchToDo)
+}
+
+// gather takes from the queue until the next entry may be made; false when the term ends.
+func (t *term) gather(ctx context.Context, p *pending) bool {
+	for !p.ready() {
+		queue := t.queue
+		if len(p.jobs) >= maxGroup {
+			queue = nil // the others wait where they are counted
+		}
 		select {
-		case first = <-t.queue:
+		case j := <-queue:
+			p.jobs = append(p.jobs, j)
+		case <-p.done:
+			p.flying--
 		case <-ctx.Done():
-			return nil, nil, false
+			return false
 		}
 	}
+	return ctx.Err() == nil
+}
+
+// collect decides what was taken from the queue and what stands behind it, up to the bounds.
+// It returns the jobs that need a command committed; the others have their answer, but for
+// the rest, which is for the next entry.
+func (t *term) collect(jobs []*job) (group, rest []*job) {
 	d := t.newDesk()
 	size := 0
-	for j := first; j != nil; j = t.poll() {
+	for len(jobs) > 0 {
+		j := jobs[0]
+		if jobs = jobs[1:]; len(jobs) == 0 {
+			jobs = t.poll(jobs)
+		}
 		if !d.decide(j) {
 			continue
 		}
 		n := fsm.EncodedSize(j.cmd)
 		if len(group) > 0 && (size+n > groupBytes || len(group) == maxGroup) {
 			t.settle(j, true)
-			return group, j, true
+			return group, append([]*job{j}, jobs...)
 		}
 		size += n
 		group = append(group, j)
 	}
-	return group, nil, true
+	return group, nil
 }
 
-func (t *term) poll() *job {
+// poll adds the next job of the queue, if there is one.
+func (t *term) poll(jobs []*job) []*job {
 	select {
 	case j := <-t.queue:
-		return j
+		return append(jobs, j)
 	default:
-		return nil
+		return jobs
 	}
 }
 

@@ -149,6 +149,36 @@ func TestGroupCommit(t *testing.T) {
 	})
 }
 
+// TestLittleWaits: a few commands wait for the entry that is in flight, and share the next one;
+// many do not wait.
+func TestLittleWaits(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.ready("c1")
+		r.slow()
+		for _, tt := range []struct{ n, most int }{{muchToDo - 1, 1}, {muchToDo, 2}} {
+			var before int
+			r.change(func() { before, r.most = len(r.entries), 0 })
+			first := make(chan []outcome, 2)
+			go func() { first <- r.all(1, func(int) fsm.GrantLeases { return grant(1) }) }()
+			synctest.Wait()
+			for _, n := range []int{tt.n / 2, tt.n - tt.n/2} {
+				go func() { first <- r.all(n, func(int) fsm.GrantLeases { return grant(1) }) }()
+				synctest.Wait()
+			}
+			for range 3 {
+				if got := tally(<-first); strings.Contains(got, "_") {
+					r.t.Errorf("got %s", got)
+				}
+			}
+			r.change(func() {
+				if n := len(r.entries) - before; n != 2 || r.most != tt.most {
+					r.t.Errorf("%d commands behind one: %d entries, %d in flight", tt.n, n, r.most)
+				}
+			})
+		}
+	})
+}
+
 // TestLargeCommands: one that does not fit into the group begins the next one.
 func TestLargeCommands(t *testing.T) {
 	bubble(t, func(r *rig) {

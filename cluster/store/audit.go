@@ -47,6 +47,7 @@ type Audit struct {
 	retired []*os.File // guarded by mu: ended segments that were not synced
 	newDir  bool       // guarded by mu: a file was made and the directory not synced
 	cached  cachedScan // guarded by mu
+	line    []byte     // guarded by mu: scratch, for one record
 	closed  bool       // guarded by mu
 
 	fork *Audit // guarded by mu: the chain that was set aside last, read only; nil is none

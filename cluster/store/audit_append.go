@@ -2,7 +2,6 @@ package store
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -53,24 +52,25 @@ func (a *Audit) appendOne(rec api.AuditRecord) error {
 	if follows && rec.PrevHash != head.Hash {
 		return &CorruptError{File: a.dir, Index: rec.Sequence, Why: "the state machine made it on another chain than the one kept here"}
 	}
-	var line bytes.Buffer
-	if err := printRecord(&line, rec); err != nil {
+	line, err := appendRecord(a.line[:0], rec)
+	if err != nil {
 		return err
 	}
+	a.line = line
 	if !follows {
 		a.log.Warn("audit records are missing here", "from", head.Sequence+1, "to", rec.Sequence-1)
 	}
 	if err := a.openTail(rec, follows); err != nil {
 		return a.failed(disk.Explain("append audit record in", a.dir, err))
 	}
-	if _, err := a.tail.buf.Write(line.Bytes()); err != nil {
+	if _, err := a.tail.buf.Write(line); err != nil {
 		return a.failed(disk.Explain("append audit record in", a.dir, err))
 	}
 	last := &a.segs[len(a.segs)-1]
 	if a.cached.path == last.path {
-		a.cached.scan.lines = append(a.cached.scan.lines, lineAt{off: a.tail.size, n: line.Len(), hash: rec.Hash})
+		a.cached.scan.lines = append(a.cached.scan.lines, lineAt{off: a.tail.size, n: len(line), hash: rec.Hash})
 	}
-	a.tail.size += int64(line.Len())
+	a.tail.size += int64(len(line))
 	last.last, last.lastHash = rec.Sequence, rec.Hash
 	return nil
 }

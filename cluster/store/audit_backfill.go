@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -89,9 +90,15 @@ func (a *Audit) checkPage(recs []api.AuditRecord, from, to uint64, after int) er
 
 // writeSegment makes a whole segment, under its name only when it is on disk.
 func writeSegment(dir string, recs []api.AuditRecord) (segment, error) {
-	var lines bytes.Buffer
+	var lines []byte
 	for _, rec := range recs {
-		if err := printRecord(&lines, rec); err != nil {
+		var data bytes.Buffer
+		if err := json.Compact(&data, rec.Data); err != nil { // a peer sent it
+			return segment{}, fmt.Errorf("compact event data of audit record %d: %w", rec.Sequence, err)
+		}
+		rec.Data = data.Bytes()
+		var err error
+		if lines, err = appendRecord(lines, rec); err != nil {
 			return segment{}, err
 		}
 	}
@@ -100,5 +107,5 @@ func writeSegment(dir string, recs []api.AuditRecord) (segment, error) {
 		path:  filepath.Join(dir, segmentName(recs[0].Sequence)),
 		first: recs[0].Sequence, last: last.Sequence, prevHash: recs[0].PrevHash, lastHash: last.Hash,
 	}
-	return seg, disk.WriteFile(seg.path, lines.Bytes())
+	return seg, disk.WriteFile(seg.path, lines)
 }

@@ -362,7 +362,9 @@ func TestAuditRefusesForeignFiles(t *testing.T) {
 	write := func(dir, name string, recs []api.AuditRecord) {
 		var b bytes.Buffer
 		for _, r := range recs {
-			must(t, printRecord(&b, r))
+			line, err := appendRecord(nil, r)
+			must(t, err)
+			b.Write(line)
 		}
 		must(t, os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o600))
 	}
@@ -438,12 +440,41 @@ func TestAuditStopsAtAFailedWrite(t *testing.T) {
 	}
 }
 
+// TestAppendRecord: a line is what encoding/json makes of the record.
+func TestAppendRecord(t *testing.T) {
+	recs := chain(t, 3, 2)
+	texts := []string{"", "plain", "tenant/äöü", "a\"b\\c", "<&>", "line\u2028end", "\x00\x1f\x7f", "bad \xff byte", "tab\t"}
+	for i, text := range texts {
+		recs = append(recs, api.AuditRecord{
+			Sequence: uint64(i) << 40, Timestamp: -int64(i), Kind: text, Identity: text, Data: json.RawMessage(`{"a":"b c<\u2028"}`), PrevHash: text, Hash: text,
+		})
+	}
+	recs = append(recs, api.AuditRecord{})
+	for _, rec := range recs {
+		var want bytes.Buffer
+		enc := json.NewEncoder(&want)
+		enc.SetEscapeHTML(false)
+		must(t, enc.Encode(rec))
+		got, err := appendRecord([]byte("before"), rec)
+		must(t, err)
+		if string(got) != "before"+want.String() {
+			t.Errorf("%q, want %q", got, want.String())
+		}
+	}
+	long := api.AuditRecord{Sequence: 1, Identity: strings.Repeat("x", maxAuditLine)}
+	if line, err := appendRecord([]byte("before"), long); err == nil || string(line) != "before" {
+		t.Errorf("a record over the bound: %d bytes, %v", len(line), err)
+	}
+}
+
 func FuzzScanLines(f *testing.F) {
 	var b bytes.Buffer
 	for _, r := range chain(f, 3, 2) {
-		if err := printRecord(&b, r); err != nil {
+		line, err := appendRecord(nil, r)
+		if err != nil {
 			f.Fatal(err)
 		}
+		b.Write(line)
 	}
 	f.Add(b.Bytes())
 	f.Add([]byte("{}\n\n\x00"))

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,5 +33,38 @@ func TestWatchdogReportsWhileTheDiskHangs(t *testing.T) {
 		if !slices.Equal(told, want) {
 			t.Errorf("told %v, want %v", told, want)
 		}
+	})
+}
+
+// TestWatchdogOfAProcessThatStoodStill: a write that was under way when the process was stopped
+// is no stall of the disk; one that goes on hanging is.
+func TestWatchdogOfAProcessThatStoodStill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var stood atomic.Int64 // what the ticker did not see
+		var told atomic.Int64
+		w := newWatchdog(2*time.Second, func() time.Time { return time.Now().Add(time.Duration(stood.Load())) }, func(time.Duration) { told.Add(1) })
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			w.run(ctx)
+		}()
+		time.Sleep(5100 * time.Millisecond)
+		end := w.begin()
+		time.Sleep(300 * time.Millisecond)
+		stood.Store(int64(time.Minute))
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		if told.Load() > 0 {
+			t.Error("a process that stood still blames its disk")
+		}
+		time.Sleep(1500 * time.Millisecond)
+		synctest.Wait()
+		if told.Load() == 0 {
+			t.Error("a write that hangs on is not told")
+		}
+		end()
+		stop()
+		<-done
 	})
 }

@@ -36,7 +36,7 @@ func opened(to raft.ServerAddress) (id, at string) {
 
 // AppendEntries sends to the member id only.
 func (l *Link) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	return l.NetworkTransport.AppendEntries(id, envelope(id, at), args, resp)
+	return again(func() error { return l.NetworkTransport.AppendEntries(id, envelope(id, at), args, resp) })
 }
 
 // AppendEntriesPipeline is AppendEntries without waiting for each answer.
@@ -46,12 +46,12 @@ func (l *Link) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddress) (r
 
 // RequestVote sends to the member id only.
 func (l *Link) RequestVote(id raft.ServerID, at raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
-	return l.NetworkTransport.RequestVote(id, envelope(id, at), args, resp)
+	return again(func() error { return l.NetworkTransport.RequestVote(id, envelope(id, at), args, resp) })
 }
 
 // RequestPreVote sends to the member id only.
 func (l *Link) RequestPreVote(id raft.ServerID, at raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	return l.NetworkTransport.RequestPreVote(id, envelope(id, at), args, resp)
+	return again(func() error { return l.NetworkTransport.RequestPreVote(id, envelope(id, at), args, resp) })
 }
 
 // InstallSnapshot sends to the member id only.
@@ -63,7 +63,7 @@ func (l *Link) InstallSnapshot(
 
 // TimeoutNow sends to the member id only.
 func (l *Link) TimeoutNow(id raft.ServerID, at raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
-	return l.NetworkTransport.TimeoutNow(id, envelope(id, at), args, resp)
+	return again(func() error { return l.NetworkTransport.TimeoutNow(id, envelope(id, at), args, resp) })
 }
 
 // Answers reports whether the scheduler id answers at an address: its process runs, whatever

@@ -47,7 +47,7 @@ func Open(c Config) (*Link, error) {
 		return nil, err
 	}
 	return &Link{stream: s, log: c.Log, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: s, MaxPool: 3, Timeout: rpcTimeout, Logger: c.Log,
+		Stream: s, MaxPool: maxPool, Timeout: rpcTimeout, Logger: c.Log,
 		// Pipelined appends can wedge a follower for ever after a disk stall (issue 612).
 		MaxRPCsInFlight:         1,
 		MsgpackUseNewTimeFormat: true,

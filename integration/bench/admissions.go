@@ -102,6 +102,7 @@ type door struct {
 	clients    []*client.Client
 	each       []*client.Client
 	schedulers []int // their processes
+	names      []string
 }
 
 func newDoor(ctx context.Context, c *harness.Cluster) (*door, error) {
@@ -124,7 +125,7 @@ func newDoor(ctx context.Context, c *harness.Cluster) (*door, error) {
 			return nil, errors.Join(err, d.close())
 		}
 		d.each = append(d.each, one)
-		d.schedulers = append(d.schedulers, n.PID)
+		d.schedulers, d.names = append(d.schedulers, n.PID), append(d.names, n.Name)
 	}
 	return d, nil
 }

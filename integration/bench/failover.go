@@ -77,16 +77,20 @@ func (b *bench) failover(ctx context.Context) (err error) {
 	b.title(fmt.Sprintf("fail-over under the load of %d clients; ours: admissions, the whole way; etcd: puts", crowdSize))
 	var open closing
 	defer open.end(&err)
-	e, err := b.etcd(ctx)
-	if err != nil {
-		return err
+	var other victim
+	if b.peers != "" {
+		e, err := b.etcd(ctx)
+		if err != nil {
+			return err
+		}
+		open.add(e.close)
+		other = e
 	}
-	open.add(e.close)
 	kinds := faults()
 	ours, theirs := make([]toll, len(kinds)), make([]toll, len(kinds))
 	for r := range rounds {
 		err := b.cluster(ctx, 3, func(c *harness.Cluster) error {
-			return b.round(ctx, c, e, r, ours, theirs)
+			return b.round(ctx, c, other, r, ours, theirs)
 		})
 		if err != nil {
 			return err
@@ -106,7 +110,7 @@ func (b *bench) failover(ctx context.Context) (err error) {
 }
 
 // round does a part of the faults of every kind, ours and etcd's in turn.
-func (b *bench) round(ctx context.Context, c *harness.Cluster, e *etcd, r int, ours, theirs []toll) (err error) {
+func (b *bench) round(ctx context.Context, c *harness.Cluster, e victim, r int, ours, theirs []toll) (err error) {
 	var open closing
 	defer open.end(&err)
 	g, err := newGrafos(ctx, c)
@@ -121,6 +125,9 @@ func (b *bench) round(ctx context.Context, c *harness.Cluster, e *etcd, r int, o
 		}
 		if err := ours[i].suffer(ctx, g, f, mine); err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
+		}
+		if e == nil {
+			continue
 		}
 		if err := theirs[i].suffer(ctx, e, f, other); err != nil {
 			return fmt.Errorf("%s of etcd: %w", f.name, err)
@@ -225,7 +232,9 @@ func (b *bench) tolls(f fault, ours, theirs *toll) {
 		return
 	}
 	mine, other := ours.collect(f.figure), theirs.collect(f.figure)
-	b.ratio(f.label, crowdSize, float64(load.Median(mine).Microseconds())/1000, float64(load.Median(other).Microseconds())/1000, 0)
+	if len(other) > 0 {
+		b.ratio(f.label, crowdSize, float64(load.Median(mine).Microseconds())/1000, float64(load.Median(other).Microseconds())/1000, 0)
+	}
 	b.atMost(f.label+" median", crowdSize, float64(load.Median(mine).Microseconds())/1000, float64(f.median.Milliseconds()))
 	if f.worst > 0 {
 		b.atMost(f.label+" worst", crowdSize, float64(load.Percentile(mine, 100).Microseconds())/1000, float64(f.worst.Milliseconds()))

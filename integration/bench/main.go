@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -32,7 +33,8 @@ type bench struct {
 	bin   string
 	peers string // the program that is etcd
 	only  string
-	quick bool // everything once, to see that it runs
+	quick bool           // everything once, to see that it runs
+	kinds *regexp.Regexp // what is profiled
 	aims  []aim
 }
 
@@ -49,10 +51,16 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	b := &bench{out: out}
 	flags.StringVar(&b.bin, "grafos", "bin/grafos", "the program")
-	flags.StringVar(&b.peers, "peers", "bin/bench-peers", "the program of integration/bench/peers")
+	flags.StringVar(&b.peers, "peers", "bin/bench-peers", "the program of integration/bench/peers; empty is that fail-over is measured without a peer")
 	flags.StringVar(&b.only, "only", "", "one part, or several with commas: "+strings.Join(names(b.parts()), ", "))
 	flags.BoolVar(&b.quick, "quick", false, "measure as little as there is to be measured: to see that it runs")
+	kinds := flags.String("kinds", "", "profile only what matches: commit-1, commit-256, reads-linearizable, reads-stale, admissions, batches")
 	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	var err error
+	if b.kinds, err = regexp.Compile(*kinds); err != nil {
+		_, _ = fmt.Fprintln(errOut, "bench:", err)
 		return 2
 	}
 	ctx, cancel := context.WithTimeout(ctx, benchTime)
@@ -78,6 +86,7 @@ func (b *bench) parts() []part {
 		{"both", b.both},
 		{"runs", b.runs},
 		{profilePart, b.profile},
+		{steadyPart, b.steady},
 	}
 }
 
@@ -106,7 +115,7 @@ func (b *bench) all(ctx context.Context) int {
 		}
 		parts = slices.DeleteFunc(parts, func(p part) bool { return !slices.Contains(want, p.name) })
 	} else {
-		parts = slices.DeleteFunc(parts, func(p part) bool { return p.name == profilePart })
+		parts = slices.DeleteFunc(parts, func(p part) bool { return p.name == profilePart || p.name == steadyPart })
 	}
 	b.versions(ctx)
 	code, began := 0, time.Now()

@@ -68,14 +68,18 @@ func (b *bench) profile(ctx context.Context) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make a folder: %w", err)
 	}
-	if err := b.profileCommit(ctx, dir); err != nil {
-		return err
+	for _, n := range []int{1, profileLoad} {
+		if name := fmt.Sprintf("commit-%d", n); b.kinds.MatchString(name) {
+			if err := b.profileCommit(ctx, filepath.Join(dir, name), n); err != nil {
+				return err
+			}
+		}
 	}
 	return b.profileAdmissions(ctx, dir)
 }
 
-func (b *bench) profileCommit(ctx context.Context, dir string) (err error) {
-	b.title(fmt.Sprintf("profile of the commit path, %d outstanding", profileLoad))
+func (b *bench) profileCommit(ctx context.Context, name string, outstanding int) (err error) {
+	b.title(fmt.Sprintf("profile of the commit path, %d outstanding", outstanding))
 	var open closing
 	defer open.end(&err)
 	f, err := b.members(ctx, boltdb, false)
@@ -88,7 +92,7 @@ func (b *bench) profileCommit(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	follower := (leader + 1) % seats
-	files := [2]string{filepath.Join(dir, "commit-leader.prof"), filepath.Join(dir, "commit-follower.prof")}
+	files := [2]string{name + "-leader.prof", name + "-follower.prof"}
 	var wg sync.WaitGroup
 	errs := make([]error, 3)
 	for i, m := range []int{leader, follower} {
@@ -100,7 +104,9 @@ func (b *bench) profileCommit(ctx context.Context, dir string) (err error) {
 			errs[i] = err
 		})
 	}
-	run, err := f.inLeader(ctx, load.Spec{Outstanding: profileLoad, Warm: 500 * time.Millisecond, Window: profileTime})
+	run, err := b.perOp([]string{"leader", "follower"}, []int{f.proc[leader].PID(), f.proc[follower].PID()}, func() (load.Run, error) {
+		return f.inLeader(ctx, load.Spec{Outstanding: outstanding, Warm: 500 * time.Millisecond, Window: profileTime})
+	})
 	errs[2] = err
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
@@ -137,6 +143,9 @@ func (b *bench) profileAdmissions(ctx context.Context, dir string) error {
 			{"admissions", d.admit},
 			{"batches", d.admitBatches(4 * profileLoad / batchOf)},
 		} {
+			if !b.kinds.MatchString(kind.name) {
+				continue
+			}
 			leader, err := c.Leader(ctx)
 			if err != nil {
 				return err
@@ -149,7 +158,15 @@ func (b *bench) profileAdmissions(ctx context.Context, dir string) error {
 				files = append(files, file)
 				wg.Go(func() { errs[i] = fetchProfile(ctx, at.addr, file) })
 			}
-			run, err := kind.run(ctx, load.Spec{Outstanding: profileLoad, Warm: time.Second, Window: profileTime})
+			from, ierr := d.index(ctx)
+			run, err := b.perOp(d.names, d.pids(), func() (load.Run, error) {
+				return kind.run(ctx, load.Spec{Outstanding: profileLoad, Warm: time.Second, Window: profileTime})
+			})
+			to, jerr := d.index(ctx)
+			if err := errors.Join(ierr, jerr); err != nil {
+				return err
+			}
+			b.say("%d log entries, %.2f an operation", to-from, float64(to-from)/float64(max(run.Done*max(run.Each, 1), 1)))
 			errs[len(debug)] = err
 			wg.Wait()
 			if err := errors.Join(errs...); err != nil {
@@ -239,6 +256,32 @@ func fetchProfile(ctx context.Context, addr, file string) (err error) {
 	}
 	_, err = io.Copy(f, resp.Body)
 	return errors.Join(err, f.Close())
+}
+
+// perOp runs a load and prints what one operation of it costs each process. The profiles know
+// of less: a thread that runs for less than a tick is seldom seen.
+func (b *bench) perOp(names []string, pids []int, do func() (load.Run, error)) (load.Run, error) {
+	before := make([]time.Duration, len(pids))
+	for i, pid := range pids {
+		var err error
+		if before[i], err = cpuTime(pid); err != nil {
+			return load.Run{}, err
+		}
+	}
+	run, err := do()
+	if err != nil || run.Done == 0 {
+		return run, err
+	}
+	var each []string
+	for i, pid := range pids {
+		after, err := cpuTime(pid)
+		if err != nil {
+			return run, err
+		}
+		each = append(each, fmt.Sprintf("%s %d", names[i], (after-before[i]).Microseconds()/int64(run.Done*max(run.Each, 1))))
+	}
+	b.say("\nmicroseconds of processor time an operation: %s", strings.Join(each, ", "))
+	return run, nil
 }
 
 // tops prints the shares of each profile in a column of its own.

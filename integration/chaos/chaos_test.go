@@ -16,11 +16,14 @@ import (
 	"github.com/grafos/grafos/integration/internal/promises"
 )
 
+// leastFaults is how many faults must have struck: a plan that ends early proves nothing.
+const leastFaults = 60
+
 // TestFaults is the faults of every kind that a change must survive: one cluster of three
 // schedulers, then one of five.
 func TestFaults(t *testing.T) {
 	need(t)
-	s := seed(t)
+	s, began := seed(t), time.Now()
 	var rows []row
 	errs := map[string]map[api.Kind]int{}
 	for _, c := range []struct {
@@ -36,7 +39,10 @@ func TestFaults(t *testing.T) {
 			merge(errs, r.load.book.errors)
 		})
 	}
-	t.Logf("%d faults\n%s", len(rows), table(rows, errs))
+	t.Logf("%d faults in %s\n%s", len(rows), time.Since(began).Round(time.Second), table(rows, errs))
+	if len(rows) < leastFaults && os.Getenv("KINDS") == "" {
+		t.Errorf("%d faults struck, fewer than %d", len(rows), leastFaults)
+	}
 }
 
 // size is how large a cluster is, and what keeps its log.
@@ -75,8 +81,8 @@ func able(t *testing.T) []kind {
 		if !wanted.MatchString(k.name) {
 			continue
 		}
-		if tool := lacking(k); tool != "" {
-			t.Logf("no %q: the command %s is missing", k.name, tool)
+		if why := lacking(t.Context(), k); why != "" {
+			t.Logf("no %q: it needs %s: %s", k.name, k.needs, why)
 			continue
 		}
 		list = append(list, k)

@@ -13,19 +13,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/integration/internal/fleet"
 	"github.com/grafos/grafos/integration/internal/harness"
 )
 
-// damage changes a file of a stopped scheduler's data.
-type damage func(dir string, rng *rand.Rand) (damaged, error)
-
-// damaged is a file that was changed, and what it held; "" is none, where there is none of
-// its kind.
-type damaged struct {
-	file   string
-	before []byte
-}
+// damage changes a file of a stopped scheduler's data, and returns which.
+type damage func(dir string, rng *rand.Rand) (file string, err error)
 
 // page is the size of the pages of raft.db.
 const page = 4096
@@ -41,89 +35,94 @@ func damageWith(harm damage) func(context.Context, *run, fault) (heal, error) {
 	}
 }
 
-// damage ends a scheduler, damages its data and starts it: it must refuse, and say what is
-// wrong with which file, unless the damage lies where nothing is kept. The others go on.
-//
-// Then the file comes back as it was, as that of a disk that was only unplugged. A scheduler
-// whose data is lost for good cannot rejoin under a new id yet; that is what heals this fault
-// once it can.
+// damage ends a scheduler, damages its data and starts it. Every other time it is told to stop
+// when it finds damage; then it is started again as ever. The others go on.
 func (r *run) damage(ctx context.Context, n *fleet.Node, f fault, harm damage) (heal, error) {
+	before, err := r.state(ctx, n)
+	if err != nil {
+		return nil, err
+	}
 	if err := n.Kill(); err != nil {
 		return nil, err
 	}
-	dir := fleet.DataDir(n.Disk)
-	small, err := keep(dir)
+	file, err := harm(fleet.DataDir(n.Disk), f.rng())
 	if err != nil {
 		return nil, err
-	}
-	d, err := harm(dir, f.rng())
-	if err != nil {
-		return nil, err
-	}
-	if d.file == "" {
-		r.t.Logf("%s: %s has no such file", f.name, n.Name)
-		return restart(n), nil
 	}
 	mark := n.LogSize()
+	if err := n.Disk.Sync(); err != nil {
+		return nil, err
+	}
+	if f.seed%2 == 0 {
+		if err := n.Start("env", "GRAFOS_SERVER_ON_DAMAGE=stop"); err != nil {
+			return nil, err
+		}
+		if !r.ends(ctx, n) {
+			r.t.Logf("%s: %s starts: what was damaged of %s does not count, or is mended", f.name, n.Name, filepath.Base(file))
+			return nothing, nil
+		}
+		r.says(n, mark, filepath.Base(file))
+	}
 	if err := n.Start(); err != nil {
 		return nil, err
 	}
-	if !r.ends(ctx, n) {
-		r.t.Logf("%s: %s starts: what was damaged of %s does not count, or is fetched again", f.name, n.Name, filepath.Base(d.file))
-		return func(context.Context) error { return nil }, nil
-	}
-	r.says(n, mark, filepath.Base(d.file))
 	r.goesOn(ctx)
-	return func(context.Context) error {
-		small[d.file] = d.before
-		return errors.Join(small.bring(), n.Start())
-	}, nil
+	return func(ctx context.Context) error { return r.rejoins(ctx, n, before.Node, file, mark) }, nil
 }
 
-// kept is the content of files before any was damaged.
-type kept map[string][]byte
+// nothing heals what heals by itself.
+func nothing(context.Context) error { return nil }
 
-// keepMost is the size of the largest file that is kept without being damaged.
-const keepMost = 1 << 20
-
-func keep(dir string) (kept, error) {
-	k := kept{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		if info, err := d.Info(); err != nil || info.Size() > keepMost {
-			return err
-		}
-		k[path], err = os.ReadFile(path)
-		return err
+// rejoins waits until a scheduler whose data was damaged is back, by itself: under its id where
+// nothing was lost by the damage, and else under another one. Then it said which file is
+// damaged, and has set it aside; whoever runs it looks, and throws it away.
+func (r *run) rejoins(ctx context.Context, n *fleet.Node, was api.NodeID, file string, mark int64) error {
+	var now *api.NodeState
+	err := r.await(ctx, func() bool {
+		now = r.states(ctx)[n.Name]
+		return now != nil && now.Ready || !n.Runs()
 	})
-	return k, err
-}
-
-// bring writes the files back.
-func (k kept) bring() error {
-	for path, b := range k {
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			return fmt.Errorf("bring back %s: %w", path, err)
+	if err != nil {
+		return fmt.Errorf("wait for %s, whose data was damaged: %w", n.Name, err)
+	}
+	if !n.Runs() {
+		r.says(n, mark)
+		return fmt.Errorf("%s ended instead of joining again", n.Name)
+	}
+	if now.Node == was {
+		r.t.Logf("%s goes on: what was damaged of %s does not count, or is mended", n.Name, filepath.Base(file))
+		return nil
+	}
+	r.reborn[n.Name] = now.Node
+	log, err := n.LogSince(mark)
+	if err != nil {
+		return err
+	}
+	aside, err := filepath.Glob(filepath.Join(fleet.DataDir(n.Disk), "*.damaged-*"))
+	if err != nil {
+		return fmt.Errorf("look for what was set aside: %w", err)
+	}
+	if len(aside) == 0 || !strings.Contains(log, filepath.Base(file)) {
+		r.load.book.fault("%s joined again as %s, set aside %q, and said:\n%s", n.Name, now.Node, aside, log)
+	}
+	for _, dir := range aside {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("remove what was set aside: %w", err)
 		}
 	}
-	return nil
+	return n.Disk.Sync()
 }
 
 // change rewrites a file.
-func change(path string, edit func([]byte) []byte) (damaged, error) {
+func change(path string, edit func([]byte) []byte) (file string, err error) {
 	b, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return damaged{}, nil
-	}
 	if err != nil {
-		return damaged{}, fmt.Errorf("damage: %w", err)
+		return "", fmt.Errorf("damage: %w", err)
 	}
 	if err := os.WriteFile(path, edit(slices.Clone(b)), 0o600); err != nil {
-		return damaged{}, fmt.Errorf("damage: %w", err)
+		return "", fmt.Errorf("damage: %w", err)
 	}
-	return damaged{path, b}, nil
+	return path, nil
 }
 
 // logFile is the file of the Raft log: raft.db, or the newest segment of a write-ahead log.
@@ -154,13 +153,13 @@ func flip(rng *rand.Rand, bits int) func([]byte) []byte {
 	}
 }
 
-func flipLog(dir string, rng *rand.Rand) (damaged, error) {
+func flipLog(dir string, rng *rand.Rand) (string, error) {
 	return change(logFile(dir), flip(rng, 16))
 }
 
 // flipStable turns a bit in every copy of Raft's term and of its vote in the log's file; one
 // of them is the one that counts.
-func flipStable(dir string, rng *rand.Rand) (damaged, error) {
+func flipStable(dir string, rng *rand.Rand) (string, error) {
 	file := logFile(dir)
 	if strings.HasSuffix(file, ".wal") {
 		return change(filepath.Join(filepath.Dir(file), "values"), flip(rng, 8))
@@ -181,10 +180,10 @@ func flipStable(dir string, rng *rand.Rand) (damaged, error) {
 }
 
 // flipSecondCopy damages the second copy of term and vote.
-func flipSecondCopy(dir string, rng *rand.Rand) (damaged, error) {
+func flipSecondCopy(dir string, rng *rand.Rand) (string, error) {
 	copies, err := filepath.Glob(filepath.Join(dir, "raft", "*.votes"))
 	if err != nil || len(copies) == 0 {
-		return damaged{}, err
+		return "", fmt.Errorf("%s has no second copy of the vote: %w", dir, errors.Join(err, fs.ErrNotExist))
 	}
 	return change(copies[0], flip(rng, 8))
 }
@@ -211,20 +210,20 @@ func putBack(ctx context.Context, r *run, f fault) (heal, error) {
 		return nil, err
 	}
 	r.goesOn(ctx)
-	return r.damage(ctx, n, f, func(dir string, _ *rand.Rand) (damaged, error) {
+	return r.damage(ctx, n, f, func(dir string, _ *rand.Rand) (string, error) {
 		return change(logFile(dir), func([]byte) []byte { return older })
 	})
 }
 
-func truncateLog(dir string, rng *rand.Rand) (damaged, error) {
+func truncateLog(dir string, rng *rand.Rand) (string, error) {
 	return change(logFile(dir), func(b []byte) []byte {
 		used := len(bytes.TrimRight(b, "\x00")) // the file grows in steps
 		return b[:rng.IntN(used)]
 	})
 }
 
-// flipAudit damages a segment of the audit chain: it is fetched again from a peer.
-func flipAudit(dir string, rng *rand.Rand) (damaged, error) { return anyFile(dir, "audit", rng) }
+// flipAudit damages a segment of the audit chain: what is lost of it is fetched from a peer.
+func flipAudit(dir string, rng *rand.Rand) (string, error) { return anyFile(dir, "audit", rng) }
 
 // damageSnapshot damages a snapshot of a follower that has one. One of two is no loss while
 // the log reaches back to the other.
@@ -237,7 +236,7 @@ func damageSnapshot(ctx context.Context, r *run, f fault) (heal, error) {
 	if err := r.await(ctx, func() bool { return len(filesBelow(fleet.DataDir(n.Disk), below)) > 0 }); err != nil {
 		return nil, fmt.Errorf("wait for a snapshot of %s: %w", n.Name, err)
 	}
-	return r.damage(ctx, n, f, func(dir string, rng *rand.Rand) (damaged, error) { return anyFile(dir, below, rng) })
+	return r.damage(ctx, n, f, func(dir string, rng *rand.Rand) (string, error) { return anyFile(dir, below, rng) })
 }
 
 // await waits until something holds that is only seen by looking.
@@ -253,10 +252,10 @@ func (r *run) await(ctx context.Context, holds func() bool) error {
 }
 
 // anyFile damages one file below a folder.
-func anyFile(dir, below string, rng *rand.Rand) (damaged, error) {
+func anyFile(dir, below string, rng *rand.Rand) (string, error) {
 	files := filesBelow(dir, below)
 	if len(files) == 0 {
-		return damaged{}, nil
+		return "", fmt.Errorf("%s has no file below %s: %w", dir, below, fs.ErrNotExist)
 	}
 	return change(files[rng.IntN(len(files))], flip(rng, 4))
 }

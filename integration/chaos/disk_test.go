@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
 	"time"
 
@@ -129,6 +128,34 @@ func failSync(ctx context.Context, r *run, f fault) (heal, error) {
 	return func(context.Context) error { return errors.Join(n.Kill(), n.Start()) }, nil
 }
 
+// freezeLeader has every write of the leader hang. It is given up for another one, although
+// its process lives and its connections are open; with its disk back it goes on, or ends and
+// says why.
+func freezeLeader(ctx context.Context, r *run, _ fault) (heal, error) {
+	n, err := r.leading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	mark := n.LogSize()
+	if err := n.Disk.Freeze(); err != nil {
+		return nil, err
+	}
+	r.goesOn(ctx)
+	if st, err := r.leader(ctx); err == nil && st.URL == n.URL {
+		r.load.book.fault("%s leads with a disk that hangs", n.Name)
+	}
+	return func(ctx context.Context) error {
+		if err := n.Disk.Thaw(); err != nil {
+			return err
+		}
+		if !r.ends(ctx, n) {
+			return nil
+		}
+		r.says(n, mark)
+		return n.Start()
+	}, nil
+}
+
 // losePower cuts the power of one scheduler: what was not synced is lost.
 func losePower(ctx context.Context, r *run, f fault) (heal, error) {
 	n, err := r.leading(ctx)
@@ -185,17 +212,4 @@ func shiftClock(ctx context.Context, r *run, f fault) (heal, error) {
 		}
 		return r.restartCell(ctx, n)
 	}, nil
-}
-
-// lacking says which tool a fault needs and this host has not.
-func lacking(k kind) string {
-	needs := map[string]string{"slow fsync": "strace", "failing fsync": "strace", "shifted clock of a cell": "unshare"}
-	tool, ok := needs[k.name]
-	if !ok {
-		return ""
-	}
-	if _, err := exec.LookPath(tool); err != nil {
-		return tool
-	}
-	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -49,6 +50,26 @@ func killTwo(ctx context.Context, r *run, f fault) (heal, error) {
 		return nil, err
 	}
 	return restart(leader, follower), errors.Join(leader.Kill(), follower.Kill())
+}
+
+// restartLeader ends the leader as an operator does: it hands over first, and ends well.
+func restartLeader(ctx context.Context, r *run, _ fault) (heal, error) {
+	n, err := r.leading(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.Signal(syscall.SIGTERM); err != nil {
+		return nil, err
+	}
+	select {
+	case <-n.Ended():
+	case <-time.After(r.atEase(20 * time.Second)):
+		return nil, fmt.Errorf("%s does not end when it is told to", n.Name)
+	}
+	if code := n.ExitCode(); code != 0 {
+		r.load.book.fault("%s was told to end, and did with exit code %d", n.Name, code)
+	}
+	return restart(n), nil
 }
 
 func killCell(_ context.Context, r *run, f fault) (heal, error) {

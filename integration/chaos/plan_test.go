@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -19,6 +20,8 @@ type kind struct {
 	// three and five say how often a test of a cluster of so many schedulers has it; soak is
 	// its weight among the kinds that a soak draws from.
 	three, five, soak int
+	// needs is a tool that it uses; "" is none.
+	needs string
 	// least and most bound how long it holds.
 	least, most time.Duration
 	// inject lets the fault strike and returns what heals it.
@@ -113,7 +116,20 @@ func TestPlan(t *testing.T) {
 	for _, k := range kinds() {
 		faults += k.three + k.five
 	}
-	if faults < 60 {
-		t.Errorf("the plans have %d faults, fewer than 60", faults)
+	if faults < leastFaults {
+		t.Errorf("the plans have %d faults, fewer than %d", faults, leastFaults)
+	}
+}
+
+// TestKinds: docs/faults.md speaks of every kind of fault.
+func TestKinds(t *testing.T) {
+	b, err := os.ReadFile("../../docs/faults.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range kinds() {
+		if !strings.Contains(string(b), k.name) {
+			t.Errorf("docs/faults.md does not speak of %q", k.name)
+		}
 	}
 }

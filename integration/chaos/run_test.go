@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -32,11 +33,13 @@ type run struct {
 	alone map[string]*client.Client // of one scheduler each
 	rows  []row
 	busy  bool // it was said that the machine is
+	// reborn is, by name, the id of each scheduler that set damaged data aside in this phase.
+	reborn map[string]api.NodeID
 }
 
 func newRun(t *testing.T, f *fleet.Fleet) *run {
 	t.Helper()
-	r := &run{t: t, fleet: f, load: newLoad(t, f), alone: map[string]*client.Client{}}
+	r := &run{t: t, fleet: f, load: newLoad(t, f), alone: map[string]*client.Client{}, reborn: map[string]api.NodeID{}}
 	r.admin = r.load.client(0, false, 15*time.Second)
 	for i, s := range f.Schedulers {
 		r.alone[s.Name] = r.load.client(i, true, 10*time.Second)
@@ -55,6 +58,8 @@ func (r *run) phase(ctx context.Context, number int, f fault) error {
 	if err != nil {
 		return fmt.Errorf("before %s: %w", f.name, err)
 	}
+	was := r.ids(ctx)
+	clear(r.reborn)
 	r.load.book.enter(f.name)
 	began := time.Now()
 	undo, err := f.inject(ctx, r, f)
@@ -72,6 +77,7 @@ func (r *run) phase(ctx context.Context, number int, f fault) error {
 	if err != nil {
 		return fmt.Errorf("after %s: %w", f, err)
 	}
+	r.sameIDs(was, r.ids(ctx))
 	acked, gap := r.load.book.ackedBetween(began, time.Now())
 	r.rows = append(r.rows, row{kind: f.name, gap: gap, acked: acked, terms: after.Term - before.Term, recovery: time.Since(healed)})
 	r.t.Logf("%3d %s: %d grants, longest gap %s, %d terms, whole %s after healing", number, f, acked,
@@ -100,8 +106,8 @@ func (r *run) recover(ctx context.Context) (*api.NodeState, error) {
 
 // admit asks for one lease until it is granted, under one key after another as they are refused.
 func (r *run) admit(ctx context.Context, within time.Duration) error {
-	c := r.load.client(0, false, within)
-	defer func() { _ = c.Close() }() // idle connections
+	c := r.load.client(0, false, min(within, callTime)) // one that stands still is asked in vain
+	defer func() { _ = c.Close() }()                    // idle connections
 	probe := &lessor{load: r.load, id: lessors + readers, client: c}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -146,6 +152,35 @@ func (r *run) states(ctx context.Context) map[string]*api.NodeState {
 	}
 	wg.Wait()
 	return states
+}
+
+// state returns what one scheduler says of itself.
+func (r *run) state(ctx context.Context, n *fleet.Node) (*api.NodeState, error) {
+	st, err := r.alone[n.Name].NodeState(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask %s: %w", n.Name, err)
+	}
+	return st, nil
+}
+
+// ids returns the id of each scheduler that answers.
+func (r *run) ids(ctx context.Context) map[string]api.NodeID {
+	ids := map[string]api.NodeID{}
+	for name, st := range r.states(ctx) {
+		ids[name] = st.Node
+	}
+	return ids
+}
+
+// sameIDs demands that nobody gave up its data but for damage: a scheduler that takes another
+// id has lost what it acknowledged.
+func (r *run) sameIDs(was, now map[string]api.NodeID) {
+	maps.Copy(was, r.reborn)
+	for name, id := range now {
+		if was[name] != id && was[name] != "" {
+			r.load.book.fault("%s was %s and is %s: it set its data aside", name, was[name], id)
+		}
+	}
 }
 
 // leader waits for a leader that is ready, and returns what it says of itself.
@@ -197,7 +232,7 @@ func (r *run) follower(ctx context.Context, f fault) (*fleet.Node, error) {
 // cell picks a cell.
 func (r *run) cell(f fault) *fleet.Node { return r.fleet.Cells[f.pick%uint64(len(r.fleet.Cells))] }
 
-// whole waits until every scheduler follows and every cell is ready.
+// whole waits until every scheduler follows and has a vote, and every cell is ready.
 func (r *run) whole(ctx context.Context) error {
 	bound := r.atEase(wholeTime)
 	ctx, cancel := context.WithTimeout(ctx, bound)
@@ -223,6 +258,12 @@ func (r *run) missing(ctx context.Context) string {
 		}
 		if !st.Ready {
 			return s.Name + ": " + st.NotReady
+		}
+		if i := slices.IndexFunc(st.Peers, func(p api.Peer) bool { return p.Node == st.Node }); i < 0 || !st.Peers[i].Voter {
+			return fmt.Sprintf("%s has no vote as %s", s.Name, st.Node)
+		}
+		if len(st.Peers) != len(r.fleet.Schedulers) {
+			return fmt.Sprintf("%s counts %d members", s.Name, len(st.Peers))
 		}
 	}
 	list, err := r.admin.ListCells(ctx, "", api.ReadOptions{})
@@ -272,7 +313,7 @@ func (r *run) restartCell(ctx context.Context, n *fleet.Node, prefix ...string) 
 
 // ends reports whether a scheduler that was hurt ends by itself, instead of following.
 func (r *run) ends(ctx context.Context, n *fleet.Node) bool {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, r.atEase(15*time.Second))
 	defer cancel()
 	for {
 		if !n.Runs() {

@@ -10,7 +10,8 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-// roundTime is how long one cluster of a soak lives: long enough for scheduled snapshots.
+// roundTime is how long one cluster of a soak lives, at most half of it: a short one has a
+// cluster of each size too.
 const roundTime = 15 * time.Minute
 
 // TestSoak draws faults at random for GRAFOS_SOAK_HOURS, from a seed that is printed. Clusters
@@ -27,14 +28,15 @@ func TestSoak(t *testing.T) {
 	}
 	need(t)
 	began, first := time.Now(), seed(t)
-	end := began.Add(time.Duration(hours * float64(time.Hour)))
+	whole := time.Duration(hours * float64(time.Hour))
+	end := began.Add(whole)
 	sum := soaked{seed: first, began: began, errors: map[string]map[api.Kind]int{}}
 	for round := uint64(0); time.Now().Before(end) && !t.Failed(); round++ {
 		of := three()
 		if round%2 == 1 {
 			of = five()
 		}
-		until := time.Now().Add(roundTime)
+		until := time.Now().Add(min(roundTime, whole/2))
 		if until.After(end) {
 			until = end
 		}

@@ -35,6 +35,7 @@ func hunters() map[mutant.Fault][]suite {
 		cell   = suite{"./cellagent", "^Test[^R]"} // those of fake time; the real ones take real seconds
 		token  = suite{"./capbroker", "^Test"}
 		disk   = suite{"./cluster/store", "^Test(Corrupt|Log)"}
+		proof  = suite{"./cluster", "^TestCommitsOnlyWhatIsProven$"}
 	)
 	return map[mutant.Fault][]suite{
 		mutant.AckBeforeCommit: {world},
@@ -58,6 +59,7 @@ func hunters() map[mutant.Fault][]suite {
 		mutant.LateEnd:         {cell},
 		mutant.BlindLog:        {disk},
 		mutant.ForgetVote:      {probes},
+		mutant.CommitUnproven:  {proof},
 	}
 }
 

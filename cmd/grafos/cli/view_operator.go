@@ -31,6 +31,9 @@ func membersView(p *ui.Page, list api.RaftMembers, now time.Time) {
 	}
 	p.Table(t)
 	p.Line(ui.Span{Text: fmt.Sprintf("%d of %d wanted voters; %s tolerated; feature level %d", voters, list.Wanted, ui.Count(list.Tolerates, "failure"), list.Level), Style: ui.Dim})
+	if list.Differs != "" {
+		p.Line(ui.Span{Text: "✗ " + list.Differs, Style: ui.Bad})
+	}
 }
 
 func memberRole(m api.RaftMember) ui.Cell {

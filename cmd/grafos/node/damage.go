@@ -39,7 +39,7 @@ const (
 const (
 	// damageFind is how long a damaged scheduler looks for its cluster.
 	damageFind = 10 * time.Second
-	// damageRest is how soon after one damage the next one means that the disk is to blame.
+	// damageRest is how soon after one damage the next one means that the host is to blame.
 	damageRest = time.Hour
 	damageLook = 250 * time.Millisecond
 )
@@ -53,13 +53,17 @@ func (o *onDamage) check() error {
 }
 
 // outcast returns why a scheduler's data may not be used any more, nil when err is something
-// else: it is damaged, or of a past that the cluster does not share.
+// else: it is damaged, of a past that the cluster does not share, or another state than the
+// others made of the same log.
 func outcast(err error) error {
 	if damage, is := errors.AsType[*disk.CorruptError](err); is {
 		return damage
 	}
 	if left, is := errors.AsType[*cluster.LeftBehindError](err); is {
 		return left
+	}
+	if forked, is := errors.AsType[*cluster.ForkedError](err); is {
+		return forked
 	}
 	return nil
 }
@@ -75,8 +79,7 @@ func rejoin(ctx context.Context, s serverSettings, why error, log hclog.Logger) 
 	if err != nil {
 		return errors.Join(why, err)
 	}
-	damage, damaged := errors.AsType[*disk.CorruptError](why)
-	if damaged {
+	if suspect(why) {
 		err = restedSince(s.DataDir)
 	}
 	if err == nil {
@@ -89,7 +92,7 @@ func rejoin(ctx context.Context, s serverSettings, why error, log hclog.Logger) 
 	if err == nil {
 		log.Warn("the data was set aside: this scheduler joins again under a new id", "path", where)
 	}
-	if err == nil && damaged && strings.HasPrefix(damage.File, auditDir(s.DataDir)) {
+	if err == nil && auditToo(why, auditDir(s.DataDir)) {
 		if where, err = disk.SetAside(auditDir(s.DataDir), why.Error()); err == nil {
 			log.Warn("the audit chain was set aside", "path", where)
 		}
@@ -98,6 +101,23 @@ func rejoin(ctx context.Context, s serverSettings, why error, log hclog.Logger) 
 		err = fmt.Errorf("set the data aside: %w", err)
 	}
 	return errors.Join(err, release())
+}
+
+// suspect reports whether the host may be to blame: a past that the cluster does not share is
+// nobody's fault.
+func suspect(why error) bool {
+	_, left := errors.AsType[*cluster.LeftBehindError](why)
+	return !left
+}
+
+// auditToo reports whether the audit chain cannot be used either: it is what is damaged, or it
+// tells of another state.
+func auditToo(why error, dir string) bool {
+	if _, forked := errors.AsType[*cluster.ForkedError](why); forked {
+		return true
+	}
+	damage, damaged := errors.AsType[*disk.CorruptError](why)
+	return damaged && strings.HasPrefix(damage.File, dir)
 }
 
 // restedSince refuses a second damage soon after the first.
@@ -115,7 +135,7 @@ func restedSince(dataDir string) error {
 			return fmt.Errorf("list what was set aside: %w", err)
 		}
 		if age := time.Since(info.ModTime()); age < damageRest {
-			return fmt.Errorf("the data was damaged %s ago too: the disk needs a look; remove %s to try again all the same", age.Round(time.Second), dir)
+			return fmt.Errorf("the data was set aside %s ago too: the disk and the memory of this host need a look; remove %s to try again all the same", age.Round(time.Second), dir)
 		}
 	}
 	return nil

@@ -27,6 +27,12 @@ func newMetrics(n *cluster.Node, m *fsm.Machine, drops *gossip.Drops) http.Handl
 		}
 		return 0
 	})
+	gauge("state_differs", "1 while the schedulers do not agree on the state: an alarm.", func() float64 {
+		if n.Differs() != "" {
+			return 1
+		}
+		return 0
+	})
 	gauge("raft_applied_index", "Index of the newest applied entry.", func() float64 { return float64(m.View().Index()) })
 	gauge("leases_live", "Leases that have not ended.", func() float64 { return float64(m.View().Counts().LiveLeases) })
 	gauge("runs_live", "Runs without a result.", func() float64 { return float64(m.View().Counts().LiveRuns) })

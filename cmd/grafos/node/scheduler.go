@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -43,10 +44,13 @@ type scheduler struct {
 	machine *fsm.Machine
 	http    *http.Server
 	served  chan error
+	opened  atomic.Pointer[cluster.Node] // node, for those that run while it is opened
 
 	cancel context.CancelFunc
-	wg     sync.WaitGroup
-	undo   []func() error
+	// stopping ends streams and blocking reads; drained ends what is left of the requests.
+	stopping, drained func()
+	wg                sync.WaitGroup
+	undo              []func() error
 }
 
 // openScheduler starts everything in order; what was opened is closed again when a later
@@ -122,7 +126,7 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	}
 	n.metrics = newMetrics(n.node, n.machine, &n.drops)
 	lead := n.openControl(s, version, id, material, audit, sightings)
-	handler, err := n.handler(material, identity)
+	handler, err := n.handler(ctx, material, identity)
 	if err != nil {
 		return err
 	}
@@ -174,6 +178,7 @@ func (n *scheduler) openNode(
 		return err
 	}
 	n.node = node
+	n.opened.Store(node)
 	n.undo = append(n.undo, node.Close)
 	return nil
 }
@@ -196,7 +201,9 @@ func (n *scheduler) openControl(s serverSettings, version string, id api.NodeID,
 	return lead
 }
 
-func (n *scheduler) handler(material *pki.Material, identity *tls.Config) (http.Handler, error) {
+func (n *scheduler) handler(ctx context.Context, material *pki.Material, identity *tls.Config) (http.Handler, error) {
+	stopping, stop := context.WithCancel(ctx)
+	n.stopping = stop
 	transport := &http.Transport{
 		TLSClientConfig: identity, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 64,
 		IdleConnTimeout: 90 * time.Second, DialContext: (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
@@ -206,7 +213,7 @@ func (n *scheduler) handler(material *pki.Material, identity *tls.Config) (http.
 		Services: n.control, Agent: n.control, Peers: n.control,
 		Leader: place{n.node, transport}, Auth: auth{material, n.control}, Info: n.node.State, Head: n.head, Standing: n.node.Standing,
 		Console: console.Handler(), Metrics: n.metrics, CAPEM: material.CAPEM,
-		Log: n.log.Named("api"),
+		Stopping: stopping, Log: n.log.Named("api"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the API: %w", err)
@@ -229,9 +236,12 @@ func apiTLS(material *pki.Material, cert func() (*tls.Certificate, error), log h
 
 func (n *scheduler) serve(ctx context.Context, listener net.Listener, h http.Handler, conf *tls.Config) {
 	n.http = server.HTTPServer(h, conf, n.log.Named("http"))
-	n.http.BaseContext = func(net.Listener) context.Context { return ctx } // a stop ends the streams
+	// A stop lets the requests end that are under way: the next leader answers them.
+	base, drained := context.WithCancel(context.WithoutCancel(ctx))
+	n.drained = drained
+	n.http.BaseContext = func(net.Listener) context.Context { return base }
 	n.wg.Go(func() {
-		err := n.http.ServeTLS(listener, "", "")
+		err := n.http.ServeTLS(server.Listener(listener), "", "")
 		if !errors.Is(err, http.ErrServerClosed) {
 			n.served <- fmt.Errorf("serve the API: %w", err)
 		}
@@ -240,8 +250,8 @@ func (n *scheduler) serve(ctx context.Context, listener net.Listener, h http.Han
 }
 
 func (n *scheduler) fail(err error) {
-	if n.node != nil {
-		n.node.Fail(err)
+	if node := n.opened.Load(); node != nil {
+		node.Fail(err)
 		return
 	}
 	select {
@@ -267,6 +277,8 @@ func (n *scheduler) wait(ctx context.Context) error {
 // stopTime bounds how long requests under way may take at a stop.
 const stopTime = 3 * time.Second
 
+// close hands the lead over, lets the requests under way be answered by the next leader, and
+// ends everything.
 func (n *scheduler) close() error {
 	var errs []error
 	if n.node != nil {
@@ -274,19 +286,34 @@ func (n *scheduler) close() error {
 			n.log.Warn("leadership not handed over", "error", err)
 		}
 	}
-	n.cancel()
 	if n.http != nil {
+		n.stopping()
+		if n.failed() {
+			n.drained() // it answers nothing any more
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 		defer cancel()
 		if err := n.http.Shutdown(ctx); err != nil {
 			errs = append(errs, n.http.Close())
 		}
+		n.drained()
 	}
+	n.cancel()
 	n.wg.Wait()
 	for _, undo := range slices.Backward(n.undo) {
 		errs = append(errs, undo())
 	}
 	return errors.Join(errs...)
+}
+
+// failed reports whether the node stops for a reason that it cannot mend.
+func (n *scheduler) failed() bool {
+	select {
+	case <-n.node.Failed():
+		return true
+	default:
+		return false
+	}
 }
 
 func ignoreClosed(err error) error {

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ type bench struct {
 	entries []int  // how many grants one carries at most
 	only    string // one part
 	profile string // of the processor, while the parts run
+	allocs  string // profile of what was allocated
 }
 
 func run(args []string, out io.Writer) int {
@@ -53,6 +55,7 @@ func run(args []string, out io.Writer) int {
 	})
 	flags.StringVar(&b.only, "only", "", "one of apply, memory, snapshot")
 	flags.StringVar(&b.profile, "cpuprofile", "", "write a processor profile to this file")
+	flags.StringVar(&b.allocs, "memprofile", "", "write a profile of what was allocated to this file")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
@@ -78,6 +81,10 @@ func (b *bench) all() error {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	if b.allocs != "" {
+		runtime.MemProfileRate = 8 << 10
+		defer b.writeAllocs()
+	}
 	for _, part := range []struct {
 		name string
 		do   func() error
@@ -91,6 +98,16 @@ func (b *bench) all() error {
 		runtime.GC()
 	}
 	return nil
+}
+
+func (b *bench) writeAllocs() {
+	f, err := os.Create(b.allocs)
+	if err == nil {
+		err = errors.Join(pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
+	}
+	if err != nil {
+		b.say("state: write profile: %v", err)
+	}
 }
 
 func (b *bench) say(format string, args ...any) {

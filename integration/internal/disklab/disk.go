@@ -99,10 +99,45 @@ func reserve(f *os.File) error {
 	return nil
 }
 
-// Free gives back what Fill took.
+// Free gives back what Fill took, for good: a power cut does not fill the disk again.
 func (d *Disk) Free() error {
 	if err := os.Remove(filepath.Join(d.Dir, filler)); err != nil {
 		return fmt.Errorf("free disk: %w", err)
+	}
+	return d.Sync()
+}
+
+// Sync makes what was done to the disk outlive its power.
+func (d *Disk) Sync() error {
+	return d.control("sync", func(fd int) error { return unix.Syncfs(fd) })
+}
+
+// FIFREEZE and FITHAW.
+const (
+	ioctlFreeze = 0xc0045877
+	ioctlThaw   = 0xc0045878
+)
+
+// Freeze has every write to the disk hang until Thaw, as one to a device that does not answer.
+// A process that hangs in one cannot even be killed.
+func (d *Disk) Freeze() error {
+	return d.control("freeze", func(fd int) error { return unix.IoctlSetInt(fd, ioctlFreeze, 0) })
+}
+
+// Thaw lets the writes go on.
+func (d *Disk) Thaw() error {
+	return d.control("thaw", func(fd int) error { return unix.IoctlSetInt(fd, ioctlThaw, 0) })
+}
+
+// control does something to the whole file system.
+func (d *Disk) control(what string, do func(fd int) error) error {
+	dir, err := os.Open(d.Dir)
+	if err != nil {
+		return fmt.Errorf("%s disk: %w", what, err)
+	}
+	defer dir.Close() //nolint:errcheck // nothing was written to it
+	if err := do(int(dir.Fd())); err != nil {
+		return fmt.Errorf("%s disk %s: %w", what, d.Dir, err)
 	}
 	return nil
 }
@@ -119,15 +154,7 @@ func (d *Disk) CutPower() error {
 	if d.image == "" {
 		return fmt.Errorf("disk %s has no power to cut", d.Dir)
 	}
-	dir, err := os.Open(d.Dir)
-	if err != nil {
-		return fmt.Errorf("cut power: %w", err)
-	}
-	defer dir.Close() //nolint:errcheck // there is nothing left to write to
-	if err := unix.IoctlSetPointerInt(int(dir.Fd()), ioctlShutdown, noLogFlush); err != nil {
-		return fmt.Errorf("cut power of %s: %w", d.Dir, err)
-	}
-	return nil
+	return d.control("cut power of", func(fd int) error { return unix.IoctlSetPointerInt(fd, ioctlShutdown, noLogFlush) })
 }
 
 // Restore mounts the disk again after a power cut.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -38,7 +39,20 @@ func Available() error {
 	if _, err := os.Stat("/dev/loop-control"); err != nil {
 		return errors.New("there are no loop devices (/dev/loop-control)")
 	}
-	return nil
+	return try()
+}
+
+// try makes a disk: a container's root may have the tools and not the right.
+func try() error {
+	const wait, size = 10 * time.Second, 8 << 20
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
+	defer cancel()
+	l, err := Open()
+	if err != nil {
+		return err
+	}
+	_, err = l.Ext4(ctx, "try", size)
+	return errors.Join(err, l.Close())
 }
 
 // Open makes a lab without disks.
@@ -75,6 +89,8 @@ func sweep(tag string) error {
 		return err
 	}
 	for _, m := range mounts {
+		// One that a run left frozen would be so for ever; whether it is says the kernel.
+		_ = (&Disk{Dir: m}).Thaw()
 		if err := unix.Unmount(m, unix.MNT_DETACH); err != nil {
 			return fmt.Errorf("unmount %s: %w", m, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func lab(t *testing.T) *Lab {
@@ -103,6 +104,50 @@ func TestPower(t *testing.T) {
 	}
 	if b, err := os.ReadFile(lost); err == nil && len(b) > 0 {
 		t.Errorf("what was not synced: %q", b)
+	}
+}
+
+// TestFreedForGood: a power cut does not fill a disk again that was freed.
+func TestFreedForGood(t *testing.T) {
+	d, err := lab(t).Ext4(t.Context(), "disk", 16<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.Fill(), d.Free(), d.CutPower(), d.Restore(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(d.Dir, "more"), strings.Repeat("x", 1<<20), true)
+}
+
+// TestFreeze: a write to a frozen disk hangs until it is thawed; a lab that is closed leaves
+// none frozen.
+func TestFreeze(t *testing.T) {
+	l := lab(t)
+	d, err := l.Ext4(t.Context(), "disk", 16<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	wrote := make(chan error, 1)
+	go func() { wrote <- os.WriteFile(filepath.Join(d.Dir, "late"), []byte("x"), 0o600) }()
+	select {
+	case err := <-wrote:
+		t.Errorf("a frozen disk took a file: %v", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	if err := d.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-wrote; err != nil {
+		t.Error(err)
+	}
+	if err := d.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -22,6 +22,8 @@ const (
 	Heartbeat      = "250ms"
 	HeartbeatLimit = "3s"
 	Warmup         = "1s"
+	// Stable is short: a scheduler that joined again has its vote back soon.
+	Stable = "2s"
 )
 
 // Provider is whose cells there are.
@@ -136,7 +138,7 @@ func (f *Fleet) startSchedulers(ctx context.Context, names []string) error {
 				f.cfg.Bin, "server", "--name", name, "--data-dir", DataDir(disk), "--material", f.path("material"),
 				"--bind", f.at(name, 7490), "--raft-bind", f.at(name, 7491), "--gossip-bind", f.at(name, 7492),
 				"--log-store", f.cfg.LogStore, "--snapshot-bytes", f.cfg.SnapshotBytes, "--bootstrap-expect", fmt.Sprint(len(names)), "--join", strings.Join(join, ","), "--providers", Provider,
-				"--heartbeat", Heartbeat, "--heartbeat-limit", HeartbeatLimit, "--warmup", Warmup,
+				"--heartbeat", Heartbeat, "--heartbeat-limit", HeartbeatLimit, "--warmup", Warmup, "--stable", Stable,
 			},
 		}
 		f.Schedulers = append(f.Schedulers, n)

@@ -120,6 +120,7 @@ func (n *Node) Kill() error {
 	if err := n.Signal(syscall.SIGKILL); err != nil {
 		return err
 	}
+	_ = n.Disk.Thaw() // it is seldom frozen; but then the kernel would not let go of the process
 	<-p.done
 	return nil
 }

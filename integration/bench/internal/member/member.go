@@ -114,9 +114,6 @@ func open(ctx context.Context, s settings, log hclog.Logger) (*member, error) {
 	return m, nil
 }
 
-// raftProtocol is the ALPN name of Raft's connections.
-const raftProtocol = "grafos-raft"
-
 func config(s settings, material *pki.Material, id api.NodeID, sightings *rumor.Table, log hclog.Logger) (cluster.Config, error) {
 	cred, err := material.Issue(pki.CertRequest{
 		Identity: pki.Identity{ClusterID: material.ClusterID, Role: api.RoleScheduler, Name: s.name},
@@ -133,12 +130,9 @@ func config(s settings, material *pki.Material, id api.NodeID, sightings *rumor.
 	identity := pki.ClientTLS(pki.ClientOptions{
 		Cert: own, Roots: material.Pool(), ClusterID: material.ClusterID, Server: api.RoleScheduler,
 	})
-	raftClient := identity.Clone()
-	raftClient.NextProtos = []string{raftProtocol}
 	raftServer := pki.ServerTLS(pki.ServerOptions{
 		Cert: own, Roots: material.Pool(), ClusterID: material.ClusterID,
-		Clients: tls.RequireAndVerifyClientCert, Roles: []api.Role{api.RoleScheduler},
-		NextProtos: []string{raftProtocol}, Log: log.Named("raft-tls"),
+		Clients: tls.RequireAndVerifyClientCert, Roles: []api.Role{api.RoleScheduler}, Log: log.Named("raft-tls"),
 	})
 	return cluster.Config{
 		Node: id, ClusterID: material.ClusterID, RaftAddr: s.raft, URL: "https://127.0.0.1:1", Expect: 3, Version: "bench", Log: log,
@@ -150,7 +144,7 @@ func config(s settings, material *pki.Material, id api.NodeID, sightings *rumor.
 				return openPlain(s.raft, log.Named("transport"))
 			}
 			return wire.Open(wire.Config{
-				Bind: s.raft, Advertise: s.raft, Server: raftServer, Client: raftClient, Log: log.Named("transport"),
+				Node: id, Bind: s.raft, Advertise: s.raft, Server: raftServer, Client: identity, Log: log.Named("transport"),
 			})
 		},
 		Gossip: func(ctx context.Context, m rumor.Meta) (cluster.Gossip, error) {
