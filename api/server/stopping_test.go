@@ -12,27 +12,32 @@ func TestStopping(t *testing.T) {
 	stopping, stop := context.WithCancel(t.Context())
 	defer stop()
 	n := start(t, func(c *Config) { c.Stopping = stopping })
+	began, release := make(chan struct{}, 64), make(chan struct{})
 	n.fake.hold = true
-	n.fake.together = &barrier{of: 2}
-	request := func() error {
-		_, err := dial(t, api.RoleTenant, n).RequestLeases(t.Context(), aLease(), api.WriteOptions{})
-		return err
+	n.fake.hook = func(ctx context.Context, call string) error {
+		if call != "RequestLeases" {
+			return nil
+		}
+		began <- struct{}{}
+		select {
+		case <-release:
+			return nil
+		case <-ctx.Done():
+			return api.Refuse(api.Conflict, "it was cut off")
+		}
 	}
 	decided := make(chan error, 1)
-	go func() { decided <- request() }()
+	go func() {
+		_, err := dial(t, api.RoleTenant, n).RequestLeases(t.Context(), aLease(), api.WriteOptions{})
+		decided <- err
+	}()
+	<-began
 	for _, err := range dial(t, api.RoleCell, n).Watch(t.Context(), "aws", "aws-1", api.WatchRequest{}) {
 		if err == nil {
 			stop() // the session has said its one thing: it would go on for ever
 		}
 	}
-	select {
-	case err := <-decided:
-		t.Fatalf("what was being decided ended with the streams: %v", err)
-	default:
-	}
-	if err := request(); err != nil { // the other one that it waits for
-		t.Error(err)
-	}
+	close(release)
 	if err := <-decided; err != nil {
 		t.Error(err)
 	}
