@@ -93,11 +93,12 @@ func (k *keeper) endDue(life context.Context) int64 {
 	now := k.clock.Now()
 	for len(k.due) > 0 {
 		h := k.due[0]
+		ends := h.deadline
 		if mutant.On(mutant.LateEnd) {
-			now -= int64(3 * time.Second)
+			ends += int64(3 * time.Second)
 		}
-		if h.deadline > now {
-			return h.deadline
+		if ends > now {
+			return ends
 		}
 		k.log.Info("lease expired", "lease_id", h.lease.ID, "run_id", h.lease.RunID, "late_ns", now-h.deadline)
 		k.end(life, h, reasonExpired)

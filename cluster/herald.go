@@ -13,8 +13,7 @@ import (
 const heraldAfter = time.Millisecond
 
 // herald tells followers what is committed when no entry follows that would. Raft does that
-// 10 to 20 ms after the last entry (CommitTimeout), and so long a cell that watches a follower
-// waited for its lease.
+// only after CommitTimeout, and so long a cell that watches a follower would wait for its lease.
 //
 // It sends what raft sends then: an append without entries, behind an entry that the follower
 // confirmed and that is committed. Header and term are those of raft's own messages of this

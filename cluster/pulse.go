@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/api/mutant"
 )
 
 // pulse notices that this process stood still: stopped by a signal, or starved. Its beats
@@ -43,7 +44,9 @@ func (p *pulse) beat(now time.Time) {
 }
 
 // steady reports whether the process has not stood still for as long as limit ago.
-func (p *pulse) steady() bool { return p.steadyAt(p.clock.Now()) }
+func (p *pulse) steady() bool {
+	return mutant.On(mutant.TrustStandstill) || p.steadyAt(p.clock.Now())
+}
 
 func (p *pulse) steadyAt(now time.Time) bool {
 	at, last, woke := now.Sub(p.began), time.Duration(p.last.Load()), time.Duration(p.woke.Load())

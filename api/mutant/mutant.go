@@ -23,6 +23,8 @@ const (
 	StaleRead Fault = "stale-read"
 	// SkipVerify answers a read index without asking a quorum.
 	SkipVerify Fault = "skip-verify"
+	// TrustStandstill takes answers for new that were under way while the process stood still.
+	TrustStandstill Fault = "trust-standstill"
 	// SkipBarrier opens the gate of a leader that has not applied what was committed.
 	SkipBarrier Fault = "skip-barrier"
 	// GiveEarly gives a resource again before its cell must have stopped (L4).
@@ -58,6 +60,6 @@ func All() []Fault {
 	return []Fault{
 		AckBeforeCommit, ForgetKeys, QuotaByOne, CapacityByOne, SkipCellEpoch, StaleRead, SkipVerify, SkipBarrier, GiveEarly, WallTicks,
 		LongToken, GossipVerdict, KeepGeneration, SilentRenewal, FinaliseTwice, OldStamp, EarlyEnd, LateEnd, BlindLog, ForgetVote,
-		CommitUnproven,
+		CommitUnproven, TrustStandstill,
 	}
 }

@@ -13,8 +13,10 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/grafos/grafos/api/mutant"
@@ -27,7 +29,7 @@ type suite struct{ pkg, run string }
 func hunters() map[mutant.Fault][]suite {
 	var (
 		world  = suite{"./integration/sim", "^TestMutant$"}
-		probes = suite{"./integration/sim", "^(TestVoteSurvivesCrash|TestIsolatedLeaderServesNoRead|TestBarrierWaits)$"}
+		probes = suite{"./integration/sim", "^(TestVoteSurvivesCrash|TestIsolatedLeaderServesNoRead|TestStandstillServesNoRead|TestBarrierWaits)$"}
 		state  = suite{"./fsm", "^Test"}
 		leader = suite{"./cluster/leader", "^Test"}
 		cell   = suite{"./cellagent", "^Test[^R]"} // those of fake time; the real ones take real seconds
@@ -43,6 +45,7 @@ func hunters() map[mutant.Fault][]suite {
 		mutant.SkipCellEpoch:   {state, world},
 		mutant.StaleRead:       {world},
 		mutant.SkipVerify:      {probes},
+		mutant.TrustStandstill: {probes},
 		mutant.SkipBarrier:     {probes},
 		mutant.GiveEarly:       {state, world},
 		mutant.WallTicks:       {leader, world},
@@ -89,21 +92,15 @@ func run(ctx context.Context, only mutant.Fault, verbose bool) error {
 		}
 		faults = []mutant.Fault{only}
 	}
+	if err := l.buildAll(ctx, faults); err != nil {
+		return err
+	}
 	if err := l.healthy(ctx, faults); err != nil {
 		return err
 	}
-	var survived []string
-	for _, f := range faults {
-		by, took, err := l.hunt(ctx, f)
-		if err != nil {
-			return err
-		}
-		if by == "" {
-			survived = append(survived, string(f))
-			say("mutant %-26s SURVIVED in %s\n", f, took)
-			continue
-		}
-		say("mutant %-26s found by %s in %s\n", f, by, took)
+	survived, err := l.huntAll(ctx, faults)
+	if err != nil {
+		return err
 	}
 	say("%d of %d deliberate faults found\n", len(faults)-len(survived), len(faults))
 	if len(survived) > 0 {
@@ -122,25 +119,75 @@ type lab struct {
 	verbose bool
 }
 
-// healthy demands that the suites pass without a fault: one that always fails finds nothing.
-func (l *lab) healthy(ctx context.Context, faults []mutant.Fault) error {
-	seen := map[suite]bool{}
+// side has do done for each of a list, on every core, and returns the first error.
+func side[T any](ctx context.Context, list []T, do func(context.Context, T) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	next := make(chan T)
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for v := range next {
+				if err := do(ctx, v); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	for _, v := range list {
+		select {
+		case next <- v:
+		case <-ctx.Done():
+		}
+	}
+	close(next)
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// suites lists what finds the faults, each once.
+func suites(faults []mutant.Fault) []suite {
+	var list []suite
 	for _, f := range faults {
 		for _, s := range hunters()[f] {
-			if seen[s] {
-				continue
-			}
-			seen[s] = true
-			failed, out, err := l.try(ctx, s, "")
-			if err != nil {
-				return err
-			}
-			if failed {
-				return fmt.Errorf("%s %s fails without any fault:\n%s", s.pkg, s.run, out)
+			if !slices.Contains(list, s) {
+				list = append(list, s)
 			}
 		}
 	}
-	return nil
+	return list
+}
+
+// healthy demands that the suites pass without a fault: one that always fails finds nothing.
+func (l *lab) healthy(ctx context.Context, faults []mutant.Fault) error {
+	return side(ctx, suites(faults), func(ctx context.Context, s suite) error {
+		failed, out, err := l.try(ctx, s, "")
+		if err == nil && failed {
+			err = fmt.Errorf("%s %s fails without any fault:\n%s", s.pkg, s.run, out)
+		}
+		return err
+	})
+}
+
+// huntAll hunts every fault, and returns those that no suite finds.
+func (l *lab) huntAll(ctx context.Context, faults []mutant.Fault) (survived []string, err error) {
+	var mu sync.Mutex
+	err = side(ctx, faults, func(ctx context.Context, f mutant.Fault) error {
+		by, took, err := l.hunt(ctx, f)
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if by == "" {
+			survived = append(survived, string(f))
+			say("mutant %-26s SURVIVED in %s\n", f, took)
+			return nil
+		}
+		say("mutant %-26s found by %s in %s\n", f, by, took)
+		return nil
+	})
+	return survived, err
 }
 
 // hunt runs the suites of a fault until one fails.
@@ -162,13 +209,9 @@ func (l *lab) hunt(ctx context.Context, f mutant.Fault) (by string, took time.Du
 }
 
 func (l *lab) try(ctx context.Context, s suite, f mutant.Fault) (failed bool, out string, err error) {
-	bin, err := l.build(ctx, s.pkg)
-	if err != nil {
-		return false, "", err
-	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, bin, "-test.run", s.run, "-test.short", "-test.failfast", "-test.timeout", most.String())
+	cmd := exec.CommandContext(ctx, l.built[s.pkg], "-test.run", s.run, "-test.short", "-test.failfast", "-test.timeout", most.String())
 	cmd.Dir = s.pkg
 	cmd.Env = append(os.Environ(), "GRAFOS_MUTANT="+string(f))
 	text, err := cmd.CombinedOutput()
@@ -185,16 +228,19 @@ func tail(b []byte) string {
 	return string(bytes.Join(all[max(0, len(all)-lines):], []byte("\n")))
 }
 
-func (l *lab) build(ctx context.Context, pkg string) (string, error) {
-	if bin, ok := l.built[pkg]; ok {
-		return bin, nil
+// buildAll builds the tests of every suite, before anything is timed.
+func (l *lab) buildAll(ctx context.Context, faults []mutant.Fault) error {
+	for _, s := range suites(faults) {
+		if l.built[s.pkg] != "" {
+			continue
+		}
+		bin := filepath.Join(l.dir, strings.ReplaceAll(strings.TrimPrefix(s.pkg, "./"), "/", "-")+".test")
+		cmd := exec.CommandContext(ctx, "go", "test", "-tags", "mutants", "-c", "-o", bin, s.pkg)
+		cmd.Stderr = os.Stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("build the tests of %s: %w", s.pkg, err)
+		}
+		l.built[s.pkg] = bin
 	}
-	bin := filepath.Join(l.dir, strings.ReplaceAll(strings.TrimPrefix(pkg, "./"), "/", "-")+".test")
-	cmd := exec.CommandContext(ctx, "go", "test", "-tags", "mutants", "-c", "-o", bin, pkg)
-	cmd.Stderr = os.Stderr
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("build the tests of %s: %w", pkg, err)
-	}
-	l.built[pkg] = bin
-	return bin, nil
+	return nil
 }

@@ -76,6 +76,7 @@ type mounted struct {
 	life   int
 	failed func(error) // told once of a write that failed
 	stall  func(time.Duration)
+	awake  func() bool // waits while the process stands still
 	once   sync.Once
 }
 
@@ -94,6 +95,7 @@ func (m *mounted) sync(commit func()) error {
 		took -= stallAfter
 	}
 	time.Sleep(took)
+	m.awake()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.disk.life != m.life {

@@ -1,7 +1,8 @@
 // Package sim runs a whole cluster in one process and in fake time: schedulers, cells and
 // clients are the real code, and what lies between and below them is simulated here: the
 // network (delay, loss, duplication, reordering, cuts of one direction), the disks (writes
-// lost before their sync, torn batches, errors, no space), and the tasklets, which sleep.
+// lost before their sync, torn batches, errors, no space), the processes (killed, or standing
+// still beyond their timers), and the tasklets, which sleep.
 //
 // A World lives in one testing/synctest bubble. Its faults come from a seed, and the promises
 // of the product are checked while it runs: after every applied entry for what can be told

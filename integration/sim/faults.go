@@ -29,6 +29,7 @@ func faults() []fault {
 		{"isolate cell", 3, (*World).isolateCell},
 		{"hand over", 3, (*World).handOver},
 		{"clock jump", 2, (*World).jumpClock},
+		{"standstill", 5, (*World).standStill},
 	}
 }
 
@@ -58,6 +59,9 @@ func (w *World) mend() {
 	w.net.heal()
 	for _, s := range w.seats {
 		s.disk.ail(0, nil)
+		if n := s.alive(); n != nil {
+			n.proc.goOn()
+		}
 		if n := s.alive(); n != nil && n.isBroken() {
 			s.kill()
 		}
@@ -203,4 +207,21 @@ func (w *World) handOver(ctx context.Context) {
 // jumpClock steps the wall clock: nothing but what is shown may change.
 func (w *World) jumpClock(context.Context) {
 	w.clock.jump(w.dice.between(-time.Hour, time.Hour))
+}
+
+// standStill stops a scheduler beyond its timers, most often the one that leads: it goes on
+// believing what it believed then.
+func (w *World) standStill(ctx context.Context) {
+	s := w.leaderSeat(ctx)
+	if s == nil || w.dice.chance(0.3) {
+		s = pick(w.dice, w.seats)
+	}
+	n := s.alive()
+	if n == nil {
+		return
+	}
+	n.proc.stand()
+	pass(ctx, w.dice.between(200*time.Millisecond, 8*time.Second))
+	n.proc.goOn()
+	w.while(ctx)
 }

@@ -54,7 +54,7 @@ func (g *gossip) run(ctx context.Context) {
 	g.round(ctx, g.table.Whole())
 	close(g.asked)
 	lastTable := time.Now()
-	for pass(ctx, gossipEvery) {
+	for pass(ctx, gossipEvery) && g.self.awake() {
 		msg := g.table.Packet(1400)
 		if time.Since(lastTable) >= tableEvery {
 			msg, lastTable = g.table.Whole(), time.Now()
@@ -89,10 +89,8 @@ func (g *gossip) round(ctx context.Context, msg []byte) {
 
 // take is a message that has arrived.
 func (g *gossip) take(m rumor.Meta, addr string, msg []byte) {
-	select {
-	case <-g.self.dead:
+	if !g.self.awake() {
 		return
-	default:
 	}
 	g.mu.Lock()
 	next := rumor.Member{Meta: m, Addr: addr, Alive: true}

@@ -168,7 +168,7 @@ func (l *link) Hold(ctx context.Context, at raft.ServerAddress, held func()) (pr
 		return "", false
 	}
 	// The end is a message too: behind a cut nobody hears of it.
-	if !l.net.travel(ctx, string(at), l.self.name) {
+	if !l.self.awake() || !l.net.travel(ctx, string(at), l.self.name) {
 		return "", false
 	}
 	return there.id, true

@@ -16,6 +16,7 @@ type proc struct {
 	ctx  context.Context //nolint:containedctx // it is the life
 	dead <-chan struct{}
 	end  context.CancelFunc
+	still
 }
 
 // weather is how the network between two processes behaves, one way.
@@ -61,6 +62,7 @@ func (n *network) born(name string) *proc {
 	n.lives++
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &proc{name: name, id: name + "#" + itoa(n.lives), ctx: ctx, dead: ctx.Done(), end: cancel}
+	p.still.dice, p.still.dead = n.dice, p.dead
 	n.procs[name] = p
 	return p
 }
@@ -172,7 +174,7 @@ func pass(ctx context.Context, d time.Duration) bool {
 func call[T any](caller context.Context, n *network, from *proc, to string, work func(context.Context, *proc) (T, error)) (T, error) {
 	var none T
 	ctx := caller
-	if from.ctx.Err() != nil {
+	if !from.awake() {
 		return none, errReset // the dead say nothing
 	}
 	if !n.travel(ctx, from.name, to) {
@@ -197,11 +199,12 @@ func call[T any](caller context.Context, n *network, from *proc, to string, work
 		defer hangUp()
 		stop := context.AfterFunc(from.ctx, cancel)
 		defer stop()
-		v, err := work(ctx, callee)
-		select {
-		case <-callee.dead: // nobody is there to send it
+		if !callee.awake() { // it is read when the callee goes on
 			return
-		default:
+		}
+		v, err := work(ctx, callee)
+		if !callee.awake() { // nobody is there to send it
+			return
 		}
 		if n.travel(callee.ctx, to, from.name) {
 			done <- answer{v, err}
@@ -209,6 +212,9 @@ func call[T any](caller context.Context, n *network, from *proc, to string, work
 	})
 	select {
 	case a := <-done:
+		if !from.awake() { // it is read when the caller goes on, however old it is then
+			return none, context.Canceled
+		}
 		return a.v, a.err
 	case <-callee.dead:
 		n.travel(ctx, to, from.name)

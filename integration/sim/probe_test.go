@@ -103,3 +103,71 @@ func TestBarrierWaits(t *testing.T) {
 		}
 	})
 }
+
+// TestStandstillServesNoRead: a leader stands still, and the others elect another one. When it
+// goes on, what it reads first are answers that were under way before: none of them confirms
+// that it leads now.
+func TestStandstillServesNoRead(t *testing.T) {
+	quiet(t, func(t *testing.T, w *World, _ *scheduler) {
+		t.Helper()
+		for i := range 120 {
+			w.net.heal()
+			// So slow that some answer is always under way.
+			w.net.storm(weather{low: 20 * time.Millisecond, high: 30 * time.Millisecond})
+			if !w.within(leaderWithin, func() bool { return w.leader() != nil }) {
+				t.Fatal("no leader")
+			}
+			pass(t.Context(), time.Second)
+			readAcrossStandstill(t, w, w.leader(), i)
+		}
+	})
+}
+
+// readAcrossStandstill asks a leader for a read that comes to it while it stands still and another
+// one is elected.
+func readAcrossStandstill(t *testing.T, w *World, old *scheduler, i int) {
+	t.Helper()
+	if old == nil {
+		t.Fatal("no leader")
+	}
+	tenant := func(n *scheduler, name string) error {
+		_, err := n.node.Propose(t.Context(), fsm.Entry{Commands: []fsm.Command{
+			fsm.CreateTenant{Actor: "operator/root", Tenant: api.TenantID(name), Quota: api.NoQuota()},
+		}})
+		return err
+	}
+	old.proc.stand()
+	// Its main loop stops in the middle of a write.
+	done := make(chan error, 1)
+	go func() { done <- tenant(old, "last-"+itoa(i)) }()
+	pass(t.Context(), 60*time.Millisecond) // what was under way to it waits there
+	w.net.isolate(old.seat.name, w.net.names())
+	next := func() *scheduler {
+		for _, s := range w.others(old.seat) {
+			if n := s.alive(); n.leads() {
+				return n
+			}
+		}
+		return nil
+	}
+	if !w.within(leaderWithin, func() bool { return next() != nil }) {
+		t.Fatal("nobody else leads")
+	}
+	if err := tenant(next(), "next-"+itoa(i)); err != nil {
+		t.Fatal(err)
+	}
+	at := next().machine.View().Index()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		if r, err := old.node.ReadIndex(ctx); err == nil && r.Index < at {
+			t.Errorf("a leader that stood still serves a read at %d, %d was committed before", r.Index, at)
+		}
+	}()
+	synctest.Wait() // the question is there before it goes on
+	old.proc.goOn()
+	<-read
+	<-done // committed or not: it was begun before
+}

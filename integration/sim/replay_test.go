@@ -19,7 +19,11 @@ func TestReplay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := Config{Seed: seed, Faults: 2 * time.Minute}
+	faults, err := time.ParseDuration(os.Getenv("GRAFOS_SIM_FAULTS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Config{Seed: seed, Faults: faults}
 	if os.Getenv("GRAFOS_SIM_LINES") != "" {
 		c.Trace = os.Stdout
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/cluster"
 	"github.com/grafos/grafos/cluster/control"
 	"github.com/grafos/grafos/cluster/leader"
@@ -58,6 +59,8 @@ func (s *seat) start() error {
 	ctx, cancel := context.WithCancel(n.proc.ctx)
 	n.cancel = cancel
 	disk := s.disk.mount()
+	disk.awake = n.proc.awake
+	clock := ownClock{w.clock, n.proc}
 	id := api.NodeID(s.name)
 	n.machine = fsm.New(fsm.Options{
 		Log:           w.log,
@@ -66,10 +69,10 @@ func (s *seat) start() error {
 		Applied:       func(ch fsm.Change) { w.check.change(n, ch) },
 		Fatal:         n.fail,
 	})
-	table := rumor.NewTable(id, w.clock.Now)
+	table := rumor.NewTable(id, clock.Now)
 	node, err := cluster.Open(ctx, cluster.Config{
 		Node: id, ClusterID: clusterID, RaftAddr: s.name, URL: url(s.name), Expect: len(w.seats), Version: "sim",
-		Machine: n.machine, Clock: w.clock, Log: w.log,
+		Machine: n.machine, Clock: clock, Log: stopLog{Logger: w.log, p: n.proc},
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
 			disk.failed, disk.stall = d.Failed, d.Stalled
 			return &cluster.Storage{Log: disk, Stable: disk, Snapshots: snaps{disk}, Close: func() error { return nil }}, nil
@@ -91,7 +94,7 @@ func (s *seat) start() error {
 		return err
 	}
 	n.node = node
-	n.serve(ctx, table)
+	n.serve(ctx, table, clock)
 	s.mu.Lock()
 	s.now = n
 	s.mu.Unlock()
@@ -99,17 +102,17 @@ func (s *seat) start() error {
 }
 
 // serve ties the duties of a leader and the services to the node.
-func (n *scheduler) serve(ctx context.Context, table *rumor.Table) {
+func (n *scheduler) serve(ctx context.Context, table *rumor.Table, clock clock.Clock) {
 	w, cfg := n.seat.w, n.seat.w.cfg
 	lead := leader.New(leader.Config{
 		Node: gate{n.node, n}, Machine: n.machine, ClusterID: clusterID, Providers: w.providers(),
 		Sightings: table, Ask: func(ctx context.Context) { n.control.AskPeers(ctx) },
-		Heartbeat: cfg.Heartbeat, Limit: cfg.Limit, Warmup: cfg.Warmup, Clock: w.clock, Random: w.dice, Log: w.log,
+		Heartbeat: cfg.Heartbeat, Limit: cfg.Limit, Warmup: cfg.Warmup, Clock: clock, Random: w.dice, Log: w.log,
 	})
 	n.control = control.New(control.Config{
 		Node: n.node.ID(), ClusterID: clusterID, Machine: n.machine, Cluster: n.node, Decider: lead,
 		Blobs: w.blobs, Audit: auditLog{}, Sightings: table,
-		Heartbeat: cfg.Heartbeat, Limit: cfg.Limit, Warmup: cfg.Warmup, Clock: w.clock, Random: w.dice, Log: w.log,
+		Heartbeat: cfg.Heartbeat, Limit: cfg.Limit, Warmup: cfg.Warmup, Clock: clock, Random: w.dice, Log: w.log,
 	})
 	n.wg.Go(func() { n.node.Lead(ctx, lead.Run) })
 	n.wg.Go(func() {

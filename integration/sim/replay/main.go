@@ -13,30 +13,42 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"time"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 	"github.com/tetratelabs/wazero/sys"
 )
 
+// order says what is to be replayed.
+type order struct {
+	seed          uint64
+	module, cache string
+	lines         bool
+	faults        time.Duration
+	out           io.Writer
+}
+
 func main() {
-	seed := flag.Uint64("seed", 1, "the seed of the world")
-	module := flag.String("module", "bin/sim.wasm", "the simulation: go test -c ./integration/sim, built for wasip1")
-	cache := flag.String("cache", "bin/sim.cache", "directory of compiled code")
-	lines := flag.Bool("lines", false, "print everything that happens, not only its hash")
+	o := order{out: os.Stdout}
+	flag.Uint64Var(&o.seed, "seed", 1, "the seed of the world")
+	flag.StringVar(&o.module, "module", "bin/sim.wasm", "the simulation: go test -c ./integration/sim, built for wasip1")
+	flag.StringVar(&o.cache, "cache", "bin/sim.cache", "directory of compiled code")
+	flag.BoolVar(&o.lines, "lines", false, "print everything that happens, not only its hash")
+	flag.DurationVar(&o.faults, "faults", 2*time.Minute, "for how long something goes wrong")
 	flag.Parse()
-	if err := run(context.Background(), *seed, *module, *cache, *lines); err != nil {
-		fmt.Fprintf(os.Stderr, "replay seed %d: %v\n", *seed, err)
+	if err := run(context.Background(), o); err != nil {
+		fmt.Fprintf(os.Stderr, "replay seed %d: %v\n", o.seed, err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, seed uint64, path, cacheDir string, lines bool) (err error) {
-	code, err := os.ReadFile(path)
+func run(ctx context.Context, o order) (err error) {
+	code, err := os.ReadFile(o.module)
 	if err != nil {
 		return fmt.Errorf("read the simulation: %w", err)
 	}
-	cache, err := wazero.NewCompilationCacheWithDir(cacheDir)
+	cache, err := wazero.NewCompilationCacheWithDir(o.cache)
 	if err != nil {
 		return fmt.Errorf("open the cache of compiled code: %w", err)
 	}
@@ -47,7 +59,7 @@ func run(ctx context.Context, seed uint64, path, cacheDir string, lines bool) (e
 	}
 	compiled, err := r.CompileModule(ctx, code)
 	if err != nil {
-		return fmt.Errorf("compile %s: %w", path, err)
+		return fmt.Errorf("compile %s: %w", o.module, err)
 	}
 	tmp, err := os.MkdirTemp("", "grafos-sim-*")
 	if err != nil {
@@ -55,19 +67,20 @@ func run(ctx context.Context, seed uint64, path, cacheDir string, lines bool) (e
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(tmp)) }()
 	c := newClock()
-	tail := verdict{out: os.Stdout}
+	tail := verdict{out: o.out}
 	defer func() { err = errors.Join(err, tail.close()) }()
 	conf := wazero.NewModuleConfig().
 		WithArgs("sim", "-test.run", "^TestReplay$", "-test.timeout", "0").
-		WithEnv("GRAFOS_SIM_SEED", strconv.FormatUint(seed, 10)).
+		WithEnv("GRAFOS_SIM_SEED", strconv.FormatUint(o.seed, 10)).
+		WithEnv("GRAFOS_SIM_FAULTS", o.faults.String()).
 		WithEnv("TMPDIR", "/tmp").
 		WithFSConfig(wazero.NewFSConfig().WithDirMount(tmp, "/tmp")).
 		WithStdout(&tail).WithStderr(os.Stderr).
-		WithRandSource(source{rand.New(rand.NewPCG(seed, 1))}). //nolint:gosec // the seed is all that it must come from
+		WithRandSource(source{rand.New(rand.NewPCG(o.seed, 1))}). //nolint:gosec // the seed is all that it must come from
 		WithWalltime(c.wall, sys.ClockResolution(1)).
 		WithNanotime(c.nano, sys.ClockResolution(1)).
 		WithNanosleep(c.sleep).WithOsyield(func() {})
-	if lines {
+	if o.lines {
 		conf = conf.WithEnv("GRAFOS_SIM_LINES", "1")
 	}
 	_, err = r.InstantiateModule(ctx, compiled, conf)
