@@ -75,8 +75,13 @@ func (n *Node) raiseLevel(ctx context.Context, level uint32) error {
 // await calls raft and waits for its answer without outliving ctx: a future resolves only
 // when its entry commits or leadership ends. Close waits for the calls that were left behind.
 func (n *Node) await(ctx context.Context, call func() raft.Future) error {
+	return n.aside(ctx, func() error { return call().Error() })
+}
+
+// aside is await for any call.
+func (n *Node) aside(ctx context.Context, call func() error) error {
 	done := make(chan error, 1)
-	if !n.calls.start(func() { done <- call().Error() }) {
+	if !n.calls.start(func() { done <- call() }) {
 		return raft.ErrRaftShutdown
 	}
 	select {
@@ -96,31 +101,19 @@ func proposeError(err error) *api.Error {
 		WithHint("repeat the request with the same idempotency key")
 }
 
-// Barrier returns when everything that was committed before it is applied here.
-func (n *Node) Barrier(ctx context.Context) error {
+// Barrier returns when everything that was committed before it is applied here. taken is called
+// once it has its place in the log: what is proposed then comes behind it.
+func (n *Node) Barrier(ctx context.Context, taken func()) error {
 	term := n.raft.CurrentTerm()
-	if !mutant.On(mutant.SkipBarrier) {
-		if err := n.await(ctx, func() raft.Future { return n.raft.Barrier(barrierTimeout) }); err != nil {
-			return fmt.Errorf("barrier: %w", err)
-		}
+	if mutant.On(mutant.SkipBarrier) {
+		taken()
+	} else if err := n.await(ctx, func() raft.Future {
+		f := n.raft.Barrier(barrierTimeout)
+		taken()
+		return f
+	}); err != nil {
+		return fmt.Errorf("barrier: %w", err)
 	}
 	n.leadership.passed.Store(term) // an older one than the barrier's own opens no gate
-	return nil
-}
-
-// Verify returns nil when a quorum just confirmed that this node leads.
-//
-// A process that was stopped reads answers that were under way before the stop, and raft
-// takes them for new ones: until a lease has passed since it woke, nothing is confirmed.
-func (n *Node) Verify(ctx context.Context) error {
-	if !n.leadership.pulse.steady() {
-		return errors.New("this process stood still just now, and cannot tell old answers from new ones yet")
-	}
-	if err := n.await(ctx, n.raft.VerifyLeader); err != nil {
-		return fmt.Errorf("verify leadership: %w", err)
-	}
-	if !n.leadership.pulse.steady() {
-		return errors.New("this process stood still while its leadership was verified")
-	}
 	return nil
 }

@@ -74,7 +74,7 @@ func TestDiskStall(t *testing.T) {
 		return false
 	})
 	t.Logf("another leader %s after the disk hung", time.Since(began).Round(time.Millisecond))
-	if err := next.node.Barrier(ctx); err != nil {
+	if err := next.node.Barrier(ctx, func() {}); err != nil {
 		t.Error(err)
 	}
 	release()

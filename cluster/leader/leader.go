@@ -26,8 +26,9 @@ import (
 type Node interface {
 	// Propose commits an entry and returns its results.
 	Propose(ctx context.Context, e fsm.Entry) ([]fsm.Result, error)
-	// Barrier returns when everything committed before is applied.
-	Barrier(ctx context.Context) error
+	// Barrier returns when everything committed before is applied. It calls taken once, as soon
+	// as the barrier has its place in the log or has failed to get one.
+	Barrier(ctx context.Context, taken func()) error
 	// Verify returns nil when a quorum just confirmed the leadership.
 	Verify(ctx context.Context) error
 	// GiveAway hands leadership to another scheduler.
@@ -149,14 +150,27 @@ func (l *Leader) start(ctx context.Context) (*term, error) {
 	return t, nil
 }
 
-// begin passes the barrier and commits the first entry of the term, in one round of the log:
-// the gate opens when both are done, in whichever order.
+// begin passes the barrier and commits the first entry of the term: the gate opens when both
+// are done. The entry is proposed as soon as the barrier has its place, and never in front of
+// it: the barrier's index, which no state machine ever reaches, would be the newest one that is
+// committed, and the first reads would wait for the next entry.
 func (t *term) begin(ctx context.Context) error {
-	first := make(chan error, 1)
-	t.wg.Go(func() { first <- t.first(ctx) })
-	err := t.cfg.Node.Barrier(ctx)
-	t.base, t.began = t.cfg.Machine.View().Now(), t.cfg.Clock.Now()
-	return errors.Join(err, <-first)
+	taken, passed := make(chan struct{}), make(chan error, 1)
+	t.wg.Go(func() {
+		err := t.cfg.Node.Barrier(ctx, func() { close(taken) })
+		t.base, t.began = t.cfg.Machine.View().Now(), t.cfg.Clock.Now()
+		passed <- err
+	})
+	select {
+	case <-taken:
+	case err := <-passed:
+		if err != nil {
+			return err
+		}
+		passed <- nil
+	}
+	err := t.first(ctx)
+	return errors.Join(<-passed, err)
 }
 
 // first commits what a cluster begins with. Its entry moves no time: how late it is, is known

@@ -31,6 +31,7 @@ type fakeNode struct {
 	gate     bool
 	given    int                                          // how often leadership was given away
 	verified int                                          // and confirmed
+	queue    chan struct{}                                // closed when a barrier gets its place; nil is at once
 	barrier  error                                        // of a barrier
 	verify   error                                        // of a confirmation
 	before   func(e fsm.Entry)                            // before an entry is applied
@@ -90,9 +91,13 @@ func (n *fakeNode) apply(e fsm.Entry) ([]fsm.Result, error) {
 	return results, nil
 }
 
-func (n *fakeNode) Barrier(context.Context) error {
+func (n *fakeNode) Barrier(_ context.Context, taken func()) error {
+	if n.queue != nil {
+		<-n.queue
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	taken()
 	return n.barrier
 }
 

@@ -92,7 +92,7 @@ func TestBarrierWaits(t *testing.T) {
 			done <- err
 		}()
 		synctest.Wait() // it is on its way to the disk
-		if err := leader.node.Barrier(t.Context()); err != nil {
+		if err := leader.node.Barrier(t.Context(), func() {}); err != nil {
 			t.Fatal(err)
 		}
 		if _, there := leader.machine.View().Tenant("behind"); !there {
