@@ -32,6 +32,7 @@ type fakeNode struct {
 	given    int                                          // how often leadership was given away
 	verified int                                          // and confirmed
 	queue    chan struct{}                                // closed when a barrier gets its place; nil is at once
+	passing  chan struct{}                                // closed when it is passed; nil is at once
 	barrier  error                                        // of a barrier
 	verify   error                                        // of a confirmation
 	before   func(e fsm.Entry)                            // before an entry is applied
@@ -95,9 +96,12 @@ func (n *fakeNode) Barrier(_ context.Context, taken func()) error {
 	if n.queue != nil {
 		<-n.queue
 	}
+	taken()
+	if n.passing != nil {
+		<-n.passing
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	taken()
 	return n.barrier
 }
 
