@@ -16,8 +16,6 @@ import (
 // enqueueTimeout bounds how long an entry may wait for raft's main loop.
 const enqueueTimeout = 5 * time.Second
 
-const barrierTimeout = 10 * time.Second
-
 // Propose puts an entry into the log and returns its results when it is applied here. It
 // refuses with no_leader when the entry was surely not taken, and with outcome_unknown when
 // leadership moved before its fate was known.
@@ -101,19 +99,18 @@ func proposeError(err error) *api.Error {
 		WithHint("repeat the request with the same idempotency key")
 }
 
-// Barrier returns when everything that was committed before it is applied here. taken is called
-// once it has its place in the log: what is proposed then comes behind it.
-func (n *Node) Barrier(ctx context.Context, taken func()) error {
+// Barrier commits an entry and returns its results: then everything that was committed before
+// it is applied here. It is no barrier of raft's: the state machine never reaches the index of
+// one, and a read at that index would wait for the next entry.
+func (n *Node) Barrier(ctx context.Context, e fsm.Entry) ([]fsm.Result, error) {
 	term := n.raft.CurrentTerm()
-	if mutant.On(mutant.SkipBarrier) {
-		taken()
-	} else if err := n.await(ctx, func() raft.Future {
-		f := n.raft.Barrier(barrierTimeout)
-		taken()
-		return f
-	}); err != nil {
-		return fmt.Errorf("barrier: %w", err)
+	var results []fsm.Result
+	if !mutant.On(mutant.SkipBarrier) {
+		var err error
+		if results, err = n.Propose(ctx, e); err != nil {
+			return nil, fmt.Errorf("barrier: %w", err)
+		}
 	}
 	n.leadership.passed.Store(term) // an older one than the barrier's own opens no gate
-	return nil
+	return results, nil
 }

@@ -46,7 +46,10 @@ func TestSpareConfirmsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	l, _ := links.Load(leader.name)
-	gag := l.(*gagged)
+	gag, ok := l.(*gagged)
+	if !ok {
+		t.Fatal("its link was never opened")
+	}
 	gag.on.Store(true)
 	defer gag.on.Store(false)
 	if got, err := leader.node.ReadIndex(t.Context()); err == nil {

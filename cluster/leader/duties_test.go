@@ -29,33 +29,6 @@ func TestStart(t *testing.T) {
 
 // TestStartFails: leadership is given away, and where nobody takes it the leader goes on
 // trying, behind a closed gate.
-// TestFirstBehindBarrier: the first entry is proposed when the barrier has its place, and before
-// it is passed: the barrier's index would be one that no state machine reaches.
-func TestFirstBehindBarrier(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t)
-		r.queue, r.passing = make(chan struct{}), make(chan struct{})
-		r.start()
-		t.Cleanup(r.stop)
-		if first := commands[fsm.InitCluster](r.fakeNode); len(first) > 0 {
-			t.Error("the first entry is in front of the barrier")
-		}
-		close(r.queue)
-		synctest.Wait()
-		if first := commands[fsm.InitCluster](r.fakeNode); len(first) != 1 {
-			t.Errorf("%d first entries behind the barrier", len(first))
-		}
-		if _, gate, _, _ := r.seen(); gate {
-			t.Error("the gate is open in front of the barrier")
-		}
-		close(r.passing)
-		synctest.Wait()
-		if _, gate, _, _ := r.seen(); !gate {
-			t.Error("the gate is closed")
-		}
-	})
-}
-
 func TestStartFails(t *testing.T) {
 	tests := []struct {
 		name  string

@@ -3,7 +3,6 @@ package leader
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -26,9 +25,8 @@ import (
 type Node interface {
 	// Propose commits an entry and returns its results.
 	Propose(ctx context.Context, e fsm.Entry) ([]fsm.Result, error)
-	// Barrier returns when everything committed before is applied. It calls taken once, as soon
-	// as the barrier has its place in the log or has failed to get one.
-	Barrier(ctx context.Context, taken func()) error
+	// Barrier commits an entry and returns its results when everything before it is applied.
+	Barrier(ctx context.Context, e fsm.Entry) ([]fsm.Result, error)
 	// Verify returns nil when a quorum just confirmed the leadership.
 	Verify(ctx context.Context) error
 	// GiveAway hands leadership to another scheduler.
@@ -150,37 +148,16 @@ func (l *Leader) start(ctx context.Context) (*term, error) {
 	return t, nil
 }
 
-// begin passes the barrier and commits the first entry of the term: the gate opens when both
-// are done. The entry is proposed as soon as the barrier has its place, and never in front of
-// it: the barrier's index, which no state machine ever reaches, would be the newest one that is
-// committed, and the first reads would wait for the next entry.
+// begin commits what a cluster begins with, as the first entry of the term. It is the barrier
+// too: what was committed before is applied behind it. It moves no time: how late it is, is
+// known behind it only.
 func (t *term) begin(ctx context.Context) error {
-	taken, passed := make(chan struct{}), make(chan error, 1)
-	t.wg.Go(func() {
-		err := t.cfg.Node.Barrier(ctx, func() { close(taken) })
-		t.base, t.began = t.cfg.Machine.View().Now(), t.cfg.Clock.Now()
-		passed <- err
-	})
-	select {
-	case <-taken:
-	case err := <-passed:
-		if err != nil {
-			return err
-		}
-		passed <- nil
-	}
-	err := t.first(ctx)
-	return errors.Join(<-passed, err)
-}
-
-// first commits what a cluster begins with. Its entry moves no time: how late it is, is known
-// behind the barrier only.
-func (t *term) first(ctx context.Context) error {
 	cmd := fsm.InitCluster{ClusterID: t.cfg.ClusterID, Providers: t.cfg.Providers}
-	results, err := t.cfg.Node.Propose(ctx, fsm.Entry{Wall: t.cfg.Clock.Wall().UnixMilli(), Commands: []fsm.Command{cmd}})
+	results, err := t.cfg.Node.Barrier(ctx, fsm.Entry{Wall: t.cfg.Clock.Wall().UnixMilli(), Commands: []fsm.Command{cmd}})
 	if err != nil {
 		return fmt.Errorf("begin the term: %w", err)
 	}
+	t.base, t.began = t.cfg.Machine.View().Now(), t.cfg.Clock.Now()
 	if len(results) > 0 && results[0].Problem != nil {
 		return fmt.Errorf("begin the term: %w", results[0].Problem)
 	}

@@ -31,8 +31,6 @@ type fakeNode struct {
 	gate     bool
 	given    int                                          // how often leadership was given away
 	verified int                                          // and confirmed
-	queue    chan struct{}                                // closed when a barrier gets its place; nil is at once
-	passing  chan struct{}                                // closed when it is passed; nil is at once
 	barrier  error                                        // of a barrier
 	verify   error                                        // of a confirmation
 	before   func(e fsm.Entry)                            // before an entry is applied
@@ -92,17 +90,14 @@ func (n *fakeNode) apply(e fsm.Entry) ([]fsm.Result, error) {
 	return results, nil
 }
 
-func (n *fakeNode) Barrier(_ context.Context, taken func()) error {
-	if n.queue != nil {
-		<-n.queue
-	}
-	taken()
-	if n.passing != nil {
-		<-n.passing
-	}
+func (n *fakeNode) Barrier(ctx context.Context, e fsm.Entry) ([]fsm.Result, error) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.barrier
+	err := n.barrier
+	n.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return n.Propose(ctx, e)
 }
 
 func (n *fakeNode) Verify(context.Context) error {
