@@ -26,11 +26,16 @@ type Cluster interface {
 	Reads
 	Leadership
 	Group
+	Fellows
 	State() api.NodeState
 	// Stats are what Raft counts.
 	Stats() map[string]string
+}
+
+// Fellows are the other schedulers.
+type Fellows interface {
 	Peer(id api.NodeID) (api.Peers, error)
-	// Others lists the live schedulers without this one.
+	// Others lists the live ones.
 	Others() []api.NodeID
 }
 
