@@ -58,10 +58,11 @@ fuzz: ## Every fuzz target for FUZZTIME each.
 	    echo "== $$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x $$pkg; done; done
 
 .PHONY: bench
-bench: build ## The numbers, beside a 3-member etcd's: 15 minutes, or BENCH=commit,reads for some of them.
+bench: build ## The numbers, beside a 3-member etcd's: 20 minutes, or BENCH=commit,reads for some of them.
 	cd integration/bench/peers && CGO_ENABLED=0 go build -trimpath -o ../../../bin/bench-peers .
 	go build -o bin/bench ./integration/bench
-	bin/bench -grafos bin/grafos -peers bin/bench-peers -only '$(BENCH)'
+	go build -o bin/bench-state ./integration/bench/state
+	bin/bench -grafos bin/grafos -peers bin/bench-peers -state bin/bench-state -only '$(BENCH)'
 
 .PHONY: chaos
 chaos: build ## Kill the leader ROUNDS times under load and check every promise.

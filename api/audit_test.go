@@ -35,6 +35,22 @@ func verify(records []AuditRecord) error {
 	return nil
 }
 
+// TestAuditVerifiesAsItHashes: whatever the data looks like, a record verifies when and only
+// when AuditHash says its hash.
+func TestAuditVerifiesAsItHashes(t *testing.T) {
+	for _, data := range []string{
+		`{}`, `{ }`, `{"a":"b c\t"}`, `{"a":"\""} `, `{"a":"\\"}`, `{"a":"\\ "}`, ` 1`, `1`, `nul`, ``, `{"a" :1}`, `"\"`, "\"\n\"", `{"a":1}}`,
+	} {
+		r := AuditRecord{Sequence: 1, Data: json.RawMessage(data), PrevHash: AuditGenesis}
+		want, err := AuditHash(r)
+		for _, r.Hash = range []string{want, AuditHashCompact(r)} {
+			if got := verify([]AuditRecord{r}) == nil; got != (err == nil && r.Hash == want) {
+				t.Errorf("%q with hash %.8s verifies: %v, AuditHash says %.8s, %v", data, r.Hash, got, want, err)
+			}
+		}
+	}
+}
+
 // TestAuditFindsTampering: one altered, dropped, swapped or inserted record is found (L9).
 func TestAuditFindsTampering(t *testing.T) {
 	if err := verify(chainOf(t, 8)); err != nil {

@@ -13,8 +13,7 @@ import (
 const heraldAfter = time.Millisecond
 
 // herald tells followers what is committed when no entry follows that would. Raft does that
-// 10 to 20 ms after the last entry (CommitTimeout), and so long a cell that watches a follower
-// waited for its lease.
+// only after CommitTimeout, and so long a cell that watches a follower would wait for its lease.
 //
 // It sends what raft sends then: an append without entries, behind an entry that the follower
 // confirmed and that is committed. Header and term are those of raft's own messages of this
@@ -64,7 +63,7 @@ func (h *herald) sending(id raft.ServerID, at raft.ServerAddress, args *raft.App
 		h.peers[id] = p
 	}
 	p.at, p.busy = at, p.busy+1
-	p.from = raft.AppendEntriesRequest{RPCHeader: args.RPCHeader, Term: args.Term, Leader: args.Leader}
+	p.from = raft.AppendEntriesRequest{RPCHeader: args.RPCHeader, Term: args.Term}
 	holds, knows := args.PrevLogEntry+uint64(len(args.Entries)), args.LeaderCommitIndex
 	return func(resp *raft.AppendEntriesResponse, err error) {
 		h.mu.Lock()

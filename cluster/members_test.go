@@ -246,3 +246,39 @@ func TestJoinsOnly(t *testing.T) {
 		t.Error("it founded a cluster")
 	}
 }
+
+// TestGrowAndShrink: from three to five and back, as the page of operations says: what is
+// wanted is changed by a rolling restart, the new ones get their votes, the old ones are removed.
+func TestGrowAndShrink(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("a")
+	roll := func(expect int) {
+		r.expect = expect
+		for _, s := range r.seats {
+			s.close()
+			s.open()
+			eventually(t, string(s.name)+" is back", func() bool { return s.node.Standing() == nil && s.node.Leader() != "" && s.node.Touch() < time.Second })
+		}
+	}
+	r.expect = 5
+	r.seat("s4").open()
+	r.seat("s5").open()
+	roll(5)
+	r.wantMembers("s1 s2 s3 s4 s5")
+	r.write("b")
+	r.wantRead("a b")
+	roll(3)
+	r.wantMembers("s1 s2 s3 s4 s5") // nobody is removed who is well
+	for _, name := range []api.NodeID{"s5", "s4"} {
+		eventually(t, string(name)+" is removed", func() bool { return kindIs(r.leader().node.Remove(t.Context(), name, false), api.NotFound) })
+		i := slices.IndexFunc(r.seats, func(s *seat) bool { return s.name == name })
+		r.seats[i].close()
+	}
+	r.wantMembers("s1 s2 s3")
+	r.write("c")
+	r.wantRead("a b c")
+}
+
+// kindIs reports whether err is nil or of a kind.
+func kindIs(err error, kind api.Kind) bool { return err == nil || kindOf(err) == kind }

@@ -88,7 +88,8 @@ func (n *Node) Restore(ctx context.Context, q Restore) (*api.RestoreReport, erro
 	}
 	v := aside.View()
 	if v.ClusterID() != n.cfg.ClusterID {
-		return nil, api.Refuse(api.Conflict, "the archive is of cluster %s, this is cluster %s", v.ClusterID(), n.cfg.ClusterID)
+		return nil, api.Refuse(api.Conflict, "the archive is of cluster %s, this is cluster %s", v.ClusterID(), n.cfg.ClusterID).
+			WithHint("which file is of which cluster: grafos operator snapshot inspect FILE")
 	}
 	report := &api.RestoreReport{DryRun: q.DryRun, Before: counts(now), Snapshot: counts(v)}
 	report.LeasesLost, report.LeasesEnded = compareLeases(now, v)

@@ -2,6 +2,7 @@ package integration
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -14,11 +15,7 @@ import (
 // TestConsistencyPage: what docs/consistency.md names is there, each name in the file that it
 // stands behind, so that whoever audits a promise finds its code and its test.
 func TestConsistencyPage(t *testing.T) {
-	b, err := os.ReadFile("../docs/consistency.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	page := string(b)
+	page := readPage(t, "../docs/consistency.md")
 	reference := regexp.MustCompile("`([\\w./-]+\\.go)`((?:,?\\s+`\\w+`)*)")
 	name := regexp.MustCompile("`(\\w+)`")
 	tests := 0
@@ -52,5 +49,98 @@ func TestConsistencyPage(t *testing.T) {
 		if !strings.Contains(page, "`"+string(f)+"`") {
 			t.Errorf("the fault %s belongs to no promise of the page", f)
 		}
+	}
+}
+
+// TestOperationsPage: every command of docs/operations.md is one, with flags that it has, every
+// setting is a flag of the server, and every metric is told.
+func TestOperationsPage(t *testing.T) {
+	page := readPage(t, "../docs/operations.md")
+	commands := 0
+	for _, block := range regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```").FindAllStringSubmatch(page, -1) {
+		for line := range strings.Lines(block[1]) {
+			words := shellWords(line)
+			if len(words) == 0 || words[0] == "curl" {
+				continue
+			}
+			commands++
+			wantCommand(t, words)
+		}
+	}
+	if commands < 20 {
+		t.Errorf("the page has %d commands: is it written as this test reads it?", commands)
+	}
+	help, err := exec.CommandContext(t.Context(), binary(t), "server", "--help").CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := regexp.MustCompile("(?m)^(\\w+) = ").FindAllStringSubmatch(page, -1)
+	settings = append(settings, regexp.MustCompile("`(\\w+) = [^`]*`").FindAllStringSubmatch(page, -1)...)
+	settings = append(settings, regexp.MustCompile("`((?:raft|snapshot|gossip|heartbeat|on)_\\w+)`").FindAllStringSubmatch(page, -1)...)
+	for _, s := range settings {
+		if flag := "--" + strings.ReplaceAll(s[1], "_", "-") + " "; !strings.Contains(string(help), flag) {
+			t.Errorf("the page names a setting %s, and grafos server has no %s", s[1], flag)
+		}
+	}
+	if len(settings) < 15 {
+		t.Errorf("the page names %d settings", len(settings))
+	}
+	told := readPage(t, "../cmd/grafos/node/metrics.go")
+	for _, m := range regexp.MustCompile("`grafos_(\\w+)`").FindAllStringSubmatch(page, -1) {
+		if !strings.Contains(told, `"`+m[1]+`"`) {
+			t.Errorf("the page names a metric grafos_%s, and there is none", m[1])
+		}
+	}
+	anchors := regexp.MustCompile("\\]\\(#([\\w-]+)\\)").FindAllStringSubmatch(page, -1)
+	for _, a := range anchors {
+		if !slices.Contains(headings(page), a[1]) {
+			t.Errorf("the page leads to #%s, and has no such part", a[1])
+		}
+	}
+}
+
+func readPage(t *testing.T, file string) string {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// headings are the names under which the parts of a page can be led to.
+func headings(page string) []string {
+	var names []string
+	for _, h := range regexp.MustCompile("(?m)^#+ (.*)$").FindAllStringSubmatch(page, -1) {
+		name := strings.ReplaceAll(strings.ToLower(h[1]), " ", "-")
+		names = append(names, regexp.MustCompile("[^\\w-]").ReplaceAllString(name, ""))
+	}
+	return names
+}
+
+// shellWords splits a line as a shell does, as far as the page goes.
+func shellWords(line string) []string {
+	var words []string
+	for _, w := range regexp.MustCompile(`"[^"]*"|\S+`).FindAllString(line, -1) {
+		words = append(words, strings.Trim(w, `"`))
+	}
+	return words
+}
+
+// wantCommand asks for the help of a command line, which fails on a flag that it does not have.
+func wantCommand(t *testing.T, words []string) {
+	t.Helper()
+	if words[0] != "grafos" {
+		t.Errorf("%q is no command of grafos", words)
+		return
+	}
+	help, err := exec.CommandContext(t.Context(), binary(t), append(words[1:], "--help")...).CombinedOutput()
+	if err != nil {
+		t.Errorf("%q: %v: %s", words, err, help)
+		return
+	}
+	usage := regexp.MustCompile("Usage:\n  ((?:[a-z-]+ )+)(COMMAND)?").FindStringSubmatch(string(help))
+	if usage == nil || usage[2] != "" || !strings.HasPrefix(strings.Join(words, " ")+" ", usage[1]) {
+		t.Errorf("%q is no command: its help is of %q", words, usage)
 	}
 }

@@ -1,12 +1,10 @@
 package integration
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -154,26 +152,12 @@ func checkBlobs(t *testing.T, c *harness.Cluster, name string) {
 func another(t *testing.T, c *harness.Cluster, name string, flags ...string) (url string) {
 	t.Helper()
 	url = freePort(t)
-	log, err := os.Create(filepath.Join(c.DevDir(), "logs", name+".log"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	args := append([]string{
 		"server", "--name", name, "--data-dir", filepath.Join(c.DevDir(), "nodes", name), "--material", filepath.Join(c.DevDir(), "material"),
 		"--bind", url, "--raft-bind", freePort(t), "--gossip-bind", freePort(t), "--join", devFlag(t, c, "s1", "--gossip-bind"),
 		"--stable", "2s", "--heartbeat", "250ms", "--heartbeat-limit", "3s", "--warmup", "1s",
 	}, flags...)
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, binary(t), args...)
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cancel()
-		_ = cmd.Wait() // it was killed
-		_ = log.Close()
-	})
+	startNode(t, c, name, args)
 	return url
 }
 

@@ -146,7 +146,7 @@ func testBadArchives(t *testing.T, c *harness.Cluster, file string) {
 		}
 		for _, args := range [][]string{{"verify", bad}, {"inspect", bad}, {"restore", bad, "--yes"}} {
 			said, err := c.Exec(t.Context(), nil, append([]string{"operator", "snapshot"}, args...)...)
-			if err != nil || said.Code != 1 {
+			if err != nil || said.Code != 2 {
 				t.Errorf("%s, %v: %v, exit %d: %s", name, args, err, said.Code, said.Stderr)
 			}
 		}

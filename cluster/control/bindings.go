@@ -21,6 +21,7 @@ type bindings struct {
 type waiter struct {
 	left int           // guarded by bindings.mu
 	look chan struct{} // closed when it is time to look
+	told bool          // all of its leases were reported; set before look is closed
 }
 
 func newBindings() *bindings { return &bindings{open: map[api.LeaseID][]*waiter{}} }
@@ -69,6 +70,7 @@ func (b *bindings) told(reports []api.BoundReport) {
 	for _, r := range reports {
 		for _, w := range b.open[r.LeaseID] {
 			if w.left--; w.left == 0 {
+				w.told = true
 				close(w.look)
 			}
 		}

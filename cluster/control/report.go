@@ -46,8 +46,9 @@ func checkReport(r api.Report) error {
 	return nil
 }
 
-// reportChunk bounds the items of one command: an entry holds many commands.
-const reportChunk = 64
+// reportChunk bounds the items of one command. What a busy cell says at a time fits into it:
+// the commands of one report are committed one after the other.
+const reportChunk = 256
 
 // TakeReport commits the effects of a report; leader only. Tokens stop here: they go to
 // whoever waits for them and nowhere else.
@@ -65,11 +66,21 @@ func (c *Control) TakeReport(ctx context.Context, _ api.ProviderID, cell api.Cel
 		if err != nil {
 			return nil, err
 		}
-		c.bindings.told(cmd.Bound)
+		c.bindings.told(taken(cmd.Bound, res.Refused))
 		answer.Index = res.Index
 		answer.Refused = append(answer.Refused, res.Refused...)
 	}
 	return answer, nil
+}
+
+// taken leaves out what was refused.
+func taken(bound []api.BoundReport, refused []api.ReportRefusal) []api.BoundReport {
+	if len(refused) == 0 {
+		return bound
+	}
+	return slices.DeleteFunc(slices.Clone(bound), func(b api.BoundReport) bool {
+		return slices.ContainsFunc(refused, func(r api.ReportRefusal) bool { return r.LeaseID == b.LeaseID })
+	})
 }
 
 // takeTokens hands the tokens of a report to whoever waits, and returns what it says of

@@ -228,3 +228,37 @@ func TestAsksBounded(t *testing.T) {
 		t.Error("more than the bound")
 	}
 }
+
+// TestWatchSaysNothingBack: a cell is not told that it bound a lease, which is what it said
+// itself; it is told everything that comes after, and a new session begins with all of it.
+func TestWatchSaysNothingBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		epoch := r.cell("c1")
+		s := r.watch("c1", api.WatchRequest{Epoch: epoch})
+		s.next()
+		r.grant()
+		if d, ok := s.next(); !ok || ids(d.Leases) != "l-1-cpu active;" {
+			t.Fatalf("the grant: %v, %+v", ok, d)
+		}
+		r.bind(r.lease("l-1-cpu"), canary)
+		if d, ok := s.next(); ok {
+			t.Fatalf("the cell is told what it said: %+v", d)
+		}
+		again := r.watch("c1", api.WatchRequest{Epoch: epoch})
+		r.wantKind("the session before", <-s.end, api.Conflict)
+		if d, ok := again.next(); !ok || !d.Full || ids(d.Leases) != "l-1-cpu active;" {
+			t.Errorf("the new session: %v, %+v", ok, d)
+		}
+		r.beat("c1", epoch, 1)
+		r.must(fsm.RenewLease{Actor: "tenant/acme", Lease: "l-1-cpu", TTLMs: 60_000, Stamp: r.lease("l-1-cpu").Stamp})
+		if d, ok := again.next(); !ok || ids(d.Leases) != "l-1-cpu active;" || d.Leases[0].Generation != 2 {
+			t.Errorf("the renewal: %v, %+v", ok, d)
+		}
+		r.must(fsm.FreeLease{Actor: "tenant/acme", Lease: "l-1-cpu", Reason: "released"})
+		if d, ok := again.next(); !ok || ids(d.Leases) != "l-1-cpu forced_teardown;" {
+			t.Errorf("the end: %v, %+v", ok, d)
+		}
+		again.close(t)
+	})
+}

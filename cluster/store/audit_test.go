@@ -467,6 +467,51 @@ func TestAppendRecord(t *testing.T) {
 	}
 }
 
+// TestReadOwn reads what appendRecord wrote of plain texts as parseRecord does, and leaves
+// everything else to that.
+func TestReadOwn(t *testing.T) {
+	rec := chain(t, 3, 5)[2]
+	line, err := appendRecord(nil, rec)
+	must(t, err)
+	got, ok := readOwn(line)
+	if diff := cmp.Diff(rec, got); !ok || diff != "" {
+		t.Fatalf("%v %s", ok, diff)
+	}
+	for i := range line {
+		for _, c := range []byte{' ', '"', '0', 'x', '{', '\\', 0, 0xff} {
+			changed := bytes.Clone(line)
+			changed[i] = c
+			got, ok := readOwn(changed)
+			if !ok || !json.Valid(got.Data) {
+				continue
+			}
+			if want, err := parseRecord(changed); err != nil || !cmp.Equal(want, got) {
+				t.Errorf("%q is read as %+v, not %+v: %v", changed, got, want, err)
+			}
+		}
+	}
+	for n := range line {
+		if _, ok := readOwn(line[:n]); ok {
+			t.Errorf("%d bytes are read", n)
+		}
+	}
+}
+
+// BenchmarkScan reads and verifies a segment.
+func BenchmarkScan(b *testing.B) {
+	var lines []byte
+	recs := chain(b, 5000, 300)
+	for _, r := range recs {
+		lines, _ = appendRecord(lines, r)
+	}
+	b.SetBytes(int64(len(lines)))
+	for b.Loop() {
+		if s, err := scanLines(bytes.NewReader(lines), 1); err != nil || len(s.lines) != len(recs) {
+			b.Fatal(err)
+		}
+	}
+}
+
 func FuzzScanLines(f *testing.F) {
 	var b bytes.Buffer
 	for _, r := range chain(f, 3, 2) {

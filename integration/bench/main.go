@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -24,7 +25,7 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// benchTime bounds all of it; on a machine of its own it takes about a quarter of an hour.
+// benchTime bounds all of it; on a machine of its own it takes about twenty minutes.
 const benchTime = 45 * time.Minute
 
 // bench is one run of the benchmarks.
@@ -32,6 +33,7 @@ type bench struct {
 	out   io.Writer
 	bin   string
 	peers string // the program that is etcd
+	state string // the program of integration/bench/state
 	only  string
 	quick bool           // everything once, to see that it runs
 	kinds *regexp.Regexp // what is profiled
@@ -52,6 +54,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	b := &bench{out: out}
 	flags.StringVar(&b.bin, "grafos", "bin/grafos", "the program")
 	flags.StringVar(&b.peers, "peers", "bin/bench-peers", "the program of integration/bench/peers; empty is that fail-over is measured without a peer")
+	flags.StringVar(&b.state, "state", "bin/bench-state", "the program of integration/bench/state")
 	flags.StringVar(&b.only, "only", "", "one part, or several with commas: "+strings.Join(names(b.parts()), ", "))
 	flags.BoolVar(&b.quick, "quick", false, "measure as little as there is to be measured: to see that it runs")
 	kinds := flags.String("kinds", "", "profile only what matches: commit-1, commit-256, reads-linearizable, reads-stale, admissions, batches")
@@ -78,6 +81,7 @@ func (b *bench) parts() []part {
 	return []part{
 		{"start", b.start},
 		{"memory", b.memory},
+		{"state", b.stateAlone},
 		{"commit", b.commit},
 		{"tls", b.tlsCosts},
 		{"admissions", b.admissions},
@@ -130,6 +134,21 @@ func (b *bench) all(ctx context.Context) int {
 	b.summary()
 	b.say("\nall of it took %s", time.Since(began).Round(time.Second))
 	return code
+}
+
+// stateAlone: the state machine in a process of its own, without a disk or a network.
+func (b *bench) stateAlone(ctx context.Context) error {
+	b.title("the state machine alone: Apply, memory and snapshots at 1,000,000 leases")
+	args := []string{}
+	if b.quick {
+		args = []string{"-leases", "50000", "-keys", "30000", "-grants", "5000"}
+	}
+	cmd := exec.CommandContext(ctx, b.state, args...)
+	cmd.Stdout, cmd.Stderr = b.out, b.out
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("run %s: %w", b.state, err)
+	}
+	return nil
 }
 
 func (b *bench) say(format string, args ...any) {

@@ -52,5 +52,9 @@ func memberID(list *api.RaftMembers, given string) (api.NodeID, error) {
 	if given == "" {
 		return "", api.Refuse(api.InvalidArgument, "the scheduler id is empty")
 	}
-	return ui.Prefix("member", given, ids)
+	id, err := ui.Prefix("member", given, ids)
+	if err != nil {
+		return "", api.Problem(err).WithHint("who is a member: grafos operator raft list")
+	}
+	return id, nil
 }

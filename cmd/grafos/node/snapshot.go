@@ -15,6 +15,7 @@ import (
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/client"
 	"github.com/grafos/grafos/cluster"
+	"github.com/grafos/grafos/cluster/store/disk"
 	"github.com/grafos/grafos/cluster/store/snap"
 	"github.com/grafos/grafos/cmd/grafos/internal/ui"
 	"github.com/grafos/grafos/fsm"
@@ -57,10 +58,10 @@ func (a *archiveReport) view(p *ui.Page) {
 	p.Name(a.File)
 	f := []ui.Field{
 		ui.F("file", ui.T(a.File)), ui.F("snapshot", ui.T(a.ID)), ui.F("index", count(a.Index)), ui.F("term", count(a.Term)),
-		ui.F("bytes", count(uint64(a.Bytes))), ui.F("sha256", ui.T(a.SHA256)), ui.F("cluster", ui.T(a.ClusterID)),
+		ui.F("bytes", count(uint64(a.Bytes))), ui.F("sha256", ui.T(a.SHA256)),
 	}
 	if a.State != nil {
-		f = append(f, ui.F("cluster epoch", count(a.State.ClusterEpoch)), ui.F("cells", count(uint64(a.State.Cells))),
+		f = append(f, ui.F("cluster", ui.T(a.ClusterID)), ui.F("cluster epoch", count(a.State.ClusterEpoch)), ui.F("cells", count(uint64(a.State.Cells))),
 			ui.F("tenants", count(uint64(a.State.Tenants))), ui.F("live leases", count(uint64(a.State.Leases))),
 			ui.F("live runs", count(uint64(a.State.Runs))), ui.F("audit records", count(a.State.AuditRecords)))
 	}
@@ -142,7 +143,8 @@ func snapshotVerify() *cobra.Command {
 		Use:   "verify FILE",
 		Short: "Read a saved state to its end and check every promise in it",
 		Long: `Read a saved state to its end: its size, its checksum, every record, and every
-invariant of the state. Exit 1 says what is wrong.`,
+invariant of the state. It exits 2 where the file is not as it was saved, and 1 where it is,
+and an invariant does not hold.`,
 		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			report, v, err := readArchive(args[0])
@@ -173,18 +175,27 @@ func readArchive(path string) (*archiveReport, *fsm.View, error) {
 	defer f.Close() //nolint:errcheck // it was only read
 	info, state, err := snap.ReadArchive(f, path)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, badArchive(path, err)
 	}
 	v, err := cluster.ReadState(state)
-	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	if err == nil {
+		_, err = io.Copy(io.Discard, state)
 	}
-	if _, err := io.Copy(io.Discard, state); err != nil {
-		return nil, nil, err
+	if err != nil {
+		return nil, nil, badArchive(path, err)
 	}
 	report := reportOf(path, info)
 	report.add(v)
 	return &report, v, nil
+}
+
+// badArchive says that a file is not a state as it was saved.
+func badArchive(path string, err error) error {
+	if damage, is := errors.AsType[*disk.CorruptError](err); is {
+		return api.Refuse(api.DigestMismatch, "%v", damage).
+			WithHint("take an older file, or another copy of this one: every one proves itself (grafos operator snapshot verify FILE)")
+	}
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 func snapshotRestore() *cobra.Command {

@@ -1,12 +1,7 @@
 package main
 
 import (
-	"bytes"
-	"fmt"
-	"io"
 	"runtime"
-
-	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/fsm"
 )
@@ -20,9 +15,10 @@ func heap() uint64 {
 	return m.HeapAlloc
 }
 
-// memory measures what a lease takes: applied, with a view after every entry; with an old view
-// held while a tenth of the leases is changed; and restored from a snapshot.
-func (b *bench) memory() error {
+// large measures a state of many leases: what a lease takes, applied, with a view after every
+// entry, and with an old view held while a tenth of the leases is changed; then its snapshot,
+// and what the state takes that is restored from it. The same with idempotency keys follows.
+func (b *bench) large() error {
 	w, err := newWorld(b.cells, b.tenants)
 	if err != nil {
 		return err
@@ -40,21 +36,20 @@ func (b *bench) memory() error {
 		return err
 	}
 	b.say("state memory bytes_per_lease=%d with_an_old_view=%d leases=%d aim=1000", per, (copies-empty-own)/n, b.leases)
-
-	var snap bytes.Buffer
-	if err := w.m.View().WriteSnapshot(&snap); err != nil {
+	if err := b.snapshotOf(w); err != nil {
 		return err
 	}
-	*w = world{}
-	before := heap()
-	m := fsm.New(fsm.Options{Log: hclog.NewNullLogger()})
-	if err := m.Restore(io.NopCloser(bytes.NewReader(snap.Bytes()))); err != nil {
-		return fmt.Errorf("restore: %w", err)
+	if err := b.keyMemory(); err != nil {
+		return err
 	}
-	b.say("state memory restored bytes_per_lease=%d snapshot_bytes_per_lease=%d", (heap()-before)/n, uint64(snap.Len())/n)
-	runtime.KeepAlive(m)
-	runtime.KeepAlive(&snap)
-	return b.keyMemory()
+	keyed, err := newWorld(b.cells, b.tenants)
+	if err != nil {
+		return err
+	}
+	if err := keyed.fill(b.leases); err != nil {
+		return err
+	}
+	return b.snapshotOf(keyed)
 }
 
 // held is what is reachable when an old view is held while a tenth of the leases is renewed.

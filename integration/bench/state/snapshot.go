@@ -5,34 +5,17 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sys/unix"
 
 	"github.com/grafos/grafos/fsm"
 )
-
-// snapshot measures a snapshot of many leases, with and without their idempotency keys: how
-// long entries take while it is written, how large it is, how long it takes to restore.
-func (b *bench) snapshot() error {
-	for _, keyed := range []bool{false, true} {
-		w, err := newWorld(b.cells, b.tenants)
-		if err != nil {
-			return err
-		}
-		w.keyed = keyed
-		if err := w.fill(b.leases); err != nil {
-			return err
-		}
-		if err := b.snapshotOf(w); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // sink is a snapshot's file behind the compressor, as a scheduler writes it.
 type sink struct {
@@ -45,6 +28,8 @@ func (s *sink) ID() string                  { return "bench" }
 func (s *sink) Cancel() error               { return nil }
 func (s *sink) Close() error                { return errors.Join(s.z.Close(), s.f.Sync()) }
 
+// snapshotOf measures a snapshot of a world: how long entries take while it is written, how
+// large it is, how long it takes to restore. It takes the world apart.
 func (b *bench) snapshotOf(w *world) (err error) {
 	f, err := os.CreateTemp("", "grafos-snapshot-")
 	if err != nil {
@@ -82,13 +67,16 @@ func (b *bench) snapshotOf(w *world) (err error) {
 	}
 	counts := w.m.View().Counts()
 	*w = world{}
-	restore, err := restored(f)
+	before := heap()
+	m, restore, err := restored(f)
 	if err != nil {
 		return err
 	}
-	b.say("state snapshot leases=%d keys=%d file_mb=%.1f write_s=%.1f apply_p50_ms=%.2f apply_p99_ms=%.2f apply_max_ms=%.2f before_p99_ms=%.2f before_max_ms=%.2f entries=%d restore_s=%.1f aim=150MB,10ms,15s",
-		counts.LiveLeases, counts.Keys, float64(size)/1e6, write.Seconds(), at(busy, 500), at(busy, 990), at(busy, 1000),
-		at(quiet, 990), at(quiet, 1000), len(busy), restore.Seconds())
+	after := heap()
+	runtime.KeepAlive(m)
+	b.say("state snapshot leases=%d keys=%d file_mb=%.1f write_s=%.1f apply_p50_ms=%.2f apply_p99_ms=%.2f apply_max_ms=%.2f apply_cpu_p99_ms=%.2f apply_cpu_max_ms=%.2f before_p99_ms=%.2f before_max_ms=%.2f entries=%d restore_s=%.1f restored_bytes_per_lease=%d aim=150MB,10ms,15s",
+		counts.LiveLeases, counts.Keys, float64(size)/1e6, write.Seconds(), at(busy.wall, 500), at(busy.wall, 990), at(busy.wall, 1000),
+		at(busy.cpu, 990), at(busy.cpu, 1000), at(quiet.wall, 990), at(quiet.wall, 1000), len(busy.wall), restore.Seconds(), (after-before)/uint64(counts.LiveLeases))
 	return nil
 }
 
@@ -97,56 +85,73 @@ func at(d []time.Duration, permille int) float64 {
 	return float64(d[min(len(d)-1, len(d)*permille/1000)].Microseconds()) / 1000
 }
 
+// stalls is how long entries took, and how much of it was their own thread's work: on a machine
+// that does other things, the rest is those.
+type stalls struct{ wall, cpu []time.Duration }
+
+// threadTime is the processor time of this thread so far.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		return 0
+	}
+	return time.Duration(t.Nano())
+}
+
 // stalls applies entries at a pace, 64 grants each or their reports, until done says so or
 // most were applied, and returns how long each took.
-func (w *world) stalls(done func() bool, most int) ([]time.Duration, error) {
+func (w *world) stalls(done func() bool, most int) (stalls, error) {
 	const group, pace = 64, 4 * time.Millisecond
-	var took []time.Duration
+	runtime.LockOSThread() // its processor time is looked at
+	defer runtime.UnlockOSThread()
+	var took stalls
 	apply := func(cs ...fsm.Command) error {
 		e, err := w.entry(cs...)
 		if err != nil {
 			return err
 		}
 		next := time.After(pace)
-		start := time.Now()
+		cpu, start := threadTime(), time.Now()
 		out := w.m.Apply(e)
-		took = append(took, time.Since(start))
+		took.wall = append(took.wall, time.Since(start))
+		took.cpu = append(took.cpu, threadTime()-cpu)
 		<-next
 		return check(out)
 	}
-	for !done() && len(took) < most {
+	for !done() && len(took.wall) < most {
 		cs, leases := w.grants(group)
 		if err := apply(cs...); err != nil {
-			return nil, err
+			return took, err
 		}
 		if err := apply(w.reports(leases, bind)...); err != nil {
-			return nil, err
+			return took, err
 		}
 		if err := apply(w.frees(w.made[:group])...); err != nil {
-			return nil, err
+			return took, err
 		}
 		if err := apply(w.reports(w.made[:group], tearDown)...); err != nil {
-			return nil, err
+			return took, err
 		}
 		w.made = append(w.made[group:], leases...)
 	}
-	slices.Sort(took)
+	slices.Sort(took.wall)
+	slices.Sort(took.cpu)
 	return took, nil
 }
 
 // restored measures a restore through the decompressor, as a scheduler does it.
-func restored(f *os.File) (time.Duration, error) {
+func restored(f *os.File) (*fsm.Machine, time.Duration, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	start := time.Now()
 	z, err := zstd.NewReader(f, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(8<<20))
 	if err != nil {
-		return 0, err
+		return nil, 0, err
 	}
 	m := fsm.New(fsm.Options{Log: hclog.NewNullLogger()})
 	if err := m.Restore(z.IOReadCloser()); err != nil {
-		return 0, err
+		return nil, 0, err
 	}
-	return time.Since(start), nil
+	return m, time.Since(start), nil
 }
