@@ -26,12 +26,17 @@ type Cluster interface {
 	Reads
 	Leadership
 	Group
-	State() api.NodeState
-	// Stats are what Raft counts.
-	Stats() map[string]string
+	Self
 	Peer(id api.NodeID) (api.Peers, error)
 	// Others lists the live schedulers without this one.
 	Others() []api.NodeID
+}
+
+// Self is what a node says of itself.
+type Self interface {
+	State() api.NodeState
+	// Stats are what Raft counts.
+	Stats() map[string]string
 }
 
 // Group is the Raft group of a node.

@@ -207,7 +207,7 @@ func (r *rig) Removable(id api.NodeID, force bool) error {
 	return nil
 }
 
-func (r *rig) Remove(_ context.Context, id api.NodeID, force bool) error {
+func (r *rig) Remove(_ context.Context, id api.NodeID, _ bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.removed = append(r.removed, id)
