@@ -63,7 +63,7 @@ func (h *herald) sending(id raft.ServerID, at raft.ServerAddress, args *raft.App
 		h.peers[id] = p
 	}
 	p.at, p.busy = at, p.busy+1
-	p.from = raft.AppendEntriesRequest{RPCHeader: args.RPCHeader, Term: args.Term, Leader: args.Leader}
+	p.from = raft.AppendEntriesRequest{RPCHeader: args.RPCHeader, Term: args.Term}
 	holds, knows := args.PrevLogEntry+uint64(len(args.Entries)), args.LeaderCommitIndex
 	return func(resp *raft.AppendEntriesResponse, err error) {
 		h.mu.Lock()

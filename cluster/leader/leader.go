@@ -287,7 +287,7 @@ func (t *term) enqueue(j *job) *api.Error {
 // known refuses a command that some scheduler may not know yet. Here it is refused alone; at
 // the log's door, where it would be refused too, it would take its group with it.
 func (t *term) known(j *job) *api.Error {
-	var cmd fsm.Command = j.cmd
+	cmd := j.cmd
 	if j.grant != nil {
 		cmd = *j.grant
 	}
