@@ -79,7 +79,7 @@ func sees() map[string][]string {
 			"api", "api/client", "capbroker/pki", "integration/internal/harness",
 			"integration/bench/internal/load", "integration/bench/internal/child", "integration/bench/internal/member",
 		},
-		"integration/sim":        {"api", "capbroker", "cellagent", "cellagent/work", "cluster", "cluster/control", "cluster/leader", "cluster/rumor", "fsm", "fsm/fsmcheck"},
+		"integration/sim":        {"api", "api/clock", "capbroker", "cellagent", "cellagent/work", "cluster", "cluster/control", "cluster/leader", "cluster/rumor", "fsm", "fsm/fsmcheck"},
 		"integration/sim/replay": {},
 		"integration/mutants":    {"api/mutant"},
 	}

@@ -26,10 +26,8 @@ type Cluster interface {
 	Reads
 	Leadership
 	Group
+	Self
 	Fellows
-	State() api.NodeState
-	// Stats are what Raft counts.
-	Stats() map[string]string
 }
 
 // Fellows are the other schedulers.
@@ -37,6 +35,13 @@ type Fellows interface {
 	Peer(id api.NodeID) (api.Peers, error)
 	// Others lists the live ones.
 	Others() []api.NodeID
+}
+
+// Self is what a node says of itself.
+type Self interface {
+	State() api.NodeState
+	// Stats are what Raft counts.
+	Stats() map[string]string
 }
 
 // Group is the Raft group of a node.

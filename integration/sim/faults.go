@@ -15,7 +15,7 @@ type fault struct {
 // faults is the whole list.
 func faults() []fault {
 	return []fault{
-		{"kill leader", 60, (*World).killLeader},
+		{"kill leader", 75, (*World).killLeader},
 		{"kill follower", 6, (*World).killFollower},
 		{"kill leader and cell", 4, (*World).killLeaderAndCell},
 		{"isolate leader", 5, (*World).isolateLeader},
