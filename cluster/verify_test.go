@@ -2,12 +2,16 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api/clock"
 )
 
 // gagged is a link whose appends to some members are lost while it is on.
@@ -79,12 +83,22 @@ func TestNoVerifyInHandOver(t *testing.T) {
 }
 
 // TestStallDeposesNobody: a follower whose disk hangs is to stand, as when it sees its leader die,
-// and cannot. When the disk comes back there is a leader, which goes on leading.
+// and cannot. When the disk comes back there is a leader, whom it leaves alone.
 func TestStallDeposesNobody(t *testing.T) {
 	t.Parallel()
-	r := newRig(t)
+	var links sync.Map // *standing by name
+	r := newRigOf(t, 3, func(c *Config) {
+		// Nobody stands by a timer, and a busy host does not take the lead from the leader.
+		c.Heartbeat, c.Election, c.Lease = 4*time.Second, 4*time.Second, 4*time.Second
+		open, name := c.Link, c.Node
+		c.Link = func() (Link, error) {
+			l, err := open()
+			s := &standing{Link: l}
+			links.Store(name, s)
+			return s, err
+		}
+	})
 	r.write("a")
-	r.slow() // nobody stands by a timer of raft's
 	leader := r.leader()
 	slow := r.others(leader)[0]
 	on := make(chan struct{})
@@ -95,7 +109,12 @@ func TestStallDeposesNobody(t *testing.T) {
 	t.Cleanup(release)
 	slow.log.Load().hung.Store(&on)
 	r.write("b") // it hangs at this
-	term := leader.node.raft.CurrentTerm()
+	l, _ := links.Load(slow.name)
+	link, ok := l.(*standing)
+	if !ok {
+		t.Fatal("its link was never opened")
+	}
+	before := link.stood.Load()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	defer wg.Wait()
@@ -108,7 +127,43 @@ func TestStallDeposesNobody(t *testing.T) {
 	if err := slow.machine.WaitIndex(ctx, leader.machine.View().Index()); err != nil {
 		t.Fatal(err)
 	}
-	if within(time.Second, func() bool { return leader.node.raft.CurrentTerm() != term || !leader.node.Leads() }) {
-		t.Errorf("term %d follows term %d", leader.node.raft.CurrentTerm(), term)
+	if within(time.Second, func() bool { return link.stood.Load() > before }) {
+		t.Error("it stands for election, late")
 	}
+}
+
+// standing is a link that counts the votes that are asked for by one who was told to stand.
+type standing struct {
+	Link
+	stood atomic.Int64
+}
+
+// RequestVote counts.
+func (s *standing) RequestVote(id raft.ServerID, at raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if args.LeadershipTransfer {
+		s.stood.Add(1)
+	}
+	return s.Link.RequestVote(id, at, args, resp)
+}
+
+// TestStandsAtOnce or not at all: raft takes nothing, and finds nothing when it does again.
+func TestStandsAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		_, inner := raft.NewInmemTransport("")
+		tr := newTransport(memoryLink{InmemTransport: inner}, clock.System())
+		began := time.Now()
+		if err := tr.startElection(t.Context(), raft.RPCHeader{}); !errors.Is(err, errBusy) || time.Since(began) != standWithin {
+			t.Errorf("%v after %s", err, time.Since(began))
+		}
+		synctest.Wait()
+		select {
+		case rpc := <-tr.Consumer():
+			t.Errorf("raft finds %T", rpc.Command)
+		default:
+		}
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }
