@@ -17,11 +17,13 @@ type stallLog struct {
 	raft.LogStore
 	told func(time.Duration)
 	hung atomic.Pointer[chan struct{}] // closed when writes go on
+	held atomic.Bool                   // a write has begun to hang
 }
 
 // StoreLogs hangs while it must.
 func (l *stallLog) StoreLogs(entries []*raft.Log) error {
 	if on := l.hung.Load(); on != nil {
+		l.held.Store(true)
 		began := time.Now()
 		tick := time.NewTicker(100 * time.Millisecond)
 		defer tick.Stop()

@@ -108,7 +108,8 @@ func TestStallDeposesNobody(t *testing.T) {
 	})
 	t.Cleanup(release)
 	slow.log.Load().hung.Store(&on)
-	r.write("b") // it hangs at this
+	r.write("b")
+	eventually(t, "it hangs at this", slow.log.Load().held.Load)
 	l, _ := links.Load(slow.name)
 	link, ok := l.(*standing)
 	if !ok {
