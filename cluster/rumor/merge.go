@@ -58,7 +58,11 @@ func (t *Table) merge(d api.SightingTable, whole bool) (told bool) {
 		if held && old.number >= d.Digest || !held && len(p.cells) >= MaxSightings {
 			continue // a packet that overtook this table told something newer
 		}
-		p.cells[g.CellID] = hearsay(g, d.Digest, now)
+		s := hearsay(g, d.Digest, now)
+		if s.stamps(now) && (s.epoch != old.epoch || !old.stamps(now)) {
+			t.wakeLocked()
+		}
+		p.cells[g.CellID] = s
 		told = true
 	}
 	if !whole {
