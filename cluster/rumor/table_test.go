@@ -1,8 +1,10 @@
 package rumor
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -183,6 +185,48 @@ func TestTableDeadSchedulers(t *testing.T) {
 	s1.Forget("s2")
 	if _, ok := s1.Best("c1", 1); ok {
 		t.Error("a forgotten scheduler's sightings are still there")
+	}
+}
+
+// TestTableMakesRoom: the table of one more scheduler is kept in place of a dead one's, or of
+// one that is silent for long, and never of one that tells something.
+func TestTableMakesRoom(t *testing.T) {
+	c := newClock()
+	s1 := NewTable("s1", c.now)
+	tell := func(id string) error {
+		other := NewTable(api.NodeID(id), c.now)
+		other.SessionOpened(api.CellID(id), 1)
+		return s1.Take(other.Whole())
+	}
+	name := func(i int) string { return fmt.Sprintf("r%03d", i) }
+	for i := range maxPeers {
+		if err := tell(name(i)); err != nil {
+			t.Fatal(err)
+		}
+		c.wait(time.Second)
+	}
+	if err := tell("more"); !errors.Is(err, ErrFull) {
+		t.Errorf("one more than there is room for: %v", err)
+	}
+	s1.Lost(api.NodeID(name(9)))
+	s1.Lost(api.NodeID(name(7)))
+	if err := tell("more"); err != nil {
+		t.Error(err)
+	}
+	for id, want := range map[string]bool{name(0): true, name(7): false, name(9): true, "more": true} {
+		if _, ok := s1.Best(api.CellID(id), 1); ok != want {
+			t.Errorf("%s is known: %v", id, ok)
+		}
+	}
+	s1.Forget(api.NodeID(name(9)))
+	c.wait(forgetAfter - (maxPeers-1)*time.Second) // r000 is silent for so long, r001 is not yet
+	for _, id := range []string{"in its place", "and another"} {
+		if err := tell(strings.ReplaceAll(id, " ", "-")); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	if err := tell("too-many"); !errors.Is(err, ErrFull) {
+		t.Errorf("nobody is silent for long: %v", err)
 	}
 }
 
