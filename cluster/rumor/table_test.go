@@ -241,7 +241,7 @@ func TestTableDigestNumbers(t *testing.T) {
 	if err != nil || kind != msgSome || len(packet.Sightings) != 2 {
 		t.Fatalf("packet %v, %v", packet, err)
 	}
-	s1.merge(packet, false)
+	_ = s1.merge(packet, false)
 	s1.Merge(old) // the packet overtook the table
 	if got, _ := s1.Best("c1", 1); got.Age != 2*time.Second {
 		t.Errorf("an older whole table took back what a packet told: age %v", got.Age)
@@ -251,7 +251,7 @@ func TestTableDigestNumbers(t *testing.T) {
 	c.wait(time.Second)
 	s1.Merge(old)
 	s1.Merge(young) // delivered twice, the second time late
-	s1.merge(packet, false)
+	_ = s1.merge(packet, false)
 	if got, _ := s1.Best("c1", 1); got.Age != 3*time.Second {
 		t.Errorf("a stale digest was taken: age %v", got.Age)
 	}
@@ -456,7 +456,7 @@ func FuzzDecode(f *testing.F) {
 		if _, again, err := decode(encode(kind, d)); err != nil || !cmp.Equal(d, again) {
 			t.Errorf("decoded, then encoded and decoded: %v %v", again, err)
 		}
-		NewTable("other", time.Now).merge(d, kind == msgWhole)
+		_ = NewTable("other", time.Now).merge(d, kind == msgWhole)
 	})
 }
 
@@ -496,7 +496,7 @@ func BenchmarkPushPull10k(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		s1.merge(d, kind == msgWhole)
+		_ = s1.merge(d, kind == msgWhole)
 		b.ReportMetric(float64(len(msg)), "bytes")
 	}
 }
