@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -114,11 +116,11 @@ func (h *herald) run(ctx context.Context, start func(func())) {
 		if !wait(ctx, heraldAfter) {
 			return
 		}
-		for id, p := range h.due() {
+		for _, e := range h.due() {
 			start(func() {
 				var resp raft.AppendEntriesResponse
-				err := h.send(id, p.at, &p.args, &resp)
-				p.sent(&resp, err)
+				err := h.send(e.id, e.at, &e.args, &resp)
+				e.sent(&resp, err)
 			})
 		}
 	}
@@ -126,30 +128,28 @@ func (h *herald) run(ctx context.Context, start func(func())) {
 
 // errand is a message to a follower.
 type errand struct {
+	id   raft.ServerID
 	at   raft.ServerAddress
 	args raft.AppendEntriesRequest
 	sent func(*raft.AppendEntriesResponse, error)
 }
 
-// due returns what is to be sent now.
-func (h *herald) due() map[raft.ServerID]errand {
+// due returns what is to be sent now, in the order of the ids.
+func (h *herald) due() []errand {
 	h.mu.Lock()
-	var due map[raft.ServerID]errand
+	var due []errand
 	for id, p := range h.peers {
 		if !p.behind(h.done) {
 			continue
 		}
-		e := errand{at: p.at, args: p.from}
+		e := errand{id: id, at: p.at, args: p.from}
 		e.args.PrevLogEntry, e.args.PrevLogTerm, e.args.LeaderCommitIndex = h.done, h.term, h.done
-		if due == nil {
-			due = map[raft.ServerID]errand{}
-		}
-		due[id] = e
+		due = append(due, e)
 	}
 	h.mu.Unlock()
-	for id, e := range due {
-		e.sent = h.sending(id, e.at, &e.args)
-		due[id] = e
+	slices.SortFunc(due, func(a, b errand) int { return cmp.Compare(a.id, b.id) })
+	for i := range due {
+		due[i].sent = h.sending(due[i].id, due[i].at, &due[i].args)
 	}
 	return due
 }

@@ -37,6 +37,7 @@ type Node struct {
 	wg      sync.WaitGroup
 	calls   tasks       // on behalf of callers
 	handed  atomic.Bool // a stall is being answered by giving leadership away
+	opened  atomic.Bool // raft and its transport are there
 	pilot   *pilot.Pilot
 	storage *Storage
 	// paused are what must run while this node leads and nothing is decided (pauseLead).
@@ -124,6 +125,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
+	n.opened.Store(true)
 	n.onClose(func() error { return n.raft.Shutdown().Error() })
 	// Calls end when their entries commit or leadership ends, so raft goes after them.
 	n.onClose(func() error { n.calls.close(); return nil })
@@ -205,7 +207,8 @@ func (n *Node) stalled(d time.Duration) {
 		n.Fail(fmt.Errorf("the disk of scheduler %s has not finished a write for %s", n.cfg.Node, d))
 		return
 	}
-	if d < stallGiveAway || n.raft.State() != raft.Leader {
+	// A disk can stall before there is a raft.
+	if d < stallGiveAway || !n.opened.Load() || n.raft.State() != raft.Leader {
 		return
 	}
 	n.trans.hush(n.raft.CurrentTerm(), stallHush)

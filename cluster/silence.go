@@ -91,7 +91,7 @@ func (n *Node) standForSilence(ctx context.Context, limit time.Duration) bool {
 	_, leader := n.raft.LeaderWithID()
 	term := n.raft.CurrentTerm()
 	votes := n.poll(ctx, leader)
-	if deaf(votes, term, limit) < n.quorum() {
+	if deaf(votes, limit) < n.quorum() {
 		return false
 	}
 	// One whose own timer has run out already stands for itself, and cannot be told to.
@@ -110,11 +110,12 @@ func (n *Node) standForSilence(ctx context.Context, limit time.Duration) bool {
 	return true
 }
 
-// deaf counts the voters that have not heard the leader of a term for too long.
-func deaf(votes []ballot, term uint64, limit time.Duration) int {
+// deaf counts the voters that have heard no leader for too long, in whatever term they are: one
+// that stood and was not answered is in a later one, and nobody is the better for it.
+func deaf(votes []ballot, limit time.Duration) int {
 	count := 0
 	for _, b := range votes {
-		if st := b.state; st != nil && st.Term == term && time.Duration(st.LastContactMs)*time.Millisecond >= limit {
+		if b.state != nil && time.Duration(b.state.LastContactMs)*time.Millisecond >= limit {
 			count++
 		}
 	}

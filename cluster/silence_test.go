@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -9,13 +10,12 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-// TestSilentLeader: a leader that says nothing, and closes no connection, is replaced without
-// Raft's timers: its followers agree that they hear nothing. Whoever waits for that is told.
+// TestSilentLeader: a leader that says nothing, and closes no connection, is replaced, behind
+// the end of its lease. Whoever waits for that is told.
 func TestSilentLeader(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.write("a")
-	r.slow()
 	old := r.leader()
 	for _, s := range r.others(old) {
 		eventually(t, string(s.name)+" follows", func() bool { return s.node.Leader() == old.name })
@@ -25,13 +25,16 @@ func TestSilentLeader(t *testing.T) {
 	}
 	told := make(chan bool, 1)
 	follower := r.others(old)[0]
-	go func() { told <- follower.node.Moved(t.Context(), old.node.cfg.URL, 20*time.Second) }()
-	began := time.Now()
-	old.node.trans.hush(old.node.raft.CurrentTerm(), time.Minute)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { told <- follower.node.Moved(ctx, old.node.cfg.URL, 20*time.Second) }()
+	began, term := time.Now(), old.node.raft.CurrentTerm()
+	old.node.trans.hush(term, time.Minute)
 	var now *seat
-	eventually(t, "another leader", func() bool {
-		for _, s := range r.others(old) {
-			if s.node.Leads() {
+	// Where the votes are split, the old leader may be the one that stands next.
+	eventually(t, "a leader of another term", func() bool {
+		for _, s := range r.seats {
+			if s.node.Leads() && s.node.raft.CurrentTerm() > term {
 				now = s
 				return true
 			}
@@ -42,25 +45,24 @@ func TestSilentLeader(t *testing.T) {
 	if silence := time.Since(began); silence < old.node.cfg.Lease {
 		t.Errorf("it was replaced after %s, within its lease of %s", silence, old.node.cfg.Lease)
 	}
-	if !<-told {
+	if now != old && !<-told {
 		t.Error("who waited for another leader was not told")
 	}
-	eventually(t, "the old leader gives up", func() bool { return !old.node.Leads() })
 	r.write("b")
 	r.wantRead("a b")
 }
 
-// TestDeaf counts who has heard nothing for long enough, in the same term.
+// TestDeaf counts who has heard nothing for long enough, in whatever term.
 func TestDeaf(t *testing.T) {
 	votes := []ballot{
 		{"s1", &api.MemberState{Term: 7, LastContactMs: 600}},
 		{"s2", &api.MemberState{Term: 7, LastContactMs: 599}},
-		{"s3", &api.MemberState{Term: 8, LastContactMs: 900}}, // somebody was elected meanwhile
+		{"s3", &api.MemberState{Term: 8, LastContactMs: 900}}, // it stood, and nobody answered
 		{"s4", nil},
-		{"s5", &api.MemberState{Term: 7, LastContactMs: 5000}},
+		{"s5", &api.MemberState{Term: 8, Leads: true}},
 	}
-	if got := deaf(votes, 7, 600*time.Millisecond); got != 2 {
-		t.Errorf("%d are deaf, want s1 and s5", got)
+	if got := deaf(votes, 600*time.Millisecond); got != 2 {
+		t.Errorf("%d are deaf, want s1 and s3", got)
 	}
 }
 

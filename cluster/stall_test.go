@@ -112,3 +112,13 @@ func TestDiskHangs(t *testing.T) {
 		t.Error("it goes on")
 	}
 }
+
+// TestStallAtTheStart: a disk can hang while it is opened, before there is a raft to ask.
+func TestStallAtTheStart(t *testing.T) {
+	t.Parallel()
+	n := &Node{}
+	n.stalled(stallGiveAway)
+	if n.handed.Load() {
+		t.Error("gave away what it never had")
+	}
+}

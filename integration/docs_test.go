@@ -74,7 +74,7 @@ func TestOperationsPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := regexp.MustCompile("(?m)^(\\w+) = ").FindAllStringSubmatch(page, -1)
+	settings := regexp.MustCompile(`(?m)^(\w+) = `).FindAllStringSubmatch(page, -1)
 	settings = append(settings, regexp.MustCompile("`(\\w+) = [^`]*`").FindAllStringSubmatch(page, -1)...)
 	settings = append(settings, regexp.MustCompile("`((?:raft|snapshot|gossip|heartbeat|on)_\\w+)`").FindAllStringSubmatch(page, -1)...)
 	for _, s := range settings {
@@ -91,7 +91,7 @@ func TestOperationsPage(t *testing.T) {
 			t.Errorf("the page names a metric grafos_%s, and there is none", m[1])
 		}
 	}
-	anchors := regexp.MustCompile("\\]\\(#([\\w-]+)\\)").FindAllStringSubmatch(page, -1)
+	anchors := regexp.MustCompile(`\]\(#([\w-]+)\)`).FindAllStringSubmatch(page, -1)
 	for _, a := range anchors {
 		if !slices.Contains(headings(page), a[1]) {
 			t.Errorf("the page leads to #%s, and has no such part", a[1])
@@ -113,7 +113,7 @@ func headings(page string) []string {
 	var names []string
 	for _, h := range regexp.MustCompile("(?m)^#+ (.*)$").FindAllStringSubmatch(page, -1) {
 		name := strings.ReplaceAll(strings.ToLower(h[1]), " ", "-")
-		names = append(names, regexp.MustCompile("[^\\w-]").ReplaceAllString(name, ""))
+		names = append(names, regexp.MustCompile(`[^\w-]`).ReplaceAllString(name, ""))
 	}
 	return names
 }

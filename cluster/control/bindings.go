@@ -14,6 +14,7 @@ import (
 type bindings struct {
 	mu    sync.Mutex
 	open  map[api.LeaseID][]*waiter // guarded by mu
+	order []*waiter                 // since the last look, as they came; guarded by mu
 	armed bool                      // the next look is set; guarded by mu
 }
 
@@ -34,6 +35,7 @@ func (b *bindings) expect(ids []api.LeaseID) *waiter {
 	for _, id := range ids {
 		b.open[id] = append(b.open[id], w)
 	}
+	b.order = append(b.order, w)
 	if !b.armed {
 		b.armed = true
 		time.AfterFunc(leadCheck, b.all)
@@ -61,6 +63,7 @@ func (b *bindings) forget(w *waiter, ids []api.LeaseID) {
 			b.open[id] = rest
 		}
 	}
+	w.left = 0
 }
 
 // told wakes those who have all that they wait for, now that a report of these is committed.
@@ -78,18 +81,16 @@ func (b *bindings) told(reports []api.BoundReport) {
 	}
 }
 
-// all has everybody look.
+// all has everybody look, in the order in which they came.
 func (b *bindings) all() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, list := range b.open {
-		for _, w := range list {
-			if w.left > 0 {
-				w.left = 0
-				close(w.look)
-			}
+	for _, w := range b.order {
+		if w.left > 0 {
+			w.left = 0
+			close(w.look)
 		}
 	}
 	clear(b.open)
-	b.armed = false
+	b.order, b.armed = nil, false
 }

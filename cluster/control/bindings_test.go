@@ -62,6 +62,7 @@ func TestBindingsLook(t *testing.T) {
 			if w.told || looks(gone) {
 				t.Error("told what was not so")
 			}
+			synctest.Wait()
 			if len(b.open) != 0 || b.armed {
 				t.Errorf("kept: %v, armed %v", b.open, b.armed)
 			}

@@ -27,8 +27,13 @@ type Cluster interface {
 	Leadership
 	Group
 	Self
+	Fellows
+}
+
+// Fellows are the other schedulers.
+type Fellows interface {
 	Peer(id api.NodeID) (api.Peers, error)
-	// Others lists the live schedulers without this one.
+	// Others lists the live ones.
 	Others() []api.NodeID
 }
 

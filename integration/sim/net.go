@@ -62,7 +62,7 @@ func (n *network) born(name string) *proc {
 	n.lives++
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &proc{name: name, id: name + "#" + itoa(n.lives), ctx: ctx, dead: ctx.Done(), end: cancel}
-	p.still.dice, p.still.dead = n.dice, p.dead
+	p.dice, p.still.dead = n.dice, p.dead
 	n.procs[name] = p
 	return p
 }

@@ -37,10 +37,10 @@ func membersView(p *ui.Page, list api.RaftMembers, now time.Time) {
 }
 
 func memberRole(m api.RaftMember) ui.Cell {
-	switch {
-	case m.Role == "":
+	switch m.Role {
+	case "":
 		return ui.V("down", "down").In(ui.Bad)
-	case m.Role == "leader":
+	case "leader":
 		return ui.ID(m.Role).In(ui.Good)
 	}
 	return ui.ID(m.Role)
