@@ -44,11 +44,16 @@ func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args 
 	return err
 }
 
+// append has the answer counted (witness.go).
+
 func (t *transport) append(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if t.quiet.silent(args.Term) {
 		return errHushed
 	}
-	return t.Link.AppendEntries(id, t.where.of(id, at), args, resp)
+	sent := t.witness.sending(id, args)
+	err := t.Link.AppendEntries(id, t.where.of(id, at), args, resp)
+	sent(resp, err)
+	return err
 }
 
 // AppendEntriesPipeline is not offered: a pipeline would speak for a node that is hushed, and

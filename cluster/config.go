@@ -76,7 +76,9 @@ type Storage struct {
 	Snapshots raft.SnapshotStore
 	// Export writes a snapshot as an archive; nil is that there are none.
 	Export func(id string, w io.Writer) error
-	Close  func() error
+	// Pending is for how long the oldest write to the log has not returned; nil is unknown.
+	Pending func() time.Duration
+	Close   func() error
 }
 
 // Disk is how storage tells its node of trouble. Neither function waits for anything.

@@ -75,6 +75,10 @@ func (n *Node) mayStand(id raft.ServerID, term uint64, turn int) bool {
 }
 
 func (n *Node) standNow(ctx context.Context) {
+	if pending := n.storage.Pending; pending != nil && pending() > standWithin {
+		n.log.Warn("not standing for election: the disk has not finished a write", "since", pending())
+		return
+	}
 	if err := n.trans.startElection(ctx, n.header()); err != nil {
 		n.log.Warn("start election", "error", err)
 	}

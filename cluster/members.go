@@ -51,7 +51,7 @@ func (n *Node) Transfer(ctx context.Context, id api.NodeID) (*api.RaftTransfer, 
 		}
 		transfer = func() raft.Future { return n.raft.LeadershipTransferToServer(m.ID, m.Address) }
 	}
-	if err := n.await(ctx, transfer); err != nil {
+	if err := n.aside(ctx, func() error { return n.handOver(transfer) }); err != nil {
 		return nil, api.Refuse(api.Conflict, "scheduler %s keeps the lead: %v", n.cfg.Node, err).
 			WithHint("see who has caught up: grafos operator raft list")
 	}

@@ -35,9 +35,10 @@ type Node struct {
 
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
-	calls   tasks       // on behalf of callers
-	handed  atomic.Bool // a stall is being answered by giving leadership away
-	opened  atomic.Bool // raft and its transport are there
+	calls   tasks        // on behalf of callers
+	handed  atomic.Bool  // a stall is being answered by giving leadership away
+	handing atomic.Int32 // how many hand-overs are under way
+	opened  atomic.Bool  // raft and its transport are there
 	pilot   *pilot.Pilot
 	storage *Storage
 	// paused are what must run while this node leads and nothing is decided (pauseLead).
@@ -269,7 +270,7 @@ func (n *Node) GiveAway() error {
 	if n.raft.State() != raft.Leader {
 		return nil
 	}
-	if err := n.raft.LeadershipTransfer().Error(); err != nil {
+	if err := n.handOver(n.raft.LeadershipTransfer); err != nil {
 		return fmt.Errorf("transfer leadership: %w", err)
 	}
 	return nil

@@ -16,8 +16,6 @@ import (
 // enqueueTimeout bounds how long an entry may wait for raft's main loop.
 const enqueueTimeout = 5 * time.Second
 
-const barrierTimeout = 10 * time.Second
-
 // Propose puts an entry into the log and returns its results when it is applied here. It
 // refuses with no_leader when the entry was surely not taken, and with outcome_unknown when
 // leadership moved before its fate was known.
@@ -75,8 +73,13 @@ func (n *Node) raiseLevel(ctx context.Context, level uint32) error {
 // await calls raft and waits for its answer without outliving ctx: a future resolves only
 // when its entry commits or leadership ends. Close waits for the calls that were left behind.
 func (n *Node) await(ctx context.Context, call func() raft.Future) error {
+	return n.aside(ctx, func() error { return call().Error() })
+}
+
+// aside is await for any call.
+func (n *Node) aside(ctx context.Context, call func() error) error {
 	done := make(chan error, 1)
-	if !n.calls.start(func() { done <- call().Error() }) {
+	if !n.calls.start(func() { done <- call() }) {
 		return raft.ErrRaftShutdown
 	}
 	select {
@@ -96,31 +99,18 @@ func proposeError(err error) *api.Error {
 		WithHint("repeat the request with the same idempotency key")
 }
 
-// Barrier returns when everything that was committed before it is applied here.
-func (n *Node) Barrier(ctx context.Context) error {
+// Barrier commits an entry and returns its results: then everything that was committed before
+// it is applied here. It is no barrier of raft's: the state machine never reaches the index of
+// one, and a read at that index would wait for the next entry.
+func (n *Node) Barrier(ctx context.Context, e fsm.Entry) ([]fsm.Result, error) {
 	term := n.raft.CurrentTerm()
+	var results []fsm.Result
 	if !mutant.On(mutant.SkipBarrier) {
-		if err := n.await(ctx, func() raft.Future { return n.raft.Barrier(barrierTimeout) }); err != nil {
-			return fmt.Errorf("barrier: %w", err)
+		var err error
+		if results, err = n.Propose(ctx, e); err != nil {
+			return nil, fmt.Errorf("barrier: %w", err)
 		}
 	}
 	n.leadership.passed.Store(term) // an older one than the barrier's own opens no gate
-	return nil
-}
-
-// Verify returns nil when a quorum just confirmed that this node leads.
-//
-// A process that was stopped reads answers that were under way before the stop, and raft
-// takes them for new ones: until a lease has passed since it woke, nothing is confirmed.
-func (n *Node) Verify(ctx context.Context) error {
-	if !n.leadership.pulse.steady() {
-		return errors.New("this process stood still just now, and cannot tell old answers from new ones yet")
-	}
-	if err := n.await(ctx, n.raft.VerifyLeader); err != nil {
-		return fmt.Errorf("verify leadership: %w", err)
-	}
-	if !n.leadership.pulse.steady() {
-		return errors.New("this process stood still while its leadership was verified")
-	}
-	return nil
+	return results, nil
 }

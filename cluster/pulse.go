@@ -38,9 +38,10 @@ func (p *pulse) run(ctx context.Context) {
 
 func (p *pulse) beat(now time.Time) {
 	at := now.Sub(p.began)
-	if last := p.last.Swap(int64(at)); last > 0 && at-time.Duration(last) > p.limit {
-		p.woke.Store(int64(at))
+	if last := p.last.Load(); last > 0 && at-time.Duration(last) > p.limit {
+		p.woke.Store(int64(at)) // first: whoever sees this beat sees that it came late
 	}
+	p.last.Store(int64(at))
 }
 
 // steady reports whether the process has not stood still for as long as limit ago.

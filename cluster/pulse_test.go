@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/grafos/grafos/api/clock"
@@ -31,4 +32,21 @@ func TestPulse(t *testing.T) {
 	if !p.steadyAt(at(6420)) {
 		t.Error("not steady a whole lease after it woke")
 	}
+}
+
+// TestPulseStandstill: nothing beat for longer than the limit, and nothing has since.
+func TestPulseStandstill(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPulse(clock.System(), 400*time.Millisecond)
+		wait(t.Context(), beat)
+		p.beat(p.clock.Now())
+		if !p.steady() {
+			t.Error("not steady after a beat")
+		}
+		wait(t.Context(), time.Second)
+		if p.steady() {
+			t.Error("steady in a standstill")
+		}
+	})
 }

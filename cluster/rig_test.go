@@ -168,7 +168,7 @@ func (s *seat) config() Config {
 			}
 			log := &stallLog{LogStore: kept.Log, told: d.Stalled}
 			s.log.Store(log)
-			return &Storage{Log: log, Stable: kept.Log, Snapshots: kept.Snapshots, Close: kept.Close}, nil
+			return &Storage{Log: log, Stable: kept.Log, Snapshots: kept.Snapshots, Pending: kept.Log.Pending, Close: kept.Close}, nil
 		},
 		Link: func() (Link, error) {
 			return wire.Open(wire.Config{
@@ -241,10 +241,7 @@ func answer[T any](s *seat, ask func(*Node, context.Context) (*T, error)) http.H
 
 // lead is a leader that does nothing but open the gate.
 func (s *seat) lead(ctx context.Context, node *Node) {
-	if err := node.Barrier(ctx); err != nil {
-		return
-	}
-	if _, err := node.Propose(ctx, fsm.Entry{Commands: []fsm.Command{fsm.InitCluster{ClusterID: s.rig.material.ClusterID}}}); err != nil {
+	if _, err := node.Barrier(ctx, fsm.Entry{Commands: []fsm.Command{fsm.InitCluster{ClusterID: s.rig.material.ClusterID}}}); err != nil {
 		return
 	}
 	node.SetGate(true)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/fsm"
 )
 
 // stallLog is a log whose writes can be made to hang, and that tells of it as store.Log does.
@@ -74,7 +76,7 @@ func TestDiskStall(t *testing.T) {
 		return false
 	})
 	t.Logf("another leader %s after the disk hung", time.Since(began).Round(time.Millisecond))
-	if err := next.node.Barrier(ctx); err != nil {
+	if _, err := next.node.Barrier(ctx, fsm.Entry{Commands: []fsm.Command{fsm.Tick{}}}); err != nil {
 		t.Error(err)
 	}
 	release()

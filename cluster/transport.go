@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -41,15 +42,17 @@ type Watch interface {
 // addresses have all changed finds itself again (addressed.go). A leader whose disk hangs
 // falls silent: its heartbeats need no disk, and would keep it leader for ever (issue 503). And
 // a follower commits only what its leader's request proves (proven.go).
-// Followers hear at once what is committed when nothing follows (herald.go).
+// Followers hear at once what is committed when nothing follows (herald.go), and who follows is
+// counted (witness.go).
 type transport struct {
 	Link
-	where  addresses
-	quiet  hushed
-	herald *herald
-	rpc    chan raft.RPC
-	done   chan struct{}
-	wg     sync.WaitGroup
+	where   addresses
+	quiet   hushed
+	herald  *herald
+	witness *witness
+	rpc     chan raft.RPC
+	done    chan struct{}
+	wg      sync.WaitGroup
 
 	closeOnce sync.Once
 	closeErr  error
@@ -57,13 +60,14 @@ type transport struct {
 
 func newTransport(l Link, c clock.Clock) *transport {
 	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}}
-	t.herald = newHerald(t.append)
+	t.herald, t.witness = newHerald(t.append), newWitness(t.append)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.wg.Go(func() {
 		defer cancel()
 		<-t.done
 	})
 	t.wg.Go(func() { t.herald.run(ctx, t.wg.Go) })
+	t.wg.Go(func() { t.witness.run(ctx, t.wg.Go) })
 	t.wg.Go(func() {
 		for {
 			select {
@@ -87,12 +91,24 @@ func (t *transport) Consumer() <-chan raft.RPC { return t.rpc }
 // SetHeartbeatHandler does nothing, as the Transport contract allows.
 func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
-// startElection makes raft stand for election at once, as a leadership transfer does.
+// standWithin is for how long raft's main loop may be busy when this node is to stand.
+const standWithin = 100 * time.Millisecond
+
+// errBusy is why this node did not stand.
+var errBusy = errors.New("raft's main loop is busy: its disk may hang")
+
+// startElection makes raft stand for election at once, as a leadership transfer does. It gives
+// up when raft does not take it at once: after a disk that hung it would depose whoever was
+// elected meanwhile.
 func (t *transport) startElection(ctx context.Context, header raft.RPCHeader) error {
 	answer := make(chan raft.RPCResponse, 1)
 	rpc := raft.RPC{Command: &raft.TimeoutNowRequest{RPCHeader: header}, RespChan: answer}
+	busy := time.NewTimer(standWithin)
+	defer busy.Stop()
 	select {
 	case t.rpc <- rpc:
+	case <-busy.C:
+		return errBusy
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-t.done:

@@ -25,6 +25,10 @@ const (
 	SkipVerify Fault = "skip-verify"
 	// TrustStandstill takes answers for new that were under way while the process stood still.
 	TrustStandstill Fault = "trust-standstill"
+	// VerifyCountsSpares takes the answers of members without a vote for those of voters.
+	VerifyCountsSpares Fault = "verify-counts-spares"
+	// VerifyOldAnswer takes answers for new whose questions were asked before the read began.
+	VerifyOldAnswer Fault = "verify-old-answer"
 	// SkipBarrier opens the gate of a leader that has not applied what was committed.
 	SkipBarrier Fault = "skip-barrier"
 	// GiveEarly gives a resource again before its cell must have stopped (L4).
@@ -60,6 +64,6 @@ func All() []Fault {
 	return []Fault{
 		AckBeforeCommit, ForgetKeys, QuotaByOne, CapacityByOne, SkipCellEpoch, StaleRead, SkipVerify, SkipBarrier, GiveEarly, WallTicks,
 		LongToken, GossipVerdict, KeepGeneration, SilentRenewal, FinaliseTwice, OldStamp, EarlyEnd, LateEnd, BlindLog, ForgetVote,
-		CommitUnproven, TrustStandstill,
+		CommitUnproven, TrustStandstill, VerifyCountsSpares, VerifyOldAnswer,
 	}
 }

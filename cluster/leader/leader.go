@@ -3,7 +3,6 @@ package leader
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -26,8 +25,8 @@ import (
 type Node interface {
 	// Propose commits an entry and returns its results.
 	Propose(ctx context.Context, e fsm.Entry) ([]fsm.Result, error)
-	// Barrier returns when everything committed before is applied.
-	Barrier(ctx context.Context) error
+	// Barrier commits an entry and returns its results when everything before it is applied.
+	Barrier(ctx context.Context, e fsm.Entry) ([]fsm.Result, error)
 	// Verify returns nil when a quorum just confirmed the leadership.
 	Verify(ctx context.Context) error
 	// GiveAway hands leadership to another scheduler.
@@ -151,24 +150,16 @@ func (l *Leader) start(ctx context.Context) (*term, error) {
 	return t, nil
 }
 
-// begin passes the barrier and commits the first entry of the term, in one round of the log:
-// the gate opens when both are done, in whichever order.
+// begin commits what a cluster begins with, as the first entry of the term. It is the barrier
+// too: what was committed before is applied behind it. It moves no time: how late it is, is
+// known behind it only.
 func (t *term) begin(ctx context.Context) error {
-	first := make(chan error, 1)
-	t.wg.Go(func() { first <- t.first(ctx) })
-	err := t.cfg.Node.Barrier(ctx)
-	t.base, t.began = t.cfg.Machine.View().Now(), t.cfg.Clock.Now()
-	return errors.Join(err, <-first)
-}
-
-// first commits what a cluster begins with. Its entry moves no time: how late it is, is known
-// behind the barrier only.
-func (t *term) first(ctx context.Context) error {
 	cmd := fsm.InitCluster{ClusterID: t.cfg.ClusterID, Providers: t.cfg.Providers}
-	results, err := t.cfg.Node.Propose(ctx, fsm.Entry{Wall: t.cfg.Clock.Wall().UnixMilli(), Commands: []fsm.Command{cmd}})
+	results, err := t.cfg.Node.Barrier(ctx, fsm.Entry{Wall: t.cfg.Clock.Wall().UnixMilli(), Commands: []fsm.Command{cmd}})
 	if err != nil {
 		return fmt.Errorf("begin the term: %w", err)
 	}
+	t.base, t.began = t.cfg.Machine.View().Now(), t.cfg.Clock.Now()
 	if len(results) > 0 && results[0].Problem != nil {
 		return fmt.Errorf("begin the term: %w", results[0].Problem)
 	}

@@ -90,10 +90,14 @@ func (n *fakeNode) apply(e fsm.Entry) ([]fsm.Result, error) {
 	return results, nil
 }
 
-func (n *fakeNode) Barrier(context.Context) error {
+func (n *fakeNode) Barrier(ctx context.Context, e fsm.Entry) ([]fsm.Result, error) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.barrier
+	err := n.barrier
+	n.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return n.Propose(ctx, e)
 }
 
 func (n *fakeNode) Verify(context.Context) error {

@@ -101,6 +101,9 @@ func (l *Log) Close() error {
 	return nil
 }
 
+// Pending is for how long the oldest write has not returned; 0 is that none is under way.
+func (l *Log) Pending() time.Duration { return l.watch.oldest() }
+
 // release closes what was opened, in reverse.
 func (l *Log) release() error {
 	var errs []error

@@ -68,3 +68,22 @@ func TestWatchdogOfAProcessThatStoodStill(t *testing.T) {
 		<-done
 	})
 }
+
+// TestPending is asked for whenever somebody wants to know, between two ticks too.
+func TestPending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &Log{watch: newWatchdog(2*time.Second, time.Now, func(time.Duration) {})}
+		if d := l.Pending(); d != 0 {
+			t.Errorf("pending for %s", d)
+		}
+		end := l.watch.begin()
+		time.Sleep(150 * time.Millisecond)
+		if d := l.Pending(); d != 150*time.Millisecond {
+			t.Errorf("pending for %s", d)
+		}
+		end()
+		if d := l.Pending(); d != 0 {
+			t.Errorf("pending for %s", d)
+		}
+	})
+}

@@ -6,8 +6,9 @@ import (
 	"syscall"
 )
 
-// maxPool is how many idle connections to a member are kept.
-const maxPool = 3
+// maxPool is how many idle connections to a member are kept: one each for heartbeats, entries,
+// what is committed, and who still follows.
+const maxPool = 4
 
 // again sends what may be sent twice. A connection from the pool may be one to a process that
 // has ended since, and been started again: then the next one is tried, and a new one at last.

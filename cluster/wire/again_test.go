@@ -90,8 +90,8 @@ func TestAgain(t *testing.T) {
 		{"answered", []error{nil}, nil, 1},
 		{"refused", []error{refused}, refused, 1},
 		{"one old connection", []error{errEnd, nil}, nil, 2},
-		{"a pool of old ones", []error{errEnd, errEnd, errEnd, nil}, nil, maxPool + 1},
-		{"a process that ends every time", []error{errEnd, errEnd, errEnd, errEnd, nil}, errEnd, maxPool + 1},
+		{"a pool of old ones", []error{errEnd, errEnd, errEnd, errEnd, nil}, nil, maxPool + 1},
+		{"a process that ends every time", []error{errEnd, errEnd, errEnd, errEnd, errEnd, nil}, errEnd, maxPool + 1},
 	} {
 		sent := 0
 		err := again(func() error {

@@ -36,6 +36,8 @@ func hunters() map[mutant.Fault][]suite {
 		token  = suite{"./capbroker", "^Test"}
 		disk   = suite{"./cluster/store", "^Test(Corrupt|Log)"}
 		proof  = suite{"./cluster", "^TestCommitsOnlyWhatIsProven$"}
+		pulse  = suite{"./cluster", "^TestPulseStandstill$"}
+		quorum = suite{"./cluster", "^(TestWitness|TestWitnessOldAnswer|TestWitnessSpare|TestElectorate|TestSpareConfirmsNothing)$"}
 	)
 	return map[mutant.Fault][]suite{
 		mutant.AckBeforeCommit: {world},
@@ -45,21 +47,25 @@ func hunters() map[mutant.Fault][]suite {
 		mutant.SkipCellEpoch:   {state, world},
 		mutant.StaleRead:       {world},
 		mutant.SkipVerify:      {probes},
-		mutant.TrustStandstill: {probes},
-		mutant.SkipBarrier:     {probes},
-		mutant.GiveEarly:       {state, world},
-		mutant.WallTicks:       {leader, world},
-		mutant.LongToken:       {token},
-		mutant.GossipVerdict:   {leader},
-		mutant.KeepGeneration:  {state, world},
-		mutant.SilentRenewal:   {state, world},
-		mutant.FinaliseTwice:   {state, world},
-		mutant.OldStamp:        {cell},
-		mutant.EarlyEnd:        {cell, world},
-		mutant.LateEnd:         {cell},
-		mutant.BlindLog:        {disk},
-		mutant.ForgetVote:      {probes},
-		mutant.CommitUnproven:  {proof},
+		mutant.TrustStandstill: {pulse},
+
+		mutant.VerifyCountsSpares: {quorum},
+		mutant.VerifyOldAnswer:    {quorum},
+
+		mutant.SkipBarrier:    {probes},
+		mutant.GiveEarly:      {state, world},
+		mutant.WallTicks:      {leader, world},
+		mutant.LongToken:      {token},
+		mutant.GossipVerdict:  {leader},
+		mutant.KeepGeneration: {state, world},
+		mutant.SilentRenewal:  {state, world},
+		mutant.FinaliseTwice:  {state, world},
+		mutant.OldStamp:       {cell},
+		mutant.EarlyEnd:       {cell, world},
+		mutant.LateEnd:        {cell},
+		mutant.BlindLog:       {disk},
+		mutant.ForgetVote:     {probes},
+		mutant.CommitUnproven: {proof},
 	}
 }
 

@@ -92,7 +92,7 @@ func TestBarrierWaits(t *testing.T) {
 			done <- err
 		}()
 		synctest.Wait() // it is on its way to the disk
-		if err := leader.node.Barrier(t.Context()); err != nil {
+		if _, err := leader.node.Barrier(t.Context(), fsm.Entry{Commands: []fsm.Command{fsm.Tick{}}}); err != nil {
 			t.Fatal(err)
 		}
 		if _, there := leader.machine.View().Tenant("behind"); !there {

@@ -28,5 +28,5 @@ func openStorage(dir string, kind store.Kind, d cluster.Disk, log hclog.Logger) 
 		_, err := s.Snapshots.Export(id, w)
 		return err
 	}
-	return &cluster.Storage{Log: s.Log, Stable: s.Log, Snapshots: s.Snapshots, Export: export, Close: s.Close}, nil
+	return &cluster.Storage{Log: s.Log, Stable: s.Log, Snapshots: s.Snapshots, Export: export, Pending: s.Log.Pending, Close: s.Close}, nil
 }

@@ -15,5 +15,5 @@ func openStorage(dir, kind string, d cluster.Disk, log hclog.Logger) (*cluster.S
 	if err != nil {
 		return nil, err
 	}
-	return &cluster.Storage{Log: s.Log, Stable: s.Log, Snapshots: s.Snapshots, Close: s.Close}, nil
+	return &cluster.Storage{Log: s.Log, Stable: s.Log, Snapshots: s.Snapshots, Pending: s.Log.Pending, Close: s.Close}, nil
 }

@@ -1,0 +1,80 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api/mutant"
+)
+
+// Verify returns nil when this node led at some moment since the call: a majority of the voters
+// answered messages that were sent after it began, in the term that this node leads before and
+// after. Who answers in a term has voted for nobody in a later one, so no later leader was
+// elected before the call.
+func (n *Node) Verify(ctx context.Context) error { return n.verify(ctx, n.raft.CurrentTerm()) }
+
+// verify is Verify for one term. Those that run at a time share the messages.
+func (n *Node) verify(ctx context.Context, term uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
+	others, need := electorate(n.servers(), raft.ServerID(n.cfg.Node))
+	q := n.trans.witness.ask(term, others, need)
+	defer n.trans.witness.forget(q)
+	for {
+		changed := n.leadership.wait()
+		if err := n.holds(term); err != nil {
+			return err
+		}
+		select {
+		case err := <-q.done:
+			if err != nil {
+				return fmt.Errorf("verify leadership: %w", err)
+			}
+			return n.holds(term)
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("verify leadership: %w: %w", errOpen, ctx.Err())
+		}
+	}
+}
+
+// holds says what speaks against this node's leading a term, from what it knows itself.
+func (n *Node) holds(term uint64) error {
+	switch {
+	case !n.leadership.pulse.steady():
+		return errors.New("this process stood still just now, and cannot be sure of anything yet")
+	case n.handing.Load() > 0:
+		return errors.New("this node hands its leadership over")
+	case n.raft.State() != raft.Leader || n.raft.CurrentTerm() != term:
+		return fmt.Errorf("this node does not lead term %d any more", term)
+	}
+	return nil
+}
+
+// electorate returns the voters but self, and how many of them make a majority with it.
+func electorate(servers []raft.Server, id raft.ServerID) (others []raft.Server, need int) {
+	voters, own := 0, 0
+	for _, s := range servers {
+		self := s.ID == id
+		if s.Suffrage == raft.Voter {
+			voters++
+			if self {
+				own = 1
+			}
+		}
+		if !self && (s.Suffrage == raft.Voter || mutant.On(mutant.VerifyCountsSpares)) {
+			others = append(others, s)
+		}
+	}
+	return others, voters/2 + 1 - own
+}
+
+// handOver gives leadership away. What is verified meanwhile would be out of date at once.
+func (n *Node) handOver(transfer func() raft.Future) error {
+	n.handing.Add(1)
+	defer n.handing.Add(-1)
+	return transfer().Error()
+}
