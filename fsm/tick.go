@@ -3,7 +3,7 @@ package fsm
 import "github.com/grafos/grafos/api"
 
 // Tick moves cluster time when nothing else does, and forgets what is long over. The leader
-// sends it while the cluster is idle.
+// sends it every second, and again while it forgets something: only grants forget too.
 type Tick struct{}
 
 // Kind returns KindTick.

@@ -13,7 +13,8 @@ import (
 	"github.com/grafos/grafos/cluster/rumor"
 )
 
-// maxMembers bounds the schedulers that are remembered, dead ones too.
+// maxMembers bounds the schedulers that are remembered, dead ones too: those that are dead for
+// the longest are forgotten for new ones.
 const maxMembers = 64
 
 // delegate is what memberlist calls: from its own goroutines, some with its locks held, so
@@ -28,11 +29,13 @@ type delegate struct {
 	meta    []byte                      // guarded by mu: ours, printed
 	self    rumor.Meta                  // guarded by mu: ours
 	members map[api.NodeID]rumor.Member // guarded by mu
+	deaths  uint64                      // guarded by mu: how many there were
+	died    map[api.NodeID]uint64       // guarded by mu: of each member that is dead, which of them its was
 	changed chan struct{}               // guarded by mu: closed at the next change of members
 }
 
 func newDelegate(c Config) *delegate {
-	return &delegate{node: c.Node, table: c.Table, log: c.Log, drops: c.Drops, members: map[api.NodeID]rumor.Member{}, changed: make(chan struct{})}
+	return &delegate{node: c.Node, table: c.Table, log: c.Log, drops: c.Drops, members: map[api.NodeID]rumor.Member{}, died: map[api.NodeID]uint64{}, changed: make(chan struct{})}
 }
 
 func (d *delegate) setMeta(m rumor.Meta) error {
@@ -107,8 +110,8 @@ func (d *delegate) NotifyUpdate(n *memberlist.Node) { d.put(n, true) }
 
 // NotifyLeave implements memberlist.EventDelegate, for the dead as well.
 func (d *delegate) NotifyLeave(n *memberlist.Node) {
+	d.table.Lost(api.NodeID(n.Name))
 	if d.put(n, false) {
-		d.table.Lost(api.NodeID(n.Name))
 		d.log.Info("scheduler left or died", "node_id", n.Name, "address", n.Address())
 	}
 }
@@ -135,11 +138,45 @@ func (d *delegate) put(n *memberlist.Node, alive bool) bool {
 	default:
 		return false
 	}
-	if held && old == m || !held && len(d.members) >= maxMembers {
+	if held && old == m || !held && !d.roomLocked(id, alive) {
 		return false
 	}
 	d.members[id] = m
+	if alive {
+		delete(d.died, id)
+	} else if _, dead := d.died[id]; !dead {
+		d.deaths++
+		d.died[id] = d.deaths
+	}
 	d.wakeLocked()
+	return true
+}
+
+// roomLocked reports whether one more member can be remembered. Where there are too many, the
+// one that is dead for the longest is forgotten, and what it told of the cells: every
+// scheduler that is replaced or rejoins has a new id. A member of the Raft group that is dead
+// may be forgotten too: it is known again when it lives.
+func (d *delegate) roomLocked(id api.NodeID, alive bool) bool {
+	if len(d.members) < maxMembers {
+		return true
+	}
+	if !alive {
+		return false // it is not worth another's place
+	}
+	var oldest api.NodeID
+	for dead, at := range d.died {
+		if oldest == "" || at < d.died[oldest] {
+			oldest = dead
+		}
+	}
+	if oldest == "" {
+		sayDropped(d.log, d.drops, DropFull, fmt.Sprintf("scheduler %s is not taken: %d others live", id, len(d.members)))
+		return false
+	}
+	delete(d.members, oldest)
+	delete(d.died, oldest)
+	d.table.Forget(oldest)
+	d.log.Info("dead scheduler forgotten", "node_id", string(oldest), "for", string(id))
 	return true
 }
 

@@ -18,6 +18,7 @@ const (
 	DropMalformed Drop = "malformed" // it cannot be read
 	DropMember    Drop = "member"    // it speaks of a member that is no scheduler
 	DropOld       Drop = "old"       // it was overtaken, or is heard again
+	DropFull      Drop = "full"      // as many schedulers as are remembered live already
 )
 
 // dropped are words of memberlist's log, which has no other way to say what it dropped. They
@@ -58,8 +59,11 @@ func dropOf(line string) (Drop, bool) {
 
 // dropOfDigest is why a digest was not taken.
 func dropOfDigest(err error) Drop {
-	if errors.Is(err, rumor.ErrOld) {
+	switch {
+	case errors.Is(err, rumor.ErrOld):
 		return DropOld
+	case errors.Is(err, rumor.ErrFull):
+		return DropFull
 	}
 	return DropMalformed
 }

@@ -1,9 +1,8 @@
 package leader
 
 import (
-	"time"
-
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 	"github.com/grafos/grafos/placement"
 )
@@ -17,6 +16,9 @@ type desk struct {
 	counts map[api.CellID]int
 	tenant map[api.TenantID]usage
 	views  map[api.ProviderID]*placement.View
+	// refused has why a request was refused: one that asks for the same gets the same
+	// explanation, until the desk gives something away.
+	refused map[placement.Request]*api.Error
 }
 
 // usage is what a tenant holds beyond the committed state.
@@ -33,6 +35,7 @@ func (t *term) newDesk() *desk {
 		t: t, view: t.cfg.Machine.View(),
 		cells: map[api.CellID]api.Resources{}, counts: map[api.CellID]int{},
 		tenant: map[api.TenantID]usage{}, views: map[api.ProviderID]*placement.View{},
+		refused: map[placement.Request]*api.Error{},
 	}
 	for _, b := range inFlight {
 		if _, committed := d.view.Lease(b.first); !committed && !b.refused.Load() {
@@ -71,15 +74,26 @@ func (d *desk) decide(j *job) bool {
 		return false
 	}
 	r := d.holding(d.request(j.grant))
+	if e, again := d.refused[r]; again {
+		j.refuse(own(e))
+		return false
+	}
 	cell, ok := placement.Pick(d.provider(r.Provider), r)
 	if !ok {
 		refusal := placement.Choose(*d.provider(r.Provider), r).Refusal
 		refusal.Index = d.view.Index()
-		j.refuse(refusal)
+		d.refused[r] = refusal
+		j.refuse(own(refusal))
 		return false
 	}
 	d.place(j, cell, r.Resources)
 	return true
+}
+
+// own is a copy of e for one more request: its answer may be given other words.
+func own(e *api.Error) *api.Error {
+	c := *e
+	return &c
 }
 
 // seen answers a request whose idempotency key has its outcome already: by the newest state,
@@ -149,16 +163,12 @@ func (d *desk) provider(id api.ProviderID) *placement.View {
 			Free:   rec.Capacity.Sub(d.view.Used(rec.ID)).Sub(d.cells[rec.ID]),
 			Leases: d.view.LeaseCount(rec.ID) + d.counts[rec.ID],
 			Fenced: d.view.Fenced(rec.ID), Zone: rec.Inventory.Zone, Rack: rec.Inventory.Rack,
-			HasStamp: seen && sight.StampAge < stampAge,
+			HasStamp: seen && sight.StampAge < rumor.StampLife,
 		})
 	}
 	d.views[id] = v
 	return v
 }
-
-// stampAge is how old a heartbeat may be to stamp a grant: the cell refuses what is older
-// than the delivery bound when it arrives, and the way there takes time too.
-const stampAge = api.DeliveryBound - 2*time.Second
 
 // place fills the command in and takes its resources from the desk.
 func (d *desk) place(j *job, cell api.CellID, res api.Resources) {
@@ -180,6 +190,7 @@ func (d *desk) place(j *job, cell api.CellID, res api.Resources) {
 	b := &booking{first: g.Items[0].ID, cell: cell, tenant: g.Tenant, res: res, leases: len(g.Items), idem: g.Idem}
 	d.t.booked.add(j, b)
 	d.take(b)
+	clear(d.refused)
 	v := d.provider(g.Provider)
 	for i := range v.Cells {
 		if v.Cells[i].ID == cell {

@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	// tickEvery moves cluster time when nothing else does.
-	tickEvery = time.Second
+	// tickEvery moves cluster time when nothing else does, and is between two looks at what is
+	// long over. While there is some, forgetAgain bounds the ticks of one look.
+	tickEvery   = time.Second
+	forgetAgain = 16
 	// dueAtOnce bounds the leases of one proposal.
 	dueAtOnce = 256
 	// calm is the pause after a proposal that changed nothing.
@@ -56,20 +58,26 @@ func (t *term) expire(ctx context.Context) {
 	}
 }
 
-// keepTime moves cluster time when no entry does, and puts the refusals of the last second
-// into the audit chain.
+// keepTime puts the refusals of the last second into the audit chain, moves cluster time when
+// no entry does, and has the state forget what is long over: a grant makes it forget too, but
+// uploads, tokens and renewals do not, and no load of theirs may keep a tick away.
 func (t *term) keepTime(ctx context.Context) {
 	for sleep(ctx, nil, tickEvery) {
-		if refused := t.refused.take(); len(refused) > 0 {
-			if _, err := t.duty(ctx, &job{cmd: fsm.NoteRefusals{Refusals: refused}}); err != nil {
-				t.log.Warn("note refusals", "error", err)
-				t.refused.putBack(refused)
-			}
-			continue
+		t.noteRefusals(ctx)
+		for n := 0; n < forgetAgain && t.submit(ctx, "keep time", fsm.Tick{}); n++ {
+			// It forgot as much as one entry may: there may be more.
 		}
-		if t.now()-t.cfg.Machine.View().Now() >= api.Tick(tickEvery/2) {
-			t.submit(ctx, "keep time", fsm.Tick{})
-		}
+	}
+}
+
+func (t *term) noteRefusals(ctx context.Context) {
+	refused := t.refused.take()
+	if len(refused) == 0 {
+		return
+	}
+	if _, err := t.duty(ctx, &job{cmd: fsm.NoteRefusals{Refusals: refused}}); err != nil {
+		t.log.Warn("note refusals", "error", err)
+		t.refused.putBack(refused)
 	}
 }
 

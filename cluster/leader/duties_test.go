@@ -3,6 +3,7 @@ package leader
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +114,43 @@ func TestTime(t *testing.T) {
 			t.Errorf("%s went by without a leader", got)
 		}
 		r.stop()
+	})
+}
+
+// TestForgetsWhileBusy: what is long over is forgotten however much of what grants nothing is
+// committed, also while somebody is refused all the time.
+func TestForgetsWhileBusy(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.ready("c1")
+		const tokens = 600 // more than two entries forget
+		for i := range tokens {
+			r.must(fsm.UseToken{Actor: "operator/root", JTI: fmt.Sprint("t", i), Purpose: fsm.PurposeLogin, Uses: 1, Expires: time.Now().Add(time.Minute).Unix(), SPKI: "ab"})
+		}
+		left := func() (n int) {
+			for i := range tokens {
+				if _, ok := r.m.View().Token(fmt.Sprint("t", i)); ok {
+					n++
+				}
+			}
+			return n
+		}
+		last, _ := r.m.View().Token(fmt.Sprint("t", tokens-1))
+		for now := r.m.View().Now(); now < last.KeepTill; now = r.m.View().Now() { // a day of entries that forget nothing
+			if _, err := r.apply(fsm.Entry{Tick: now + fsm.MaxStep, Wall: 1}); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+		if n := left(); n != tokens {
+			r.t.Fatalf("%d of %d tokens are left before anything forgets", n, tokens)
+		}
+		for range 12 { // more often than time would need a tick
+			r.must(fsm.ReferBlob{Tenant: "acme", Digest: api.Digest("sha256:" + strings.Repeat("0", 64)), Size: 1})
+			_, _ = r.l.Admit(r.t.Context(), grant(4001))
+			time.Sleep(200 * time.Millisecond)
+		}
+		if n := left(); n != 0 {
+			r.t.Errorf("%d of %d tokens are kept beyond their time", n, tokens)
+		}
 	})
 }
 

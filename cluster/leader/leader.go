@@ -82,6 +82,7 @@ type term struct {
 	booked  *bookings
 	refused *refusals
 	health  memory
+	over    <-chan struct{} // closed when the term is to end
 
 	mu    sync.RWMutex
 	ended bool // guarded by mu: nobody reads the queue any more
@@ -133,6 +134,7 @@ func (l *Leader) start(ctx context.Context) (*term, error) {
 	t := &term{
 		cfg: l.cfg, log: l.cfg.Log,
 		queue: make(chan *job, queueLen), booked: newBookings(), refused: newRefusals(), health: newMemory(),
+		over: ctx.Done(),
 	}
 	// What the others saw of the cells comes in meanwhile: without their heartbeats nothing
 	// can be granted. One that does not answer keeps nobody waiting.
@@ -204,7 +206,7 @@ func (l *Leader) Submit(ctx context.Context, cmd fsm.Command) (fsm.Result, error
 // Admit places g on the best cell of its provider, commits it and returns the result. The
 // command comes without cell, epoch, stamp and lease ids. A refusal carries its evidence.
 // While the only thing that is missing is a heartbeat, as for a moment after a fail-over, it
-// looks again instead of refusing.
+// waits for one instead of refusing.
 func (l *Leader) Admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error) {
 	res, err := l.admit(ctx, g)
 	if t := l.term.Load(); t != nil && err != nil {
@@ -215,18 +217,40 @@ func (l *Leader) Admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, erro
 
 func (l *Leader) admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error) {
 	for began := l.cfg.Clock.Now(); ; {
-		res, err := l.do(ctx, &job{grant: &g})
-		if !unheard(err) || clock.Since(l.cfg.Clock, began) > stampHold || !sleep(ctx, nil, stampLook) {
+		t := l.term.Load()
+		if t == nil {
+			return fsm.Result{}, errNotLeading()
+		}
+		heard, looked := l.cfg.Sightings.Heard(), l.cfg.Clock.Now()
+		res, err := t.do(ctx, &job{grant: &g})
+		left := stampHold - clock.Since(l.cfg.Clock, began)
+		if !unheard(err) || left <= 0 || !t.hear(ctx, heard, left) ||
+			!sleep(ctx, t.over, stampPause-clock.Since(l.cfg.Clock, looked)) {
 			return res, err
 		}
 	}
 }
 
+// hear waits for news of the cells, for d at most, and reports whether ctx is still alive. The
+// end of the term is news too.
+func (t *term) hear(ctx context.Context, heard <-chan struct{}, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-heard:
+	case <-t.over:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
 const (
-	// stampHold is how long an admission waits for a heartbeat, stampLook the pause between
-	// two looks.
-	stampHold = 3 * time.Second
-	stampLook = 20 * time.Millisecond
+	// stampHold is how long an admission waits for a heartbeat. It looks again when one came
+	// of a cell that had none; while many come, as after a fail-over, not more often than
+	// every stampPause.
+	stampHold  = 3 * time.Second
+	stampPause = 20 * time.Millisecond
 )
 
 // unheard reports whether err refuses for want of a fresh heartbeat only.

@@ -2,8 +2,10 @@ package leader
 
 import (
 	"context"
+	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/fsm"
 )
 
@@ -28,7 +30,13 @@ func (j *job) refuse(e *api.Error) { j.answer <- answer{err: e} }
 // meanwhile; when there is little it waits for the last one, and is the larger for it. What an
 // entry costs, three disks and two connections, is the same for one command as for many.
 const (
-	maxGroup   = 256
+	maxGroup = 256
+	// maxDecide bounds the jobs that are decided for one entry, refused ones too, and
+	// decideFor the time that this takes: refusals that come as fast as they are answered must
+	// not keep what is ready, renewals and expiry too, from the log, nor the leader from
+	// looking at the state again.
+	maxDecide  = maxGroup
+	decideFor  = 5 * time.Millisecond
 	groupBytes = 64 << 10
 	inFlight   = 2
 	// muchToDo is how many commands are worth a second entry.
@@ -95,7 +103,11 @@ func (t *term) gather(ctx context.Context, p *pending) bool {
 func (t *term) collect(jobs []*job) (group, rest []*job) {
 	d := t.newDesk()
 	size := 0
-	for len(jobs) > 0 {
+	began := t.cfg.Clock.Now()
+	for decided := 0; len(jobs) > 0 && decided < maxDecide; decided++ {
+		if decided > 0 && clock.Since(t.cfg.Clock, began) >= decideFor {
+			break
+		}
 		j := jobs[0]
 		if jobs = jobs[1:]; len(jobs) == 0 {
 			jobs = t.poll(jobs)
@@ -104,14 +116,14 @@ func (t *term) collect(jobs []*job) (group, rest []*job) {
 			continue
 		}
 		n := fsm.EncodedSize(j.cmd)
-		if len(group) > 0 && (size+n > groupBytes || len(group) == maxGroup) {
+		if len(group) > 0 && size+n > groupBytes {
 			t.settle(j, true)
 			return group, append([]*job{j}, jobs...)
 		}
 		size += n
 		group = append(group, j)
 	}
-	return group, nil
+	return group, jobs
 }
 
 // poll adds the next job of the queue, if there is one.

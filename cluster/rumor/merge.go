@@ -10,7 +10,10 @@ import (
 // ErrOld is a digest that tells nothing new: it was overtaken, or is heard again.
 var ErrOld = errors.New("the digest is older than what is known")
 
-// maxPeers bounds the schedulers whose tables are kept.
+// ErrFull is a digest of a scheduler for whose table there is no room: too many others live.
+var ErrFull = errors.New("the tables of as many schedulers as are kept are in use")
+
+// maxPeers bounds the schedulers whose tables are kept: those of the dead go for new ones.
 const maxPeers = 64
 
 // Take reads a message of another scheduler, whole or a packet, and merges it. An error says
@@ -20,37 +23,33 @@ func (t *Table) Take(b []byte) error {
 	if err != nil {
 		return err
 	}
-	if !t.merge(digest, kind == msgWhole) {
-		return ErrOld
-	}
-	return nil
+	return t.merge(digest, kind == msgWhole)
 }
 
 // Merge takes another scheduler's whole table, as gossip or an answer of that scheduler
 // brought it. What it no longer names is gone. A digest that is not newer by number than the
 // newest whole one is ignored.
-func (t *Table) Merge(d api.SightingTable) { t.merge(d, true) }
+func (t *Table) Merge(d api.SightingTable) { _ = t.merge(d, true) }
 
-// merge takes a digest, whole or of a few cells that changed, and reports whether it told
-// anything.
-func (t *Table) merge(d api.SightingTable, whole bool) (told bool) {
+// merge takes a digest, whole or of a few cells that changed, or says why it told nothing.
+func (t *Table) merge(d api.SightingTable, whole bool) error {
 	if d.Node == t.node || d.Node == "" || len(d.Sightings) > MaxSightings {
-		return true // not for this table; nor is it old
+		return nil // not for this table; nor is it old
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	p, ok := t.peers[d.Node]
 	if !ok {
-		if len(t.peers) >= maxPeers {
-			return true
+		if !t.roomLocked() {
+			return ErrFull
 		}
 		p = &peerTable{cells: map[api.CellID]seen{}}
 		t.peers[d.Node] = p
 	}
 	if d.Digest <= p.full {
-		return false
+		return ErrOld
 	}
-	told = whole
+	told := whole
 	now := t.now()
 	p.told, p.lost = now, false
 	for _, g := range d.Sightings {
@@ -58,11 +57,18 @@ func (t *Table) merge(d api.SightingTable, whole bool) (told bool) {
 		if held && old.number >= d.Digest || !held && len(p.cells) >= MaxSightings {
 			continue // a packet that overtook this table told something newer
 		}
-		p.cells[g.CellID] = hearsay(g, d.Digest, now)
+		s := hearsay(g, d.Digest, now)
+		if s.stamps(now) && (s.epoch != old.epoch || !old.stamps(now)) {
+			t.wakeLocked()
+		}
+		p.cells[g.CellID] = s
 		told = true
 	}
+	if !told {
+		return ErrOld
+	}
 	if !whole {
-		return told
+		return nil
 	}
 	p.full = d.Digest
 	for cell, s := range p.cells {
@@ -70,6 +76,30 @@ func (t *Table) merge(d api.SightingTable, whole bool) (told bool) {
 			delete(p.cells, cell)
 		}
 	}
+	return nil
+}
+
+// roomLocked reports whether the table of one more scheduler can be kept. Where there are too
+// many, that of a dead one goes, or of one that is silent for so long that it tells nothing
+// any more: the one that was heard the longest ago.
+func (t *Table) roomLocked() bool {
+	if len(t.peers) < maxPeers {
+		return true
+	}
+	var out api.NodeID
+	now := t.now()
+	for id, p := range t.peers {
+		if !p.lost && now.Sub(p.told) <= forgetAfter {
+			continue
+		}
+		if was := t.peers[out]; was == nil || p.told.Before(was.told) || p.told.Equal(was.told) && id < out {
+			out = id
+		}
+	}
+	if out == "" {
+		return false
+	}
+	delete(t.peers, out)
 	return true
 }
 

@@ -24,6 +24,9 @@ const (
 	// transmits is how often a transition is put into a packet; a tick sends one packet to
 	// every other scheduler, so that this is two or three ticks.
 	transmits = 8
+	// StampLife is how old a heartbeat may be to stamp a grant: the cell refuses what is older
+	// than the delivery bound when it arrives, and the way there takes time too.
+	StampLife = api.DeliveryBound - 2*time.Second
 )
 
 // Never is the age of what was never seen.
@@ -67,6 +70,7 @@ type Table struct {
 	mine   map[api.CellID]seen       // guarded by mu
 	peers  map[api.NodeID]*peerTable // guarded by mu
 	dirty  map[api.CellID]int        // guarded by mu: transitions, and how often to send each
+	heard  chan struct{}             // guarded by mu: closed at the next news; nil while nobody waits
 }
 
 // NewTable returns an empty table of the scheduler node. Its digests are numbered from the
@@ -95,9 +99,36 @@ func (t *Table) Heartbeat(cell api.CellID, epoch uint64, hb api.Heartbeat, limit
 	if !s.heard || now.Sub(s.last) > limit {
 		s.from = t.seriesBegan(cell, epoch, now, limit)
 	}
+	if !s.stamps(now) {
+		t.wakeLocked()
+	}
 	t.limit = limit
 	s.heard, s.seq, s.stamp, s.stuck, s.last = true, hb.Seq, hb.Stamp, hb.Stuck, now
 	t.mine[cell] = s
+}
+
+// Heard returns a channel that is closed when a cell is heard that a scheduler had not heard,
+// or not for StampLife: of one whose heartbeats go on it says nothing. Whoever waits takes it
+// before he looks, so that no heartbeat falls between.
+func (t *Table) Heard() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.heard == nil {
+		t.heard = make(chan struct{})
+	}
+	return t.heard
+}
+
+func (t *Table) wakeLocked() {
+	if t.heard != nil {
+		close(t.heard)
+		t.heard = nil
+	}
+}
+
+// stamps reports whether a grant can carry the stamp of this sighting.
+func (s seen) stamps(now time.Time) bool {
+	return s.heard && s.stamp.BootID != "" && now.Sub(s.last) < StampLife
 }
 
 // seriesBegan returns when the series began that a heartbeat at now continues: a cell that

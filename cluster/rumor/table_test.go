@@ -1,8 +1,10 @@
 package rumor
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -186,6 +188,48 @@ func TestTableDeadSchedulers(t *testing.T) {
 	}
 }
 
+// TestTableMakesRoom: the table of one more scheduler is kept in place of a dead one's, or of
+// one that is silent for long, and never of one that tells something.
+func TestTableMakesRoom(t *testing.T) {
+	c := newClock()
+	s1 := NewTable("s1", c.now)
+	tell := func(id string) error {
+		other := NewTable(api.NodeID(id), c.now)
+		other.SessionOpened(api.CellID(id), 1)
+		return s1.Take(other.Whole())
+	}
+	name := func(i int) string { return fmt.Sprintf("r%03d", i) }
+	for i := range maxPeers {
+		if err := tell(name(i)); err != nil {
+			t.Fatal(err)
+		}
+		c.wait(time.Second)
+	}
+	if err := tell("more"); !errors.Is(err, ErrFull) {
+		t.Errorf("one more than there is room for: %v", err)
+	}
+	s1.Lost(api.NodeID(name(9)))
+	s1.Lost(api.NodeID(name(7)))
+	if err := tell("more"); err != nil {
+		t.Error(err)
+	}
+	for id, want := range map[string]bool{name(0): true, name(7): false, name(9): true, "more": true} {
+		if _, ok := s1.Best(api.CellID(id), 1); ok != want {
+			t.Errorf("%s is known: %v", id, ok)
+		}
+	}
+	s1.Forget(api.NodeID(name(9)))
+	c.wait(forgetAfter - (maxPeers-1)*time.Second) // r000 is silent for so long, r001 is not yet
+	for _, id := range []string{"in its place", "and another"} {
+		if err := tell(strings.ReplaceAll(id, " ", "-")); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	if err := tell("too-many"); !errors.Is(err, ErrFull) {
+		t.Errorf("nobody is silent for long: %v", err)
+	}
+}
+
 func TestTableDigestNumbers(t *testing.T) {
 	c := newClock()
 	s1, s2 := NewTable("s1", c.now), NewTable("s2", c.now)
@@ -197,7 +241,7 @@ func TestTableDigestNumbers(t *testing.T) {
 	if err != nil || kind != msgSome || len(packet.Sightings) != 2 {
 		t.Fatalf("packet %v, %v", packet, err)
 	}
-	s1.merge(packet, false)
+	_ = s1.merge(packet, false)
 	s1.Merge(old) // the packet overtook the table
 	if got, _ := s1.Best("c1", 1); got.Age != 2*time.Second {
 		t.Errorf("an older whole table took back what a packet told: age %v", got.Age)
@@ -207,7 +251,7 @@ func TestTableDigestNumbers(t *testing.T) {
 	c.wait(time.Second)
 	s1.Merge(old)
 	s1.Merge(young) // delivered twice, the second time late
-	s1.merge(packet, false)
+	_ = s1.merge(packet, false)
 	if got, _ := s1.Best("c1", 1); got.Age != 3*time.Second {
 		t.Errorf("a stale digest was taken: age %v", got.Age)
 	}
@@ -412,7 +456,7 @@ func FuzzDecode(f *testing.F) {
 		if _, again, err := decode(encode(kind, d)); err != nil || !cmp.Equal(d, again) {
 			t.Errorf("decoded, then encoded and decoded: %v %v", again, err)
 		}
-		NewTable("other", time.Now).merge(d, kind == msgWhole)
+		_ = NewTable("other", time.Now).merge(d, kind == msgWhole)
 	})
 }
 
@@ -452,7 +496,7 @@ func BenchmarkPushPull10k(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		s1.merge(d, kind == msgWhole)
+		_ = s1.merge(d, kind == msgWhole)
 		b.ReportMetric(float64(len(msg)), "bytes")
 	}
 }

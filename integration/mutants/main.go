@@ -69,7 +69,8 @@ func hunters() map[mutant.Fault][]suite {
 	}
 }
 
-// most bounds one run of a suite: a test that hangs has failed too.
+// most bounds one run of a suite. A test that hangs finds nothing: on a machine that is busy
+// every one would.
 const most = 3 * time.Minute
 
 func main() {
@@ -196,13 +197,18 @@ func (l *lab) huntAll(ctx context.Context, faults []mutant.Fault) (survived []st
 	return survived, err
 }
 
-// hunt runs the suites of a fault until one fails.
+// hunt runs the suites of a fault until one fails. One that ends without a verdict found
+// nothing: the next one is asked.
 func (l *lab) hunt(ctx context.Context, f mutant.Fault) (by string, took time.Duration, err error) {
 	began := time.Now()
 	for _, s := range hunters()[f] {
 		failed, out, err := l.try(ctx, s, f)
+		if ctx.Err() != nil {
+			return "", 0, context.Cause(ctx)
+		}
 		if err != nil {
-			return "", 0, err
+			say("mutant %-26s no verdict: %v\n", f, err)
+			continue
 		}
 		if failed {
 			if l.verbose {
@@ -214,17 +220,36 @@ func (l *lab) hunt(ctx context.Context, f mutant.Fault) (by string, took time.Du
 	return "", time.Since(began).Round(time.Millisecond), nil
 }
 
+// try runs a suite with a fault, and reports whether a test failed. Whatever else ends a suite,
+// a time limit, a signal or a binary that does not start, is an error and finds nothing.
 func (l *lab) try(ctx context.Context, s suite, f mutant.Fault) (failed bool, out string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, most)
+	ctx, cancel := context.WithTimeout(ctx, most+grace)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, l.built[s.pkg], "-test.run", s.run, "-test.short", "-test.failfast", "-test.timeout", most.String())
 	cmd.Dir = s.pkg
 	cmd.Env = append(os.Environ(), "GRAFOS_MUTANT="+string(f))
 	text, err := cmd.CombinedOutput()
-	if _, exited := errors.AsType[*exec.ExitError](err); exited {
+	_, exited := errors.AsType[*exec.ExitError](err)
+	switch {
+	case err == nil:
+		return false, "", nil
+	case exited && testFailed(text):
 		return true, tail(text), nil
 	}
-	return false, "", err
+	return false, "", fmt.Errorf("%s %s with fault %q: no test failed, but it ended with %w:\n%s", s.pkg, s.run, f, err, tail(text))
+}
+
+// grace is what a test binary gets to end by itself at its own time limit, and to say so.
+const grace = 10 * time.Second
+
+// testFailed reports whether a test says that it failed: "--- FAIL: TestName (0.01s)".
+func testFailed(text []byte) bool {
+	for line := range bytes.Lines(text) {
+		if bytes.HasPrefix(bytes.TrimSpace(line), []byte("--- FAIL: ")) {
+			return true
+		}
+	}
+	return false
 }
 
 // tail is the end of what a test said.

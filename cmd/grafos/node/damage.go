@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -150,7 +149,9 @@ func findCluster(ctx context.Context, s serverSettings, log hclog.Logger) error 
 	}
 	ctx, cancel := context.WithTimeout(ctx, damageFind)
 	defer cancel()
-	id := api.NodeID(s.Name + "-look-" + strings.ToLower(rand.Text()[:6]))
+	// The same each time: the others remember whoever they heard of, and to look again comes
+	// back under the name that left.
+	id := api.NodeID(s.Name + "-look")
 	g, err := gossip.Open(ctx, gossip.Config{
 		Node: id, ClusterID: material.ClusterID, Bind: s.GossipBind, Advertise: s.GossipAdvertise, Key: material.GossipKey, Join: s.Join,
 		// It has heard of a cluster with data: nobody founds one with it.

@@ -38,7 +38,7 @@ func newMetrics(n *cluster.Node, m *fsm.Machine, drops *gossip.Drops) http.Handl
 	gauge("runs_live", "Runs without a result.", func() float64 { return float64(m.View().Counts().LiveRuns) })
 	gauge("tenants", "Tenants.", func() float64 { return float64(m.View().Counts().Tenants) })
 	gauge("audit_sequence", "Newest record of the audit chain.", func() float64 { return float64(m.View().AuditHead().Sequence) })
-	for _, why := range []gossip.Drop{gossip.DropCluster, gossip.DropKey, gossip.DropMalformed, gossip.DropMember, gossip.DropOld} {
+	for _, why := range []gossip.Drop{gossip.DropCluster, gossip.DropKey, gossip.DropMalformed, gossip.DropMember, gossip.DropOld, gossip.DropFull} {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "grafos_gossip_dropped_total", Help: "What came over gossip and was not taken, by reason.",
 			ConstLabels: prometheus.Labels{"reason": string(why)},
