@@ -209,7 +209,7 @@ func (d *door) testCertificates(t *testing.T) {
 				"nobody": "", "tenant": tenantCert, "cell": cell, "operator": filepath.Join(d.DevDir(), "operator"),
 				"operator of another CA": evil, "scheduler of another CA": evilNode,
 			} {
-				if err := knock(t, s.RaftAddr, folder, "grafos-raft"); err == nil {
+				if err := knock(t, s.RaftAddr, folder, raftOf(s)); err == nil {
 					t.Errorf("the Raft port of %s let %s in", s.Node, who)
 				}
 			}
@@ -217,12 +217,15 @@ func (d *door) testCertificates(t *testing.T) {
 				t.Errorf("the Raft port of %s speaks another protocol", s.Node)
 			}
 		}
-		if err := knock(t, states[0].RaftAddr, node, "grafos-raft"); err != nil {
+		if err := knock(t, states[0].RaftAddr, node, raftOf(states[0])); err != nil {
 			t.Errorf("the Raft port refuses a scheduler too, so that this test shows nothing: %v", err)
 		}
 	})
 	t.Run("nobody", d.testNobody)
 }
+
+// raftOf is the protocol of what is meant for one scheduler.
+func raftOf(s *api.NodeState) string { return "grafos-raft/" + string(s.Node) }
 
 // knock opens a TLS connection with the certificate in a folder, and returns why it was
 // ended. What an open door says is silence.
