@@ -66,7 +66,7 @@ func (r *run) damage(ctx context.Context, n *fleet.Node, f fault, harm damage) (
 	if err := n.Start(); err != nil {
 		return nil, err
 	}
-	r.goesOn(ctx)
+	r.goesOn(ctx, n)
 	return func(ctx context.Context) error { return r.rejoins(ctx, n, before.Node, file, mark) }, nil
 }
 
@@ -209,7 +209,7 @@ func putBack(ctx context.Context, r *run, f fault) (heal, error) {
 	if err := r.whole(ctx); err != nil {
 		return nil, err
 	}
-	r.goesOn(ctx)
+	r.goesOn(ctx, n)
 	return r.damage(ctx, n, f, func(dir string, _ *rand.Rand) (string, error) {
 		return change(logFile(dir), func([]byte) []byte { return older })
 	})

@@ -120,7 +120,7 @@ func failSync(ctx context.Context, r *run, f fault) (heal, error) {
 	select {
 	case <-n.Ended():
 		r.says(n, mark, "input/output error")
-		r.goesOn(ctx)
+		r.goesOn(ctx, n)
 	case <-time.After(r.atEase(20 * time.Second)):
 		r.load.book.fault("%s goes on although its disk refuses to sync", n.Name)
 	case <-ctx.Done():
@@ -140,7 +140,7 @@ func freezeLeader(ctx context.Context, r *run, _ fault) (heal, error) {
 	if err := n.Disk.Freeze(); err != nil {
 		return nil, err
 	}
-	r.goesOn(ctx)
+	r.goesOn(ctx, n)
 	if st, err := r.leader(ctx); err == nil && st.URL == n.URL {
 		r.load.book.fault("%s leads with a disk that hangs", n.Name)
 	}

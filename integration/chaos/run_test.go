@@ -95,7 +95,7 @@ func (r *run) recover(ctx context.Context) (*api.NodeState, error) {
 	if err != nil {
 		return nil, fmt.Errorf("no leader within %s of healing: %w", lead, err)
 	}
-	if err := r.admit(ctx, admit-time.Since(healed)); err != nil {
+	if err := r.admit(ctx, 0, admit-time.Since(healed)); err != nil {
 		return nil, fmt.Errorf("no admission within %s of healing: %w", admit, err)
 	}
 	if err := r.whole(ctx); err != nil {
@@ -104,10 +104,11 @@ func (r *run) recover(ctx context.Context) (*api.NodeState, error) {
 	return r.leader(ctx)
 }
 
-// admit asks for one lease until it is granted, under one key after another as they are refused.
-func (r *run) admit(ctx context.Context, within time.Duration) error {
-	c := r.load.client(0, false, min(within, callTime)) // one that stands still is asked in vain
-	defer func() { _ = c.Close() }()                    // idle connections
+// admit asks for one lease until it is granted, under one key after another as they are refused:
+// the scheduler of a number first.
+func (r *run) admit(ctx context.Context, first int, within time.Duration) error {
+	c := r.load.client(first, false, min(within, callTime)) // one that stands still is asked in vain
+	defer func() { _ = c.Close() }()                        // idle connections
 	probe := &lessor{load: r.load, id: lessors + readers, client: c}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
@@ -125,9 +126,11 @@ func (r *run) admit(ctx context.Context, within time.Duration) error {
 	}
 }
 
-// goesOn demands that the others admit while one scheduler is down.
-func (r *run) goesOn(ctx context.Context) {
-	if err := r.admit(ctx, r.atEase(admitTime)); err != nil {
+// goesOn demands that the others admit while one scheduler is down. Of one whose disk hangs a
+// client that asks it learns only when it gives up asking (docs/limits.md).
+func (r *run) goesOn(ctx context.Context, without *fleet.) {
+	next := slices.Index(r.fleet.Schedulers, without) + 1
+	if err := r.admit(ctx, next, r.atEase(admitTime)); err != nil {
 		r.load.book.fault("the others do not go on: %v", err)
 	}
 }

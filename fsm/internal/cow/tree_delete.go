@@ -93,10 +93,11 @@ func (b *branch[K, V]) settle(e Edit, i int) *part {
 // most is how large a node may be that two were joined to: with room, so that the next Set
 // does not split it again.
 func (p *part) most() int32 {
+	size := branchMax
 	if p.leaf {
-		return leafMax * 3 / 4
+		size = leafMax
 	}
-	return branchMax * 3 / 4
+	return int32(size) * 3 / 4
 }
 
 // join makes one kid of i and its right neighbour.
