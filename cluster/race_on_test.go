@@ -1,0 +1,6 @@
+//go:build race
+
+package cluster
+
+// underRace is that the race detector looks on.
+const underRace = true
