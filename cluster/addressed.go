@@ -45,7 +45,6 @@ func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args 
 }
 
 // append has the answer counted (witness.go).
-
 func (t *transport) append(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if t.quiet.silent(args.Term) {
 		return errHushed

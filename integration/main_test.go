@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
@@ -14,18 +12,12 @@ import (
 )
 
 // built is the program under test, built once for all tests that start processes.
-var built struct {
-	once sync.Once
-	dir  string
-	err  error
-}
+var built = harness.Program{Package: "../cmd/grafos"}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built.dir != "" {
-		if err := os.RemoveAll(built.dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
+	if err := built.Remove(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
 	os.Exit(code)
 }
@@ -33,34 +25,21 @@ func TestMain(m *testing.M) {
 // binary returns the program as it is released: pure Go, stripped.
 func binary(t *testing.T) string {
 	t.Helper()
-	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "grafos-test-"); built.err == nil { //nolint:usetesting // it outlives the first test
-			built.err = build(context.Background(), filepath.Join(built.dir, "grafos"), "../cmd/grafos", "CGO_ENABLED=0")
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
+	path, err := built.Path()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return filepath.Join(built.dir, "grafos")
+	return path
 }
 
 // guest compiles a program of testdata for wasip1.
 func guest(t *testing.T, name string) string {
 	t.Helper()
 	out := filepath.Join(t.TempDir(), name+".wasm")
-	if err := build(t.Context(), out, "./testdata/"+name, "GOOS=wasip1", "GOARCH=wasm"); err != nil {
+	if err := harness.Build(t.Context(), out, "./testdata/"+name, "GOOS=wasip1", "GOARCH=wasm"); err != nil {
 		t.Fatal(err)
 	}
 	return out
-}
-
-func build(ctx context.Context, out, pkg string, env ...string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
-	cmd.Env = append(cmd.Environ(), env...)
-	if text, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build %s: %w: %s", pkg, err, text)
-	}
-	return nil
 }
 
 // up starts a cluster of three schedulers for one test and takes it down with it.

@@ -16,7 +16,7 @@ import (
 func TestUpgrade(t *testing.T) {
 	c := up(t, 2)
 	next := filepath.Join(t.TempDir(), "grafos")
-	if err := build(t.Context(), next, "../cmd/grafos", "CGO_ENABLED=0", "GOFLAGS=-tags=nextlevel"); err != nil {
+	if err := harness.Build(t.Context(), next, "../cmd/grafos", "CGO_ENABLED=0", "GOFLAGS=-tags=nextlevel"); err != nil {
 		t.Fatal(err)
 	}
 	newer := harness.At(next, c.Dir())

@@ -3,25 +3,18 @@ package chaos
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"sync"
 	"testing"
+
+	"github.com/grafos/grafos/integration/internal/harness"
 )
 
-// built is the program under test, built once.
-var built struct {
-	once sync.Once
-	dir  string
-	err  error
-}
+// built is the program under test.
+var built = harness.Program{Package: "../../cmd/grafos"}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if built.dir != "" {
-		if err := os.RemoveAll(built.dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-		}
+	if err := built.Remove(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 	}
 	os.Exit(code)
 }
@@ -29,18 +22,9 @@ func TestMain(m *testing.M) {
 // binary returns the program as it is released: pure Go, stripped.
 func binary(t *testing.T) string {
 	t.Helper()
-	built.once.Do(func() {
-		if built.dir, built.err = os.MkdirTemp("", "grafos-chaos-"); built.err != nil { //nolint:usetesting // it outlives the first test
-			return
-		}
-		cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(built.dir, "grafos"), "../../cmd/grafos")
-		cmd.Env = append(cmd.Environ(), "CGO_ENABLED=0")
-		if text, err := cmd.CombinedOutput(); err != nil {
-			built.err = fmt.Errorf("build: %w: %s", err, text)
-		}
-	})
-	if built.err != nil {
-		t.Fatal(built.err)
+	path, err := built.Path()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return filepath.Join(built.dir, "grafos")
+	return path
 }
