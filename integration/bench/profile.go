@@ -116,8 +116,8 @@ func (b *bench) profileCommit(ctx context.Context, name string, outstanding int)
 	return b.tops(ctx, files[:])
 }
 
-func (b *bench) profileAdmissions(ctx context.Context, dir string) error {
-	b.title(fmt.Sprintf("profile of reads and of whole admissions, %d clients", profileLoad))
+// looked is cluster with a door to three schedulers, and their profiles.
+func (b *bench) looked(ctx context.Context, do func(*harness.Cluster, []debugAddr, *door) error) error {
 	return b.cluster(ctx, 3, func(c *harness.Cluster) (err error) {
 		debug, err := openDebug(ctx, c)
 		if err != nil {
@@ -130,6 +130,13 @@ func (b *bench) profileAdmissions(ctx context.Context, dir string) error {
 			return err
 		}
 		open.add(d.close)
+		return do(c, debug, d)
+	})
+}
+
+func (b *bench) profileAdmissions(ctx context.Context, dir string) error {
+	b.title(fmt.Sprintf("profile of reads and of whole admissions, %d clients", profileLoad))
+	return b.looked(ctx, func(c *harness.Cluster, debug []debugAddr, d *door) error {
 		ids, err := d.lease(ctx, profileLoad)
 		if err != nil {
 			return err

@@ -31,18 +31,7 @@ func (b *bench) steady(ctx context.Context) error {
 		return fmt.Errorf("make a folder: %w", err)
 	}
 	b.title("what an admission costs the schedulers in the steady state")
-	return b.cluster(ctx, 3, func(c *harness.Cluster) (err error) {
-		debug, err := openDebug(ctx, c)
-		if err != nil {
-			return err
-		}
-		var open closing
-		defer open.end(&err)
-		d, err := newDoor(ctx, c)
-		if err != nil {
-			return err
-		}
-		open.add(d.close)
+	return b.looked(ctx, func(c *harness.Cluster, debug []debugAddr, d *door) error {
 		for _, kind := range []struct {
 			name string
 			run  func(context.Context, load.Spec) (load.Run, error)
