@@ -11,56 +11,64 @@ import (
 type keyTable struct {
 	seed  maphash.Seed
 	byAge cow.Tree[useKey, keyRecord]
-	byKey cow.Hash[useKey] // I3
+	byKey *cow.Index // I3: one for all views
 }
 
 // useKey says when a key was used: in which entry, and where in it.
-type useKey struct {
-	index uint64
-	sub   uint32
-}
+type useKey uint64
+
+// subBits are what a useKey has for the place in an entry: MaxCommands needs fewer.
+const subBits = 16
 
 // Less orders by time.
-func (k useKey) Less(o useKey) bool {
-	if k.index != o.index {
-		return k.index < o.index
-	}
-	return k.sub < o.sub
+func (k useKey) Less(o useKey) bool { return k < o }
+
+func (r *IdemRecord) used() useKey { return useKey(r.Index<<subBits | uint64(r.Sub)) }
+
+// of reports whether k is the key of r: not where the place of r is none that there can be.
+func (k useKey) of(r *IdemRecord) bool {
+	return uint64(k)>>subBits == r.Index && r.Sub < 1<<subBits
 }
 
-func (r *IdemRecord) used() useKey { return useKey{r.Index, r.Sub} }
-
-func newKeyTable() keyTable { return keyTable{seed: maphash.MakeSeed()} }
+func newKeyTable() keyTable { return keyTable{seed: maphash.MakeSeed(), byKey: new(cow.Index)} }
 
 func (t *keyTable) hash(scope, key string) uint64 {
 	return maphash.String(t.seed, key) ^ maphash.String(t.seed, scope)<<1
 }
 
-// is tells a key by when it was used.
-func (t *keyTable) is(scope, key string) func(useKey) bool {
-	return func(k useKey) bool {
-		r, ok := t.byAge.Get(k)
-		return ok && r.is(scope, key)
+// get returns what became of a key in the table as it is after the entry at index now.
+func (t *keyTable) get(scope, key string, now uint64) (found keyRecord, ok bool) {
+	_, ok = t.byKey.Find(t.hash(scope, key), func(at uint64) bool {
+		r, ok := t.byAge.Get(useKey(at))
+		if !ok || !r.is(scope, key) {
+			return false
+		}
+		found = r
+		return true
+	})
+	if ok || t.byKey.Cleared() <= now {
+		return found, ok
 	}
-}
-
-func (t *keyTable) get(scope, key string) (keyRecord, bool) {
-	at, ok := t.byKey.Get(t.hash(scope, key), t.is(scope, key))
-	if !ok {
-		return "", false
-	}
-	return t.byAge.Get(at)
+	// The view is so old that the index has forgotten what the view has not.
+	t.byAge.Scan(func(_ useKey, r keyRecord) bool {
+		if ok = r.is(scope, key); ok {
+			found = r
+		}
+		return !ok
+	})
+	return found, ok
 }
 
 // set stores r, whose compact form is rec. A key is used once: there is none before it.
 func (t *keyTable) set(e cow.Edit, r *IdemRecord, rec keyRecord) {
 	at := r.used()
 	t.byAge.Set(e, at, rec)
-	t.byKey.Set(e, t.hash(r.Scope, r.Key), at, func(k useKey) bool { return k == at })
+	t.byKey.Add(t.hash(r.Scope, r.Key), uint64(at))
 }
 
-func (t *keyTable) drop(e cow.Edit, r *IdemRecord) {
+// drop removes r in the entry at index now.
+func (t *keyTable) drop(e cow.Edit, r *IdemRecord, now uint64) {
 	at := r.used()
-	t.byKey.Delete(e, t.hash(r.Scope, r.Key), func(k useKey) bool { return k == at })
+	t.byKey.Remove(now, t.hash(r.Scope, r.Key), uint64(at))
 	t.byAge.Delete(e, at)
 }

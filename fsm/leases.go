@@ -15,7 +15,7 @@ import (
 type leaseTable struct {
 	seed    maphash.Seed // of the hash maps; their order is never seen
 	byEpoch cow.Tree[serial, leaseRecord]
-	byID    cow.Hash[serial]     // I3: all
+	byID    *cow.Index           // I3: all, by epoch; one for all views
 	unbound set[tickKey]         // I3, I5: those that wait for their first binding, by the tick at which something is to be done
 	due     set[tickKey]         // I3, I5: the others that have not ended, likewise
 	ended   set[tickKey]         // I3: those to be forgotten, by the tick of their end
@@ -44,7 +44,7 @@ type tenantUse struct {
 	open, past set[serial] // those that have not ended, and those that have
 }
 
-func newLeaseTable() leaseTable { return leaseTable{seed: maphash.MakeSeed()} }
+func newLeaseTable() leaseTable { return leaseTable{seed: maphash.MakeSeed(), byID: new(cow.Index)} }
 
 // due returns the earliest cluster time at which AdvanceLeases would do something with l.
 func due(l *api.Lease) (api.Tick, bool) {
@@ -73,34 +73,36 @@ func unbound(l *api.Lease) bool { return l.State == api.LeaseActive && l.BoundGe
 // forgets reports whether a lease may be forgotten when it is old.
 func forgets(l *api.Lease) bool { return l.State.Terminal() && l.State != api.LeaseFenced }
 
-func (t *leaseTable) get(id api.LeaseID) (leaseRecord, bool) {
-	var found leaseRecord
-	_, ok := t.byID.Get(maphash.String(t.seed, string(id)), func(epoch serial) bool {
-		r, ok := t.byEpoch.Get(epoch)
+// get returns the lease with an id in the table as it is after the entry at index now.
+func (t *leaseTable) get(id api.LeaseID, now uint64) (found leaseRecord, ok bool) {
+	_, ok = t.byID.Find(maphash.String(t.seed, string(id)), func(epoch uint64) bool {
+		r, ok := t.byEpoch.Get(serial(epoch))
 		if !ok || r.id() != id {
 			return false
 		}
 		found = r
 		return true
 	})
+	if ok || t.byID.Cleared() <= now {
+		return found, ok
+	}
+	// The view is so old that the index has forgotten what the view has not.
+	t.byEpoch.Scan(func(_ serial, r leaseRecord) bool {
+		if ok = r.id() == id; ok {
+			found = r
+		}
+		return !ok
+	})
 	return found, ok
 }
 
 // at returns the lease with an id that should have an epoch: most who ask know it, and the
 // way by the epoch is the shorter one.
-func (t *leaseTable) at(id api.LeaseID, epoch uint64) (leaseRecord, bool) {
+func (t *leaseTable) at(id api.LeaseID, epoch, now uint64) (leaseRecord, bool) {
 	if r, ok := t.byEpoch.Get(serial(epoch)); ok && r.id() == id {
 		return r, true
 	}
-	return t.get(id)
-}
-
-// is tells the lease with an id by its epoch.
-func (t *leaseTable) is(id api.LeaseID) func(serial) bool {
-	return func(epoch serial) bool {
-		r, ok := t.byEpoch.Get(epoch)
-		return ok && r.id() == id
-	}
+	return t.get(id, now)
 }
 
 // cell returns what is known of a cell to be changed in an edit.
@@ -170,7 +172,7 @@ func (t *leaseTable) set(e cow.Edit, l *api.Lease, r leaseRecord, old *api.Lease
 	epoch := serial(l.Epoch)
 	t.byEpoch.Set(e, epoch, r)
 	if old == nil {
-		t.byID.Set(e, maphash.String(t.seed, string(l.ID)), epoch, t.is(l.ID))
+		t.byID.Add(maphash.String(t.seed, string(l.ID)), l.Epoch)
 		if l.RunID != "" {
 			t.run.Set(e, runKey{string(l.RunID), epoch}, struct{}{})
 		}
@@ -179,10 +181,10 @@ func (t *leaseTable) set(e cow.Edit, l *api.Lease, r leaseRecord, old *api.Lease
 	t.count(e, l, old)
 }
 
-// drop removes l from the table and all its indexes.
-func (t *leaseTable) drop(e cow.Edit, l *api.Lease) {
+// drop removes l from the table and all its indexes, in the entry at index now.
+func (t *leaseTable) drop(e cow.Edit, l *api.Lease, now uint64) {
 	epoch := serial(l.Epoch)
-	t.byID.Delete(e, maphash.String(t.seed, string(l.ID)), func(s serial) bool { return s == epoch })
+	t.byID.Remove(now, maphash.String(t.seed, string(l.ID)), l.Epoch)
 	t.byEpoch.Delete(e, epoch)
 	if l.RunID != "" {
 		t.run.Delete(e, runKey{string(l.RunID), epoch})

@@ -68,7 +68,7 @@ func (s *State) Lease(id api.LeaseID) (api.Lease, bool) {
 // leaseAt is Lease of one that should have an epoch.
 func (s *State) leaseAt(id api.LeaseID, epoch uint64) (api.Lease, bool) {
 	if !s.seen.valid || s.seen.id != id {
-		r, ok := s.leases.at(id, epoch)
+		r, ok := s.leases.at(id, epoch, s.meta.Index)
 		s.seen = seenLease{valid: true, id: id, ok: ok}
 		if ok {
 			s.seen.lease = r.lease()
@@ -122,7 +122,7 @@ func (s *State) storeLease(l, old *api.Lease) {
 
 func (s *State) dropLease(epoch serial) {
 	l := s.lease(epoch)
-	s.leases.drop(s.edit, &l)
+	s.leases.drop(s.edit, &l, s.meta.Index)
 	s.seen.valid = false
 	s.noteDrop(tableLeases, string(l.ID))
 	if s.change != nil {
@@ -181,7 +181,7 @@ func (s *State) putKey(r IdemRecord) {
 
 func (s *State) dropKey(rec keyRecord) {
 	r := rec.record()
-	s.keys.drop(s.edit, &r)
+	s.keys.drop(s.edit, &r, s.meta.Index)
 	s.noteDrop(tableKeys, joinKey(r.Scope, r.Key))
 	if s.change != nil {
 		s.change.Keys = append(s.change.Keys, forgotten(r))

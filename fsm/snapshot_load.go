@@ -113,20 +113,20 @@ func (l *loader) run(rec string) error {
 }
 
 func (l *loader) idemKey(rec keyRecord) error {
+	s := l.state
 	v, ok := rec.read()
-	if !ok || string(appendKey(l.state.rec[:0], &v)) != string(rec) {
+	if !ok || !v.used().of(&v) || string(appendKey(s.rec[:0], &v)) != string(rec) {
 		return noRecord()
 	}
-	at, _, had := l.state.keys.byAge.Max()
+	at, _, had := s.keys.byAge.Max()
 	if had && !at.Less(v.used()) {
 		return fmt.Errorf("key %q is out of order", v.Key)
 	}
-	keys := &l.state.keys
-	if _, twice := keys.get(v.Scope, v.Key); twice {
+	if _, twice := s.keys.get(v.Scope, v.Key, s.meta.Index); twice {
 		return fmt.Errorf("key %q is there twice", v.Key)
 	}
 	if !mutant.On(mutant.ForgetKeys) {
-		keys.set(l.state.edit, &v, rec)
+		s.keys.set(s.edit, &v, rec)
 	}
 	return nil
 }
@@ -188,7 +188,7 @@ func (l *loader) trustLease(v *api.Lease) error {
 	if v.Epoch < 1 || v.Epoch > l.state.meta.Epoch {
 		return fmt.Errorf("lease %s has epoch %d, the newest is %d", v.ID, v.Epoch, l.state.meta.Epoch)
 	}
-	if _, twice := l.state.leases.get(v.ID); twice {
+	if _, twice := l.state.leases.get(v.ID, l.state.meta.Index); twice {
 		return fmt.Errorf("lease %s is there twice", v.ID)
 	}
 	return nil

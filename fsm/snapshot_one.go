@@ -80,6 +80,9 @@ func (l *loader) loadOne(t table, body []byte) error {
 		if err := l.inOrder(joinKey(v.Scope, v.Key)); err != nil {
 			return err
 		}
+		if !v.used().of(&v) {
+			return noRecord()
+		}
 		l.keys = append(l.keys, v)
 		return nil
 	case tableProviders, tableCells, tableTenants, tableBlobs, tableTokens:

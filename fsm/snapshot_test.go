@@ -174,7 +174,8 @@ func TestSnapshotStrict(t *testing.T) {
 		"key out of order": func(v *View) {
 			r, _ := v.IdemKey("acme", "k")
 			at := r.used()
-			r.Key, at.sub = "l", 7
+			r.Key = "l"
+			at += 7
 			v.keys.byAge.Set(forgery, at, keyRecord(appendKey(nil, &r)))
 		},
 		"cell twice": func(v *View) { c, _ := v.Cell("aws-1"); v.cells.Set(forgery, "zz", c) },

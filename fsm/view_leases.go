@@ -10,7 +10,7 @@ import (
 
 // Lease returns a lease's record.
 func (v *View) Lease(id api.LeaseID) (api.Lease, bool) {
-	r, ok := v.leases.get(id)
+	r, ok := v.leases.get(id, v.meta.Index)
 	if !ok {
 		return api.Lease{}, false
 	}

@@ -36,7 +36,7 @@ func (v *View) Referenced(d api.Digest) bool {
 
 // IdemKey returns the stored outcome of an idempotency key.
 func (v *View) IdemKey(scope, key string) (IdemRecord, bool) {
-	r, ok := v.keys.get(scope, key)
+	r, ok := v.keys.get(scope, key, v.meta.Index)
 	if !ok {
 		return IdemRecord{}, false
 	}

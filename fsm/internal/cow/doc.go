@@ -10,6 +10,9 @@
 // Every applied entry is an edit. What an entry costs is therefore the nodes that it copies,
 // and their garbage: that is why nodes are small, why the newest keys of a tree wait in a
 // leaf of their own, outside the tree, and why keys and values hold as few pointers as can be.
+//
+// An Index is not copied at all: it only says where in a tree to look, and the tree knows its
+// version.
 package cow
 
 // Edit numbers what a writer does between two copies. The zero edit is never used.
