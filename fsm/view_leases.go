@@ -124,6 +124,9 @@ func (v *View) DueLeases(now api.Tick, limit int) []api.LeaseID {
 	return ids
 }
 
+// Unbound returns how many leases wait for their first binding.
+func (v *View) Unbound() int { return v.leases.unbound.Len() }
+
 // NextDue returns the earliest cluster time at which a lease is due; false when none is.
 func (v *View) NextDue() (api.Tick, bool) {
 	a, _, waits := v.leases.unbound.Min()

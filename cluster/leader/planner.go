@@ -25,10 +25,11 @@ type answer struct {
 
 func (j *job) refuse(e *api.Error) { j.answer <- answer{err: e} }
 
-// Bounds of an entry. There is no timer: an entry takes what became ready while the last one
-// was written. Two are in flight when there is much to do, so that the next one is decided
-// meanwhile; when there is little it waits for the last one, and is the larger for it. What an
-// entry costs, three disks and two connections, is the same for one command as for many.
+// Bounds of an entry. An entry takes what became ready while the last one was written; only
+// what cells report waits a little for more (patience). Two are in flight when there is much to do,
+// so that the next one is decided meanwhile; when there is little it waits for the last one, and is
+// the larger for it. What an entry costs, three disks and two connections, is the same for one
+// command as for many.
 const (
 	maxGroup = 256
 	// maxDecide bounds the jobs that are decided for one entry, refused ones too, and
@@ -47,10 +48,12 @@ const (
 // plan is the one goroutine that decides: it takes what is queued, places what is to be
 // placed on the committed state and what is in flight, and proposes the group.
 func (t *term) plan(ctx context.Context) {
-	p := pending{done: make(chan struct{}, inFlight)}
-	for t.gather(ctx, &p) {
+	p := newPending(func() int { return t.cfg.Machine.View().Unbound() })
+	defer p.timer.Stop()
+	for t.gather(ctx, p) {
 		var group []*job
 		group, p.jobs = t.collect(p.jobs)
+		p.begin()
 		if len(group) == 0 {
 			continue
 		}
@@ -65,19 +68,6 @@ func (t *term) plan(ctx context.Context) {
 	}
 }
 
-// pending is what the planner has taken from the queue and put into no entry yet, and how
-// many entries are in flight.
-type pending struct {
-	jobs   []*job
-	flying int
-	done   chan struct{} // one for each entry that no longer is
-}
-
-// ready reports whether the next entry may be made.
-func (p *pending) ready() bool {
-	return len(p.jobs) > 0 && (p.flying == 0 || p.flying < inFlight && len(p.jobs) >= muchToDo)
-}
-
 // gather takes from the queue until the next entry may be made; false when the term ends.
 func (t *term) gather(ctx context.Context, p *pending) bool {
 	for !p.ready() {
@@ -87,9 +77,11 @@ func (t *term) gather(ctx context.Context, p *pending) bool {
 		}
 		select {
 		case j := <-queue:
-			p.jobs = append(p.jobs, j)
+			p.add(j)
 		case <-p.done:
 			p.flying--
+		case <-p.timer.C:
+			p.urgent = true
 		case <-ctx.Done():
 			return false
 		}

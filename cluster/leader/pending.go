@@ -1,0 +1,80 @@
+package leader
+
+import (
+	"time"
+
+	"github.com/grafos/grafos/fsm"
+)
+
+// What a cell reports waits for others while nothing is in flight: an entry for each cell would
+// cost as much as one for all of them. Nobody waits for a teardown; for a binding a client does, so
+// that it waits only while others are outstanding.
+const (
+	boundPatience = 3 * time.Millisecond
+	endedPatience = 10 * time.Millisecond
+)
+
+// pending is what the planner has taken from the queue and put into no entry yet, and how
+// many entries are in flight.
+type pending struct {
+	jobs   []*job
+	flying int
+	done   chan struct{} // one for each entry that no longer is
+
+	urgent  bool          // something waits no longer
+	bound   int           // bindings that wait for others
+	unbound func() int    // leases whose bindings are outstanding
+	timer   *time.Timer   // ends the patience
+	left    time.Duration // that the timer was given; 0 is that it does not run
+}
+
+func newPending(unbound func() int) *pending {
+	p := &pending{done: make(chan struct{}, inFlight), unbound: unbound, timer: time.NewTimer(time.Hour)}
+	p.timer.Stop()
+	return p
+}
+
+// add takes a job.
+func (p *pending) add(j *job) {
+	p.jobs = append(p.jobs, j)
+	patience, bound := patience(j)
+	p.bound += bound
+	switch {
+	case patience == 0:
+		p.urgent = true
+	case p.left == 0 || patience < p.left:
+		p.left = patience
+		p.timer.Reset(patience)
+	}
+}
+
+// begin starts anew when an entry was made. What is left has waited for long enough.
+func (p *pending) begin() {
+	p.urgent, p.bound, p.left = len(p.jobs) > 0, 0, 0
+	p.timer.Stop()
+}
+
+// ready reports whether the next entry may be made.
+func (p *pending) ready() bool {
+	switch {
+	case len(p.jobs) == 0:
+		return false
+	case p.flying > 0:
+		return p.flying < inFlight && len(p.jobs) >= muchToDo
+	}
+	return p.urgent || p.bound > 0 && p.bound >= p.unbound()
+}
+
+// patience is for how long a command may wait for others, and how many bindings it reports.
+func patience(j *job) (d time.Duration, bound int) {
+	r, ok := j.cmd.(fsm.ReportCell)
+	switch {
+	case !ok || len(r.Runs) > 0 || r.Inventory != nil:
+		return 0, 0
+	case len(r.Bound) > 0:
+		return boundPatience, len(r.Bound)
+	case len(r.Ended) > 0:
+		return endedPatience, 0
+	}
+	return 0, 0
+}

@@ -1,0 +1,53 @@
+package leader
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/grafos/grafos/fsm"
+)
+
+// TestReportsShareAnEntry: bindings wait while others are outstanding, teardowns for whatever
+// comes, both for a bounded time; nothing else waits, and what does goes with it.
+func TestReportsShareAnEntry(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.ready("c1")
+		one, two := r.admit(grant(1)).Leases[0], r.admit(grant(1)).Leases[0]
+		count := func() (n int) {
+			r.change(func() { n = len(r.entries) })
+			return n
+		}
+		// took runs what is done together and says how long that took, and how many entries.
+		took := func(do ...func()) (time.Duration, int) {
+			before, began := count(), time.Now()
+			done := make(chan struct{})
+			for _, f := range do {
+				go func() { f(); done <- struct{}{} }()
+				synctest.Wait()
+			}
+			for range do {
+				<-done
+			}
+			return time.Since(began), count() - before
+		}
+		expect := func(what string, wait time.Duration, do ...func()) {
+			t.Helper()
+			if d, n := took(do...); d != wait || n != 1 {
+				t.Errorf("%s: %d entries in %v, want one in %v", what, n, d, wait)
+			}
+		}
+		bind := func() { r.bind(one) }
+		expect("all that are outstanding", 0, bind, func() { r.bind(two) })
+		one, two = r.admit(grant(1)).Leases[0], r.admit(grant(1)).Leases[0]
+		expect("one of two", boundPatience, bind)
+		expect("the last one", 0, func() { r.bind(two) })
+		expect("a teardown", endedPatience, func() { r.tearDown(one) })
+		three := fsm.Result{}
+		expect("a teardown and a grant", 0, func() { r.tearDown(two) }, func() { three = r.admit(grant(1)) })
+		expect("a binding alone", 0, func() { r.bind(three.Leases[0]) })
+		four, five := r.admit(grant(1)).Leases[0], r.admit(grant(1)).Leases[0]
+		expect("a teardown and a binding", boundPatience, func() { r.tearDown(three.Leases[0]) }, func() { r.bind(four) })
+		r.bind(five)
+	})
+}
