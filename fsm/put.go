@@ -92,7 +92,15 @@ func (s *State) putLease(l api.Lease) {
 		s.addLease(l)
 		return
 	}
-	s.storeLease(&l, &old)
+	s.noteLease(&l, &old)
+	if s.passing && !l.State.Terminal() {
+		return
+	}
+	stored := &old
+	if s.passing {
+		stored, s.passing = &s.passed, false
+	}
+	s.leases.set(s.edit, &l, leaseRecord(s.rec), stored)
 	if l.State.Terminal() && !old.State.Terminal() {
 		s.shrinkHeld(l.CellID)
 		s.shrinkQuotaHeld(l.Tenant)
@@ -100,12 +108,15 @@ func (s *State) putLease(l api.Lease) {
 }
 
 // addLease stores a lease that there was none of before.
-func (s *State) addLease(l api.Lease) { s.storeLease(&l, nil) }
+func (s *State) addLease(l api.Lease) {
+	s.noteLease(&l, nil)
+	s.leases.set(s.edit, &l, leaseRecord(s.rec), nil)
+}
 
-func (s *State) storeLease(l, old *api.Lease) {
+// noteLease enters a lease into all but its table; s.rec is its record then.
+func (s *State) noteLease(l, old *api.Lease) {
 	l.Modified = s.meta.Index
 	s.rec = appendLease(s.rec[:0], l)
-	s.leases.set(s.edit, l, leaseRecord(s.rec), old)
 	s.seen = seenLease{valid: true, id: l.ID, lease: *l, ok: true}
 	s.note(tableLeases, s.rec)
 	s.touched.fixed |= 1 << topicLeases

@@ -122,6 +122,11 @@ func (s *State) hasEnded(cell api.CellID, e api.EndedReport, actor string) *api.
 		return api.Refuse(api.InvalidArgument, "a cell says that a lease is torndown or fenced, not what it said of %s", l.ID)
 	}
 	if l.State.Usable() {
+		if l.RunID == "" {
+			// It is at its end with the next step: nobody looks at the tables in between. A run's
+			// lease takes others with it.
+			s.passing, s.passed = true, l
+		}
 		reason := s.endReason(l, e)
 		if reason == ReasonExpired {
 			s.expire(l, actor)

@@ -27,9 +27,11 @@ type State struct {
 	value  bytes.Buffer
 
 	seen    seenLease
-	writes  int    // changes of this entry
-	grown   int    // leases that it granted
-	sub     uint32 // place of the command in the entry
+	passing bool      // a lease is on its way to its end in one command
+	passed  api.Lease // as the tables have it meanwhile
+	writes  int       // changes of this entry
+	grown   int       // leases that it granted
+	sub     uint32    // place of the command in the entry
 	events  []api.Event
 	audits  []api.AuditRecord
 	touched touched
