@@ -48,6 +48,7 @@ func (c *checker) leaseIndexes() {
 			id, g.used, g.fenced, g.live, w.used, w.fenced, w.live)
 		sameKeys(c, "lease that holds cell "+string(id), &g.held, &w.held)
 		sameKeys(c, "lease that held cell "+string(id), &g.past, &w.past)
+		c.leaseLog(id, &g)
 	}
 	c.want(got.tenants.Len() == len(tenants), "I3", "%d tenants have leases, %d are counted", len(tenants), got.tenants.Len())
 	for id := range tenants {
@@ -57,6 +58,27 @@ func (c *checker) leaseIndexes() {
 		sameKeys(c, "past lease of tenant "+string(id), &g.past, &w.past)
 	}
 	c.want(got.live == want.live, "I3", "%d live leases are counted, %d are there", got.live, want.live)
+}
+
+// leaseLog checks that the changes of a cell's leases are found, as far back as its log goes.
+func (c *checker) leaseLog(id api.CellID, use *cellUse) {
+	for _, after := range []uint64{0, use.log.floor, c.v.meta.Index - min(c.v.meta.Index, 8)} {
+		changed := 0
+		for _, in := range []*set[serial]{&use.held, &use.past} {
+			in.Scan(func(epoch serial, _ struct{}) bool {
+				if c.v.lease(epoch).Modified > after {
+					changed++
+				}
+				return true
+			})
+		}
+		list := c.v.LeasesChangedOn(id, after)
+		ok := len(list) == changed
+		for i, l := range list {
+			ok = ok && l.CellID == id && l.Modified > after && (i == 0 || list[i-1].Modified <= l.Modified)
+		}
+		c.want(ok, "I3", "of cell %s %d leases changed after %d, %d are found", id, changed, after, len(list))
+	}
 }
 
 func (c *checker) runIndexes() {

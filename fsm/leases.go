@@ -27,13 +27,13 @@ type leaseTable struct {
 
 // cellUse is the leases of a cell, and what they take of it.
 type cellUse struct {
-	edit   cow.Edit
-	id     api.CellID
-	used   api.Resources // non-terminal and fenced
-	fenced api.Resources
-	live   int // non-terminal
-	// held are the leases that occupy the cell, past the others, by the index of their change.
-	held, past set[tickKey]
+	edit       cow.Edit
+	id         api.CellID
+	used       api.Resources // non-terminal and fenced
+	fenced     api.Resources
+	live       int         // non-terminal
+	held, past set[serial] // the leases that occupy the cell, and the others
+	log        leaseLog    // what changed of them
 }
 
 // tenantUse is the leases of a tenant, and the sum of the non-terminal ones.
@@ -237,11 +237,17 @@ func (t *leaseTable) count(e cow.Edit, l, old *api.Lease) {
 		either = old
 	}
 	cell := t.cell(e, either.CellID)
-	if old != nil {
-		cell.take(e, old, -1)
+	from, to := cell.take(old, -1), cell.take(l, 1)
+	if from != to {
+		if from != nil {
+			from.Delete(e, serial(either.Epoch))
+		}
+		if to != nil {
+			to.Set(e, serial(either.Epoch), struct{}{})
+		}
 	}
 	if l != nil {
-		cell.take(e, l, 1)
+		cell.log.add(l.Modified, serial(l.Epoch), cell.held.Len()+cell.past.Len())
 	}
 	if cell.held.Len() == 0 && cell.past.Len() == 0 {
 		id := cell.id
@@ -264,10 +270,14 @@ func (t *leaseTable) count(e cow.Edit, l, old *api.Lease) {
 	}
 }
 
-// take adds l to the cell, or with sign -1 takes it away.
-func (c *cellUse) take(e cow.Edit, l *api.Lease, sign int) {
+// take adds l to the sums of the cell, or with sign -1 takes it away, and returns where it belongs;
+// nowhere when there is none.
+func (c *cellUse) take(l *api.Lease, sign int) (in *set[serial]) {
+	if l == nil {
+		return nil
+	}
 	amount := api.Resources{}.With(l.Kind, int64(sign)*l.Amount)
-	key, in := tickKey{l.Modified, serial(l.Epoch)}, &c.past
+	in = &c.past
 	if l.State.Occupies() {
 		c.used = c.used.Add(amount)
 		in = &c.held
@@ -278,11 +288,7 @@ func (c *cellUse) take(e cow.Edit, l *api.Lease, sign int) {
 	if !l.State.Terminal() {
 		c.live += sign
 	}
-	if sign > 0 {
-		in.Set(e, key, struct{}{})
-	} else {
-		in.Delete(e, key)
-	}
+	return in
 }
 
 // take adds l to the tenant, or with sign -1 takes it away, and returns how many live leases

@@ -129,15 +129,15 @@ func (w *leaseWalk) ofTenant() {
 func (w *leaseWalk) ofCell() {
 	use := w.v.leases.useOf(w.f.Cell)
 	var epochs []serial
-	collect := func(k tickKey, _ struct{}) bool {
-		if k.epoch > w.after {
-			epochs = append(epochs, k.epoch)
+	collect := func(epoch serial, _ struct{}) bool {
+		if epoch > w.after {
+			epochs = append(epochs, epoch)
 		}
 		return true
 	}
-	use.held.Scan(collect)
+	use.held.Ascend(w.after, collect)
 	if w.ended {
-		use.past.Scan(collect)
+		use.past.Ascend(w.after, collect)
 	}
 	slices.Sort(epochs)
 	for _, epoch := range epochs {

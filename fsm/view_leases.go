@@ -27,8 +27,8 @@ func (v *View) lease(epoch serial) api.Lease {
 func (v *View) LeasesOn(c api.CellID) []api.Lease {
 	use := v.leases.useOf(c)
 	list := make([]api.Lease, 0, use.live)
-	use.held.Scan(func(k tickKey, _ struct{}) bool {
-		if l := v.lease(k.epoch); !l.State.Terminal() {
+	use.held.Scan(func(epoch serial, _ struct{}) bool {
+		if l := v.lease(epoch); !l.State.Terminal() {
 			list = append(list, l)
 		}
 		return true
@@ -48,20 +48,14 @@ func (v *View) LeasesChangedOn(c api.CellID, after uint64) []api.Lease {
 		return nil
 	}
 	use := v.leases.useOf(c)
-	var list []api.Lease
-	for _, in := range []*set[tickKey]{&use.held, &use.past} {
-		in.Ascend(tickKey{at: after + 1}, func(k tickKey, _ struct{}) bool {
-			list = append(list, v.lease(k.epoch))
-			return true
-		})
-	}
+	list := v.changedOn(&use, after)
 	slices.SortFunc(list, func(a, b api.Lease) int {
 		if a.Modified != b.Modified {
 			return compare(a.Modified, b.Modified)
 		}
 		return strings.Compare(string(a.ID), string(b.ID))
 	})
-	return list
+	return slices.CompactFunc(list, func(a, b api.Lease) bool { return a.Epoch == b.Epoch })
 }
 
 func compare(a, b uint64) int {
