@@ -8,10 +8,16 @@ import (
 
 // What a cell reports waits for others while nothing is in flight: an entry for each cell would
 // cost as much as one for all of them. Nobody waits for a teardown; for a binding a client does, so
-// that it waits only while others are outstanding.
+// that it waits only while others are outstanding. Where many are, much goes on, and a grant waits
+// for others too, unless there are enough.
 const (
 	boundPatience = 3 * time.Millisecond
 	endedPatience = 10 * time.Millisecond
+	grantPatience = 2 * time.Millisecond
+	// muchGoesOn is how many bindings are outstanding then, enough how many commands wait for
+	// nobody.
+	muchGoesOn = 32
+	enough     = 2 * muchToDo
 )
 
 // pending is what the planner has taken from the queue and put into no entry yet, and how
@@ -38,6 +44,9 @@ func newPending(unbound func() int) *pending {
 func (p *pending) add(j *job) {
 	p.jobs = append(p.jobs, j)
 	patience, bound := patience(j)
+	if j.grant != nil && p.unbound() >= muchGoesOn {
+		patience = grantPatience
+	}
 	p.bound += bound
 	switch {
 	case patience == 0:
@@ -62,7 +71,7 @@ func (p *pending) ready() bool {
 	case p.flying > 0:
 		return p.flying < inFlight && len(p.jobs) >= muchToDo
 	}
-	return p.urgent || p.bound > 0 && p.bound >= p.unbound()
+	return p.urgent || len(p.jobs) >= enough || p.bound > 0 && p.bound >= p.unbound()
 }
 
 // patience is for how long a command may wait for others, and how many bindings it reports.

@@ -49,5 +49,18 @@ func TestReportsShareAnEntry(t *testing.T) {
 		four, five := r.admit(grant(1)).Leases[0], r.admit(grant(1)).Leases[0]
 		expect("a teardown and a binding", boundPatience, func() { r.tearDown(three.Leases[0]) }, func() { r.bind(four) })
 		r.bind(five)
+
+		for range muchGoesOn - 1 {
+			r.admit(grant(1))
+		}
+		expect("a grant where little goes on", 0, func() { r.admit(grant(1)) })
+		expect("a grant where much goes on", grantPatience, func() { r.admit(grant(1)) })
+		expect("two of them", grantPatience, func() { r.admit(grant(1)) }, func() { r.admit(grant(1)) })
+		many := make([]func(), enough)
+		for i := range many {
+			many[i] = func() { r.admit(grant(1)) }
+		}
+		expect("enough of them", 0, many...)
+		expect("a grant and what waits for nobody", 0, func() { r.admit(grant(1)) }, func() { r.must(fsm.Tick{}) })
 	})
 }

@@ -152,10 +152,10 @@ func TestGroupCommit(t *testing.T) {
 // TestLittleWaits: a few commands wait for the entry that is in flight, and share the next one;
 // many do not wait.
 func TestLittleWaits(t *testing.T) {
-	bubble(t, func(r *rig) {
-		r.ready("c1")
-		r.slow()
-		for _, tt := range []struct{ n, most int }{{muchToDo - 1, 1}, {muchToDo, 2}} {
+	for _, tt := range []struct{ n, most int }{{muchToDo - 1, 1}, {muchToDo, 2}} {
+		bubble(t, func(r *rig) {
+			r.ready("c1")
+			r.slow()
 			var before int
 			r.change(func() { before, r.most = len(r.entries), 0 })
 			first := make(chan []outcome, 2)
@@ -175,8 +175,8 @@ func TestLittleWaits(t *testing.T) {
 					r.t.Errorf("%d commands behind one: %d entries, %d in flight", tt.n, n, r.most)
 				}
 			})
-		}
-	})
+		})
+	}
 }
 
 // TestLargeCommands: one that does not fit into the group begins the next one.
