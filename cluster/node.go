@@ -49,6 +49,7 @@ type Node struct {
 	settled  atomic.Bool               // it has a configuration
 	waiting  atomic.Value              // string: why it has none yet
 	out      atomic.Pointer[api.Error] // why it answers nobody, though it has one
+	away     *away
 	// differs is in which way the voters' states differ; nil is that they do not.
 	differs atomic.Pointer[string]
 	// watches says that a connection to the leader's process is held.
@@ -106,7 +107,7 @@ func (n *Node) open(ctx context.Context) error {
 		return fmt.Errorf("open raft storage: %w", err)
 	}
 	n.onClose(storage.Close)
-	n.storage = storage
+	n.storage, n.away = storage, newAway(storage.Stable)
 	hasState, err := raft.HasExistingState(storage.Log, storage.Stable, storage.Snapshots)
 	if err != nil {
 		return fmt.Errorf("look for raft state: %w", err)
