@@ -195,7 +195,7 @@ func (n *Node) member() api.MemberState {
 	st := api.MemberState{
 		Node: n.cfg.Node, ClusterID: n.cfg.ClusterID, URL: n.cfg.URL, RaftAddr: n.cfg.RaftAddr, Version: n.cfg.Version,
 		Level: uint32(fsm.NewestLevel), Epoch: n.machine.View().ClusterEpoch(), Asks: n.asks.Load(),
-		Follows: n.raft.State() == raft.Follower, Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), LastTerm: n.lastTerm(),
+		Follows: n.raft.State() == raft.Follower, Holds: n.watches.Load(), Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), LastTerm: n.lastTerm(),
 		Applied: n.raft.AppliedIndex(), LastContactMs: n.Touch().Milliseconds(), Behind: n.cfg.Behind(),
 		ConfigIndex: n.machine.configured.Load(), Members: n.Peers(), Prints: n.machine.prints.with(n.machine.View()),
 	}
