@@ -122,7 +122,8 @@ func TestLostDisk(t *testing.T) {
 	checkBlobs(t, c, lost.Name)
 }
 
-// checkBlobs: a scheduler has every blob that the others have.
+// checkBlobs: a scheduler has every blob that the others have. One that a quorum took while it was
+// away, and after it looked what it missed, it finds when it looks again: after half a minute.
 func checkBlobs(t *testing.T, c *harness.Cluster, name string) {
 	t.Helper()
 	blobs := func(name string) []string {
@@ -135,7 +136,7 @@ func checkBlobs(t *testing.T, c *harness.Cluster, name string) {
 		}
 		return files
 	}
-	eventually(t, 10*time.Second, func() string {
+	eventually(t, 45*time.Second, func() string {
 		mine := blobs(name)
 		for _, other := range []string{"s1", "s2", "s3"} {
 			for _, b := range blobs(other) {
