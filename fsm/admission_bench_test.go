@@ -1,3 +1,5 @@
+//go:build linux
+
 package fsm
 
 import (
@@ -32,7 +34,11 @@ func BenchmarkApplyAdmission(b *testing.B) {
 		began := cpuNanos()
 		out := m.Apply(l)
 		spent += cpuNanos() - began
-		for _, r := range out.([]Result) {
+		results, ok := out.([]Result)
+		if !ok {
+			b.Fatal(out)
+		}
+		for _, r := range results {
 			if r.Problem != nil || len(r.Refused) > 0 {
 				b.Fatal(r)
 			}
