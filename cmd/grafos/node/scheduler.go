@@ -124,7 +124,7 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 			return err
 		}
 	}
-	n.metrics = newMetrics(n.node, n.machine, &n.drops)
+	n.metrics = newMetrics(n.node, n.machine, &n.drops, s.DataDir)
 	lead := n.openControl(s, version, id, material, audit, sightings)
 	handler, err := n.handler(ctx, material, identity)
 	if err != nil {
