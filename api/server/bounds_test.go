@@ -100,7 +100,7 @@ func TestTimeOfRoutes(t *testing.T) {
 		{route{stream: true}, "", api.Caller{}, 0},
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/x"+tt.query, http.NoBody)
-		ctx, cancel := tt.route.bound(t.Context(), r, tt.caller)
+		ctx, cancel := tt.route.bound(t.Context(), waitOf(r), tt.caller)
 		deadline, ok := ctx.Deadline()
 		cancel()
 		left := time.Until(deadline)
