@@ -14,6 +14,7 @@ type Client struct {
 	current   atomic.Uint32 // index into urls of the scheduler that answered last
 	transport *http.Transport
 	http      *http.Client
+	wires     *wires
 	// attempts bounds the tries of a call; 0 is as many as fit into the time.
 	attempts int
 }
@@ -33,7 +34,7 @@ func New(c Config) (*Client, error) {
 	}
 	c = c.withDefaults()
 	t := newTransport(c)
-	return &Client{config: c, urls: urls, transport: t, http: newHTTP(t)}, nil
+	return &Client{config: c, urls: urls, transport: t, http: newHTTP(t), wires: newWires(t, c)}, nil
 }
 
 // newHTTP returns an http.Client that follows no redirect: a scheduler sends none to a
@@ -54,7 +55,7 @@ func (c *Client) At(urls ...string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{config: config, urls: bases, transport: c.transport, http: c.http}, nil
+	return &Client{config: config, urls: bases, transport: c.transport, http: c.http, wires: c.wires}, nil
 }
 
 // URL returns the scheduler that the next call begins with: the one that answered last.
@@ -63,6 +64,7 @@ func (c *Client) URL() string { return c.urls[int(c.current.Load())%len(c.urls)]
 // Close closes the idle connections. Calls that are under way go on.
 func (c *Client) Close() error {
 	c.transport.CloseIdleConnections()
+	c.wires.close()
 	return nil
 }
 
