@@ -186,7 +186,7 @@ func (c *Client) try(ctx context.Context, base string, p *prepared) (resp *http.
 func (c *Client) tryBrief(ctx context.Context, base string, p *prepared, h *heads) (*http.Response, bool, error) {
 	host := c.wires.at(base)
 	w, err := host.begin(ctx)
-	defer host.end()
+	defer func() { host.end(w != nil) }()
 	if err != nil {
 		return nil, false, err
 	}

@@ -14,8 +14,8 @@ import (
 
 // wires are the HTTP/1.1 connections of a client. Calls go over HTTP/2 as long as there are few
 // of them: one connection then does for all. A client with many calls under way opens wires for
-// them, at most maxWires to each scheduler; what finds none free goes over HTTP/2. So do streams,
-// blobs and whatever waits long.
+// them by and by, at most maxWires to each scheduler; what finds none free goes over HTTP/2. So
+// do streams, blobs and whatever waits long.
 type wires struct {
 	transport http.RoundTripper // HTTP/2
 	dial      func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -32,6 +32,10 @@ const (
 	maxWires = 128
 	// manyCalls is from how many calls under way on they have wires.
 	manyCalls = 4
+	// wirePrice is how many calls must have found no wire, among so many, before one more is
+	// opened: it costs as much as it spares some 50 calls. Where calls only wait, as they all do
+	// while there is no leader, none is opened.
+	wirePrice = 32
 	// maxDialing bounds the wires that are being opened to one scheduler.
 	maxDialing = 4
 )
@@ -48,6 +52,7 @@ type host struct {
 	calls   int         // guarded by mu: under way, over wires or not
 	open    int         // guarded by mu: the wires, those that are being opened too
 	dialing int         // guarded by mu
+	paid    int         // guarded by mu: the calls that found no wire since the last one was opened
 	idle    []*wire     // guarded by mu, the one that was used last at the end
 	reaper  *time.Timer // guarded by mu; nil while no wire is idle
 }
@@ -107,10 +112,11 @@ func (h *host) begin(ctx context.Context) (*wire, error) {
 		h.open--
 		_ = w.raw.Close()
 	}
-	if h.tls == nil || h.calls <= manyCalls || h.open >= maxWires || h.dialing >= maxDialing {
+	if h.paid < wirePrice || h.open >= maxWires || h.dialing >= maxDialing {
 		h.mu.Unlock()
 		return nil, nil //nolint:nilnil // no wire is no failure
 	}
+	h.paid -= wirePrice
 	h.open++
 	h.dialing++
 	h.mu.Unlock()
@@ -124,9 +130,13 @@ func (h *host) begin(ctx context.Context) (*wire, error) {
 	return w, err
 }
 
-func (h *host) end() {
+// end is told whether the call went over a wire.
+func (h *host) end(wired bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.tls != nil && !wired && h.calls > manyCalls {
+		h.paid = min(h.paid+1, wirePrice*maxDialing)
+	}
 	h.calls--
 }
 
