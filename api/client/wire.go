@@ -216,7 +216,7 @@ func appendRequest(b []byte, host string, p *prepared, h *heads) ([]byte, bool) 
 			b = append(append(append(append(b, "\r\n"...), f[0]...), ": "...), f[1]...)
 		}
 	}
-	if p.method != http.MethodGet || len(p.json) > 0 {
+	if len(p.json) > 0 || p.method == http.MethodPost || p.method == http.MethodPut {
 		b = strconv.AppendInt(append(b, "\r\nContent-Length: "...), int64(len(p.json)), 10)
 	}
 	return append(append(b, "\r\n\r\n"...), p.json...), ok

@@ -1,0 +1,476 @@
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/grafos/grafos/api"
+)
+
+// overTLS starts a server that speaks both protocols, and returns it.
+func overTLS(t *testing.T, h http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.EnableHTTP2 = true
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+// clientOf returns a client of TLS servers.
+func clientOf(t *testing.T, ping time.Duration, servers ...*httptest.Server) *Client {
+	t.Helper()
+	c := Config{
+		Timeout: 20 * time.Second, Ping: ping,
+		TLS: &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true}, //nolint:gosec // the servers are the test's
+	}
+	for _, s := range servers {
+		c.URLs = append(c.URLs, s.URL)
+	}
+	cl, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cl.Close() })
+	return cl
+}
+
+// pay lets the next call to every scheduler of c open a wire.
+func pay(c *Client) {
+	for _, base := range c.urls {
+		h := c.wires.at(base)
+		h.mu.Lock()
+		h.paid = wirePrice
+		h.mu.Unlock()
+	}
+}
+
+// counts are the wires to a scheduler.
+func counts(c *Client, base string) (open, idle int) {
+	h := c.wires.at(base)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.open, len(h.idle)
+}
+
+func show(ctx context.Context, c *Client) (uint64, error) {
+	a, err := c.ShowLease(ctx, "l-1", api.ReadOptions{})
+	if err != nil {
+		return 0, err
+	}
+	return a.Index, nil
+}
+
+func answer(w http.ResponseWriter, index int) {
+	_ = json.NewEncoder(w).Encode(map[string]any{"index": index, "lease": map[string]any{"lease_id": "l-1"}}) // a test's server
+}
+
+// TestFewCallsShareOneConnection: a client that does not ask much has one connection.
+func TestFewCallsShareOneConnection(t *testing.T) {
+	var conns sync.Map
+	s := overTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		conns.Store(r.RemoteAddr+" "+r.Proto, true)
+		answer(w, 1)
+	})
+	c := clientOf(t, 0, s)
+	for range 10 * wirePrice {
+		if _, err := show(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := 0
+	conns.Range(func(key, _ any) bool {
+		if n++; !strings.HasSuffix(fmt.Sprint(key), "HTTP/2.0") {
+			t.Error(key)
+		}
+		return true
+	})
+	if n != 1 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// TestManyCallsHaveWires: a busy client opens wires, and no more than it may; they close when it
+// is busy no more.
+func TestManyCallsHaveWires(t *testing.T) {
+	var mu sync.Mutex
+	wired, plain := map[string]bool{}, 0
+	s := overTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		if r.ProtoMajor == 1 {
+			wired[r.RemoteAddr] = true
+		} else {
+			plain++
+		}
+		mu.Unlock()
+		answer(w, 1)
+	})
+	c := clientOf(t, 0, s)
+	var wg sync.WaitGroup
+	enough := func() bool { mu.Lock(); defer mu.Unlock(); return len(wired) >= 20 }
+	for range 2 * maxWires {
+		wg.Go(func() {
+			for n := 0; n < 5000 && !enough(); n++ {
+				if _, err := show(t.Context(), c); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if len(wired) < 20 || len(wired) > maxWires || plain < len(wired)*wirePrice {
+		t.Errorf("%d wires, %d calls over HTTP/2", len(wired), plain)
+	}
+	if open, idle := counts(c, s.URL); open != idle || open < 20 {
+		t.Errorf("%d wires open, %d idle", open, idle)
+	}
+	h := c.wires.at(s.URL)
+	h.mu.Lock()
+	for _, w := range h.idle {
+		w.since = w.since.Add(-wireIdle)
+	}
+	h.mu.Unlock()
+	h.reap()
+	if open, idle := counts(c, s.URL); open != 0 || idle != 0 {
+		t.Errorf("%d wires open, %d idle when all were idle for too long", open, idle)
+	}
+}
+
+// TestWiresAreBounded: however much is paid, there are no more than maxWires, nor more than
+// maxDialing at a time.
+func TestWiresAreBounded(t *testing.T) {
+	s := overTLS(t, func(w http.ResponseWriter, _ *http.Request) { answer(w, 1) })
+	h := clientOf(t, 0, s).wires.at(s.URL)
+	take := func() *wire {
+		h.mu.Lock()
+		h.paid = wirePrice
+		h.mu.Unlock()
+		w, err := h.begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return w
+	}
+	var all []*wire
+	for range maxWires {
+		w := take()
+		if w == nil {
+			t.Fatalf("%d wires, and none more", len(all))
+		}
+		all = append(all, w)
+	}
+	if take() != nil {
+		t.Error("one too many")
+	}
+	h.drop(all[0])
+	h.mu.Lock()
+	h.dialing = maxDialing
+	h.mu.Unlock()
+	if take() != nil {
+		t.Error("one too many is being opened")
+	}
+	for _, w := range all[1:] {
+		h.put(w)
+	}
+	if w := take(); w != all[maxWires-1] {
+		t.Error("not the one that was used last")
+	}
+}
+
+// TestWireIsAlike: whatever a scheduler answers, a call over a wire ends as one over HTTP/2.
+func TestWireIsAlike(t *testing.T) {
+	large := strings.Repeat(" ", maxSaid+1)
+	for name, h := range map[string]http.HandlerFunc{
+		"answer": func(w http.ResponseWriter, _ *http.Request) { answer(w, 7) },
+		"in parts": func(w http.ResponseWriter, _ *http.Request) {
+			for _, part := range []string{`{"index":7,`, `"lease":{}}`} {
+				_, _ = io.WriteString(w, part)
+				_ = http.NewResponseController(w).Flush()
+			}
+		},
+		"large": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"index":7,"lease":{}}`+large) },
+		"large, of a known length": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(large)+2))
+			_, _ = io.WriteString(w, "{}"+large)
+		},
+		"closing":  func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close"); answer(w, 7) },
+		"empty":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+		"not json": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") },
+		"problem": func(w http.ResponseWriter, _ *http.Request) {
+			refuse(w, api.Refuse(api.QuotaExceeded, "no").WithHint("ask"))
+		},
+		"no leader": func(w http.ResponseWriter, _ *http.Request) { refuse(w, api.Refuse(api.NoLeader, "none")) },
+		"page":      func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "what?", http.StatusTeapot) },
+		"redirect":  func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/elsewhere", http.StatusFound) },
+		"half": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, `{"index":7`)
+		},
+		"broken":  func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"gateway": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var last atomic.Int32
+			s := overTLS(t, func(w http.ResponseWriter, r *http.Request) { last.Store(int32(r.ProtoMajor)); h(w, r) })
+			outcome := func(wired bool) string {
+				c := clientOf(t, 0, s)
+				c.attempts = 1
+				var said []string
+				for range 2 {
+					if wired {
+						pay(c)
+					}
+					index, err := show(t.Context(), c)
+					text := fmt.Sprint(index)
+					if err != nil {
+						text = string(api.KindOf(err))
+					}
+					said = append(said, text)
+				}
+				if open, idle := counts(c, s.URL); open != idle {
+					t.Errorf("%d wires open, %d idle", open, idle)
+				}
+				return strings.Join(said, ", ")
+			}
+			plain := outcome(false)
+			if last.Load() != 2 {
+				t.Errorf("HTTP/%d", last.Load())
+			}
+			if wired := outcome(true); wired != plain {
+				t.Errorf("over a wire %q, over HTTP/2 %q", wired, plain)
+			}
+			// What breaks before an answer is sent again over HTTP/2.
+			if last.Load() != 1 && name != "broken" {
+				t.Errorf("HTTP/%d over a wire", last.Load())
+			}
+		})
+	}
+}
+
+// TestWireIsWhatItSays: the request that a wire carries is the one that HTTP/2 would.
+func TestWireIsWhatItSays(t *testing.T) {
+	var got [2]string
+	s := overTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		got[r.ProtoMajor-1] = fmt.Sprint(r.Method, r.Host, r.RequestURI, r.ContentLength, r.Header, string(body))
+		_, _ = io.WriteString(w, "{}")
+	})
+	o := api.WriteOptions{IdempotencyKey: "key-1", Reason: "a b&c=d ü"}
+	for name, do := range map[string]func(*Client) error{
+		"read": func(c *Client) error {
+			_, err := c.ShowLease(t.Context(), "l/1 ü", api.ReadOptions{Consistency: api.Stale})
+			return err
+		},
+		"write": func(c *Client) error {
+			_, err := c.RequestLeases(t.Context(), api.LeaseRequest{Provider: "aws"}, o)
+			return err
+		},
+		"empty": func(c *Client) error { _, err := c.FreeLease(t.Context(), "l-1", o); return err },
+		"gone":  func(c *Client) error { _, err := c.DeleteTenant(t.Context(), "acme", o); return err },
+	} {
+		got = [2]string{}
+		c := clientOf(t, 0, s)
+		c.config.Token = func() (string, error) { return "secret", nil }
+		for _, wired := range []bool{false, true} {
+			if wired {
+				pay(c)
+			}
+			if err := do(c); err != nil {
+				t.Fatal(name, err)
+			}
+		}
+		// What HTTP/2 has in pseudo headers of its own order is alike in both.
+		one, two := strings.ReplaceAll(got[0], "Accept-Encoding:[gzip] ", ""), strings.ReplaceAll(got[1], "Accept-Encoding:[gzip] ", "")
+		if one != two || one == "" {
+			t.Errorf("%s: over a wire\n%s\nover HTTP/2\n%s", name, one, two)
+		}
+	}
+}
+
+// TestWireTakesNoSecondRequest: what would end a line of a request, and begin another, does not
+// go over a wire.
+func TestWireTakesNoSecondRequest(t *testing.T) {
+	good := prepared{call: call{method: "GET", path: "/api/v1/leases/l-1", key: "k"}, queried: "a=b"}
+	h := heads{agent: "grafos", accept: jsonType}
+	if _, ok := appendRequest(nil, "host", &good, &h); !ok {
+		t.Fatal("a plain request is not written")
+	}
+	for _, bad := range []string{"a\r\nHost: other", "a\nb", "a\rb", "a\x00", "\x7f", "ü", " a", "a ", "\t"} {
+		for name, spoil := range map[string]func(*prepared, *heads){
+			"path":          func(p *prepared, _ *heads) { p.path += bad },
+			"query":         func(p *prepared, _ *heads) { p.queried += bad },
+			"key":           func(p *prepared, _ *heads) { p.key = bad },
+			"agent":         func(_ *prepared, h *heads) { h.agent = bad },
+			"authorization": func(_ *prepared, h *heads) { h.authorization = bad },
+		} {
+			p, h := good, h
+			spoil(&p, &h)
+			if b, ok := appendRequest(nil, "host", &p, &h); ok {
+				t.Errorf("%s with %q is written: %q", name, bad, b)
+			}
+		}
+	}
+}
+
+// TestWireOfARestartedScheduler: wires that the scheduler closed while they were idle fail no
+// call, not even one that is made once.
+func TestWireOfARestartedScheduler(t *testing.T) {
+	var wired atomic.Int32
+	s := overTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 {
+			wired.Add(1)
+		}
+		answer(w, 7)
+	})
+	c := clientOf(t, 0, s)
+	c.attempts = 1
+	for i, age := range []time.Duration{0, wireSure + 1} {
+		pay(c)
+		if _, err := show(t.Context(), c); err != nil || wired.Load() != int32(i+1) {
+			t.Fatal(err, wired.Load())
+		}
+		c.transport.CloseIdleConnections() // HTTP/2 begins anew
+		s.CloseClientConnections()
+		h := c.wires.at(s.URL)
+		h.mu.Lock()
+		h.idle[0].since = h.idle[0].since.Add(-age)
+		h.mu.Unlock()
+		if _, err := show(t.Context(), c); err != nil {
+			t.Errorf("idle for %s: %v", age, err)
+		}
+		if open, idle := counts(c, s.URL); open != 0 || idle != 0 {
+			t.Errorf("%d wires open, %d idle", open, idle)
+		}
+	}
+}
+
+// frozen is a server that takes requests and answers nothing, as a process that is stopped.
+func frozen(t *testing.T) (s *httptest.Server, freeze func()) {
+	t.Helper()
+	thaw := make(chan struct{})
+	var cold atomic.Bool
+	s = overTLS(t, func(w http.ResponseWriter, _ *http.Request) {
+		if cold.Load() {
+			<-thaw
+		}
+		answer(w, 1)
+	})
+	t.Cleanup(func() { close(thaw) }) // before the server is closed
+	return s, func() { cold.Store(true) }
+}
+
+// TestSilentWire: a scheduler that does not even say that it is alive is left for another one;
+// one that does is waited for.
+func TestSilentWire(t *testing.T) {
+	const ping = 100 * time.Millisecond
+	dead, freeze := frozen(t)
+	var slow atomic.Bool
+	other := overTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		if slow.Load() && r.URL.Path != "/livez" {
+			pause(r.Context(), 5*ping)
+		}
+		answer(w, 2)
+	})
+	c := clientOf(t, ping, dead, other)
+	pay(c)
+	if index, err := show(t.Context(), c); err != nil || index != 1 {
+		t.Fatal(index, err)
+	}
+	freeze()
+	began := time.Now()
+	if index, err := show(t.Context(), c); err != nil || index != 2 {
+		t.Fatal(index, err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	slow.Store(true)
+	pay(c)
+	if index, err := show(t.Context(), c); err != nil || index != 2 {
+		t.Error(index, err)
+	}
+	if open, idle := counts(c, other.URL); open != 1 || idle != 1 {
+		t.Errorf("%d wires open, %d idle", open, idle)
+	}
+}
+
+// TestCancelledWire: a call that is given up ends at once, and its answer is nobody else's.
+func TestCancelledWire(t *testing.T) {
+	var n atomic.Int32
+	asked, let := make(chan struct{}, 1), make(chan struct{})
+	s := overTLS(t, func(w http.ResponseWriter, _ *http.Request) {
+		i := n.Add(1)
+		if i == 2 {
+			asked <- struct{}{}
+			<-let
+		}
+		answer(w, int(i))
+	})
+	c := clientOf(t, time.Minute, s)
+	pay(c)
+	if index, err := show(t.Context(), c); err != nil || index != 1 {
+		t.Fatal(index, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-asked; cancel() }()
+	_, err := show(ctx, c)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("given up: %v", err)
+	}
+	close(let)
+	if index, err := show(t.Context(), c); err != nil || index != 3 {
+		t.Errorf("the next call is answered with %d, %v", index, err)
+	}
+}
+
+// TestWireToNobody: what cannot be reached, or is not trusted, is as over HTTP/2.
+func TestWireToNobody(t *testing.T) {
+	s := overTLS(t, func(w http.ResponseWriter, _ *http.Request) { answer(w, 1) })
+	plain, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := "https://" + plain.Addr().String()
+	if err := plain.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		url  string
+		kind api.Kind
+	}{{s.URL, api.Unauthenticated}, {gone, api.NoLeader}} {
+		for _, wired := range []bool{false, true} {
+			c, err := New(Config{URLs: []string{tt.url}, Timeout: time.Second, TLS: &tls.Config{MinVersion: tls.VersionTLS13}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.attempts = 1
+			if wired {
+				pay(c)
+			}
+			if _, err = show(t.Context(), c); tt.kind == api.Unauthenticated && api.KindOf(err) != tt.kind || err == nil {
+				t.Errorf("%s, wired %v: %v", tt.url, wired, err)
+			}
+			if open, _ := counts(c, tt.url); open != 0 {
+				t.Errorf("%d wires are open", open)
+			}
+		}
+	}
+}
