@@ -90,11 +90,11 @@ func (c call) prepare() (prepared, error) {
 	return p, nil
 }
 
-// brief reports whether a call may go over a wire: it has a short body and an answer at once,
-// or as soon as a cell has answered.
+// brief reports whether a call may go over a wire: a short one that is answered at once. What
+// waits goes over HTTP/2, where answers that are made together leave together, and requests that
+// are made together arrive together: the leader then decides more of them at a time.
 func (p *prepared) brief() bool {
-	return !p.stream && p.open == nil && len(p.json) <= maxRequest && p.method != http.MethodHead &&
-		(p.method != http.MethodGet || p.extra == 0)
+	return !p.stream && p.open == nil && p.extra == 0 && len(p.json) <= maxRequest && p.method != http.MethodHead
 }
 
 // heads are the headers that a call has, "" of those that it has not.
