@@ -284,7 +284,7 @@ func TestWireIsWhatItSays(t *testing.T) {
 			return err
 		},
 		"write": func(c *Client) error {
-			_, err := c.RequestLeases(t.Context(), api.LeaseRequest{Provider: "aws"}, o)
+			_, err := c.RevokeLease(t.Context(), "l-1", api.RevokeRequest{GraceMs: 5}, o)
 			return err
 		},
 		"empty": func(c *Client) error { _, err := c.FreeLease(t.Context(), "l-1", o); return err },

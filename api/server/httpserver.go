@@ -22,8 +22,8 @@ const (
 	maxStreams     = 1000
 	// maxKept is up to how many connections, of both protocols, one of HTTP/1.1 is kept for the
 	// next request: a program may have many of those.
-	maxKept = 4096
-	pingTime       = 15 * time.Second
+	maxKept  = 4096
+	pingTime = 15 * time.Second
 )
 
 // HTTPServer returns the server of h: HTTP/2 and bounded in every time and size but that of
