@@ -21,7 +21,7 @@ func silent(c net.Conn) bool {
 	err = raw.Control(func(fd uintptr) {
 		var b [1]byte
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
-		quiet = err == syscall.EAGAIN //nolint:errorlint // a bare errno
+		quiet = err == syscall.EAGAIN
 	})
 	return err == nil && quiet
 }

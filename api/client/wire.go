@@ -184,7 +184,7 @@ type rest struct {
 // Read reads a part of it.
 func (b *rest) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err == io.EOF { //nolint:errorlint // a reader's end is itself
+	if err == io.EOF {
 		b.ended = true
 	}
 	return n, err

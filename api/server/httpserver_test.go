@@ -34,8 +34,10 @@ func TestKeepsSomeConnections(t *testing.T) {
 		}
 		return !resp.Close
 	}
-	if !ask() || !ask() {
-		t.Error("one of two is not kept")
+	for range k.most {
+		if !ask() {
+			t.Error("one of two is not kept")
+		}
 	}
 	if ask() {
 		t.Error("a third one is kept")
