@@ -185,11 +185,8 @@ func (c *Client) try(ctx context.Context, base string, p *prepared) (resp *http.
 // started anew has closed its wires.
 func (c *Client) tryBrief(ctx context.Context, base string, p *prepared, h *heads) (*http.Response, bool, error) {
 	host := c.wires.at(base)
-	w, err := host.begin(ctx)
+	w := host.begin()
 	defer func() { host.end(w != nil) }()
-	if err != nil {
-		return nil, false, err
-	}
 	if w == nil {
 		return c.tryStream(ctx, base, p, h)
 	}

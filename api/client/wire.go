@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -26,8 +27,9 @@ type wire struct {
 	in    *bufio.Reader
 	out   []byte
 	ctx   context.Context //nolint:containedctx // that of the call that it carries
+	room  int             // how much of the head of an answer may still come, in bytes
 	born  time.Time
-	since time.Time // when it became idle; zero before the first answer
+	since time.Time // when it became idle
 }
 
 const (
@@ -55,9 +57,6 @@ func (h *host) dialWire(ctx context.Context) (*wire, error) {
 	conn := tls.Client(raw, h.tls)
 	if err := conn.HandshakeContext(shake); err != nil {
 		_ = raw.Close()
-		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-			err = errors.New("TLS handshake timeout") // the call goes on, at another scheduler
-		}
 		return nil, err
 	}
 	w := &wire{host: h, raw: raw, conn: conn, born: time.Now()}
@@ -72,7 +71,14 @@ func (w *wire) Read(p []byte) (int, error) {
 		if err := w.raw.SetReadDeadline(time.Now().Add(w.host.wires.ping)); err != nil {
 			return 0, err
 		}
+		if len(p) > w.room {
+			p = p[:w.room]
+		}
+		if len(p) == 0 {
+			return 0, errLongHead
+		}
 		n, err := w.conn.Read(p)
+		w.room -= n
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
@@ -81,6 +87,8 @@ func (w *wire) Read(p []byte) (int, error) {
 		}
 	}
 }
+
+var errLongHead = fmt.Errorf("the head of the answer is longer than %d bytes", maxHeaderBytes)
 
 // good reports whether a wire that was idle may be used: one that has something to say has
 // been closed.
@@ -109,10 +117,12 @@ func (w *wire) call(ctx context.Context, method string) (*http.Response, error) 
 	w.ctx = ctx
 	stop := context.AfterFunc(ctx, func() { _ = w.raw.Close() })
 	resp, err := w.exchange(method)
-	if err != nil {
-		if !stop() && ctx.Err() != nil {
-			err = ctx.Err()
-		}
+	switch {
+	case err == nil:
+	case !stop() && ctx.Err() != nil:
+		w.host.drop(w)
+		return nil, ctx.Err()
+	default:
 		w.host.broke(w)
 		return nil, err
 	}
@@ -131,10 +141,12 @@ func (w *wire) exchange(method string) (*http.Response, error) {
 	if cap(w.out) > 2*wireBuffer {
 		w.out = nil
 	}
+	w.room = maxHeaderBytes
 	if _, err := w.in.Peek(1); err != nil {
 		return nil, unheard{err}
 	}
 	resp, err := http.ReadResponse(w.in, asked(method))
+	w.room = math.MaxInt // the body has its own bound
 	if err != nil {
 		return nil, fmt.Errorf("read answer: %w", err)
 	}

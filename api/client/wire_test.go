@@ -50,14 +50,28 @@ func clientOf(t *testing.T, ping time.Duration, servers ...*httptest.Server) *Cl
 	return cl
 }
 
-// pay lets the next call to every scheduler of c open a wire.
-func pay(c *Client) {
+// wired opens a wire to every scheduler of c that has none idle.
+func wired(t *testing.T, c *Client) {
+	t.Helper()
 	for _, base := range c.urls {
+		if _, idle := counts(c, base); idle > 0 {
+			continue
+		}
 		h := c.wires.at(base)
-		h.mu.Lock()
-		h.paid = wirePrice
-		h.mu.Unlock()
+		pay(h)
+		if w := h.begin(); w != nil {
+			t.Fatal("a wire before it was opened")
+		}
+		h.end(true)
+		c.wires.opened.Wait()
 	}
+}
+
+// pay lets the next call open a wire.
+func pay(h *host) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.paid = wirePrice
 }
 
 // counts are the wires to a scheduler.
@@ -138,6 +152,7 @@ func TestManyCallsHaveWires(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	c.wires.opened.Wait()
 	if len(wired) < some || plain < len(wired)*wirePrice {
 		t.Errorf("%d wires, %d calls over HTTP/2", len(wired), plain)
 	}
@@ -160,39 +175,42 @@ func TestManyCallsHaveWires(t *testing.T) {
 // maxDialing at a time.
 func TestWiresAreBounded(t *testing.T) {
 	s := overTLS(t, func(w http.ResponseWriter, _ *http.Request) { answer(w, 1) })
-	h := clientOf(t, 0, s).wires.at(s.URL)
-	take := func() *wire {
-		h.mu.Lock()
-		h.paid = wirePrice
-		h.mu.Unlock()
-		w, err := h.begin(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
+	c := clientOf(t, 0, s)
+	h := c.wires.at(s.URL)
+	begin := func() *wire {
+		pay(h)
+		w := h.begin()
+		c.wires.opened.Wait()
 		return w
 	}
 	var all []*wire
-	for range maxWires {
-		w := take()
-		if w == nil {
-			t.Fatalf("%d wires, and none more", len(all))
+	for len(all) < maxWires {
+		if w := begin(); w != nil {
+			all = append(all, w)
+		} else if open, idle := counts(c, s.URL); open != len(all)+1 || idle != 1 {
+			t.Fatalf("%d wires open, %d idle beside %d", open, idle, len(all))
 		}
-		all = append(all, w)
 	}
-	if take() != nil {
-		t.Error("one too many")
+	full := func(what string) {
+		t.Helper()
+		before, _ := counts(c, s.URL)
+		if w := begin(); w != nil {
+			t.Error("a wire was idle")
+		}
+		if open, idle := counts(c, s.URL); open != before || idle != 0 {
+			t.Errorf("%s: %d wires open, %d idle", what, open, idle)
+		}
 	}
+	full("all are open")
 	h.drop(all[0])
 	h.mu.Lock()
 	h.dialing = maxDialing
 	h.mu.Unlock()
-	if take() != nil {
-		t.Error("one too many is being opened")
-	}
+	full("many are being opened")
 	for _, w := range all[1:] {
 		h.put(w)
 	}
-	if w := take(); w != all[maxWires-1] {
+	if w := begin(); w != all[maxWires-1] {
 		t.Error("not the one that was used last")
 	}
 }
@@ -232,13 +250,13 @@ func TestWireIsAlike(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var last atomic.Int32
 			s := overTLS(t, func(w http.ResponseWriter, r *http.Request) { last.Store(int32(r.ProtoMajor)); h(w, r) })
-			outcome := func(wired bool) string {
+			outcome := func(overWire bool) string {
 				c := clientOf(t, 0, s)
 				c.attempts = 1
 				var said []string
 				for range 2 {
-					if wired {
-						pay(c)
+					if overWire {
+						wired(t, c)
 					}
 					index, err := show(t.Context(), c)
 					text := fmt.Sprint(index)
@@ -256,8 +274,8 @@ func TestWireIsAlike(t *testing.T) {
 			if last.Load() != 2 {
 				t.Errorf("HTTP/%d", last.Load())
 			}
-			if wired := outcome(true); wired != plain {
-				t.Errorf("over a wire %q, over HTTP/2 %q", wired, plain)
+			if got := outcome(true); got != plain {
+				t.Errorf("over a wire %q, over HTTP/2 %q", got, plain)
 			}
 			// What breaks before an answer is sent again over HTTP/2.
 			if last.Load() != 1 && name != "broken" {
@@ -294,9 +312,9 @@ func TestWireIsWhatItSays(t *testing.T) {
 		got = [2]string{}
 		c := clientOf(t, 0, s)
 		c.config.Token = func() (string, error) { return "secret", nil }
-		for _, wired := range []bool{false, true} {
-			if wired {
-				pay(c)
+		for _, overWire := range []bool{false, true} {
+			if overWire {
+				wired(t, c)
 			}
 			if err := do(c); err != nil {
 				t.Fatal(name, err)
@@ -358,19 +376,19 @@ func TestWireTakesNoSecondRequest(t *testing.T) {
 // TestWireOfARestartedScheduler: wires that the scheduler closed while they were idle fail no
 // call, not even one that is made once.
 func TestWireOfARestartedScheduler(t *testing.T) {
-	var wired atomic.Int32
+	var overWires atomic.Int32
 	s := overTLS(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.ProtoMajor == 1 {
-			wired.Add(1)
+			overWires.Add(1)
 		}
 		answer(w, 7)
 	})
 	c := clientOf(t, 0, s)
 	c.attempts = 1
 	for i, age := range []time.Duration{0, wireSure + 1} {
-		pay(c)
-		if _, err := show(t.Context(), c); err != nil || wired.Load() != int32(i+1) {
-			t.Fatal(err, wired.Load())
+		wired(t, c)
+		if _, err := show(t.Context(), c); err != nil || overWires.Load() != int32(i+1) {
+			t.Fatal(err, overWires.Load())
 		}
 		c.transport.CloseIdleConnections() // HTTP/2 begins anew
 		s.CloseClientConnections()
@@ -415,7 +433,7 @@ func TestSilentWire(t *testing.T) {
 		answer(w, 2)
 	})
 	c := clientOf(t, ping, dead, other)
-	pay(c)
+	wired(t, c)
 	if index, err := show(t.Context(), c); err != nil || index != 1 {
 		t.Fatal(index, err)
 	}
@@ -428,7 +446,7 @@ func TestSilentWire(t *testing.T) {
 		t.Errorf("it took %s", took)
 	}
 	slow.Store(true)
-	pay(c)
+	wired(t, c)
 	if index, err := show(t.Context(), c); err != nil || index != 2 {
 		t.Error(index, err)
 	}
@@ -450,7 +468,7 @@ func TestCancelledWire(t *testing.T) {
 		answer(w, int(i))
 	})
 	c := clientOf(t, time.Minute, s)
-	pay(c)
+	wired(t, c)
 	if index, err := show(t.Context(), c); err != nil || index != 1 {
 		t.Fatal(index, err)
 	}
@@ -466,36 +484,70 @@ func TestCancelledWire(t *testing.T) {
 	}
 }
 
-// TestWireToNobody: what cannot be reached, or is not trusted, is as over HTTP/2.
+// TestWireToNobody: a wire that cannot be opened fails no call.
 func TestWireToNobody(t *testing.T) {
 	s := overTLS(t, func(w http.ResponseWriter, _ *http.Request) { answer(w, 1) })
-	plain, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone := "https://" + plain.Addr().String()
-	if err := plain.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		url  string
-		kind api.Kind
-	}{{s.URL, api.Unauthenticated}, {gone, api.NoLeader}} {
-		for _, wired := range []bool{false, true} {
-			c, err := New(Config{URLs: []string{tt.url}, Timeout: time.Second, TLS: &tls.Config{MinVersion: tls.VersionTLS13}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.attempts = 1
-			if wired {
-				pay(c)
-			}
-			if _, err = show(t.Context(), c); tt.kind == api.Unauthenticated && api.KindOf(err) != tt.kind || err == nil {
-				t.Errorf("%s, wired %v: %v", tt.url, wired, err)
-			}
-			if open, _ := counts(c, tt.url); open != 0 {
-				t.Errorf("%d wires are open", open)
-			}
+	c := clientOf(t, 0, s)
+	h := c.wires.at(s.URL)
+	h.addr = "127.0.0.1:1"
+	for range 3 {
+		pay(h)
+		if _, err := show(t.Context(), c); err != nil {
+			t.Fatal(err)
 		}
+		c.wires.opened.Wait()
+		if open, idle := counts(c, s.URL); open != 0 || idle != 0 || h.dialing != 0 {
+			t.Errorf("%d wires open, %d idle, %d being opened", open, idle, h.dialing)
+		}
+	}
+}
+
+// TestCloseEndsOpening: closing a client ends the opening of wires, and closes those that are
+// idle; it can be used again.
+func TestCloseEndsOpening(t *testing.T) {
+	s := overTLS(t, func(w http.ResponseWriter, _ *http.Request) { answer(w, 1) })
+	c := clientOf(t, 0, s)
+	wired(t, c)
+	dial := c.wires.dial
+	asked := make(chan struct{})
+	c.wires.dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		close(asked)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	h := c.wires.at(s.URL)
+	w := h.begin()
+	pay(h)
+	if h.begin() != nil {
+		t.Fatal("there was one wire")
+	}
+	<-asked
+	h.put(w)
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if open, idle := counts(c, s.URL); open != 0 || idle != 0 {
+		t.Errorf("%d wires open, %d idle", open, idle)
+	}
+	c.wires.dial = dial
+	wired(t, c)
+	if _, idle := counts(c, s.URL); idle != 1 {
+		t.Error("none is opened after that")
+	}
+}
+
+// TestLongHead: a head of an answer that does not end is not read to no end.
+func TestLongHead(t *testing.T) {
+	s := overTLS(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor == 1 {
+			w.Header().Set("Long", strings.Repeat("x", maxHeaderBytes))
+		}
+		answer(w, 1)
+	})
+	c := clientOf(t, 0, s)
+	c.attempts = 1
+	wired(t, c)
+	if _, err := show(t.Context(), c); err == nil || !strings.Contains(err.Error(), errLongHead.Error()) {
+		t.Error(err)
 	}
 }

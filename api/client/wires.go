@@ -23,8 +23,11 @@ type wires struct {
 	ping      time.Duration
 	handshake time.Duration
 
-	mu    sync.Mutex
-	hosts map[string]*host // guarded by mu, by base URL
+	mu     sync.Mutex
+	hosts  map[string]*host // guarded by mu, by base URL
+	ctx    context.Context  //nolint:containedctx // guarded by mu: ends the opening of wires
+	stop   context.CancelFunc
+	opened sync.WaitGroup // those who open wires
 }
 
 const (
@@ -63,9 +66,11 @@ func newWires(t *http.Transport, c Config) *wires {
 		conf = c.TLS.Clone()
 	}
 	conf.NextProtos = []string{"http/1.1"}
-	return &wires{
+	w := &wires{
 		transport: t, dial: t.DialContext, config: conf, ping: c.Ping, handshake: t.TLSHandshakeTimeout, hosts: map[string]*host{},
 	}
+	w.ctx, w.stop = context.WithCancel(context.Background())
+	return w
 }
 
 // at returns the scheduler at a base URL.
@@ -87,47 +92,68 @@ func (w *wires) at(base string) *host {
 	return h
 }
 
-// close closes the wires that are idle.
+// close closes the wires that are idle, and opens no more of those that were begun.
 func (w *wires) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.stop()
+	w.opened.Wait() // none begins meanwhile: that takes mu
+	w.ctx, w.stop = context.WithCancel(context.Background())
 	for _, h := range w.hosts {
 		h.clear()
 	}
 }
 
-// begin counts a call, and returns a wire for it where it has one; nil is HTTP/2. end has to be
+// begin counts a call, and returns a wire for it where one is idle; nil is HTTP/2. end has to be
 // called when it is over.
-func (h *host) begin(ctx context.Context) (*wire, error) {
+func (h *host) begin() *wire {
+	w, open := h.take()
+	if open {
+		h.wires.open(h)
+	}
+	return w
+}
+
+// take is begin, and says whether one more wire is to be opened.
+func (h *host) take() (w *wire, open bool) {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.calls++
 	now := time.Now()
 	for n := len(h.idle); n > 0; n = len(h.idle) {
 		w := h.idle[n-1]
 		h.idle = h.idle[:n-1]
 		if w.good(now) {
-			h.mu.Unlock()
-			return w, nil
+			return w, false
 		}
 		h.open--
 		_ = w.raw.Close()
 	}
 	if h.paid < wirePrice || h.open >= maxWires || h.dialing >= maxDialing {
-		h.mu.Unlock()
-		return nil, nil //nolint:nilnil // no wire is no failure
+		return nil, false
 	}
 	h.paid -= wirePrice
 	h.open++
 	h.dialing++
-	h.mu.Unlock()
-	w, err := h.dialWire(ctx)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.dialing--
-	if err != nil {
-		h.open--
-	}
-	return w, err
+	return nil, true
+}
+
+// open opens a wire for later calls. No call waits for it, and none fails with it.
+func (w *wires) open(h *host) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ctx := w.ctx
+	w.opened.Go(func() {
+		wire, err := h.dialWire(ctx)
+		if err == nil {
+			h.put(wire)
+		}
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.dialing--; err != nil {
+			h.open--
+		}
+	})
 }
 
 // end is told whether the call went over a wire.
@@ -142,7 +168,7 @@ func (h *host) end(wired bool) {
 
 // put keeps a wire for the next call.
 func (h *host) put(w *wire) {
-	w.since = time.Now()
+	w.since, w.ctx = time.Now(), nil
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.idle = append(h.idle, w)
