@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -204,7 +205,8 @@ func (c *Client) tryBrief(ctx context.Context, base string, p *prepared, h *head
 	return resp, true, err
 }
 
-// tryStream sends p over HTTP/2, where the scheduler speaks it.
+// tryStream sends p over HTTP/2, where the scheduler speaks it. No redirect is followed: a
+// scheduler sends none to a program, and it would carry credentials to wherever it says.
 func (c *Client) tryStream(ctx context.Context, base string, p *prepared, h *heads) (*http.Response, bool, error) {
 	var reached atomic.Bool
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { reached.Store(true) }}
@@ -212,7 +214,10 @@ func (c *Client) tryStream(ctx context.Context, base string, p *prepared, h *hea
 	if err != nil {
 		return nil, false, err
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.streams.RoundTrip(req)
+	if err != nil {
+		err = &url.Error{Op: p.method[:1] + strings.ToLower(p.method[1:]), URL: req.URL.Redacted(), Err: err}
+	}
 	return resp, reached.Load(), err
 }
 
