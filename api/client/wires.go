@@ -35,10 +35,10 @@ const (
 	maxWires = 128
 	// manyCalls is from how many calls under way on they have wires.
 	manyCalls = 4
-	// wirePrice is how many calls must have found no wire, among so many, before one more is
-	// opened: it costs as much as it spares some 50 calls. Where calls only wait, as they all do
-	// while there is no leader, none is opened.
-	wirePrice = 32
+	// wirePrice is how many calls must have been answered without a wire, among so many, before
+	// one more is opened: its handshake costs what it spares some ten calls. Where calls only
+	// wait, as they all do while there is no leader, none is opened.
+	wirePrice = 16
 	// maxDialing bounds the wires that are being opened to one scheduler.
 	maxDialing = 4
 )
