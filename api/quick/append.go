@@ -13,6 +13,12 @@ func Append(b []byte, v any) ([]byte, bool) {
 		o.batchAnswer(v)
 	case *api.ReportAnswer:
 		o.reportAnswer(v)
+	case *api.LeaseAnswer:
+		o.leaseAnswer(v)
+	case *api.LeaseList:
+		o.leaseList(v)
+	case *api.ReadIndex:
+		o.readIndex(v)
 	case api.Desired:
 		o.desired(&v)
 	case api.LeaseRequest:

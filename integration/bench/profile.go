@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -165,9 +166,14 @@ func (b *bench) profileAdmissions(ctx context.Context, dir string) error {
 				files = append(files, file)
 				wg.Go(func() { errs[i] = fetchProfile(ctx, at.addr, file) })
 			}
+			own := filepath.Join(dir, kind.name+"-clients.prof")
+			files = append(files, own)
 			from, ierr := d.index(ctx)
-			run, err := b.perOp(d.names, d.pids(), func() (load.Run, error) {
-				return kind.run(ctx, load.Spec{Outstanding: profileLoad, Warm: time.Second, Window: profileTime})
+			run, err := b.perOp(append([]string{"clients"}, d.names...), append([]int{os.Getpid()}, d.pids()...), func() (run load.Run, err error) {
+				return run, errors.Join(ownProfile(own, func() error {
+					run, err = kind.run(ctx, load.Spec{Outstanding: profileLoad, Warm: time.Second, Window: profileTime})
+					return err
+				}))
 			})
 			to, jerr := d.index(ctx)
 			if err := errors.Join(ierr, jerr); err != nil {
@@ -262,6 +268,20 @@ func fetchProfile(ctx context.Context, addr, file string) (err error) {
 		return fmt.Errorf("keep the profile: %w", err)
 	}
 	_, err = io.Copy(f, resp.Body)
+	return errors.Join(err, f.Close())
+}
+
+// ownProfile takes a CPU profile of this process, which is all the clients, while do runs.
+func ownProfile(file string, do func() error) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("keep the profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return errors.Join(fmt.Errorf("profile the clients: %w", err), f.Close())
+	}
+	err = do()
+	pprof.StopCPUProfile()
 	return errors.Join(err, f.Close())
 }
 
