@@ -2,11 +2,7 @@ package capbroker
 
 import (
 	"crypto/rand"
-	"encoding/json"
-	"fmt"
 	"time"
-
-	"aidanwoods.dev/go-paseto"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/mutant"
@@ -35,19 +31,11 @@ func (b *Broker) Mint(l api.Lease, left time.Duration) (string, error) {
 		left += time.Second
 	}
 	now := b.now().UTC()
-	data, err := json.Marshal(body{
+	token := b.frame.sign(body{
 		Version: tokenVersion, ID: rand.Text(), Audience: string(b.cell), Tenant: l.Tenant,
 		IssuedAt: now, ExpiresAt: now.Add(min(left, api.MaxTokenLife)),
 		LeaseID: l.ID, Generation: l.Generation, Epoch: l.Epoch, Kind: l.Kind, Amount: l.Amount, Ops: opsOf(l),
-	})
-	if err != nil {
-		return "", fmt.Errorf("encode claims: %w", err)
-	}
-	t, err := paseto.NewTokenFromClaimsJSON(data, b.footer)
-	if err != nil {
-		return "", fmt.Errorf("make token: %w", err)
-	}
-	token := t.V4Sign(b.secret, b.implicit)
+	}, b.secret)
 	if len(token) > MaxToken {
 		return "", api.Refuse(api.TooLarge, "the token of lease %.80q would be %d bytes long: at most %d", string(l.ID), len(token), MaxToken)
 	}
