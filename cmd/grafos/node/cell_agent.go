@@ -172,17 +172,18 @@ func runAgent(ctx context.Context, s agentSettings, version string, w io.Writer)
 	if err := c.Validate(); err != nil {
 		return api.Refuse(api.InvalidArgument, "%v", err)
 	}
-	debug, err := openDebug(ctx, s.DebugBind)
+	collectLess()
+	profiles, err := openDebug(ctx, s.DebugBind)
 	if err != nil {
 		return err
 	}
 	agent, err := cellagent.Open(ctx, c)
 	if err != nil {
-		return errors.Join(err, debug.Close())
+		return errors.Join(err, profiles.Close())
 	}
 	err = agent.Wait()
 	if ctx.Err() != nil {
 		err = nil
 	}
-	return errors.Join(err, agent.Close(), debug.Close())
+	return errors.Join(err, agent.Close(), profiles.Close())
 }
