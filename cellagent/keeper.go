@@ -3,6 +3,7 @@ package cellagent
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -111,6 +112,7 @@ func (k *keeper) take(ctx context.Context, d api.Desired) {
 	if !k.closing && d.Index >= k.index {
 		k.index, k.heard = d.Index, max(k.heard, d.Index)
 		k.reconcile(ctx, d, at)
+		k.gone.ripen(k.index)
 	} else if d.Index < k.index {
 		k.log.Debug("older set ignored", "index", d.Index, "seen", k.index)
 	}
@@ -302,9 +304,10 @@ func (k *keeper) boundReport(id api.LeaseID) (api.BoundReport, bool) {
 }
 
 // confirm notes what a report's answer confirmed.
-func (k *keeper) confirm(r api.Report, index uint64) {
+func (k *keeper) confirm(r api.Report, a *api.ReportAnswer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	index := a.Index
 	k.heard = max(k.heard, index)
 	for _, b := range r.Bound {
 		if h, ok := k.held[b.LeaseID]; ok && h.lease.Generation == b.Generation && h.lease.Epoch == b.Epoch {
@@ -312,8 +315,10 @@ func (k *keeper) confirm(r api.Report, index uint64) {
 		}
 	}
 	for _, e := range r.Ended {
-		k.gone.confirm(e.LeaseID, index)
+		refused := slices.ContainsFunc(a.Refused, func(r api.ReportRefusal) bool { return r.LeaseID == e.LeaseID })
+		k.gone.confirm(e.LeaseID, index, !refused)
 	}
+	k.gone.ripen(k.index)
 	for _, run := range r.Runs {
 		if t, ok := k.runs[run.RunID]; ok && t.run.Attempt == run.Attempt {
 			t.confirmed = index

@@ -36,8 +36,8 @@ type reporter struct {
 	bind func(api.LeaseID) (api.BoundReport, bool)
 	// stuck says what does not move although it should.
 	stuck func() string
-	// settled is told what a report's answer confirmed, and at which index.
-	settled func(r api.Report, at uint64)
+	// settled is told what a report's answer confirmed.
+	settled func(r api.Report, a *api.ReportAnswer)
 	failed  chan<- sessionError
 	log     hclog.Logger
 
@@ -153,7 +153,7 @@ func (r *reporter) send(ctx context.Context, w *watch) error {
 		r.log.Warn("report refused", "lease_id", refusal.LeaseID, "run_id", refusal.RunID,
 			"kind", refusal.Kind, "detail", refusal.Detail)
 	}
-	r.settled(report, answer.Index)
+	r.settled(report, answer)
 	r.outbox.settle(carried)
 	r.limit = api.MaxReportItems
 	if !r.outbox.empty() {
