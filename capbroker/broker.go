@@ -30,7 +30,7 @@ type Config struct {
 type Broker struct {
 	cell     api.CellID
 	now      func() time.Time
-	secret   ed25519.PrivateKey
+	signer   signer
 	public   paseto.V4AsymmetricPublicKey
 	implicit []byte
 	frame    frame
@@ -58,7 +58,7 @@ func New(c Config) (*Broker, error) {
 	}
 	sum := sha256.Sum256(pub)
 	b := &Broker{
-		cell: c.Cell, now: c.Now, secret: secret, public: public,
+		cell: c.Cell, now: c.Now, signer: signer{secret}, public: public,
 		// Names have no '/', so no two pairs give the same bytes.
 		implicit: []byte(c.ClusterID + "/" + string(c.Cell)),
 		kid:      hex.EncodeToString(sum[:8]),

@@ -38,8 +38,14 @@ func appendLength(b []byte, n int) []byte { return binary.LittleEndian.AppendUin
 
 func appendPiece(b, piece []byte) []byte { return append(appendLength(b, len(piece)), piece...) }
 
-// sign returns the token of claims.
-func (f frame) sign(claims body, key ed25519.PrivateKey) string {
+// unsigned is a token without its signature: what is signed, and where in it the claims stand.
+type unsigned struct {
+	text       []byte
+	start, end int
+}
+
+// open writes what is signed of a token.
+func (f frame) open(claims body) unsigned {
 	const room = 1 << 10 // enough for most; append makes more
 	text := append(make([]byte, 0, room), f.before...)
 	length := len(text)
@@ -48,11 +54,15 @@ func (f frame) sign(claims body, key ed25519.PrivateKey) string {
 	text = claims.append(text)
 	end := len(text)
 	binary.LittleEndian.PutUint64(text[length:], uint64(end-start))
-	signature := ed25519.Sign(key, append(text, f.behind...))
-	text = append(text[:end], signature...) // the claims and, directly behind them, the signature
-	token := make([]byte, 0, len(header)+base64.RawURLEncoding.EncodedLen(len(text)-start)+len(f.footer))
+	return unsigned{append(text, f.behind...), start, end}
+}
+
+// close returns the token. It spoils the text.
+func (f frame) close(u unsigned, signature [ed25519.SignatureSize]byte) string {
+	payload := append(u.text[:u.end], signature[:]...)[u.start:]
+	token := make([]byte, 0, len(header)+base64.RawURLEncoding.EncodedLen(len(payload))+len(f.footer))
 	token = append(token, header...)
-	token = base64.RawURLEncoding.AppendEncode(token, text[start:])
+	token = base64.RawURLEncoding.AppendEncode(token, payload)
 	return string(append(token, f.footer...))
 }
 

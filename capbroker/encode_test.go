@@ -13,7 +13,7 @@ import (
 
 // key is the broker's, as the library has it.
 func (b *Broker) key() paseto.V4AsymmetricSecretKey {
-	key, err := paseto.NewV4AsymmetricSecretKeyFromEd25519(b.secret)
+	key, err := paseto.NewV4AsymmetricSecretKeyFromEd25519(b.signer.private)
 	if err != nil {
 		panic(err)
 	}
@@ -58,10 +58,41 @@ func TestTokensAreTheLibrarys(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := b.frame.sign(claims, b.secret), token.V4Sign(b.key(), b.implicit); got != want {
+		open := b.frame.open(claims)
+		signature := b.signer.signAll([][]byte{open.text})[0]
+		if got, want := b.frame.close(open, signature), token.V4Sign(b.key(), b.implicit); got != want {
 			t.Fatalf("got %s\nwant %s", got, want)
 		}
 	})
+}
+
+// TestMintAll: each lease has the token or the refusal that it has alone.
+func TestMintAll(t *testing.T) {
+	b := newBroker(t, "g-1", "aws-1", newClock())
+	var leases []api.Lease
+	var left []time.Duration
+	for i := range 20 {
+		l := memLease()
+		l.Generation = uint64(i % 5) // none in every fifth
+		leases, left = append(leases, l), append(left, time.Duration(i)*time.Minute)
+	}
+	tokens, errs := b.MintAll(leases, left)
+	for i, l := range leases {
+		_, alone := b.Mint(l, left[i])
+		if api.KindOf(alone) != api.KindOf(errs[i]) || (errs[i] == nil) != (tokens[i] != "") {
+			t.Fatalf("lease %d: got %v, alone %v", i, errs[i], alone)
+		}
+		if errs[i] != nil {
+			continue
+		}
+		got, err := b.Verify(tokens[i])
+		if err != nil || got.Generation != l.Generation || got.ExpiresAt.Sub(got.IssuedAt) != min(left[i], api.MaxTokenLife) {
+			t.Fatalf("lease %d: %+v, %v", i, got, err)
+		}
+	}
+	if tokens, errs := b.MintAll(nil, nil); len(tokens)+len(errs) != 0 {
+		t.Fatal("tokens for nothing")
+	}
 }
 
 func BenchmarkMint(b *testing.B) {

@@ -56,6 +56,8 @@ type Runner interface {
 type Broker interface {
 	PublicKey() string
 	Mint(l api.Lease, left time.Duration) (string, error)
+	// MintAll is Mint for many at once; the answers stand at the places of the leases.
+	MintAll(leases []api.Lease, left []time.Duration) ([]string, []error)
 	Verify(token string) (Claims, error)
 }
 

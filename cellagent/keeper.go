@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -281,26 +282,36 @@ func (k *keeper) renew(l api.Lease, deadline int64) {
 	k.log.Debug("lease renewed", "lease_id", l.ID, "generation", l.Generation)
 }
 
-// boundReport makes the report of a binding as it is now. A token is minted for what is left
-// of the lease (C5).
-func (k *keeper) boundReport(id api.LeaseID) (api.BoundReport, bool) {
+// boundReports makes the reports of bindings as they are now, and names those that are not bound. A
+// token is minted for what is left of the lease (C5).
+func (k *keeper) boundReports(ids []api.LeaseID) (reports []api.BoundReport, stale []api.LeaseID) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	leases, ends := make([]api.Lease, 0, len(ids)), make([]time.Duration, 0, len(ids))
 	k.mu.Lock()
-	h, ok := k.held[id]
-	if !ok || h.phase != phaseBound {
-		k.mu.Unlock()
-		return api.BoundReport{}, false
+	for _, id := range ids {
+		if h, ok := k.held[id]; ok && h.phase == phaseBound {
+			leases, ends = append(leases, h.lease), append(ends, time.Duration(h.deadline))
+		} else {
+			stale = append(stale, id)
+		}
 	}
-	l, deadline := h.lease, h.deadline
 	k.mu.Unlock()
-	r := api.BoundReport{LeaseID: id, Generation: l.Generation, Epoch: l.Epoch, Coordinate: k.coordinate(id)}
-	token, err := k.broker.Mint(l, left(deadline, k.clock.Now()))
-	if err != nil {
-		// The binding is open all the same; the holder asks for a token.
-		k.log.Warn("mint token", "lease_id", id, "error", err)
-		return r, true
+	now := k.clock.Now()
+	for i := range ends {
+		ends[i] -= time.Duration(now)
 	}
-	r.Token = token
-	return r, true
+	tokens, errs := k.broker.MintAll(leases, ends)
+	reports = make([]api.BoundReport, len(leases))
+	for i, l := range leases {
+		reports[i] = api.BoundReport{LeaseID: l.ID, Generation: l.Generation, Epoch: l.Epoch, Coordinate: k.coordinate(l.ID), Token: tokens[i]}
+		if errs[i] != nil {
+			// The binding is open all the same; the holder asks for a token.
+			k.log.Warn("mint token", "lease_id", l.ID, "error", errs[i])
+		}
+	}
+	return reports, stale
 }
 
 // confirm notes what a report's answer confirmed.

@@ -32,8 +32,8 @@ type reporter struct {
 	clock    Clock
 	beacon   *beacon
 	outbox   *outbox
-	// bind makes the report of a binding, with a fresh token; false when it is not bound.
-	bind func(api.LeaseID) (api.BoundReport, bool)
+	// bind makes the reports of bindings, with fresh tokens, and names those that are not bound.
+	bind func([]api.LeaseID) ([]api.BoundReport, []api.LeaseID)
 	// stuck says what does not move although it should.
 	stuck func() string
 	// settled is told what a report's answer confirmed.
