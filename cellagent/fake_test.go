@@ -305,7 +305,7 @@ func (f *fakeFabric) Watch(ctx context.Context, _ api.ProviderID, _ api.CellID, 
 			d := api.Desired{Index: c.index, Full: full && !r.Standby, Schedulers: slices.Sorted(maps.Keys(c.nodes))}
 			for _, id := range slices.Sorted(maps.Keys(c.leases)) {
 				l := c.leases[id]
-				if !r.Standby && (full && !l.State.Terminal() || !full && l.Modified > sent && !(r.NoEcho && l.State.Terminal())) {
+				if !r.Standby && (full && !l.State.Terminal() || !full && l.Modified > sent && (!r.NoEcho || !l.State.Terminal())) {
 					d.Leases = append(d.Leases, l)
 				}
 			}
