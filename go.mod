@@ -4,7 +4,6 @@ go 1.26.7
 
 require (
 	aidanwoods.dev/go-paseto v1.6.0
-	filippo.io/edwards25519 v1.2.0
 	github.com/anishathalye/porcupine v1.3.1
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/chromedp/chromedp v0.23.0

@@ -56,13 +56,9 @@ func New(c Config) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take broker key: %w", err)
 	}
-	signer, err := newSigner(secret)
-	if err != nil {
-		return nil, err
-	}
 	sum := sha256.Sum256(pub)
 	b := &Broker{
-		cell: c.Cell, now: c.Now, signer: signer, public: public,
+		cell: c.Cell, now: c.Now, signer: signer{secret}, public: public,
 		// Names have no '/', so no two pairs give the same bytes.
 		implicit: []byte(c.ClusterID + "/" + string(c.Cell)),
 		kid:      hex.EncodeToString(sum[:8]),
