@@ -20,13 +20,13 @@ type away struct {
 
 	mu   sync.Mutex
 	is   bool      // guarded by mu
-	when time.Time // guarded by mu; zero is before this process began
+	when time.Time // guarded by mu; when it was told, or began with what is kept
 }
 
 // newAway reads what was kept; a key that was never set is an error to some stores.
-func newAway(kept raft.StableStore) *away {
+func newAway(kept raft.StableStore, c clock.Clock) *away {
 	v, err := kept.GetUint64([]byte(keyDismissed))
-	return &away{kept: kept, is: err == nil && v > 0}
+	return &away{kept: kept, is: err == nil && v > 0, when: c.Now()}
 }
 
 func (a *away) told() bool {
@@ -54,7 +54,7 @@ func (a *away) tell(c clock.Clock) error {
 func (a *away) outlived(c clock.Clock) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.is || !a.when.IsZero() && clock.Since(c, a.when) < removeTime {
+	if !a.is || clock.Since(c, a.when) < 2*removeTime {
 		return
 	}
 	if err := a.kept.SetUint64([]byte(keyDismissed), 0); err == nil {

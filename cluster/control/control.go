@@ -52,6 +52,8 @@ type Group interface {
 	Remove(ctx context.Context, id api.NodeID, force bool) error
 	// Peers lists the members with what gossip knows of them.
 	Peers() []api.Peer
+	// Transferable says what speaks against a hand-over.
+	Transferable(id api.NodeID) error
 	// Removable says what speaks against a removal.
 	Removable(id api.NodeID, force bool) error
 }
@@ -77,6 +79,8 @@ type Leadership interface {
 	Leader() api.NodeID
 	// Touch is for how long this node has not heard its leader; 0 on the leader.
 	Touch() time.Duration
+	// Age is Touch, or api.NeverHeard where this process has heard no leader yet.
+	Age() time.Duration
 }
 
 // Decider commits commands; it refuses with no_leader where this node does not lead.

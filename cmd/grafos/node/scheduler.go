@@ -119,12 +119,12 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	}
 	n.undo = append(n.undo, n.blobs.Close)
 
-	if s.DebugBind != "" {
-		if err := n.serveDebug(ctx, s.DebugBind); err != nil {
-			return err
-		}
+	debug, err := openDebug(ctx, s.DebugBind)
+	if err != nil {
+		return err
 	}
-	n.metrics = newMetrics(n.node, n.machine, &n.drops)
+	n.undo = append(n.undo, debug.Close)
+	n.metrics = newMetrics(n.node, n.machine, &n.drops, s.DataDir)
 	lead := n.openControl(s, version, id, material, audit, sightings)
 	handler, err := n.handler(ctx, material, identity)
 	if err != nil {
@@ -223,7 +223,7 @@ func (n *scheduler) handler(ctx context.Context, material *pki.Material, identit
 
 // head is what every answer tells of how fresh it is.
 func (n *scheduler) head() server.Head {
-	st := server.Head{Node: n.node.ID(), Index: n.machine.View().Index(), Leader: n.node.Leader(), LastContact: n.node.Touch()}
+	st := server.Head{Node: n.node.ID(), Index: n.machine.View().Index(), Leader: n.node.Leader(), LastContact: n.node.Age()}
 	return st
 }
 
