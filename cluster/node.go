@@ -122,7 +122,7 @@ func (n *Node) open(ctx context.Context) error {
 	n.trans = newTransport(link, c.Clock)
 	n.machine.tell = n.trans.herald.committed
 	n.onClose(n.trans.Close)
-	n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, cached, stable{storage.Stable, n.Fail}, storage.Snapshots, n.trans)
+	n.raft, err = n.newRaft(cached, storage)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 
@@ -37,4 +38,21 @@ func (s stable) must(key []byte, err error) error {
 		runtime.Goexit()
 	}
 	return nil
+}
+
+// errUnsaved is why raft did not start; what the node failed with says more.
+var errUnsaved = errors.New("raft's term cannot be saved")
+
+// newRaft starts raft, which saves its term at once. It does so in a goroutine of its own: where
+// that fails the goroutine ends, and not whoever opens the node.
+func (n *Node) newRaft(log raft.LogStore, s *Storage) (*raft.Raft, error) {
+	var r *raft.Raft
+	err := errUnsaved
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r, err = raft.NewRaft(n.raftConfig(), n.machine, log, stable{s.Stable, n.Fail}, s.Snapshots, n.trans)
+	}()
+	<-done
+	return r, err
 }
