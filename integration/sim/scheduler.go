@@ -22,9 +22,18 @@ type seat struct {
 	w    *World
 	name string
 	disk *disk
+	stay
+	turn chan struct{} // holds one: who starts or ends a life there
 
 	mu  sync.Mutex
 	now *scheduler // guarded by mu: nil while it is down
+}
+
+// alone waits until nobody else starts or ends a life there. It is no mutex: time must go by
+// meanwhile.
+func (s *seat) alone() (over func()) {
+	s.turn <- struct{}{}
+	return func() { <-s.turn }
 }
 
 // scheduler is one life of a scheduler.
@@ -54,12 +63,12 @@ func (s *seat) alive() *scheduler {
 
 // start begins a life on the seat's disk.
 func (s *seat) start() error {
+	defer s.alone()()
 	w := s.w
 	n := &scheduler{seat: s, proc: w.net.born(s.name), broken: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(n.proc.ctx)
 	n.cancel = cancel
-	disk := s.disk.mount()
-	disk.awake = n.proc.awake
+	disk := s.disk.mount(n.proc)
 	clock := ownClock{w.clock, n.proc}
 	id := api.NodeID(s.name)
 	n.machine = fsm.New(fsm.Options{
@@ -75,7 +84,7 @@ func (s *seat) start() error {
 		Machine: n.machine, Clock: clock, Log: stopLog{Logger: w.log, p: n.proc},
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
 			disk.failed, disk.stall = d.Failed, d.Stalled
-			return &cluster.Storage{Log: disk, Stable: disk, Snapshots: snaps{disk}, Close: func() error { return nil }}, nil
+			return &cluster.Storage{Log: disk, Stable: disk, Snapshots: snaps{disk}, Pending: disk.Pending, Close: func() error { return nil }}, nil
 		},
 		Link: func() (cluster.Link, error) {
 			n.link = newLink(w.net, n.proc, w.linkAt)
@@ -148,6 +157,7 @@ func (n *scheduler) fail(err error) {
 
 // kill ends the life without a word to anybody.
 func (s *seat) kill() {
+	defer s.alone()()
 	s.mu.Lock()
 	n := s.now
 	s.now = nil
@@ -162,6 +172,7 @@ func (s *seat) kill() {
 
 // stop ends the life in good order.
 func (s *seat) stop() {
+	defer s.alone()()
 	n := s.alive()
 	if n == nil {
 		return

@@ -16,8 +16,8 @@ func bubble(t *testing.T, c Config) Account {
 	began := time.Now()
 	var a Account
 	synctest.Test(t, func(t *testing.T) { a = Run(t, c) })
-	t.Logf("seed %d: %d leader kills, %d acknowledged requests, %d entries in %s of its time and %s of ours; refusals %v",
-		a.Seed, a.Kills, a.Acked, a.Entries, a.Took.Round(time.Second), time.Since(began).Round(time.Millisecond), a.Refusals)
+	t.Logf("seed %d: %d leader kills, %d combined faults, %d acknowledged requests, %d entries in %s of its time and %s of ours; refusals %v",
+		a.Seed, a.Kills, a.Combined, a.Acked, a.Entries, a.Took.Round(time.Second), time.Since(began).Round(time.Millisecond), a.Refusals)
 	return a
 }
 
@@ -71,10 +71,25 @@ func TestSoak(t *testing.T) {
 	if err != nil {
 		seed = 1000
 	}
-	many(t, seed, n, Config{Faults: time.Hour})
+	faults, err := time.ParseDuration(os.Getenv("GRAFOS_SIM_FAULTS"))
+	if err != nil {
+		faults = time.Hour
+	}
+	many(t, seed, n, Config{Faults: faults})
 }
 
-// many runs worlds side by side and adds up what they came to. Every fourth has five schedulers.
+// shape makes worlds of several kinds, by their seeds: every fourth has five schedulers, and in
+// every other one of three faults come together.
+func shape(c *Config) {
+	if c.Seed%4 == 0 {
+		c.Schedulers = 5
+	}
+	if c.Seed%4 == 1 || c.Seed%8 == 4 {
+		c.Together = 3
+	}
+}
+
+// many runs worlds side by side and adds up what they came to.
 func many(t *testing.T, from uint64, n int, c Config) Account {
 	t.Helper()
 	// A world allocates much and keeps little of it: collected seldom, it costs 200 MB.
@@ -87,13 +102,12 @@ func many(t *testing.T, from uint64, n int, c Config) Account {
 				t.Parallel()
 				c := c
 				c.Seed = seed
-				if seed%4 == 0 {
-					c.Schedulers = 5
-				}
+				shape(&c)
 				a := bubble(t, c)
 				mu.Lock()
 				defer mu.Unlock()
 				sum.Kills += a.Kills
+				sum.Combined += a.Combined
 				sum.Acked += a.Acked
 				sum.Took += a.Took
 				sum.Entries += a.Entries
@@ -101,7 +115,7 @@ func many(t *testing.T, from uint64, n int, c Config) Account {
 			})
 		}
 	})
-	t.Logf("%d worlds: %d leader kills, %d acknowledged requests, %d entries, %d whole states checked, %s of simulated time",
-		n, sum.Kills, sum.Acked, sum.Entries, sum.Fulls, sum.Took.Round(time.Second))
+	t.Logf("%d worlds: %d leader kills, %d combined faults, %d acknowledged requests, %d entries, %d whole states checked, %s of simulated time",
+		n, sum.Kills, sum.Combined, sum.Acked, sum.Entries, sum.Fulls, sum.Took.Round(time.Second))
 	return sum
 }

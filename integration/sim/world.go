@@ -23,6 +23,8 @@ type Config struct {
 	Schedulers, Cells, Clients int
 	// Faults is how long faults are made; Calm is about how long there is peace between two.
 	Faults, Calm time.Duration
+	// Together is how many faults are under way at a time, at most.
+	Together int
 	// Pause is about how long a client waits between two requests.
 	Pause time.Duration
 	// Heartbeat, Limit and Warmup are the cells' timers.
@@ -53,7 +55,7 @@ func (c Config) withDefaults() Config {
 		c.Clients = 4
 	}
 	or(&c.Faults, 10*time.Minute)
-	or(&c.Calm, 10*time.Second)
+	or(&c.Calm, calm(c.Together))
 	or(&c.Pause, 950*time.Millisecond)
 	or(&c.Heartbeat, time.Second)
 	or(&c.Limit, 4*time.Second)
@@ -70,6 +72,15 @@ func (c Config) withDefaults() Config {
 		c.Log = hclog.NewNullLogger()
 	}
 	return c
+}
+
+// calm is the peace between two faults: less of it for each of several hands would leave no
+// time in which anything is granted.
+func calm(together int) time.Duration {
+	if together > 1 {
+		return 8 * time.Second
+	}
+	return 10 * time.Second
 }
 
 // World is a cluster with its cells, its clients and its bad luck.
@@ -91,6 +102,7 @@ type World struct {
 	mu       sync.Mutex
 	counts   map[string]int // guarded by mu
 	failures int            // guarded by mu
+	under    int            // guarded by mu: faults under way
 }
 
 // Account is what happened in a world.
@@ -98,6 +110,7 @@ type Account struct {
 	Seed     uint64
 	Took     time.Duration // of simulated time
 	Kills    int           // of leaders
+	Combined int           // faults that began while others were under way
 	Acked    int           // requests of clients
 	Entries  uint64        // newest index
 	Faults   map[string]int
@@ -182,7 +195,7 @@ func newWorld(tb testing.TB, c Config) *World {
 	w.check = newCheck(w)
 	w.trace = newTrace(w.began, c.Trace)
 	for i := range c.Schedulers {
-		w.seats = append(w.seats, &seat{w: w, name: "s" + itoa(i+1), disk: newDisk(w.dice)})
+		w.seats = append(w.seats, &seat{w: w, name: "s" + itoa(i+1), disk: newDisk(w.dice), turn: make(chan struct{}, 1)})
 	}
 	for i := range c.Cells {
 		w.hosts = append(w.hosts, &host{
@@ -438,7 +451,7 @@ func (w *World) account() Account {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	a := Account{
-		Seed: w.cfg.Seed, Took: time.Since(w.began), Kills: w.counts["leader kills"], Entries: c.newest, Fulls: c.fulls,
+		Seed: w.cfg.Seed, Took: time.Since(w.began), Kills: w.counts["leader kills"], Combined: w.counts["combined"], Entries: c.newest, Fulls: c.fulls,
 		Faults: maps.Clone(w.counts), Acks: maps.Clone(c.acks), Refusals: maps.Clone(c.refusals), Trace: w.trace.hash(), Lines: w.trace.lines,
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.acks)) {
