@@ -16,7 +16,7 @@ import (
 // with a term that is on no disk.
 type stable struct {
 	raft.StableStore
-	failed func(error)
+	failed func(error) // ends raft too: its main loop answers nobody any more
 }
 
 // Set saves a value, or does not return.
@@ -51,8 +51,25 @@ func (n *Node) newRaft(log raft.LogStore, s *Storage) (*raft.Raft, error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r, err = raft.NewRaft(n.raftConfig(), n.machine, log, stable{s.Stable, n.Fail}, s.Snapshots, n.trans)
+		r, err = raft.NewRaft(n.raftConfig(), n.machine, log, stable{s.Stable, n.unsaved}, s.Snapshots, n.trans)
 	}()
 	<-done
 	return r, err
+}
+
+// unsaved ends the node, and raft with it: whoever waits for its main loop is told.
+func (n *Node) unsaved(err error) {
+	n.Fail(err)
+	if n.opened.Load() {
+		n.endRaft()
+	}
+}
+
+// endRaft begins the end of raft; the future of the first call is the one that waits for it.
+func (n *Node) endRaft() raft.Future {
+	n.raftOnce.Do(func() {
+		n.raftEnd = n.raft.Shutdown()
+		close(n.raftEnds)
+	})
+	return n.raftEnd
 }
