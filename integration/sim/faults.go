@@ -149,7 +149,7 @@ func (w *World) storm(context.Context) (time.Duration, func()) {
 }
 
 func (w *World) slowDisk(context.Context) (time.Duration, func()) {
-	mend := pick(w.dice, w.seats).disk.ail(ail{slow: w.dice.between(20*time.Millisecond, 3*time.Second)})
+	mend := pick(w.dice, w.seats).drive().ail(ail{slow: w.dice.between(20*time.Millisecond, 3*time.Second)})
 	return w.dice.between(time.Second, 8*time.Second), mend
 }
 
@@ -159,7 +159,7 @@ func (w *World) hangingDisk(ctx context.Context) (time.Duration, func()) {
 	if s == nil || w.dice.chance(0.4) {
 		s = pick(w.dice, w.seats)
 	}
-	mend := s.disk.ail(ail{hangs: true})
+	mend := s.drive().ail(ail{hangs: true})
 	return w.dice.between(500*time.Millisecond, 12*time.Second), mend
 }
 
@@ -168,7 +168,7 @@ func (w *World) diskError(context.Context) (time.Duration, func()) { return w.br
 func (w *World) diskFull(context.Context) (time.Duration, func()) { return w.breakDisk(errFull) }
 
 func (w *World) breakDisk(err error) (time.Duration, func()) {
-	mend := pick(w.dice, w.seats).disk.ail(ail{fault: err})
+	mend := pick(w.dice, w.seats).drive().ail(ail{fault: err})
 	return w.while(), mend
 }
 

@@ -16,8 +16,8 @@ func bubble(t *testing.T, c Config) Account {
 	began := time.Now()
 	var a Account
 	synctest.Test(t, func(t *testing.T) { a = Run(t, c) })
-	t.Logf("seed %d: %d leader kills, %d combined faults, %d acknowledged requests, %d entries in %s of its time and %s of ours; refusals %v",
-		a.Seed, a.Kills, a.Combined, a.Acked, a.Entries, a.Took.Round(time.Second), time.Since(began).Round(time.Millisecond), a.Refusals)
+	t.Logf("seed %d: %d leader kills, %d combined faults, %d acknowledged requests, %d entries in %s of its time and %s of ours; faults %v; refusals %v",
+		a.Seed, a.Kills, a.Combined, a.Acked, a.Entries, a.Took.Round(time.Second), time.Since(began).Round(time.Millisecond), a.Faults, a.Refusals)
 	return a
 }
 
@@ -78,14 +78,22 @@ func TestSoak(t *testing.T) {
 	many(t, seed, n, Config{Faults: faults})
 }
 
-// shape makes worlds of several kinds, by their seeds: every fourth has five schedulers, and in
-// every other one of three faults come together.
+// shape makes worlds of several kinds, by their seeds: every fourth has five schedulers; in three
+// of eight faults come together, more or less densely, and one of those three has a spare, and
+// members that come and go.
 func shape(c *Config) {
-	if c.Seed%4 == 0 {
+	switch c.Seed % 8 {
+	case 0:
 		c.Schedulers = 5
-	}
-	if c.Seed%4 == 1 || c.Seed%8 == 4 {
+	case 1:
 		c.Together = 3
+	case 4:
+		c.Schedulers, c.Together = 5, 3
+	case 5:
+		c.Spares, c.Together = 1, 3
+	}
+	if c.Together > 1 {
+		c.Calm = []time.Duration{8, 5, 3}[c.Seed/8%3] * time.Second
 	}
 }
 

@@ -10,12 +10,11 @@ import (
 // there are several at a time, each has its own end, whatever else is wrong by then, and a
 // process that ended or was killed is started again as an init system does it.
 func (w *World) trouble(ctx context.Context) {
-	var hands sync.WaitGroup
 	if w.cfg.Together <= 1 {
-		w.makeFaults(ctx, func(f fault) int { return f.alone }, w.mend)
+		w.makeFaults(ctx, faults(), func(f fault) int { return f.alone }, w.mend)
 		return
 	}
-	var keepers sync.WaitGroup
+	var hands, keepers sync.WaitGroup
 	keep, done := context.WithCancel(context.Background())
 	for _, s := range w.seats {
 		keepers.Go(func() { w.keepSeat(keep, s) })
@@ -23,8 +22,12 @@ func (w *World) trouble(ctx context.Context) {
 	for _, h := range w.hosts {
 		keepers.Go(func() { w.keepHost(keep, h) })
 	}
+	together := func(f fault) int { return f.together }
 	for range w.cfg.Together {
-		hands.Go(func() { w.makeFaults(ctx, func(f fault) int { return f.together }, noEnd) })
+		hands.Go(func() { w.makeFaults(ctx, faults(), together, noEnd) })
+	}
+	if w.cfg.Spares > 0 {
+		hands.Go(func() { w.makeFaults(ctx, comings(), together, noEnd) })
 	}
 	hands.Wait()
 	done()
@@ -32,8 +35,7 @@ func (w *World) trouble(ctx context.Context) {
 }
 
 // makeFaults makes one fault after another, with some peace before each.
-func (w *World) makeFaults(ctx context.Context, weight func(fault) int, mend func()) {
-	list := faults()
+func (w *World) makeFaults(ctx context.Context, list []fault, weight func(fault) int, mend func()) {
 	total := 0
 	for _, f := range list {
 		total += weight(f)
@@ -59,7 +61,7 @@ func (w *World) suffer(ctx context.Context, f fault) {
 		return
 	}
 	w.count(f.name)
-	w.begin()
+	w.beginFault()
 	pass(ctx, lasts)
 	w.trace.add("end of %s", f.name)
 	end()
@@ -68,8 +70,8 @@ func (w *World) suffer(ctx context.Context, f fault) {
 	w.under--
 }
 
-// begin counts a fault that begins while others are under way.
-func (w *World) begin() {
+// beginFault counts a fault that begins while others are under way.
+func (w *World) beginFault() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.under++; w.under > 1 {
@@ -92,7 +94,7 @@ func (w *World) keepSeat(ctx context.Context, s *seat) {
 			s.kill()
 		case n == nil && !s.isHeld():
 			// On a disk that refuses writes it may not start; then it is tried again.
-			if err := s.start(); err != nil && !s.disk.ailing() {
+			if err := s.start(); err != nil && !s.drive().ailing() {
 				w.fail("scheduler %s does not start: %v", s.name, err)
 			}
 		}
@@ -115,7 +117,7 @@ func (w *World) keepHost(ctx context.Context, h *host) {
 func (w *World) mend() {
 	w.net.heal()
 	for _, s := range w.seats {
-		s.disk.heal()
+		s.drive().heal()
 		if n := s.alive(); n != nil {
 			n.proc.goOn()
 		}

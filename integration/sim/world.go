@@ -21,6 +21,9 @@ import (
 type Config struct {
 	Seed                       uint64
 	Schedulers, Cells, Clients int
+	// Spares is how many schedulers more there are than have a vote. With any, members come and
+	// go, and faults come together.
+	Spares int
 	// Faults is how long faults are made; Calm is about how long there is peace between two.
 	Faults, Calm time.Duration
 	// Together is how many faults are under way at a time, at most.
@@ -148,11 +151,8 @@ func (c *wallClock) jump(d time.Duration) {
 func Run(tb testing.TB, c Config) Account {
 	tb.Helper()
 	w := newWorld(tb, c.withDefaults())
-	for _, s := range w.seats {
-		if err := s.start(); err != nil {
-			w.fail("scheduler %s does not start: %v", s.name, err)
-			return w.account()
-		}
+	if !w.begin(w.seats[:w.cfg.Schedulers]) {
+		return w.account()
 	}
 	for _, h := range w.hosts {
 		if err := h.start(); err != nil {
@@ -165,13 +165,25 @@ func Run(tb testing.TB, c Config) Account {
 	life, end := context.WithCancel(context.Background())
 	var watch sync.WaitGroup
 	watch.Go(func() { w.watch(life) })
-	if w.furnish(life) {
+	// Spares come to a cluster that there is.
+	if w.furnish(life) && w.begin(w.seats[w.cfg.Schedulers:]) {
 		w.live()
 	}
 	end()
 	watch.Wait()
 	w.close()
 	return w.account()
+}
+
+// begin starts schedulers.
+func (w *World) begin(seats []*seat) bool {
+	for _, s := range seats {
+		if err := s.start(); err != nil {
+			w.fail("scheduler %s does not start: %v", s.name, err)
+			return false
+		}
+	}
+	return true
 }
 
 // endsWithin is how long after its faults a world must have ended, much more than its second
@@ -194,8 +206,8 @@ func newWorld(tb testing.TB, c Config) *World {
 	w.net = newNetwork(w.dice)
 	w.check = newCheck(w)
 	w.trace = newTrace(w.began, c.Trace)
-	for i := range c.Schedulers {
-		w.seats = append(w.seats, &seat{w: w, name: "s" + itoa(i+1), disk: newDisk(w.dice), turn: make(chan struct{}, 1)})
+	for i := range c.Schedulers + c.Spares {
+		w.seats = append(w.seats, newSeat(w, "s"+itoa(i+1)))
 	}
 	for i := range c.Cells {
 		w.hosts = append(w.hosts, &host{
@@ -411,6 +423,9 @@ func (w *World) restless() string {
 	n := w.leader()
 	if n == nil {
 		return "nobody leads"
+	}
+	if lacks := w.incomplete(n); lacks != "" {
+		return lacks
 	}
 	v := n.machine.View()
 	if c := v.Counts(); c.LiveLeases > 0 || c.LiveRuns > 0 {
