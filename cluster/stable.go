@@ -45,19 +45,22 @@ var errUnsaved = errors.New("raft's term cannot be saved")
 
 // newRaft starts raft, which saves its term at once. It does so in a goroutine of its own: where
 // that fails the goroutine ends, and not whoever opens the node.
-func (n *Node) newRaft(log raft.LogStore, s *Storage) (*raft.Raft, error) {
+func (n *Node) newRaft(log *raft.LogCache, s *Storage) (*raft.Raft, error) {
 	var r *raft.Raft
 	err := errUnsaved
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		r, err = raft.NewRaft(n.raftConfig(), n.machine, log, stable{s.Stable, n.unsaved}, s.Snapshots, n.trans)
+		r, err = raft.NewRaft(n.raftConfig(), n.machine, &emptied{log, s.Snapshots, n.unsaved}, stable{s.Stable, n.unsaved}, s.Snapshots, n.trans)
 	}()
 	<-done
+	if err == nil {
+		n.trans.raft.Store(r)
+	}
 	return r, err
 }
 
-// unsaved ends the node, and raft with it: whoever waits for its main loop is told.
+// unsaved ends the node whose raft has lost its main loop, and raft with it: whoever waits for its main loop is told.
 func (n *Node) unsaved(err error) {
 	n.Fail(err)
 	if n.opened.Load() {
