@@ -134,7 +134,12 @@ func TestSnapshotOlderThanLog(t *testing.T) {
 	if f.say(&snap) {
 		t.Error("it goes on")
 	}
-	err := <-f.ended
+	var err error
+	select {
+	case err = <-f.ended:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the node does not end")
+	}
 	if e, ok := errors.AsType[*EmptiedError](err); !ok || e.Last != 3 || e.Snapshot != 2 {
 		t.Errorf("it ended with %v", err)
 	}

@@ -50,7 +50,7 @@ func (w *World) transfer(ctx context.Context) (time.Duration, func()) {
 	return 0, noEnd
 }
 
-// remove takes a member out by command; when it may, its host comes back as another one.
+// remove takes a member out by command, or perhaps did not; its host comes back as another one.
 func (w *World) remove(ctx context.Context) (time.Duration, func()) {
 	s := w.leaderSeat(ctx)
 	if s == nil {
@@ -63,7 +63,7 @@ func (w *World) remove(ctx context.Context) (time.Duration, func()) {
 	id := victim.id()
 	change, cancel := context.WithTimeout(ctx, changeTime)
 	defer cancel()
-	if err := n.node.Remove(change, id, false); err != nil {
+	if err := n.node.Remove(change, id, false); err != nil && api.KindOf(err) != api.OutcomeUnknown {
 		w.trace.add("not removed: %s", api.KindOf(err))
 		return 0, nil
 	}
@@ -77,8 +77,6 @@ const renewWithin = 5 * time.Minute
 
 // renew ends who lives in a seat and lets another one begin there, with an empty disk.
 func (w *World) renew(s *seat) {
-	s.hold(1)
-	defer s.hold(-1)
 	ctx, cancel := context.WithTimeout(context.Background(), renewWithin)
 	defer cancel()
 	for !w.mayLose(ctx, s) {
@@ -90,9 +88,10 @@ func (w *World) renew(s *seat) {
 			return
 		}
 	}
-	s.kill()
+	up := s.fell()
 	s.lose()
 	w.trace.add("replaced by %s", s.id())
+	up()
 }
 
 // loseDisk takes the disk of a scheduler for good.

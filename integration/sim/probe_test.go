@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,6 +166,44 @@ func TestHangingDisk(t *testing.T) {
 		}
 		if v, err := dev.mount(n.born("s1")).GetUint64([]byte("term")); err != nil || v != 7 {
 			t.Errorf("the disk has %d, %v", v, err)
+		}
+	})
+}
+
+// TestDeafFollowerDeposesNobody: one that the leader does not reach leaves it in its place, as
+// long as the others hear it.
+func TestDeafFollowerDeposesNobody(t *testing.T) {
+	quiet(t, func(t *testing.T, w *World, leader *scheduler) {
+		t.Helper()
+		pass(t.Context(), 5*time.Second)
+		term := leader.node.State().Term
+		w.net.cut(leader.seat.name, w.others(leader.seat)[0].name)
+		pass(t.Context(), 10*time.Second)
+		if now := leader.node.State().Term; !leader.leads() || now != term {
+			t.Errorf("it led term %d; it leads: %v, and the term is %d", term, leader.leads(), now)
+		}
+	})
+}
+
+// TestHungLeaderIsReplaced: its heartbeats need no disk, and would keep it leader for ever.
+func TestHungLeaderIsReplaced(t *testing.T) {
+	quiet(t, func(t *testing.T, w *World, leader *scheduler) {
+		t.Helper()
+		mend := leader.seat.drive().ail(ail{hangs: true})
+		done := make(chan error, 1)
+		go func() {
+			_, err := leader.node.Propose(t.Context(), fsm.Entry{Commands: []fsm.Command{fsm.Tick{}}})
+			done <- err
+		}()
+		next := func() bool {
+			return slices.ContainsFunc(w.others(leader.seat), func(s *seat) bool { return s.alive().leads() })
+		}
+		if !w.within(8*time.Second, next) {
+			t.Error("nobody else leads")
+		}
+		mend()
+		if err := <-done; err == nil {
+			t.Error("what its disk did not take is committed")
 		}
 	})
 }

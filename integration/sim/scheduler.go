@@ -129,7 +129,7 @@ func (s *seat) start() error {
 	node, err := cluster.Open(ctx, cluster.Config{
 		Node: n.id, ClusterID: clusterID, RaftAddr: raftAddr(s.name), URL: url(s.name), Expect: w.cfg.Schedulers, Version: "sim",
 		Joins:   s.replaced(),
-		Machine: n.machine, Clock: clock, Log: stopLog{Logger: w.log, p: n.proc},
+		Machine: n.machine, Clock: clock, Log: stopLog{Logger: w.log.With("life", n.proc.id), p: n.proc},
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
 			disk.failed, disk.stall = d.Failed, d.Stalled
 			return &cluster.Storage{Log: disk, Stable: disk, Snapshots: snaps{disk}, Pending: disk.Pending, Close: func() error { return nil }}, nil

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 )
 
 // bubble runs one world in a bubble of its own and says what came of it.
@@ -61,7 +63,8 @@ func TestWorlds(t *testing.T) {
 }
 
 // TestSoak is for as long as somebody wants: GRAFOS_SIM_WORLDS worlds from GRAFOS_SIM_SEED on
-// (make sim-soak).
+// (make sim-soak), each with GRAFOS_SIM_FAULTS of faults. GRAFOS_SIM_LOG is a file for what happens
+// and for what the schedulers log, of one world.
 func TestSoak(t *testing.T) {
 	n, err := strconv.Atoi(os.Getenv("GRAFOS_SIM_WORLDS"))
 	if err != nil {
@@ -75,7 +78,16 @@ func TestSoak(t *testing.T) {
 	if err != nil {
 		faults = time.Hour
 	}
-	many(t, seed, n, Config{Faults: faults})
+	c := Config{Faults: faults}
+	if name := os.Getenv("GRAFOS_SIM_LOG"); name != "" {
+		f, err := os.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close() //nolint:errcheck // it is for reading along
+		c.Trace, c.Log = f, hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: f})
+	}
+	many(t, seed, n, c)
 }
 
 // shape makes worlds of several kinds, by their seeds: every fourth has five schedulers; in three
