@@ -20,8 +20,10 @@ type MemberState struct {
 	Asks bool `json:"asks"`
 	// Leads: a quorum confirmed just now that it leads. Follows: it follows a leader, or waits
 	// for one, and stands for election itself no more than that.
-	Leads     bool   `json:"leads"`
-	Follows   bool   `json:"follows"`
+	Leads   bool `json:"leads"`
+	Follows bool `json:"follows"`
+	// Holds: a connection of its own to its leader's process is open.
+	Holds     bool   `json:"holds_leader"`
 	Term      uint64 `json:"term"`
 	LastIndex uint64 `json:"last_index"`
 	LastTerm  uint64 `json:"last_term"` // of the entry at LastIndex

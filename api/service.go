@@ -202,7 +202,8 @@ type Peers interface {
 type Membership interface {
 	// Member tells of the peer's place in it.
 	Member(ctx context.Context) (*MemberState, error)
-	// Dismiss tells the peer that an operator removed it: it does not ask to come back.
+	// Dismiss tells the peer that an operator removes it: once it is no member, it does not ask to
+	// come back.
 	Dismiss(ctx context.Context) error
 }
 

@@ -102,11 +102,7 @@ func TestLeaderKilled(t *testing.T) {
 	r.slow()
 	old := r.leader()
 	term := old.node.raft.CurrentTerm()
-	for _, s := range r.others(old) {
-		eventually(t, "a watch by "+string(s.name), func() bool {
-			return s.node.Leader() == old.name && s.node.watches.Load()
-		})
-	}
+	r.watched(old)
 	began := time.Now()
 	old.kill()
 	now := r.leader()
@@ -144,6 +140,37 @@ func TestLeaderOutOfReach(t *testing.T) {
 	r.write("b")
 }
 
+// TestLeaderGoneForOne: a follower for which the leader's process is gone, as behind a firewall that
+// refuses in its place, leaves it alone as long as another one holds its connection.
+func TestLeaderGoneForOne(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("a")
+	r.slow()
+	old := r.leader()
+	r.watched(old)
+	follower := r.others(old)[0]
+	addr, id := follower.node.raft.LeaderWithID()
+	term := follower.node.raft.CurrentTerm()
+	if follower.node.stand(t.Context(), id, addr, "nobody", term) {
+		t.Error("stood for election against a leader that another one holds")
+	}
+	if got := follower.node.raft.CurrentTerm(); got != term {
+		t.Errorf("term %d after %d", got, term)
+	}
+	r.write("b")
+}
+
+// watched waits until every follower of a leader holds a connection to it.
+func (r *rig) watched(leader *seat) {
+	r.t.Helper()
+	for _, s := range r.others(leader) {
+		eventually(r.t, "a watch by "+string(s.name), func() bool {
+			return s.node.Leader() == leader.name && s.node.watches.Load()
+		})
+	}
+}
+
 // TestStandsOnlyInItsTerm: what is found out too late is not acted upon.
 func TestStandsOnlyInItsTerm(t *testing.T) {
 	t.Parallel()
@@ -152,7 +179,10 @@ func TestStandsOnlyInItsTerm(t *testing.T) {
 	r.slow()
 	old := r.leader()
 	follower := r.others(old)[0]
-	eventually(t, "a follower", func() bool { return follower.node.Leader() == old.name })
+	r.watched(old)
+	for _, s := range r.others(old) {
+		s.node.watches.Store(false) // nobody says that it lives
+	}
 	addr, id := follower.node.raft.LeaderWithID()
 	term := follower.node.raft.CurrentTerm()
 	for name, try := range map[string]func() bool{

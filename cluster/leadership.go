@@ -61,7 +61,9 @@ func (n *Node) SetGate(open bool) { n.leadership.setGate(open) }
 
 // Lead runs role whenever this node leads, and ends it when it no longer does. What role
 // starts it has stopped when it returns, so two roles never overlap, and a node that lost
-// and regained the lead between two reads starts afresh. Beside it the members are kept.
+// and regained the lead between two reads starts afresh. Beside it the members are kept. A
+// leader whose disk hangs ends its role, though raft does not know yet that it leads no more:
+// what waits here goes on with the next leader.
 func (n *Node) Lead(ctx context.Context, role func(context.Context)) {
 	stop := func() {}
 	defer func() { stop() }()
@@ -80,6 +82,12 @@ func (n *Node) Lead(ctx context.Context, role func(context.Context)) {
 			stop = func() {}
 			if on {
 				stop = lead()
+			}
+		case <-n.hung:
+			stop()
+			stop = func() {}
+			if n.hushed() {
+				stop = start(ctx, n.sitOut)
 			}
 		case do := <-n.paused:
 			stop()
@@ -196,6 +204,9 @@ func (n *Node) Locate(ctx context.Context) (url string, self bool, err error) {
 			if n.Leads() {
 				return n.cfg.URL, true, nil
 			}
+			if url := n.elsewhere.Load(); url != nil {
+				return *url, false, nil
+			}
 		} else if url := n.urlOf(api.NodeID(id)); url != "" {
 			return url, false, nil
 		}
@@ -275,5 +286,5 @@ func (n *Node) Leads() bool {
 		return false
 	default:
 	}
-	return n.raft.State() == raft.Leader && n.leadership.open() && n.leadership.passed.Load() == n.raft.CurrentTerm()
+	return n.raft.State() == raft.Leader && n.leadership.open() && n.leadership.passed.Load() == n.raft.CurrentTerm() && !n.hushed()
 }

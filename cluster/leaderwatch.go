@@ -2,9 +2,12 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api/clock"
 )
 
 // The leader watch shortens fail-over when the leader's process dies: its kernel closes its
@@ -17,6 +20,8 @@ const (
 	watchStagger = 200 * time.Millisecond
 	// watchGone is for how long the ends of the leader's sockets may trickle in.
 	watchGone = 100 * time.Millisecond
+	// watchAgain is when the others are asked again whether it is gone for them too.
+	watchAgain = 5 * time.Millisecond
 	// watchBackoff is how long a follower leaves alone a leader that closed the connection
 	// and still accepts new ones: it refuses this follower, or restarted its listener.
 	watchBackoff = time.Second
@@ -47,13 +52,15 @@ func (n *Node) hold(ctx context.Context, addr raft.ServerAddress) (process strin
 
 // stand starts an election in this follower's turn, unless somebody was faster or the leader
 // turns out to live; it reports whether it did. A leader that lives holds connections to its
-// followers, whatever became of its listener and of the way there.
+// followers, whatever became of its listener and of the way there; and where it is this
+// follower's way that is cut, another one still holds its own.
 func (n *Node) stand(ctx context.Context, id raft.ServerID, addr raft.ServerAddress, process string, term uint64) bool {
 	if !n.trans.Gone(ctx, process, watchGone) {
 		return false
 	}
-	turn := n.turn(n.poll(ctx, id))
-	if turn < 0 || !wait(ctx, time.Duration(turn)*watchStagger) || !n.mayStand(id, term, turn) {
+	votes, gone := n.pollGone(ctx, id)
+	turn := n.turn(votes)
+	if !gone || turn < 0 || !wait(ctx, time.Duration(turn)*watchStagger) || !n.mayStand(id, term, turn) {
 		return false
 	}
 	if turn > 0 && !n.trans.Refused(ctx, addr) {
@@ -62,6 +69,22 @@ func (n *Node) stand(ctx context.Context, id raft.ServerID, addr raft.ServerAddr
 	n.log.Info("the leader's process is gone: standing for election", "leader", string(id), "term", term, "turn", turn)
 	n.standNow(ctx)
 	return true
+}
+
+// pollGone is poll once nobody who answers holds a connection to the leader any more: the
+// others learn of its end in the same moment, but for what their hosts are busy with. gone is
+// false where one of them still does after watchGone.
+func (n *Node) pollGone(ctx context.Context, id raft.ServerID) (votes []ballot, gone bool) {
+	began := n.cfg.Clock.Now()
+	for {
+		votes = n.poll(ctx, id)
+		if !slices.ContainsFunc(votes, func(b ballot) bool { return b.state != nil && b.state.Holds }) {
+			return votes, true
+		}
+		if clock.Since(n.cfg.Clock, began) > watchGone || !wait(ctx, watchAgain) {
+			return votes, false
+		}
+	}
 }
 
 // mayStand reports whether it is still this follower's turn to stand in place of a leader.

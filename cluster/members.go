@@ -12,10 +12,12 @@ import (
 )
 
 const (
-	// transferTime bounds a hand-over, dismissTime the telling of a member that it was removed.
+	// transferTime bounds a hand-over, dismissTime the telling of a member that it is removed.
 	transferTime = 5 * time.Second
 	dismissTime  = 3 * time.Second
-	memberPause  = 20 * time.Millisecond
+	// removeTime is after how long a member that was told so is removed, or will not be.
+	removeTime  = 30 * time.Second
+	memberPause = 20 * time.Millisecond
 )
 
 // Members lists the group as the leader sees it.
@@ -88,12 +90,18 @@ func (n *Node) Remove(ctx context.Context, id api.NodeID, force bool) error {
 		}
 		return api.Refuse(api.NoLeader, "scheduler %s handed the lead over before it is removed", id)
 	}
+	unaware := n.dismiss(ctx, id)
+	ctx, cancel := context.WithTimeout(ctx, removeTime)
+	defer cancel()
 	if err := n.await(ctx, func() raft.Future { return n.raft.RemoveServer(raft.ServerID(id), 0, 0) }); err != nil {
 		return proposeError(err)
 	}
 	n.log.Info("scheduler removed", "node_id", string(id))
-	if err := n.dismiss(ctx, id); err != nil {
-		n.log.Warn("a removed scheduler was not told so: should it come back, it is added again, without a vote", "node_id", string(id), "error", err)
+	if unaware != nil {
+		unaware = n.dismiss(ctx, id) // a release that takes it only afterwards
+	}
+	if unaware != nil {
+		n.log.Warn("a removed scheduler was not told so: should it come back, it is added again, without a vote", "node_id", string(id), "error", unaware)
 	}
 	return nil
 }
@@ -126,20 +134,16 @@ func (n *Node) Removable(id api.NodeID, force bool) error {
 	return nil
 }
 
-// dismiss tells a member that it was removed, where it can be reached.
+// dismiss tells a member that it is removed, where it can be reached.
 func (n *Node) dismiss(ctx context.Context, id api.NodeID) error {
 	ctx, cancel := context.WithTimeout(ctx, dismissTime)
 	defer cancel()
-	for {
-		peer, err := n.Peer(id)
-		if err == nil {
-			err = peer.Dismiss(ctx)
-		}
-		if err == nil {
-			return nil
-		}
-		if !slices.Contains(n.Others(), id) || !wait(ctx, memberPause) {
-			return fmt.Errorf("dismiss %s: %w", id, err)
-		}
+	peer, err := n.Peer(id)
+	if err == nil {
+		err = peer.Dismiss(ctx)
 	}
+	if err != nil {
+		return fmt.Errorf("dismiss %s: %w", id, err)
+	}
+	return nil
 }

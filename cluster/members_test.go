@@ -73,6 +73,40 @@ func TestJoin(t *testing.T) {
 	r.wantRead("a b")
 }
 
+// TestOneVoteTooMany: of four voters that are well, the one that came last is a spare again,
+// and the others go on.
+func TestOneVoteTooMany(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("a")
+	s4 := r.seat("s4")
+	s4.open()
+	r.wantMembers("(s4) s1 s2 s3")
+	eventually(t, "it has a vote", func() bool {
+		return r.leader().node.raft.AddVoter("s4", raft.ServerAddress(s4.raft), 0, 0).Error() == nil
+	})
+	eventually(t, "three have votes", func() bool { return strings.Count(r.leader().members(), "(") == 1 })
+	r.write("b")
+	r.wantRead("a b")
+}
+
+// TestTakenForDead: whoever is removed though it lives, and learns that from its log, comes back
+// by itself: no operator told it to stay away.
+func TestTakenForDead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("a")
+	gone := r.others(r.leader())[0]
+	eventually(t, "it is removed", func() bool {
+		leader := r.leader()
+		return leader != gone && leader.node.raft.RemoveServer(raft.ServerID(gone.name), 0, 0).Error() == nil
+	})
+	r.wantMembers("s1 s2 s3")
+	r.write("b")
+	r.wantRead("a b")
+	eventually(t, "it stands again", func() bool { return gone.node.Standing() == nil })
+}
+
 // members prints all seats as voters but one, which is printed as given.
 func members(r *rig, not *seat, as string) string {
 	var names []string
@@ -193,10 +227,10 @@ func TestRemoved(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.write("a")
-	leader := r.leader()
-	gone := r.others(leader)[0]
+	gone := r.others(r.leader())[0]
 	eventually(t, "the leader knows that all are well", func() bool {
-		return leader.node.Remove(t.Context(), gone.name, false) == nil
+		leader := r.leader()
+		return leader != gone && leader.node.Remove(t.Context(), gone.name, false) == nil
 	})
 	removed := func() bool {
 		err, is := errors.AsType[*api.Error](gone.node.Standing())
@@ -217,7 +251,7 @@ func TestRemoved(t *testing.T) {
 	if ready, why := gone.node.ready(gone.node.State()); ready {
 		t.Errorf("it is ready: %s", why)
 	}
-	if got := leader.members(); got != members(r, gone, "") {
+	if got := r.leader().members(); got != members(r, gone, "") {
 		t.Errorf("members: %s", got)
 	}
 }
@@ -276,7 +310,11 @@ func TestGrowAndShrink(t *testing.T) {
 	r.write("b")
 	r.wantRead("a b")
 	roll(3)
-	r.wantMembers("s1 s2 s3 s4 s5") // nobody is removed who is well
+	// Nobody is removed who is well: two of them are spares now.
+	eventually(t, "three have votes", func() bool {
+		members := r.leader().members()
+		return strings.Count(members, "s") == 5 && strings.Count(members, "(") == 2
+	})
 	for _, name := range []api.NodeID{"s5", "s4"} {
 		eventually(t, string(name)+" is removed", func() bool { return kindIs(r.leader().node.Remove(t.Context(), name, false), api.NotFound) })
 		i := slices.IndexFunc(r.seats, func(s *seat) bool { return s.name == name })

@@ -43,12 +43,18 @@ type Node struct {
 	storage *Storage
 	// paused are what must run while this node leads and nothing is decided (pauseLead).
 	paused chan func()
+	// hung holds one: this leader has fallen silent, and its role ends (Lead).
+	hung chan struct{}
+	// elsewhere is who leads while this node, with a disk that hangs, still takes itself for the
+	// leader; nil is that nobody is known.
+	elsewhere atomic.Pointer[string]
 
 	hasState atomic.Bool               // it has, or has heard of, a cluster with data
 	asks     atomic.Bool               // it asks to be added
 	settled  atomic.Bool               // it has a configuration
 	waiting  atomic.Value              // string: why it has none yet
 	out      atomic.Pointer[api.Error] // why it answers nobody, though it has one
+	away     *away
 	// differs is in which way the voters' states differ; nil is that they do not.
 	differs atomic.Pointer[string]
 	// watches says that a connection to the leader's process is held.
@@ -80,7 +86,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: c, log: c.Log, machine: &machine{Machine: c.Machine, forked: c.Forked}, started: c.Clock.Now(),
-		failed: make(chan struct{}), raftEnds: make(chan struct{}), paused: make(chan func()), leadership: newLeadership(c.Clock, c.Lease),
+		failed: make(chan struct{}), raftEnds: make(chan struct{}), paused: make(chan func()), hung: make(chan struct{}, 1), leadership: newLeadership(c.Clock, c.Lease),
 	}
 	n.machine.fail = n.Fail
 	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -110,7 +116,7 @@ func (n *Node) open(ctx context.Context) error {
 		return fmt.Errorf("open raft storage: %w", err)
 	}
 	n.onClose(storage.Close)
-	n.storage = storage
+	n.storage, n.away = storage, newAway(storage.Stable)
 	hasState, err := raft.HasExistingState(storage.Log, storage.Stable, storage.Snapshots)
 	if err != nil {
 		return fmt.Errorf("look for raft state: %w", err)
@@ -216,7 +222,12 @@ func (n *Node) stalled(d time.Duration) {
 	if d < stallGiveAway || !n.opened.Load() || n.raft.State() != raft.Leader {
 		return
 	}
-	n.trans.hush(n.raft.CurrentTerm(), stallHush)
+	if n.trans.hush(n.raft.CurrentTerm(), stallHush) {
+		select {
+		case n.hung <- struct{}{}:
+		default: // Lead has not looked yet
+		}
+	}
 	if !n.handed.CompareAndSwap(false, true) {
 		return
 	}
@@ -340,6 +351,8 @@ func (n *Node) ready(st api.NodeState) (bool, string) {
 	switch {
 	case st.Leader == "":
 		return false, "there is no leader"
+	case n.hushed():
+		return false, "its disk hangs: it has given up the lead"
 	case st.Role == "leader" && !n.leadership.open():
 		return false, "this leader is still catching up"
 	case st.LastIndex > 0 && n.raft.AppliedIndex()+readyLag < n.raft.CommitIndex():

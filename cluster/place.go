@@ -15,8 +15,8 @@ import (
 
 // A node has a place in the group when the group's configuration names it. One that is new
 // has none, and asks for one through gossip; the leader adds it (package pilot). One that was
-// removed learns it from its log, or, when it was away, from whoever leads; until then, and
-// ever after, it answers nobody: what it knows may be old.
+// removed learns it from its log, or, when it was away, from whoever leads; from then on it
+// answers nobody: what it knows may be old. Only an operator's removal is for good.
 
 const (
 	placeLook = time.Second
@@ -64,41 +64,36 @@ func (n *Node) watchPlace(ctx context.Context) {
 // look asks whoever leads whether this node has its place, where there is reason to doubt it,
 // and, once a leader, whether both have one past. It returns the leader with which they do.
 func (n *Node) look(ctx context.Context, agreed api.NodeID) api.NodeID {
-	if n.dismissed() {
-		n.leave(n.dismissal(), false)
-		return agreed
-	}
-	listed, leader := n.listed(), n.Leader()
-	if listed && n.Touch() < placeDoubt && (leader == agreed || leader == "" || leader == n.cfg.Node) {
+	listed, told, leader := n.listed(), n.away.told(), n.Leader()
+	if listed && !told && n.Touch() < placeDoubt && (leader == agreed || leader == "" || leader == n.cfg.Node) {
 		n.leave(nil, false)
 		return agreed
 	}
 	epoch := n.machine.View().ClusterEpoch() // before the question: what comes meanwhile comes from the leader
 	st := n.askLeader(ctx)
-	if st == nil {
-		return agreed // nobody leads, or nobody answers: it may be the only one that is right
+	if st == nil { // nobody leads, or nobody answers: it may be the only one that is right
+		if told && !listed {
+			n.leave(n.dismissal(), false)
+		}
+		return agreed
 	}
 	member := slices.ContainsFunc(st.Members, func(p api.Peer) bool { return p.Node == n.cfg.Node })
 	if epoch > st.Epoch || !member && epoch < st.Epoch {
 		n.Fail(&LeftBehindError{Node: n.cfg.Node, Epoch: epoch, Cluster: st.Epoch})
 		return agreed
 	}
-	if !member {
-		n.lost(listed, st.Node)
-		return agreed
-	}
-	n.leave(nil, false)
-	return st.Node
-}
-
-// lost says that the leader does not have this node as a member.
-func (n *Node) lost(listed bool, leader api.NodeID) {
-	if listed {
-		n.leave(api.Refuse(api.NoLeader, "scheduler %s was removed from the cluster while it was away, and asks %s to be added again", n.cfg.Node, leader).
+	switch {
+	case member:
+		n.away.outlived(n.cfg.Clock)
+		n.leave(nil, false)
+		return st.Node
+	case told:
+		n.leave(n.dismissal(), false)
+	default: // it was taken for dead, or nobody could tell it
+		n.leave(api.Refuse(api.NoLeader, "scheduler %s was removed from the cluster while it was away, and asks %s to be added again", n.cfg.Node, st.Node).
 			WithHint("ask another scheduler"), true)
-		return
 	}
-	n.leave(n.dismissal(), false)
+	return agreed
 }
 
 // LeftBehindError says that the cluster was recovered without this node, or that a restore was
@@ -120,28 +115,14 @@ func (n *Node) dismissal() *api.Error {
 		WithHint("stop it; to bring it back as a new member, start it with an empty data directory")
 }
 
-// keyDismissed is the stable value of a node that was told that it was removed.
-const keyDismissed = "GrafosDismissed"
-
-// Dismiss takes that an operator removed this node. It is kept beside raft's own stable
-// values: a leader that removes a member tries only once to tell it.
-func (n *Node) Dismiss(ctx context.Context) error {
-	st := n.askLeader(ctx)
-	if st == nil || slices.ContainsFunc(st.Members, func(p api.Peer) bool { return p.Node == n.cfg.Node }) {
-		return api.Refuse(api.Conflict, "no leader says that scheduler %s was removed", n.cfg.Node)
+// Dismiss takes that an operator removes this node: once it is no member, it stays away.
+func (n *Node) Dismiss(context.Context) error {
+	if err := n.away.tell(n.cfg.Clock); err != nil {
+		return fmt.Errorf("keep that this scheduler is removed: %w", err)
 	}
-	if err := n.storage.Stable.SetUint64([]byte(keyDismissed), max(st.ConfigIndex, 1)); err != nil {
-		return fmt.Errorf("keep that this scheduler was removed: %w", err)
-	}
-	n.leave(n.dismissal(), false)
+	n.tell(true, false)
+	n.leadership.bump()
 	return nil
-}
-
-// dismissed reports whether this node was told that it was removed. A key that was never set
-// is an error to some stores.
-func (n *Node) dismissed() bool {
-	v, err := n.storage.Stable.GetUint64([]byte(keyDismissed))
-	return err == nil && v > 0
 }
 
 // leave sets why this node answers nobody; nil is that it does.
@@ -214,7 +195,7 @@ func (n *Node) member() api.MemberState {
 	st := api.MemberState{
 		Node: n.cfg.Node, ClusterID: n.cfg.ClusterID, URL: n.cfg.URL, RaftAddr: n.cfg.RaftAddr, Version: n.cfg.Version,
 		Level: uint32(fsm.NewestLevel), Epoch: n.machine.View().ClusterEpoch(), Asks: n.asks.Load(),
-		Follows: n.raft.State() == raft.Follower, Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), LastTerm: n.lastTerm(),
+		Follows: n.raft.State() == raft.Follower, Holds: n.watches.Load(), Term: n.raft.CurrentTerm(), LastIndex: n.raft.LastIndex(), LastTerm: n.lastTerm(),
 		Applied: n.raft.AppliedIndex(), LastContactMs: n.Touch().Milliseconds(), Behind: n.cfg.Behind(),
 		ConfigIndex: n.machine.configured.Load(), Members: n.Peers(), Prints: n.machine.prints.with(n.machine.View()),
 	}

@@ -29,29 +29,28 @@ type ballot struct {
 // poll asks the voters what they have, without the leader that is gone. The first ballot is
 // this node's own; there is none where it has no vote.
 func (n *Node) poll(ctx context.Context, gone raft.ServerID) []ballot {
+	if _, ok := n.voter(n.cfg.Node); !ok {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, pollTime)
 	defer cancel()
-	var own []ballot
+	st := n.member()
+	votes := []ballot{{n.cfg.Node, &st}}
 	servers := n.servers()
 	answers, asked := make(chan ballot, len(servers)), 0
 	for _, s := range servers {
 		id := api.NodeID(s.ID)
-		switch {
-		case s.Suffrage != raft.Voter || s.ID == gone:
-		case id == n.cfg.Node:
-			st := n.member()
-			own = append(own, ballot{id, &st})
-		case n.calls.start(func() { answers <- ballot{id, n.askMember(ctx, id)} }):
+		if s.Suffrage != raft.Voter || s.ID == gone || id == n.cfg.Node {
+			continue
+		}
+		if n.calls.start(func() { answers <- ballot{id, n.askMember(ctx, id)} }) {
 			asked++
 		}
 	}
-	if len(own) == 0 {
-		return nil
-	}
 	for range asked {
-		own = append(own, <-answers)
+		votes = append(votes, <-answers)
 	}
-	return own
+	return votes
 }
 
 // turn is this voter's place among those that can stand: by their logs, then by name. Of one

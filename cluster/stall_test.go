@@ -81,6 +81,14 @@ func TestDiskStall(t *testing.T) {
 	if _, err := next.node.Barrier(ctx, fsm.Entry{Commands: []fsm.Command{fsm.Tick{}}}); err != nil {
 		t.Error(err)
 	}
+	// Whoever asks the old one is sent on, though its raft knows nothing yet.
+	url, self, err := old.node.Locate(ctx)
+	if at := r.leader().node.cfg.URL; err != nil || self || url != at {
+		t.Errorf("the leader is located at %q (here: %t), %v, and not at %q", url, self, err, at)
+	}
+	if role := old.node.raft.State(); role != raft.Leader {
+		t.Logf("the old leader is a %s already", role) // its disk was not asked for anything
+	}
 	release()
 	if err := <-wrote; err == nil {
 		t.Error("what the hung disk was given is acknowledged")

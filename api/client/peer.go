@@ -52,7 +52,7 @@ func (p *Peer) Member(ctx context.Context) (*api.MemberState, error) {
 	return fetch[api.MemberState](ctx, p.client, call{method: http.MethodGet, path: peerBase + "/member"})
 }
 
-// Dismiss tells the peer that an operator removed it.
+// Dismiss tells the peer that an operator removes it.
 func (p *Peer) Dismiss(ctx context.Context) error {
 	return p.client.do(ctx, call{method: http.MethodPost, path: peerBase + "/member:dismiss", write: true}, nil)
 }

@@ -17,7 +17,7 @@ func (c *Control) Member(ctx context.Context) (*api.MemberState, error) {
 	return c.cfg.Cluster.Member(ctx)
 }
 
-// Dismiss takes that an operator removed this scheduler.
+// Dismiss takes that an operator removes this scheduler.
 func (c *Control) Dismiss(ctx context.Context) error { return c.cfg.Cluster.Dismiss(ctx) }
 
 // Sightings is what this scheduler itself saw of the cells.

@@ -32,13 +32,15 @@ func (promoter) GetNodeTypes(_ *autopilot.Config, s *autopilot.State) map[raft.S
 // IsPotentialVoter implements autopilot.Promoter.
 func (promoter) IsPotentialVoter(t autopilot.NodeType) bool { return t == autopilot.NodeVoter }
 
-// CalculatePromotionsAndDemotions implements autopilot.Promoter: one promotion at a time, of
-// the one that has been well the longest. Nobody is demoted, and the leader stays.
+// CalculatePromotionsAndDemotions implements autopilot.Promoter: one change at a time. Of those
+// without a vote the one that has been well the longest gets one when a voter is missing; when
+// all voters are well and there is one too many, the one that has been well the shortest
+// becomes a spare. The leader stays.
 func (pr promoter) CalculatePromotionsAndDemotions(c *autopilot.Config, s *autopilot.State) autopilot.RaftChanges {
-	var none autopilot.RaftChanges
 	if healthyVoters(s, "") >= pr.p.c.Voters {
-		return none
+		return autopilot.RaftChanges{Demotions: pr.surplus(c, s)}
 	}
+	var none autopilot.RaftChanges
 	now := pr.p.now()
 	var ready []raft.ServerID
 	for id, m := range s.Servers {
@@ -51,6 +53,28 @@ func (pr promoter) CalculatePromotionsAndDemotions(c *autopilot.Config, s *autop
 	}
 	autopilot.SortServers(ready, s)
 	return autopilot.RaftChanges{Promotions: ready[:1]}
+}
+
+// surplus is the voter that is one too many, if there is one: a dead voter came back when a
+// spare had its place already, or fewer are wanted now. An even number of voters survives no
+// more failures than the odd one below it, and every one of them makes each commit dearer.
+func (pr promoter) surplus(c *autopilot.Config, s *autopilot.State) []raft.ServerID {
+	now := pr.p.now()
+	var voters []raft.ServerID
+	for id, m := range s.Servers {
+		if !m.HasVotingRights() {
+			continue
+		}
+		if !m.Health.IsStable(now, c.ServerStabilizationTime) {
+			return nil // whoever is dead goes first
+		}
+		voters = append(voters, id)
+	}
+	if len(voters) <= pr.p.c.Voters {
+		return nil
+	}
+	autopilot.SortServers(voters, s) // the leader is the first of them
+	return voters[len(voters)-1:]
 }
 
 // FilterFailedServerRemovals implements autopilot.Promoter: of the members that are dead, at

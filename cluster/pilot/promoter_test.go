@@ -89,6 +89,27 @@ func TestPromotions(t *testing.T) {
 	}
 }
 
+func TestDemotions(t *testing.T) {
+	tests := []struct{ name, group, want string }{
+		{"as many as are wanted", "leader:well:1m voter:well:1m voter:well:20s", ""},
+		{"one too many: who came last", "voter:well:1m voter:well:20s leader:well:11s voter:well:40s", "b"},
+		{"not the leader", "voter:well:1m voter:well:2m leader:well:11s voter:well:3m", "a"},
+		{"two too many: one at a time", "leader:well:1m voter:well:50s voter:well:40s voter:well:30s voter:well:20s", "e"},
+		{"not stable yet", "leader:well:1m voter:well:1m voter:well:1m voter:well:9s", ""},
+		{"a dead one is removed, not demoted", "leader:well:1m voter:well:1m voter:well:1m voter:dead:1m", ""},
+		{"a spare is none too many", "leader:well:1m voter:well:1m voter:well:1m non-voter:well:1m", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p, s := group(t, tt.group)
+			changes := promoter{p}.CalculatePromotionsAndDemotions(p.AutopilotConfig(), s)
+			if got := ids(changes.Demotions); got != tt.want || len(changes.Promotions) > 0 || changes.Leader != "" {
+				t.Errorf("got %+v, want %q demoted", changes, tt.want)
+			}
+		})
+	}
+}
+
 func ids(list []raft.ServerID) string {
 	var names []string
 	for _, id := range list {

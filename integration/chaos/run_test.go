@@ -126,11 +126,10 @@ func (r *run) admit(ctx context.Context, first int, within time.Duration) error 
 	}
 }
 
-// goesOn demands that the others admit while one scheduler is down. Of one whose disk hangs a
-// client that asks it learns only when it gives up asking (docs/limits.md).
-func (r *run) goesOn(ctx context.Context, without *fleet.Node) {
-	next := slices.Index(r.fleet.Schedulers, without) + 1
-	if err := r.admit(ctx, next, r.atEase(admitTime)); err != nil {
+// goesOn demands that the others admit while one scheduler is down, or hangs. It is asked first:
+// whoever does not know, asks it too.
+func (r *run) goesOn(ctx context.Context, down *fleet.Node) {
+	if err := r.admit(ctx, slices.Index(r.fleet.Schedulers, down), r.atEase(admitTime)); err != nil {
 		r.load.book.fault("the others do not go on: %v", err)
 	}
 }
