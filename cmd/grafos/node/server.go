@@ -268,5 +268,18 @@ func runScheduler(ctx context.Context, s serverSettings, version string, log hcl
 		return err
 	}
 	err = sched.wait(ctx)
-	return errors.Join(err, sched.close())
+	closed := make(chan error, 1)
+	go func() { closed <- sched.close() }()
+	late := time.NewTimer(endTime)
+	defer late.Stop()
+	select {
+	case end := <-closed:
+		return errors.Join(err, end)
+	case <-late.C:
+		// It serves nobody any more, and what was acknowledged is on the disk.
+		return errors.Join(err, fmt.Errorf("scheduler %s could not close its files within %s: it ends without, as a disk that hangs may never let it", s.Name, endTime))
+	}
 }
+
+// endTime bounds a stop: whoever restarts this scheduler waits for its end.
+const endTime = 15 * time.Second

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode"
 
@@ -165,4 +166,20 @@ func FuzzClean(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestLocalFailure: what goes wrong on this machine is told with what to do about it.
+func TestLocalFailure(t *testing.T) {
+	for want, err := range map[string]error{
+		"free space":    fmt.Errorf("write snapshot: %w", &os.PathError{Op: "write", Path: "/x/a", Err: syscall.ENOSPC}),
+		"ls -ld":        fmt.Errorf("write snapshot: %w", &os.PathError{Op: "open", Path: "/x/a", Err: syscall.EACCES}),
+		"exist":         fmt.Errorf("write snapshot: %w", &os.PathError{Op: "open", Path: "/x/a", Err: syscall.ENOENT}),
+		"the cluster's": api.Refuse(api.NotFound, "none").WithHint("the cluster's own"),
+	} {
+		var out bytes.Buffer
+		WriteProblem(&out, false, false, err)
+		if !strings.Contains(out.String(), "Hint: ") || !strings.Contains(out.String(), want) {
+			t.Errorf("%v: %s", err, out.String())
+		}
+	}
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -20,7 +22,7 @@ func WriteProblem(w io.Writer, color, machine bool, err error) {
 	if e, ok := errors.AsType[*ExitError](err); ok && e.Err == nil {
 		return
 	}
-	p := api.Problem(err)
+	p := localHint(api.Problem(err), err)
 	if machine {
 		writeProblemDocument(w, p)
 		return
@@ -29,6 +31,29 @@ func WriteProblem(w io.Writer, color, machine bool, err error) {
 	problemView(p, sentence(err, p), &page)
 	// Nothing is left to tell a failure of standard error to.
 	_, _ = io.WriteString(w, page.render(color))
+}
+
+// localHint adds what to do about a failure of this machine, which is no refusal of a cluster's.
+func localHint(p *api.Error, err error) *api.Error {
+	if p.Hint != "" {
+		return p
+	}
+	for _, c := range []struct {
+		cause error
+		hint  string
+	}{
+		{syscall.ENOSPC, "free space on that disk, or name a file on another one"},
+		{syscall.EDQUOT, "free space within the quota of that disk, or name a file on another one"},
+		{syscall.EROFS, "that disk is read only: name a file on another one"},
+		{fs.ErrPermission, "see who may read and write there: ls -ld on the file and its directory"},
+		{fs.ErrNotExist, "see whether the file and its directory exist"},
+	} {
+		if errors.Is(err, c.cause) {
+			hinted := *p
+			return hinted.WithHint("%s", c.hint)
+		}
+	}
+	return p
 }
 
 func writeProblemDocument(w io.Writer, p *api.Error) {
