@@ -77,7 +77,7 @@ const renewWithin = 5 * time.Minute
 
 // renew ends who lives in a seat and lets another one begin there, with an empty disk.
 func (w *World) renew(s *seat) {
-	ctx, cancel := context.WithTimeout(context.Background(), renewWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), w.cfg.Faults+renewWithin)
 	defer cancel()
 	for !w.mayLose(ctx, s) {
 		if w.failed() {
