@@ -84,7 +84,7 @@ func (w *World) renew(s *seat) {
 			return
 		}
 		if !pass(ctx, time.Second) {
-			w.fail("no leader says within %s that scheduler %s can be replaced", renewWithin, s.id())
+			w.fail("no leader says, for %s after the faults, that scheduler %s can be replaced", renewWithin, s.id())
 			return
 		}
 	}
@@ -109,9 +109,10 @@ func (w *World) loseDisk(ctx context.Context) (time.Duration, func()) {
 	return w.dice.between(time.Second, 25*time.Second), up
 }
 
-// mayLose reports whether nothing that was acknowledged can be lost with a disk: its scheduler
-// has no vote, or there are three voters and more, and none of the others' disks is lost. What
-// the leader says of the members is committed when an entry behind it is.
+// mayLose reports whether nothing that was acknowledged can be lost with a disk, and no quorum
+// for ever: its scheduler is no member, or there are three voters and more, and none of their
+// disks is lost. One without a vote may get one the moment after it died. What the leader says of
+// the members is committed when an entry behind it is.
 func (w *World) mayLose(ctx context.Context, s *seat) bool {
 	at := w.leaderSeat(ctx)
 	if at == nil {
@@ -121,22 +122,25 @@ func (w *World) mayLose(ctx context.Context, s *seat) bool {
 	if n == nil {
 		return false
 	}
-	voters := n.voters()
+	peers := n.node.Peers()
 	ctx, cancel := context.WithTimeout(ctx, changeTime)
 	defer cancel()
 	if _, err := n.node.Propose(ctx, fsm.Entry{Commands: []fsm.Command{fsm.Tick{}}}); err != nil {
 		return false
 	}
-	if !slices.Contains(voters, id) {
+	if !slices.ContainsFunc(peers, func(p api.Peer) bool { return p.Node == id }) {
 		return true
 	}
-	return len(voters) >= 3 && !slices.ContainsFunc(voters, func(v api.NodeID) bool { return !slices.Contains(w.ids(), v) })
+	voters, there := votersOf(peers), w.ids()
+	return len(voters) >= 3 && !slices.ContainsFunc(voters, func(v api.NodeID) bool { return !slices.Contains(there, v) })
 }
 
 // voters lists those of the members that have a vote, as this scheduler knows them.
-func (n *scheduler) voters() []api.NodeID {
+func (n *scheduler) voters() []api.NodeID { return votersOf(n.node.Peers()) }
+
+func votersOf(peers []api.Peer) []api.NodeID {
 	var list []api.NodeID
-	for _, p := range n.node.Peers() {
+	for _, p := range peers {
 		if p.Voter {
 			list = append(list, p.Node)
 		}
