@@ -41,10 +41,12 @@ func TestMutant(t *testing.T) {
 // What TestWorlds must have seen. It is counted from what happened: a leader that was to be
 // killed and was not, or a request without an answer, is none.
 const (
-	worlds     = 120
-	killsAsked = 3000
-	ackedAsked = 500_000
-	timeAsked  = 20 * time.Hour
+	worlds        = 120
+	killsAsked    = 3000
+	combinedAsked = 3000
+	changesAsked  = 60
+	ackedAsked    = 500_000
+	timeAsked     = 20 * time.Hour
 )
 
 // TestWorlds is what every change goes through.
@@ -59,6 +61,10 @@ func TestWorlds(t *testing.T) {
 	if sum.Kills < killsAsked || sum.Acked < ackedAsked || sum.Took < timeAsked {
 		t.Errorf("%d leader kills, %d acknowledged requests in %s: at least %d, %d and %s are asked for",
 			sum.Kills, sum.Acked, sum.Took.Round(time.Second), killsAsked, ackedAsked, timeAsked)
+	}
+	if sum.Combined < combinedAsked || sum.Changes < changesAsked {
+		t.Errorf("%d faults began while others were under way, and %d disks and members went for good: at least %d and %d are asked for",
+			sum.Combined, sum.Changes, combinedAsked, changesAsked)
 	}
 }
 
@@ -128,6 +134,7 @@ func many(t *testing.T, from uint64, n int, c Config) Account {
 				defer mu.Unlock()
 				sum.Kills += a.Kills
 				sum.Combined += a.Combined
+				sum.Changes += a.Changes
 				sum.Acked += a.Acked
 				sum.Took += a.Took
 				sum.Entries += a.Entries
@@ -135,7 +142,7 @@ func many(t *testing.T, from uint64, n int, c Config) Account {
 			})
 		}
 	})
-	t.Logf("%d worlds: %d leader kills, %d combined faults, %d acknowledged requests, %d entries, %d whole states checked, %s of simulated time",
-		n, sum.Kills, sum.Combined, sum.Acked, sum.Entries, sum.Fulls, sum.Took.Round(time.Second))
+	t.Logf("%d worlds: %d leader kills, %d combined faults, %d disks and members gone for good, %d acknowledged requests, %d entries, %d whole states checked, %s of simulated time",
+		n, sum.Kills, sum.Combined, sum.Changes, sum.Acked, sum.Entries, sum.Fulls, sum.Took.Round(time.Second))
 	return sum
 }

@@ -59,7 +59,7 @@ func (c Config) withDefaults() Config {
 	}
 	or(&c.Faults, 10*time.Minute)
 	or(&c.Calm, calm(c.Together))
-	or(&c.Pause, 950*time.Millisecond)
+	or(&c.Pause, 850*time.Millisecond)
 	or(&c.Heartbeat, time.Second)
 	or(&c.Limit, 4*time.Second)
 	or(&c.Warmup, time.Second)
@@ -114,6 +114,7 @@ type Account struct {
 	Took     time.Duration // of simulated time
 	Kills    int           // of leaders
 	Combined int           // faults that began while others were under way
+	Changes  int           // disks that were lost, and members that were removed
 	Acked    int           // requests of clients
 	Entries  uint64        // newest index
 	Faults   map[string]int
@@ -466,7 +467,8 @@ func (w *World) account() Account {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	a := Account{
-		Seed: w.cfg.Seed, Took: time.Since(w.began), Kills: w.counts["leader kills"], Combined: w.counts["combined"], Entries: c.newest, Fulls: c.fulls,
+		Seed: w.cfg.Seed, Took: time.Since(w.began), Kills: w.counts["leader kills"], Combined: w.counts["combined"],
+		Changes: w.counts["lose disk"] + w.counts["remove"], Entries: c.newest, Fulls: c.fulls,
 		Faults: maps.Clone(w.counts), Acks: maps.Clone(c.acks), Refusals: maps.Clone(c.refusals), Trace: w.trace.hash(), Lines: w.trace.lines,
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.acks)) {
