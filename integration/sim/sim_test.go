@@ -111,7 +111,7 @@ func shape(c *Config) {
 		c.Spares, c.Together = 1, 3
 	}
 	if c.Together > 1 {
-		c.Calm = []time.Duration{8, 5, 3}[c.Seed/8%3] * time.Second
+		c.Calm = []time.Duration{8 * time.Second, 5 * time.Second, 3 * time.Second}[c.Seed/8%3]
 	}
 }
 
