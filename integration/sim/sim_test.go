@@ -118,8 +118,10 @@ func shape(c *Config) {
 // many runs worlds side by side and adds up what they came to.
 func many(t *testing.T, from uint64, n int, c Config) Account {
 	t.Helper()
-	// A world allocates much and keeps little of it: collected seldom, it costs 200 MB.
+	// A world allocates much and keeps little of it: collected seldom, it costs 200 MB. One of an
+	// hour keeps ten times as much before it ends.
 	defer debug.SetGCPercent(debug.SetGCPercent(1000))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(1 << 30))
 	var mu sync.Mutex
 	var sum Account
 	t.Run("seed", func(t *testing.T) {
