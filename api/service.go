@@ -37,11 +37,15 @@ const (
 	WaitJitter = 16
 )
 
+// NeverHeard is the age of a state of which nothing is known.
+const NeverHeard = -time.Millisecond
+
 // Freshness is what an answer to a stale read says of its age.
 type Freshness struct {
 	// LastContactMs is for how long, in milliseconds, the scheduler that answered had not heard
 	// its leader: what was committed since may be missing. It is there in the answers to
-	// stale reads only.
+	// stale reads only, and NeverHeard in milliseconds where that one has heard none since it
+	// was started.
 	LastContactMs *int64 `json:"last_contact_ms,omitempty"`
 }
 

@@ -19,12 +19,12 @@ type away struct {
 	kept raft.StableStore
 	is   atomic.Bool
 	turn chan struct{} // holds one: who changes it; the disk may hang meanwhile
-	when time.Time     // guarded by turn; zero is before this process began
+	when time.Time     // guarded by turn; when it was told, or began with what is kept
 }
 
 // newAway reads what was kept; a key that was never set is an error to some stores.
-func newAway(kept raft.StableStore) *away {
-	a := &away{kept: kept, turn: make(chan struct{}, 1)}
+func newAway(kept raft.StableStore, c clock.Clock) *away {
+	a := &away{kept: kept, turn: make(chan struct{}, 1), when: c.Now()}
 	v, err := kept.GetUint64([]byte(keyDismissed))
 	a.is.Store(err == nil && v > 0)
 	return a
@@ -55,7 +55,7 @@ func (a *away) outlived(c clock.Clock) {
 	}
 	a.turn <- struct{}{}
 	defer func() { <-a.turn }()
-	if !a.is.Load() || !a.when.IsZero() && clock.Since(c, a.when) < removeTime {
+	if !a.is.Load() || clock.Since(c, a.when) < 2*removeTime {
 		return
 	}
 	if err := a.kept.SetUint64([]byte(keyDismissed), 0); err == nil {

@@ -86,8 +86,11 @@ func (n *Node) Lead(ctx context.Context, role func(context.Context)) {
 		case <-n.hung:
 			stop()
 			stop = func() {}
-			if n.hushed() {
+			switch {
+			case n.hushed():
 				stop = start(ctx, n.sitOut)
+			case n.raft.State() == raft.Leader: // it is over already
+				stop = lead()
 			}
 		case do := <-n.paused:
 			stop()
@@ -268,6 +271,15 @@ func (n *Node) Touch() time.Duration {
 		return clock.Since(n.cfg.Clock, n.started)
 	}
 	return clock.Since(n.cfg.Clock, last)
+}
+
+// Age is how old this node's state may be, as readers are told it: Touch, or api.NeverHeard where
+// this process has heard no leader, and knows nothing of it.
+func (n *Node) Age() time.Duration {
+	if n.raft.State() != raft.Leader && n.raft.LastContact().IsZero() {
+		return api.NeverHeard
+	}
+	return n.Touch()
 }
 
 // Leader names the leader that this node follows, or "".

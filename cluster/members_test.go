@@ -90,6 +90,31 @@ func TestOneVoteTooMany(t *testing.T) {
 	r.wantRead("a b")
 }
 
+// TestOneThatWantsFewer: a leader whose settings want fewer voters than the others' do takes
+// nobody's vote.
+func TestOneThatWantsFewer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.write("a")
+	odd := r.others(r.leader())[0]
+	r.tune = append(r.tune, func(c *Config) {
+		if c.Node == odd.name {
+			c.Expect = 1
+		}
+	})
+	odd.close()
+	odd.open()
+	eventually(t, "it leads", func() bool {
+		if l := r.leader(); l != odd {
+			_, _ = l.node.Transfer(t.Context(), odd.name)
+		}
+		return odd.node.Leads()
+	})
+	if within(4*time.Second, func() bool { return odd.members() != "s1 s2 s3" }) {
+		t.Errorf("the members are %s", odd.members())
+	}
+}
+
 // TestTakenForDead: whoever is removed though it lives, and learns that from its log, comes back
 // by itself: no operator told it to stay away.
 func TestTakenForDead(t *testing.T) {

@@ -116,7 +116,7 @@ func (n *Node) open(ctx context.Context) error {
 		return fmt.Errorf("open raft storage: %w", err)
 	}
 	n.onClose(storage.Close)
-	n.storage, n.away = storage, newAway(storage.Stable)
+	n.storage, n.away = storage, newAway(storage.Stable, c.Clock)
 	hasState, err := raft.HasExistingState(storage.Log, storage.Stable, storage.Snapshots)
 	if err != nil {
 		return fmt.Errorf("look for raft state: %w", err)
@@ -216,10 +216,9 @@ const (
 func (n *Node) stalled(d time.Duration) {
 	if d >= stallStop {
 		n.Fail(fmt.Errorf("the disk of scheduler %s has not finished a write for %s", n.cfg.Node, d))
-		return
 	}
-	// A disk can stall before there is a raft.
-	if d < stallGiveAway || !n.opened.Load() || n.raft.State() != raft.Leader {
+	// A disk can stall before there is a raft; and who is alone has nobody to give the lead to.
+	if d < stallGiveAway || !n.opened.Load() || n.raft.State() != raft.Leader || n.quorum() == 1 {
 		return
 	}
 	if n.trans.hush(n.raft.CurrentTerm(), stallHush) {

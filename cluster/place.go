@@ -69,6 +69,11 @@ func (n *Node) look(ctx context.Context, agreed api.NodeID) api.NodeID {
 		n.leave(nil, false)
 		return agreed
 	}
+	if listed && n.Leads() { // nobody else can tell it
+		n.away.outlived(n.cfg.Clock)
+		n.leave(nil, false)
+		return agreed
+	}
 	epoch := n.machine.View().ClusterEpoch() // before the question: what comes meanwhile comes from the leader
 	st := n.askLeader(ctx)
 	if st == nil { // nobody leads, or nobody answers: it may be the only one that is right

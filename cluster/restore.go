@@ -91,6 +91,10 @@ func (n *Node) Restore(ctx context.Context, q Restore) (*api.RestoreReport, erro
 		return nil, api.Refuse(api.Conflict, "the archive is of cluster %s, this is cluster %s", v.ClusterID(), n.cfg.ClusterID).
 			WithHint("which file is of which cluster: grafos operator snapshot inspect FILE")
 	}
+	if v.Level() > now.Level() {
+		return nil, api.Refuse(api.Conflict, "the archive is of feature level %d, the cluster is at %d: a scheduler of an older release could not read it", v.Level(), now.Level()).
+			WithHint("bring every scheduler to the newest release first: grafos operator raft list")
+	}
 	report := &api.RestoreReport{DryRun: q.DryRun, Before: counts(now), Snapshot: counts(v)}
 	report.LeasesLost, report.LeasesEnded = compareLeases(now, v)
 	if q.DryRun {

@@ -134,3 +134,23 @@ func TestStallAtTheStart(t *testing.T) {
 		t.Error("gave away what it never had")
 	}
 }
+
+// TestStallThatIsOver: a leader that hears of a stall when it is over leads on, and one that is
+// alone does not fall silent for nobody.
+func TestStallThatIsOver(t *testing.T) {
+	t.Parallel()
+	r := newRigOf(t, 1)
+	r.write("a")
+	l := r.leader()
+	l.node.stalled(stallGiveAway)
+	if !l.node.Leads() {
+		t.Error("it gave up the lead, and there is nobody else")
+	}
+	term := l.node.leadership.passed.Load()
+	l.node.hung <- struct{}{}
+	eventually(t, "its role begins again", func() bool { return len(l.node.hung) == 0 && l.node.Leads() })
+	r.write("b")
+	if now := l.node.leadership.passed.Load(); now != term {
+		t.Errorf("term %d after %d", now, term)
+	}
+}

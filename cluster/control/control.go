@@ -77,6 +77,8 @@ type Leadership interface {
 	Leader() api.NodeID
 	// Touch is for how long this node has not heard its leader; 0 on the leader.
 	Touch() time.Duration
+	// Age is Touch, or api.NeverHeard where this process has heard no leader yet.
+	Age() time.Duration
 }
 
 // Decider commits commands; it refuses with no_leader where this node does not lead.

@@ -33,8 +33,8 @@ func (c *Control) view(ctx context.Context, o api.ReadOptions, in interest) (rea
 	}
 	if o.Consistency == api.Stale {
 		// The age is taken first: the state is at least as new as that makes it.
-		age := c.cfg.Cluster.Touch()
-		if o.MaxStale <= 0 || age <= o.MaxStale {
+		age := c.cfg.Cluster.Age()
+		if o.MaxStale <= 0 || age >= 0 && age <= o.MaxStale {
 			ms := age.Milliseconds()
 			return reading{c.cfg.Machine.View(), api.Freshness{LastContactMs: &ms}}, nil
 		}

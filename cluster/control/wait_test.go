@@ -294,7 +294,13 @@ func TestStaleReads(t *testing.T) {
 	stale.MaxStale = time.Second
 	_, err = r.c.ListCells(r.operator(), "", stale)
 	r.wantKind("older than is taken, without a leader", err, api.NoLeader)
-	r.read = nil
+	stale.MaxStale, r.touch = time.Hour, api.NeverHeard
+	_, err = r.c.ListCells(r.operator(), "", stale)
+	r.wantKind("of an age that is not known, without a leader", err, api.NoLeader)
+	if list, err := r.c.ListCells(r.operator(), "", api.ReadOptions{Consistency: api.Stale}); err != nil || list.LastContactMs == nil || *list.LastContactMs >= 0 {
+		t.Errorf("of an age that is not known: %+v, %v", list, err)
+	}
+	stale.MaxStale, r.touch, r.read = time.Second, 4*time.Second, nil
 	if list, err := r.c.ListCells(r.operator(), "", stale); err != nil || list.LastContactMs != nil {
 		t.Errorf("a verified answer has no age: %+v, %v", list, err)
 	}

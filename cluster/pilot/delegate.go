@@ -29,6 +29,7 @@ func (p *Pilot) NotifyState(s *autopilot.State) {
 	defer p.mu.Unlock()
 	if p.run.Err() == nil {
 		p.state = s
+		p.observe(s)
 	}
 }
 

@@ -60,12 +60,13 @@ type Pilot struct {
 	told    map[raft.ServerID]api.MemberState // guarded by mu: what each said last
 	removed time.Time                         // guarded by mu: when a voter was removed last
 	state   *autopilot.State                  // guarded by mu: nil while it does not run
+	health  map[raft.ServerID]health          // guarded by mu
 	run     context.Context                   //nolint:containedctx // guarded by mu: of the Run that is under way
 }
 
 // New returns a pilot that does nothing until Run is called.
 func New(c Config) *Pilot {
-	p := &Pilot{c: c, told: map[raft.ServerID]api.MemberState{}, run: context.Background()}
+	p := &Pilot{c: c, told: map[raft.ServerID]api.MemberState{}, health: map[raft.ServerID]health{}, run: context.Background()}
 	look := max(c.Stable/looks, minLook)
 	p.auto = autopilot.New(c.Raft, p, autopilot.WithPromoter(promoter{p}), autopilot.WithTimeProvider(c.Clock),
 		autopilot.WithLogger(c.Log), autopilot.WithUpdateInterval(look),
@@ -96,6 +97,7 @@ func (p *Pilot) begin(ctx context.Context) {
 	defer p.mu.Unlock()
 	p.run, p.state, p.removed = ctx, nil, time.Time{}
 	clear(p.told)
+	clear(p.health)
 }
 
 func (p *Pilot) now() time.Time { return p.c.Clock.Now() }

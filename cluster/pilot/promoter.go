@@ -36,45 +36,58 @@ func (promoter) IsPotentialVoter(t autopilot.NodeType) bool { return t == autopi
 // without a vote the one that has been well the longest gets one when a voter is missing; when
 // all voters are well and there is one too many, the one that has been well the shortest
 // becomes a spare. The leader stays.
-func (pr promoter) CalculatePromotionsAndDemotions(c *autopilot.Config, s *autopilot.State) autopilot.RaftChanges {
+func (pr promoter) CalculatePromotionsAndDemotions(_ *autopilot.Config, s *autopilot.State) autopilot.RaftChanges {
 	if healthyVoters(s, "") >= pr.p.c.Voters {
-		return autopilot.RaftChanges{Demotions: pr.surplus(c, s)}
+		return autopilot.RaftChanges{Demotions: pr.surplus(s)}
 	}
-	var none autopilot.RaftChanges
-	now := pr.p.now()
-	var ready []raft.ServerID
+	var ready []*autopilot.ServerState
 	for id, m := range s.Servers {
-		if m.State == autopilot.RaftNonVoter && m.Health.IsStable(now, c.ServerStabilizationTime) && pr.p.behind(id) == 0 {
-			ready = append(ready, id)
+		if m.State == autopilot.RaftNonVoter && pr.p.stable(m) && pr.p.behind(id) == 0 {
+			ready = append(ready, m)
 		}
 	}
-	if len(ready) == 0 {
-		return none
-	}
-	autopilot.SortServers(ready, s)
-	return autopilot.RaftChanges{Promotions: ready[:1]}
+	list := pr.p.steadiest(ready)
+	return autopilot.RaftChanges{Promotions: list[:min(len(list), 1)]}
 }
 
 // surplus is the voter that is one too many, if there is one: a dead voter came back when a
 // spare had its place already, or fewer are wanted now. An even number of voters survives no
 // more failures than the odd one below it, and every one of them makes each commit dearer.
-func (pr promoter) surplus(c *autopilot.Config, s *autopilot.State) []raft.ServerID {
-	now := pr.p.now()
-	var voters []raft.ServerID
-	for id, m := range s.Servers {
+func (pr promoter) surplus(s *autopilot.State) []raft.ServerID {
+	count := 0
+	var others []*autopilot.ServerState
+	for _, m := range s.Servers {
 		if !m.HasVotingRights() {
 			continue
 		}
-		if !m.Health.IsStable(now, c.ServerStabilizationTime) {
+		if !pr.p.stable(m) {
 			return nil // whoever is dead goes first
 		}
-		voters = append(voters, id)
+		count++
+		if m.State != autopilot.RaftLeader {
+			others = append(others, m)
+		}
 	}
-	if len(voters) <= pr.p.c.Voters {
+	if count <= pr.p.c.Voters || len(others) == 0 || !pr.p.allWant(s) {
 		return nil
 	}
-	autopilot.SortServers(voters, s) // the leader is the first of them
-	return voters[len(voters)-1:]
+	list := pr.p.steadiest(others)
+	return list[len(list)-1:]
+}
+
+// allWant reports whether every voter's settings want as many voters as the leader's: one scheduler
+// with other settings than the rest must not take the others' votes when it leads.
+func (p *Pilot) allWant(s *autopilot.State) bool {
+	wants := map[raft.ServerID]int{}
+	for _, m := range p.c.Gossip.Members() {
+		wants[raft.ServerID(m.Node)] = m.Expect
+	}
+	for id, m := range s.Servers {
+		if want, known := wants[id]; m.HasVotingRights() && (!known || want != p.c.Voters) && id != raft.ServerID(p.c.Self) {
+			return false
+		}
+	}
+	return true
 }
 
 // FilterFailedServerRemovals implements autopilot.Promoter: of the members that are dead, at
@@ -83,7 +96,7 @@ func (pr promoter) FilterFailedServerRemovals(c *autopilot.Config, s *autopilot.
 	now := pr.p.now()
 	dead := func(m *autopilot.Server, since time.Duration) bool {
 		st := s.Servers[m.ID]
-		return st != nil && !st.Health.Healthy && now.Sub(st.Health.StableSince) >= since
+		return st != nil && !st.Health.Healthy && pr.p.lasting(st) >= since
 	}
 	voters := slices.DeleteFunc(slices.Clone(f.FailedVoters), func(m *autopilot.Server) bool {
 		return !dead(m, c.ServerStabilizationTime) || healthyVoters(s, m.ID) < pr.p.c.Voters

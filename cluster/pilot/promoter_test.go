@@ -21,10 +21,16 @@ type still struct{ now time.Time }
 func (c still) Now() time.Time  { return c.now }
 func (c still) Wall() time.Time { return c.now }
 
-// quiet is gossip in which nothing happens.
-type quiet struct{}
+// quiet is gossip in which nothing happens: who is there, and how many voters each wants.
+type quiet map[api.NodeID]int
 
-func (quiet) Members() []rumor.Member  { return nil }
+func (q quiet) Members() (list []rumor.Member) {
+	for id, expect := range q {
+		list = append(list, rumor.Member{Meta: rumor.Meta{Node: id, Expect: expect}, Alive: true})
+	}
+	return list
+}
+
 func (quiet) Changed() <-chan struct{} { return nil }
 
 const stable = 10 * time.Second
@@ -34,7 +40,8 @@ const stable = 10 * time.Second
 func group(t *testing.T, words string) (*Pilot, *autopilot.State) {
 	t.Helper()
 	now := time.Unix(1e9, 0)
-	p := New(Config{Gossip: quiet{}, Voters: 3, Stable: stable, Clock: still{now}, Log: hclog.NewNullLogger()})
+	there := quiet{}
+	p := New(Config{Gossip: there, Voters: 3, Stable: stable, Clock: still{now}, Log: hclog.NewNullLogger()})
 	s := &autopilot.State{Servers: map[raft.ServerID]*autopilot.ServerState{}}
 	for i, w := range strings.Fields(words) {
 		parts := strings.Split(w, ":")
@@ -43,11 +50,14 @@ func group(t *testing.T, words string) (*Pilot, *autopilot.State) {
 			t.Fatal(err)
 		}
 		id := raft.ServerID(rune('a' + i))
+		// What autopilot says of since when is not looked at.
 		m := &autopilot.ServerState{
 			State:  autopilot.RaftState(parts[0]),
-			Health: autopilot.ServerHealth{Healthy: parts[1] == "well", StableSince: now.Add(-since)},
+			Health: autopilot.ServerHealth{Healthy: parts[1] == "well", StableSince: now.Add(-time.Hour)},
 		}
+		p.health[id] = health{m.Health.Healthy, now.Add(-since)}
 		m.Server.ID = id
+		there[api.NodeID(id)] = 3
 		s.Servers[id] = m
 		p.note(id, api.MemberState{})
 	}
@@ -88,6 +98,57 @@ func TestPromotions(t *testing.T) {
 		t.Error("promoted one that never said what it misses")
 	}
 }
+
+// TestDemotesOnlyTogether: who leads with other settings than the others takes nobody's vote.
+func TestDemotesOnlyTogether(t *testing.T) {
+	p, s := group(t, "leader:well:1m voter:well:1m voter:well:1m")
+	p.c.Voters = 1
+	if got := (promoter{p}).CalculatePromotionsAndDemotions(p.AutopilotConfig(), s).Demotions; len(got) > 0 {
+		t.Errorf("one scheduler wants one voter: %v demoted", got)
+	}
+	p.c.Gossip = quiet{"a": 1, "b": 1, "c": 1}
+	if got := (promoter{p}).CalculatePromotionsAndDemotions(p.AutopilotConfig(), s).Demotions; len(got) != 1 {
+		t.Errorf("all want one voter: %v demoted", got)
+	}
+}
+
+// TestSince: since when a member is well, or not, is when that was seen to change.
+func TestSince(t *testing.T) {
+	c := &moving{now: time.Unix(1e9, 0)}
+	p := New(Config{Gossip: quiet{}, Voters: 3, Stable: stable, Clock: c, Log: hclog.NewNullLogger()})
+	m := &autopilot.ServerState{Server: autopilot.Server{ID: "a"}, Health: autopilot.ServerHealth{Healthy: true}}
+	see := func(well bool, want time.Duration) {
+		t.Helper()
+		m.Health.Healthy = well
+		p.NotifyState(&autopilot.State{Servers: map[raft.ServerID]*autopilot.ServerState{"a": m}})
+		if got := p.lasting(m); got != want {
+			t.Errorf("%t for %s, want %s", well, got, want)
+		}
+	}
+	see(true, 0)
+	c.now = c.now.Add(stable)
+	see(true, stable)
+	if !p.stable(m) {
+		t.Error("not stable")
+	}
+	see(false, 0)
+	c.now = c.now.Add(time.Second)
+	see(false, time.Second)
+	see(true, 0)
+	if p.stable(m) {
+		t.Error("stable, though it was not well just now")
+	}
+	m.Health.Healthy = false // newer than what was observed
+	if got := p.lasting(m); got != 0 {
+		t.Errorf("not well for %s", got)
+	}
+}
+
+// moving is a clock that a test moves.
+type moving struct{ now time.Time }
+
+func (c *moving) Now() time.Time  { return c.now }
+func (c *moving) Wall() time.Time { return c.now }
 
 func TestDemotions(t *testing.T) {
 	tests := []struct{ name, group, want string }{
@@ -202,6 +263,7 @@ func (noConfiguration) Configuration() raft.Configuration { return raft.Configur
 // TestSilentMember: whoever does not answer is not well, whatever it said before.
 func TestSilentMember(t *testing.T) {
 	p, _ := group(t, "leader:well:1m")
+	p.c.Gossip = quiet{}
 	stats := p.FetchServerStats(context.Background(), map[raft.ServerID]*autopilot.Server{"a": {}})
 	if s := stats["a"]; s == nil || s.LastContact >= 0 {
 		t.Errorf("stats %+v", s)

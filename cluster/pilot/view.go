@@ -62,7 +62,7 @@ func (p *Pilot) member(s raft.Server, m rumor.Member) api.RaftMember {
 		return r
 	}
 	r.Healthy = st.Health.Healthy
-	r.Since = p.c.Clock.Wall().Add(-p.now().Sub(st.Health.StableSince)).UTC()
+	r.Since = p.c.Clock.Wall().Add(-p.now().Sub(p.health[s.ID].since)).UTC()
 	if st.Stats.LastContact < 0 {
 		return r
 	}

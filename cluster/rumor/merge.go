@@ -26,10 +26,22 @@ func (t *Table) Take(b []byte) error {
 	return t.merge(digest, kind == msgWhole)
 }
 
-// Merge takes another scheduler's whole table, as gossip or an answer of that scheduler
-// brought it. What it no longer names is gone. A digest that is not newer by number than the
-// newest whole one is ignored.
-func (t *Table) Merge(d api.SightingTable) { _ = t.merge(d, true) }
+// Merge takes another scheduler's whole table, as an answer of that scheduler brought it. What
+// it no longer names is gone. A digest that is not newer by number than the newest whole one is
+// ignored, unless it is so much older that its sender must have begun anew with a clock that
+// was set back: no answer is on its way for that long.
+func (t *Table) Merge(d api.SightingTable) {
+	t.mu.Lock()
+	if p := t.peers[d.Node]; p != nil && d.Digest+beganAnew < p.full {
+		t.peers[d.Node] = &peerTable{cells: map[api.CellID]seen{}}
+	}
+	t.mu.Unlock()
+	_ = t.merge(d, true)
+}
+
+// beganAnew is by how much an answer's number is lower than what is known when its sender's
+// clock was set back: ten seconds, as numbers go.
+const beganAnew = uint64(10*time.Second/time.Millisecond) << numberShift
 
 // merge takes a digest, whole or of a few cells that changed, or says why it told nothing.
 func (t *Table) merge(d api.SightingTable, whole bool) error {

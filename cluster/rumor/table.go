@@ -73,11 +73,14 @@ type Table struct {
 	heard  chan struct{}             // guarded by mu: closed at the next news; nil while nobody waits
 }
 
+// numberShift leaves room for the digests of a millisecond in their numbers.
+const numberShift = 20
+
 // NewTable returns an empty table of the scheduler node. Its digests are numbered from the
 // clock, so that a restarted scheduler's numbers are above those of its former life.
 func NewTable(node api.NodeID, now func() time.Time) *Table {
 	return &Table{
-		node: node, now: now, digest: uint64(max(now().UnixMilli(), 0)) << 20,
+		node: node, now: now, digest: uint64(max(now().UnixMilli(), 0)) << numberShift,
 		mine: map[api.CellID]seen{}, peers: map[api.NodeID]*peerTable{}, dirty: map[api.CellID]int{},
 	}
 }

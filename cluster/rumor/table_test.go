@@ -500,3 +500,26 @@ func BenchmarkPushPull10k(b *testing.B) {
 		b.ReportMetric(float64(len(msg)), "bytes")
 	}
 }
+
+// TestTableBeganAnew: a scheduler that was started again with a clock that was set back is heard
+// again once it is asked; an answer that was overtaken changes nothing.
+func TestTableBeganAnew(t *testing.T) {
+	c := newClock()
+	s1, s2 := NewTable("s1", c.now), NewTable("s2", c.now)
+	s2.SessionOpened("c1", 1)
+	overtaken := s2.Local()
+	s1.Merge(s2.Local())
+	s1.Merge(overtaken)
+	if got, ok := s1.Best("c1", 1); !ok || got.Holder != "s2" {
+		t.Errorf("got %+v, %t", got, ok)
+	}
+	again := NewTable("s2", func() time.Time { return c.now().Add(-time.Hour) })
+	again.SessionOpened("c2", 1)
+	s1.Merge(again.Local())
+	if got, ok := s1.Best("c2", 1); !ok || got.Holder != "s2" {
+		t.Errorf("of the one that began anew: %+v, %t", got, ok)
+	}
+	if got, ok := s1.Best("c1", 1); ok && got.Session {
+		t.Errorf("of its former life: %+v", got)
+	}
+}

@@ -223,7 +223,7 @@ func (n *scheduler) handler(ctx context.Context, material *pki.Material, identit
 
 // head is what every answer tells of how fresh it is.
 func (n *scheduler) head() server.Head {
-	st := server.Head{Node: n.node.ID(), Index: n.machine.View().Index(), Leader: n.node.Leader(), LastContact: n.node.Touch()}
+	st := server.Head{Node: n.node.ID(), Index: n.machine.View().Index(), Leader: n.node.Leader(), LastContact: n.node.Age()}
 	return st
 }
 

@@ -148,6 +148,9 @@ func stale(f api.Freshness) string {
 	if f.LastContactMs == nil {
 		return ""
 	}
+	if *f.LastContactMs < 0 {
+		return "stale: the scheduler that answered has heard no leader since it was started"
+	}
 	return "stale: the scheduler that answered heard its leader " + Duration(time.Duration(*f.LastContactMs)*time.Millisecond) + " ago"
 }
 
