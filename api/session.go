@@ -125,6 +125,9 @@ type WatchRequest struct {
 	After uint64
 	// Standby opens the warm second session: it says nothing but that it lives.
 	Standby bool
+	// NoEcho is said by an agent that takes the answer to its report as the news of what it reported:
+	// the ends of leases that it reported itself are not sent back to it.
+	NoEcho bool
 }
 
 // RegisterRequest registers an agent under its certificate.

@@ -30,10 +30,10 @@ type Config struct {
 type Broker struct {
 	cell     api.CellID
 	now      func() time.Time
-	secret   paseto.V4AsymmetricSecretKey
+	signer   signer
 	public   paseto.V4AsymmetricPublicKey
 	implicit []byte
-	footer   []byte
+	frame    frame
 	kid      string
 }
 
@@ -48,24 +48,26 @@ func New(c Config) (*Broker, error) {
 	if c.Now == nil {
 		c.Now = monotonic(clock.System())
 	}
-	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	pub, secret, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make broker key: %w", err)
 	}
-	secret, err := paseto.NewV4AsymmetricSecretKeyFromEd25519(priv)
+	public, err := paseto.NewV4AsymmetricPublicKeyFromEd25519(pub)
 	if err != nil {
 		return nil, fmt.Errorf("take broker key: %w", err)
 	}
 	sum := sha256.Sum256(pub)
 	b := &Broker{
-		cell: c.Cell, now: c.Now, secret: secret, public: secret.Public(),
+		cell: c.Cell, now: c.Now, signer: signer{secret}, public: public,
 		// Names have no '/', so no two pairs give the same bytes.
 		implicit: []byte(c.ClusterID + "/" + string(c.Cell)),
 		kid:      hex.EncodeToString(sum[:8]),
 	}
-	if b.footer, err = json.Marshal(footer{KeyID: b.kid}); err != nil {
+	foot, err := json.Marshal(footer{KeyID: b.kid})
+	if err != nil {
 		return nil, fmt.Errorf("encode footer: %w", err)
 	}
+	b.frame = newFrame(foot, b.implicit)
 	return b, nil
 }
 

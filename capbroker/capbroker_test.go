@@ -229,7 +229,7 @@ func sealed(tb testing.TB, b *Broker, claims map[string]any, footer string) stri
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return tok.V4Sign(b.secret, b.implicit)
+	return tok.V4Sign(b.key(), b.implicit)
 }
 
 func rawClaims(c *testClock) map[string]any {
@@ -251,7 +251,7 @@ func TestVerifyRefuses(t *testing.T) {
 		} else {
 			claims[key] = value
 		}
-		return sealed(t, b, claims, string(b.footer))
+		return sealed(t, b, claims, b.footer())
 	}
 	if _, err := b.Verify(spoiled("jti", "other")); err != nil {
 		t.Fatalf("the cases below start from a token that is refused: %v", err)
@@ -261,6 +261,7 @@ func TestVerifyRefuses(t *testing.T) {
 	foreign := newBroker(t, "g-2", "aws-1", c)
 	stolen := *b // our key, another cell: what the implicit assertion is for
 	stolen.implicit = []byte("g-1/aws-2")
+	stolen.frame = newFrame([]byte(b.footer()), stolen.implicit)
 	l2 := memLease()
 	l2.CellID = "aws-2"
 	local := paseto.NewToken().V4Encrypt(paseto.NewV4SymmetricKey(), nil)
@@ -353,7 +354,7 @@ func TestPublicKey(t *testing.T) {
 
 func TestBrokerPrintsNoKey(t *testing.T) {
 	b := newBroker(t, "g-1", "aws-1", newClock())
-	seed := b.secret.ExportSeedHex()
+	seed := b.key().ExportSeedHex()
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q"} {
 		if got := fmt.Sprintf(verb, b); strings.Contains(got, seed) || len(got) > 120 {
 			t.Errorf("%s prints %s", verb, got)

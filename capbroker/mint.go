@@ -2,11 +2,7 @@ package capbroker
 
 import (
 	"crypto/rand"
-	"encoding/json"
-	"fmt"
 	"time"
-
-	"aidanwoods.dev/go-paseto"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/mutant"
@@ -18,40 +14,58 @@ import (
 // (lease_expired) and one that is no longer usable (lease_expired, lease_revoked or
 // lease_fenced).
 func (b *Broker) Mint(l api.Lease, left time.Duration) (string, error) {
+	tokens, errs := b.MintAll([]api.Lease{l}, []time.Duration{left})
+	return tokens[0], errs[0]
+}
+
+// MintAll is Mint for several leases at one moment: each has its token, or its refusal, at its own place.
+func (b *Broker) MintAll(leases []api.Lease, left []time.Duration) ([]string, []error) {
+	tokens, errs := make([]string, len(leases)), make([]error, len(leases))
+	now := b.now().UTC()
+	open := make([]unsigned, 0, len(leases))
+	texts, which := make([][]byte, 0, len(leases)), make([]int, 0, len(leases))
+	for i, l := range leases {
+		if errs[i] = b.refuse(l, left[i]); errs[i] != nil {
+			continue
+		}
+		u := b.frame.open(b.claimsOf(l, left[i], now))
+		open, texts, which = append(open, u), append(texts, u.text), append(which, i)
+	}
+	for n, signature := range b.signer.signAll(texts) {
+		i, token := which[n], b.frame.close(open[n], signature)
+		if len(token) > MaxToken {
+			errs[i] = api.Refuse(api.TooLarge, "the token of lease %.80q would be %d bytes long: at most %d", string(leases[i].ID), len(token), MaxToken)
+			continue
+		}
+		tokens[i] = token
+	}
+	return tokens, errs
+}
+
+// refuse says why no token is made for a lease.
+func (b *Broker) refuse(l api.Lease, left time.Duration) error {
 	if l.CellID != b.cell {
-		return "", api.Refuse(api.WrongAudience, "lease %s is of cell %.80q, this is cell %s", l.ID, string(l.CellID), b.cell)
+		return api.Refuse(api.WrongAudience, "lease %s is of cell %.80q, this is cell %s", l.ID, string(l.CellID), b.cell)
 	}
 	if l.ID == "" || l.Tenant == "" || l.Generation == 0 || l.Amount <= 0 {
-		return "", api.Refuse(api.InvalidArgument, "lease %q of tenant %q, generation %d, amount %d is not whole: no token stands for it",
+		return api.Refuse(api.InvalidArgument, "lease %q of tenant %q, generation %d, amount %d is not whole: no token stands for it",
 			l.ID, l.Tenant, l.Generation, l.Amount)
 	}
 	if left <= 0 {
-		return "", api.Refuse(api.LeaseExpiredKind, "lease %s ended %s ago: no token outlives its lease", l.ID, span(-left))
+		return api.Refuse(api.LeaseExpiredKind, "lease %s ended %s ago: no token outlives its lease", l.ID, span(-left))
 	}
-	if err := checkState(l); err != nil {
-		return "", err
-	}
+	return checkState(l)
+}
+
+func (b *Broker) claimsOf(l api.Lease, left time.Duration, now time.Time) body {
 	if mutant.On(mutant.LongToken) {
 		left += time.Second
 	}
-	now := b.now().UTC()
-	data, err := json.Marshal(body{
+	return body{
 		Version: tokenVersion, ID: rand.Text(), Audience: string(b.cell), Tenant: l.Tenant,
 		IssuedAt: now, ExpiresAt: now.Add(min(left, api.MaxTokenLife)),
 		LeaseID: l.ID, Generation: l.Generation, Epoch: l.Epoch, Kind: l.Kind, Amount: l.Amount, Ops: opsOf(l),
-	})
-	if err != nil {
-		return "", fmt.Errorf("encode claims: %w", err)
 	}
-	t, err := paseto.NewTokenFromClaimsJSON(data, b.footer)
-	if err != nil {
-		return "", fmt.Errorf("make token: %w", err)
-	}
-	token := t.V4Sign(b.secret, b.implicit)
-	if len(token) > MaxToken {
-		return "", api.Refuse(api.TooLarge, "the token of lease %.80q would be %d bytes long: at most %d", string(l.ID), len(token), MaxToken)
-	}
-	return token, nil
 }
 
 // span prints a duration to the millisecond.

@@ -125,7 +125,7 @@ func assemble(c Config, d Deps, mods *modules) *Agent {
 	}
 	a.reporter = &reporter{
 		provider: c.Provider, cell: c.CellID, clock: d.Clock, beacon: shown, outbox: out,
-		bind: a.keeper.boundReport, stuck: a.keeper.stuck, settled: a.keeper.confirm,
+		bind: a.keeper.boundReports, stuck: a.keeper.stuck, settled: a.keeper.confirm,
 		failed: failed, log: log.Named("report"),
 	}
 	a.surveyor = &surveyor{probe: d.Probe, capacity: d.Capacity, outbox: out, log: log.Named("inventory")}

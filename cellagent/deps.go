@@ -33,11 +33,16 @@ type Opened interface {
 	io.WriterAt
 	Size() int64
 	Close(ctx context.Context) error
+	// CloseNow is Close where that waits for nothing. False is that Close has to be called; new
+	// operations may be refused already.
+	CloseNow() bool
 }
 
-// Binder opens bindings. Bind refuses what has no room; it may block on a disk.
+// Binder opens bindings. Bind refuses what has no room; it may block on a disk, but not for a
+// lease for which Prompt says so.
 type Binder interface {
 	Bind(l api.Lease) (Opened, error)
+	Prompt(l api.Lease) bool
 	Close() error
 }
 
@@ -51,6 +56,8 @@ type Runner interface {
 type Broker interface {
 	PublicKey() string
 	Mint(l api.Lease, left time.Duration) (string, error)
+	// MintAll is Mint for many at once; the answers stand at the places of the leases.
+	MintAll(leases []api.Lease, left []time.Duration) ([]string, []error)
 	Verify(token string) (Claims, error)
 }
 

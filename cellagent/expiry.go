@@ -90,7 +90,8 @@ func (k *keeper) expire(ctx, life context.Context, alarm Alarm) {
 func (k *keeper) endDue(life context.Context) int64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now := k.clock.Now()
+	now, ended, late := k.clock.Now(), 0, int64(0)
+	next := int64(0)
 	for len(k.due) > 0 {
 		h := k.due[0]
 		ends := h.deadline
@@ -98,10 +99,17 @@ func (k *keeper) endDue(life context.Context) int64 {
 			ends += int64(3 * time.Second)
 		}
 		if ends > now {
-			return ends
+			next = ends
+			break
 		}
-		k.log.Info("lease expired", "lease_id", h.lease.ID, "run_id", h.lease.RunID, "late_ns", now-h.deadline)
+		if k.log.IsDebug() {
+			k.log.Debug("lease expired", "lease_id", h.lease.ID, "run_id", h.lease.RunID)
+		}
+		ended, late = ended+1, max(late, now-h.deadline)
 		k.end(life, h, reasonExpired)
 	}
-	return 0
+	if ended > 0 {
+		k.log.Info("leases expired", "count", ended, "late_ns", late)
+	}
+	return next
 }

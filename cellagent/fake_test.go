@@ -305,7 +305,7 @@ func (f *fakeFabric) Watch(ctx context.Context, _ api.ProviderID, _ api.CellID, 
 			d := api.Desired{Index: c.index, Full: full && !r.Standby, Schedulers: slices.Sorted(maps.Keys(c.nodes))}
 			for _, id := range slices.Sorted(maps.Keys(c.leases)) {
 				l := c.leases[id]
-				if !r.Standby && (full && !l.State.Terminal() || !full && l.Modified > sent) {
+				if !r.Standby && (full && !l.State.Terminal() || !full && l.Modified > sent && (!r.NoEcho || !l.State.Terminal())) {
 					d.Leases = append(d.Leases, l)
 				}
 			}
@@ -459,6 +459,7 @@ type fakeHost struct {
 	clock   Clock
 	refuse  error
 	slow    time.Duration // of Bind
+	prompt  bool          // Bind and CloseNow wait for nothing
 	onClose func(ctx context.Context, id api.LeaseID) error
 }
 
@@ -487,6 +488,8 @@ func (h *fakeHost) Bind(l api.Lease) (Opened, error) {
 	h.open[l.ID] = b
 	return b, nil
 }
+
+func (h *fakeHost) Prompt(api.Lease) bool { return h.prompt && h.slow == 0 }
 
 func (h *fakeHost) Close() error { return nil }
 
@@ -521,6 +524,10 @@ func (b *fakeBinding) WriteAt(p []byte, off int64) (int, error) {
 		return 0, errors.New("binding is closed")
 	}
 	return copy(b.data[off:], p), nil
+}
+
+func (b *fakeBinding) CloseNow() bool {
+	return b.host.prompt && b.host.slow == 0 && b.host.onClose == nil && b.Close(context.Background()) == nil
 }
 
 func (b *fakeBinding) Close(ctx context.Context) error {
@@ -643,15 +650,22 @@ func (b *bench) close() {
 	}
 }
 
-// inBubble runs a test on a started bench in fake time.
+// inBubble runs a test on a started bench in fake time: with bindings for which goroutines wait, and
+// with such that are opened and closed at once.
 func inBubble(t *testing.T, f func(b *bench)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		b := newBench(t)
-		b.start()
-		defer b.close()
-		f(b)
-	})
+	for _, prompt := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t)
+			b.host.prompt = prompt
+			b.start()
+			defer b.close()
+			f(b)
+			if t.Failed() {
+				t.Logf("with bindings that are opened and closed at once: %t", prompt)
+			}
+		})
+	}
 }
 
 // grant makes a lease that is stamped now.

@@ -1,6 +1,10 @@
 package cellagent
 
-import "github.com/grafos/grafos/api"
+import (
+	"slices"
+
+	"github.com/grafos/grafos/api"
+)
 
 // gravesMost bounds the ended leases that are remembered once the schedulers know of their end.
 const gravesMost = 4096
@@ -10,7 +14,7 @@ type grave struct {
 	lease     api.Lease // in its last state, for a holder that still asks
 	report    api.EndedReport
 	confirmed uint64 // the index at which the schedulers had the report; 0 is not yet
-	closed    bool   // the schedulers show it terminal, or not at all
+	closed    bool   // the schedulers have it as ended, or not at all
 }
 
 // graveyard remembers ended leases: so that one that is still desired is reported again and
@@ -20,6 +24,14 @@ type graveyard struct {
 	most   int
 	graves map[api.LeaseID]*grave
 	old    []api.LeaseID // closed ones, oldest first
+	ripe   []ripe        // by index
+}
+
+// ripe is a grave that is closed once the cell has heard of that index: until then a set may come
+// in which its lease lives.
+type ripe struct {
+	id    api.LeaseID
+	index uint64
 }
 
 func newGraveyard(most int) graveyard {
@@ -39,10 +51,26 @@ func (y *graveyard) find(id api.LeaseID) (*grave, bool) {
 	return g, ok
 }
 
-func (y *graveyard) confirm(id api.LeaseID, index uint64) {
-	if g, ok := y.graves[id]; ok {
-		g.confirmed = index
+// confirm notes that the schedulers had the report of an end; taken is that they took it, so that
+// their lease has ended for good.
+func (y *graveyard) confirm(id api.LeaseID, index uint64, taken bool) {
+	g, ok := y.graves[id]
+	if !ok {
+		return
 	}
+	g.confirmed = index
+	if taken && !g.closed {
+		y.ripe = append(y.ripe, ripe{id, index})
+	}
+}
+
+// ripen closes what was confirmed up to an index. No set from before it is applied any more.
+func (y *graveyard) ripen(index uint64) {
+	n := 0
+	for ; n < len(y.ripe) && y.ripe[n].index <= index; n++ {
+		y.close(y.ripe[n].id)
+	}
+	y.ripe = slices.Delete(y.ripe, 0, n)
 }
 
 // doubt forgets what was confirmed.
@@ -50,6 +78,7 @@ func (y *graveyard) doubt() {
 	for _, g := range y.graves {
 		g.confirmed = 0
 	}
+	y.ripe = nil
 }
 
 // close marks a lease whose end the schedulers know.

@@ -3,7 +3,9 @@ package cellagent
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -27,12 +29,12 @@ type holding struct {
 	lease    api.Lease // the newest record, Expires and State included
 	deadline int64     // CLOCK_BOOTTIME ns; C1: moves only with the generation
 	phase    phase
-	since    int64  // CLOCK_BOOTTIME ns, when the phase began
+	since    int64  // CLOCK_BOOTTIME ns, when it began to be bound or torn down
 	open     Opened // nil until bound
 	reason   string // why it ends
 	// confirmed is the index at which the schedulers had the binding of this generation.
 	confirmed uint64
-	// bound is closed when Bind has returned, whatever it returned.
+	// bound is closed when Bind has returned, whatever it returned; nil is that nobody had to wait.
 	bound chan struct{}
 	slot  int // in keeper.due; -1 is none
 }
@@ -63,6 +65,7 @@ type keeper struct {
 	due     deadlines
 	gone    graveyard
 	runs    map[api.RunID]*tracked
+	fresh   []api.RunID // whose leases were bound while a set was applied
 }
 
 func newKeeper(k *keeper) *keeper {
@@ -110,6 +113,7 @@ func (k *keeper) take(ctx context.Context, d api.Desired) {
 	if !k.closing && d.Index >= k.index {
 		k.index, k.heard = d.Index, max(k.heard, d.Index)
 		k.reconcile(ctx, d, at)
+		k.gone.ripen(k.index)
 	} else if d.Index < k.index {
 		k.log.Debug("older set ignored", "index", d.Index, "seen", k.index)
 	}
@@ -128,7 +132,7 @@ func (k *keeper) reconcile(ctx context.Context, d api.Desired, at moment) {
 			k.log.Error("lease of another cell was sent here", "lease_id", l.ID, "cell_id", l.CellID)
 			continue
 		}
-		k.apply(ctx, l, decide(l, k.standing(l.ID), at))
+		k.apply(ctx, l, decide(l, k.standing(l.ID), at), at)
 	}
 	if d.Full {
 		k.sweep(ctx, d)
@@ -136,6 +140,10 @@ func (k *keeper) reconcile(ctx context.Context, d api.Desired, at moment) {
 	for _, run := range d.Runs {
 		k.tryStart(ctx, run.ID)
 	}
+	for _, run := range k.fresh {
+		k.tryStart(ctx, run)
+	}
+	k.fresh = nil
 }
 
 // close takes no more sets and ends everything that is held. It does not wait.
@@ -186,14 +194,14 @@ func (k *keeper) standing(id api.LeaseID) standing {
 }
 
 // apply does what was decided about one lease.
-func (k *keeper) apply(ctx context.Context, l api.Lease, s step) {
+func (k *keeper) apply(ctx context.Context, l api.Lease, s step, at moment) {
 	switch s.verb {
 	case doNothing:
 		if s.reason != "" {
 			k.log.Warn("renewal not applied", "lease_id", l.ID, "generation", l.Generation, "reason", s.reason)
 		}
 	case doBind:
-		k.bind(ctx, l, s.deadline)
+		k.bind(ctx, l, s.deadline, at)
 	case doRenew:
 		k.renew(l, s.deadline)
 	case doUpdate:
@@ -215,24 +223,37 @@ func (k *keeper) apply(ctx context.Context, l api.Lease, s step) {
 	}
 }
 
-// bind begins to open the binding of a new lease.
-func (k *keeper) bind(ctx context.Context, l api.Lease, deadline int64) {
-	h := &holding{lease: l, deadline: deadline, phase: phaseBinding, since: k.clock.Now(), bound: make(chan struct{}), slot: -1}
-	k.held[l.ID], k.moving[l.ID] = h, h
+// bind opens the binding of a new lease: at once, or, where there may be a wait, beside.
+func (k *keeper) bind(ctx context.Context, l api.Lease, deadline int64, at moment) {
+	h := &holding{lease: l, deadline: deadline, phase: phaseBinding, since: at.receipt, slot: -1}
+	k.held[l.ID] = h
 	k.schedule(h)
+	if k.host.Prompt(l) {
+		open, err := k.host.Bind(l)
+		k.opened(ctx, h, open, err)
+		if h.phase == phaseBound && l.RunID != "" {
+			k.fresh = append(k.fresh, l.RunID)
+		}
+		return
+	}
+	h.bound = make(chan struct{})
+	k.moving[l.ID] = h
 	k.tasks.Go(func() {
 		k.binders <- struct{}{}
 		open, err := k.host.Bind(l)
 		<-k.binders
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		defer close(h.bound)
 		k.opened(ctx, h, open, err)
+		if h.phase == phaseBound {
+			k.tryStart(ctx, l.RunID)
+		}
 	})
 }
 
 // opened takes what Bind returned.
 func (k *keeper) opened(ctx context.Context, h *holding, open Opened, err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	defer close(h.bound)
 	if err != nil {
 		k.log.Error("bind refused", "lease_id", h.lease.ID, "kind", h.lease.Kind, "amount", h.lease.Amount, "error", err)
 		k.end(ctx, h, clip(fmt.Sprintf("%s: %v", reasonBindFailed, err)))
@@ -242,11 +263,12 @@ func (k *keeper) opened(ctx context.Context, h *holding, open Opened, err error)
 	if h.phase != phaseBinding {
 		return // it ended meanwhile; its teardown waits for this
 	}
-	h.phase, h.since = phaseBound, k.clock.Now()
+	h.phase = phaseBound
 	delete(k.moving, h.lease.ID)
 	k.outbox.putBound(h.lease.ID)
-	k.log.Debug("lease bound", "lease_id", h.lease.ID, "kind", h.lease.Kind, "generation", h.lease.Generation)
-	k.tryStart(ctx, h.lease.RunID)
+	if k.log.IsDebug() {
+		k.log.Debug("lease bound", "lease_id", h.lease.ID, "kind", h.lease.Kind, "generation", h.lease.Generation)
+	}
 }
 
 // renew applies a newer generation: new deadline, and a report with a new token.
@@ -260,32 +282,43 @@ func (k *keeper) renew(l api.Lease, deadline int64) {
 	k.log.Debug("lease renewed", "lease_id", l.ID, "generation", l.Generation)
 }
 
-// boundReport makes the report of a binding as it is now. A token is minted for what is left
-// of the lease (C5).
-func (k *keeper) boundReport(id api.LeaseID) (api.BoundReport, bool) {
+// boundReports makes the reports of bindings as they are now, and names those that are not bound. A
+// token is minted for what is left of the lease (C5).
+func (k *keeper) boundReports(ids []api.LeaseID) (reports []api.BoundReport, stale []api.LeaseID) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	leases, ends := make([]api.Lease, 0, len(ids)), make([]time.Duration, 0, len(ids))
 	k.mu.Lock()
-	h, ok := k.held[id]
-	if !ok || h.phase != phaseBound {
-		k.mu.Unlock()
-		return api.BoundReport{}, false
+	for _, id := range ids {
+		if h, ok := k.held[id]; ok && h.phase == phaseBound {
+			leases, ends = append(leases, h.lease), append(ends, time.Duration(h.deadline))
+		} else {
+			stale = append(stale, id)
+		}
 	}
-	l, deadline := h.lease, h.deadline
 	k.mu.Unlock()
-	r := api.BoundReport{LeaseID: id, Generation: l.Generation, Epoch: l.Epoch, Coordinate: k.coordinate(id)}
-	token, err := k.broker.Mint(l, left(deadline, k.clock.Now()))
-	if err != nil {
-		// The binding is open all the same; the holder asks for a token.
-		k.log.Warn("mint token", "lease_id", id, "error", err)
-		return r, true
+	now := k.clock.Now()
+	for i := range ends {
+		ends[i] -= time.Duration(now)
 	}
-	r.Token = token
-	return r, true
+	tokens, errs := k.broker.MintAll(leases, ends)
+	reports = make([]api.BoundReport, len(leases))
+	for i, l := range leases {
+		reports[i] = api.BoundReport{LeaseID: l.ID, Generation: l.Generation, Epoch: l.Epoch, Coordinate: k.coordinate(l.ID), Token: tokens[i]}
+		if errs[i] != nil {
+			// The binding is open all the same; the holder asks for a token.
+			k.log.Warn("mint token", "lease_id", l.ID, "error", errs[i])
+		}
+	}
+	return reports, stale
 }
 
 // confirm notes what a report's answer confirmed.
-func (k *keeper) confirm(r api.Report, index uint64) {
+func (k *keeper) confirm(r api.Report, a *api.ReportAnswer) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	index := a.Index
 	k.heard = max(k.heard, index)
 	for _, b := range r.Bound {
 		if h, ok := k.held[b.LeaseID]; ok && h.lease.Generation == b.Generation && h.lease.Epoch == b.Epoch {
@@ -293,8 +326,10 @@ func (k *keeper) confirm(r api.Report, index uint64) {
 		}
 	}
 	for _, e := range r.Ended {
-		k.gone.confirm(e.LeaseID, index)
+		refused := slices.ContainsFunc(a.Refused, func(r api.ReportRefusal) bool { return r.LeaseID == e.LeaseID })
+		k.gone.confirm(e.LeaseID, index, !refused)
 	}
+	k.gone.ripen(k.index)
 	for _, run := range r.Runs {
 		if t, ok := k.runs[run.RunID]; ok && t.run.Attempt == run.Attempt {
 			t.confirmed = index

@@ -175,19 +175,12 @@ func (s sent) items() int {
 }
 
 // compose makes a report of the oldest items, at most limit of them in a list, and at most one
-// in all when limit is one. bind gives the report of a binding as it is now, with a fresh
-// token; it is called without the lock, and what is no longer bound is left out.
-func (o *outbox) compose(limit int, bind func(api.LeaseID) (api.BoundReport, bool)) (api.Report, sent) {
+// in all when limit is one. bind gives the reports of bindings as they are now, with fresh
+// tokens; it is called without the lock, and what is no longer bound is left out.
+func (o *outbox) compose(limit int, bind func([]api.LeaseID) ([]api.BoundReport, []api.LeaseID)) (api.Report, sent) {
 	r, s, binds := o.collect(min(limit, api.MaxReportItems))
 	var stale []api.LeaseID
-	for _, id := range binds {
-		b, ok := bind(id)
-		if !ok {
-			stale = append(stale, id)
-			continue
-		}
-		r.Bound = append(r.Bound, b)
-	}
+	r.Bound, stale = bind(binds)
 	if len(stale) > 0 {
 		gone := sent{bound: make(map[api.LeaseID]uint64)}
 		for _, id := range stale {

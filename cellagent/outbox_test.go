@@ -9,7 +9,12 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-func bindAll(id api.LeaseID) (api.BoundReport, bool) { return api.BoundReport{LeaseID: id}, true }
+func bindAll(ids []api.LeaseID) (all []api.BoundReport, stale []api.LeaseID) {
+	for _, id := range ids {
+		all = append(all, api.BoundReport{LeaseID: id})
+	}
+	return all, nil
+}
 
 // TestOutboxSaysEverythingInOrder puts random things, loses random answers, and checks that
 // everything is said, the newest word last, and no lease of a run before the run's result.
@@ -80,7 +85,7 @@ func TestOutboxSaysEverythingInOrder(t *testing.T) {
 func TestOutboxLeavesOutWhatIsNoLongerBound(t *testing.T) {
 	o := newOutbox()
 	o.putBound("l1")
-	r, s := o.compose(10, func(api.LeaseID) (api.BoundReport, bool) { return api.BoundReport{}, false })
+	r, s := o.compose(10, func(ids []api.LeaseID) ([]api.BoundReport, []api.LeaseID) { return nil, ids })
 	if len(r.Bound) != 0 || s.items() != 0 || !o.empty() {
 		t.Fatalf("report %+v, %d items sent, empty %t", r, s.items(), o.empty())
 	}

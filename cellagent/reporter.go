@@ -32,12 +32,12 @@ type reporter struct {
 	clock    Clock
 	beacon   *beacon
 	outbox   *outbox
-	// bind makes the report of a binding, with a fresh token; false when it is not bound.
-	bind func(api.LeaseID) (api.BoundReport, bool)
+	// bind makes the reports of bindings, with fresh tokens, and names those that are not bound.
+	bind func([]api.LeaseID) ([]api.BoundReport, []api.LeaseID)
 	// stuck says what does not move although it should.
 	stuck func() string
-	// settled is told what a report's answer confirmed, and at which index.
-	settled func(r api.Report, at uint64)
+	// settled is told what a report's answer confirmed.
+	settled func(r api.Report, a *api.ReportAnswer)
 	failed  chan<- sessionError
 	log     hclog.Logger
 
@@ -153,7 +153,7 @@ func (r *reporter) send(ctx context.Context, w *watch) error {
 		r.log.Warn("report refused", "lease_id", refusal.LeaseID, "run_id", refusal.RunID,
 			"kind", refusal.Kind, "detail", refusal.Detail)
 	}
-	r.settled(report, answer.Index)
+	r.settled(report, answer)
 	r.outbox.settle(carried)
 	r.limit = api.MaxReportItems
 	if !r.outbox.empty() {

@@ -192,7 +192,7 @@ func (s *sessions) connect(ctx context.Context) {
 }
 
 func (s *sessions) begin(ctx context.Context, l *link) {
-	s.active = s.watcher.open(ctx, l, api.WatchRequest{Epoch: s.epoch, After: s.seen()})
+	s.active = s.watcher.open(ctx, l, api.WatchRequest{Epoch: s.epoch, After: s.seen(), NoEcho: true})
 	s.opening.Reset(openBound)
 }
 
@@ -258,7 +258,7 @@ func (s *sessions) warm(ctx context.Context) {
 	}
 	s.rewarm.Stop()
 	s.standby = s.watcher.open(ctx, &link{url: url, fabric: fabric},
-		api.WatchRequest{Epoch: s.epoch, After: s.seen(), Standby: true})
+		api.WatchRequest{Epoch: s.epoch, After: s.seen(), Standby: true, NoEcho: true})
 }
 
 // cool is what happens when the standby is gone: another is opened after a while.

@@ -10,22 +10,36 @@ import (
 	"github.com/grafos/grafos/api/mutant"
 )
 
-// end begins the teardown of a held lease; once it has begun, nothing changes it.
+// end tears a held lease down: at once, where nothing has to be waited for, or beside. Once it has
+// begun, nothing changes it.
 func (k *keeper) end(ctx context.Context, h *holding, reason string) {
 	if h.phase == phaseEnding {
 		return
 	}
-	h.phase, h.since, h.reason = phaseEnding, k.clock.Now(), reason
-	k.moving[h.lease.ID] = h
+	h.phase, h.reason = phaseEnding, reason
 	k.unschedule(h)
 	k.outbox.dropBound(h.lease.ID)
 	t := k.runOf(h.lease)
 	if t != nil {
 		k.stopRun(ctx, t, reason)
 	}
+	if t == nil && !mutant.On(mutant.EarlyEnd) && k.closeNow(h) {
+		k.ended(h, nil)
+		return
+	}
+	h.since = k.clock.Now()
+	k.moving[h.lease.ID] = h
 	// A teardown is never cut off: a closing agent waits for it.
 	ctx = context.WithoutCancel(ctx)
 	k.tasks.Go(func() { k.teardown(ctx, h, t) })
+}
+
+// closeNow reports whether the binding of a lease is closed, because that needed no wait.
+func (k *keeper) closeNow(h *holding) bool {
+	if h.open != nil {
+		return h.open.CloseNow()
+	}
+	return h.bound == nil // it was never open, and nobody is opening it
 }
 
 // teardown closes a binding within its bound and says how that went: torndown, or fenced.
@@ -40,14 +54,19 @@ func (k *keeper) teardown(ctx context.Context, h *holding, t *tracked) {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.ended(h, err)
+}
+
+// ended takes how a teardown went.
+func (k *keeper) ended(h *holding, err error) {
 	r := api.EndedReport{LeaseID: h.lease.ID, Epoch: h.lease.Epoch, State: api.LeaseTornDown, Reason: h.reason}
-	if err != nil {
+	switch {
+	case err != nil:
 		r.State, r.Reason = api.LeaseFenced, clip(fmt.Sprintf("%s: %v", h.reason, err))
 		k.log.Error("teardown failed, lease fenced", "lease_id", h.lease.ID, "kind", h.lease.Kind,
 			"amount", h.lease.Amount, "error", err)
-	} else {
-		k.log.Debug("lease torn down", "lease_id", h.lease.ID, "reason", h.reason,
-			"took_ns", k.clock.Now()-h.since)
+	case k.log.IsDebug():
+		k.log.Debug("lease torn down", "lease_id", h.lease.ID, "reason", h.reason)
 	}
 	delete(k.held, h.lease.ID)
 	delete(k.moving, h.lease.ID)
@@ -79,10 +98,12 @@ func (k *keeper) awake(ctx context.Context, d time.Duration) (context.Context, c
 
 // closeBinding waits until nothing uses the binding any more and closes it (C4).
 func (k *keeper) closeBinding(ctx context.Context, h *holding, t *tracked) error {
-	select {
-	case <-h.bound:
-	case <-ctx.Done():
-		return errors.New("opening the binding did not end in time")
+	if h.bound != nil {
+		select {
+		case <-h.bound:
+		case <-ctx.Done():
+			return errors.New("opening the binding did not end in time")
+		}
 	}
 	if t != nil {
 		select {

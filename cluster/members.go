@@ -39,18 +39,11 @@ func (n *Node) notLeading() *api.Error {
 // Transfer hands leadership to a voter, to the one that is furthest when id is "", and
 // returns when that one leads.
 func (n *Node) Transfer(ctx context.Context, id api.NodeID) (*api.RaftTransfer, error) {
-	if !n.Leads() {
-		return nil, n.notLeading()
-	}
-	if id == n.cfg.Node {
-		return nil, api.Refuse(api.Conflict, "scheduler %s leads already", id)
+	if err := n.Transferable(id); err != nil {
+		return nil, err
 	}
 	transfer := n.raft.LeadershipTransfer
-	if id != "" {
-		m, ok := n.voter(id)
-		if !ok {
-			return nil, api.Refuse(api.NotFound, "there is no voter %s", id).WithHint("grafos operator raft list")
-		}
+	if m, ok := n.voter(id); ok {
 		transfer = func() raft.Future { return n.raft.LeadershipTransferToServer(m.ID, m.Address) }
 	}
 	if err := n.aside(ctx, func() error { return n.handOver(transfer) }); err != nil {
@@ -67,6 +60,20 @@ func (n *Node) Transfer(ctx context.Context, id api.NodeID) (*api.RaftTransfer, 
 			return nil, n.noLeader()
 		}
 	}
+}
+
+// Transferable says what speaks against a hand-over.
+func (n *Node) Transferable(id api.NodeID) error {
+	if !n.Leads() {
+		return n.notLeading()
+	}
+	if id == n.cfg.Node {
+		return api.Refuse(api.Conflict, "scheduler %s leads already", id)
+	}
+	if _, ok := n.voter(id); id != "" && !ok {
+		return api.Refuse(api.NotFound, "there is no voter %s", id).WithHint("grafos operator raft list")
+	}
+	return nil
 }
 
 func (n *Node) voter(id api.NodeID) (raft.Server, bool) {

@@ -30,6 +30,7 @@ const (
 	KindEndRun
 	KindRaiseLevel
 	KindRecovered
+	KindNoteMembership
 )
 
 // make returns an empty command of the kind to decode into, nil for a kind that does not
@@ -80,6 +81,8 @@ func (k Kind) make() Command {
 		return new(RaiseLevel)
 	case KindRecovered:
 		return new(Recovered)
+	case KindNoteMembership:
+		return new(NoteMembership)
 	}
 	return k.makeNext()
 }

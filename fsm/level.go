@@ -11,7 +11,8 @@ func (k Kind) level() Level {
 	switch k {
 	case KindInitCluster, KindTick, KindEnableProvider, KindUseToken, KindRegisterCell, KindChangeHealth, KindReportCell,
 		KindGrantLeases, KindRenewLease, KindFreeLease, KindRevokeLease, KindAdvanceLeases, KindRevokeCell, KindBarCell,
-		KindCreateTenant, KindSetQuota, KindDeleteTenant, KindReferBlob, KindNoteRefusals, KindEndRun, KindRaiseLevel, KindRecovered:
+		KindCreateTenant, KindSetQuota, KindDeleteTenant, KindReferBlob, KindNoteRefusals, KindEndRun, KindRaiseLevel, KindRecovered,
+		KindNoteMembership:
 		return 1
 	}
 	return k.nextLevel()

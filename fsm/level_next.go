@@ -8,7 +8,7 @@ import "github.com/grafos/grafos/api"
 const NewestLevel Level = 2
 
 // KindProbe came with the next level.
-const KindProbe = KindRecovered + 1
+const KindProbe = KindNoteMembership + 1
 
 // newestKind is the last of the kinds.
 const newestKind = KindProbe

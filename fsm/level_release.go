@@ -6,7 +6,7 @@ package fsm
 const NewestLevel Level = 1
 
 // newestKind is the last of the kinds.
-const newestKind = KindRecovered
+const newestKind = KindNoteMembership
 
 // makeNext and nextLevel are for what a release with the build tag nextlevel knows beyond
 // this one: it exists to be upgraded to, in tests.

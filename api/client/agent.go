@@ -71,6 +71,9 @@ func watchQuery(r api.WatchRequest) url.Values {
 	if r.Standby {
 		q.Set("standby", "true")
 	}
+	if r.NoEcho {
+		q.Set("no_echo", "true")
+	}
 	return q
 }
 

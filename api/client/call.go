@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -62,14 +64,18 @@ func write(method, path string, body any, o api.WriteOptions) call {
 	return call{method: method, path: userBase + path, query: writeQuery(o), body: body, key: key, write: true}
 }
 
-// prepared is a call whose body is encoded.
+// prepared is a call whose body and query are encoded.
 type prepared struct {
 	call
-	json []byte
+	json    []byte
+	queried string
 }
 
 func (c call) prepare() (prepared, error) {
 	p := prepared{call: c}
+	if len(c.query) > 0 {
+		p.queried = c.query.Encode()
+	}
 	if c.body == nil {
 		return p, nil
 	}
@@ -85,11 +91,44 @@ func (c call) prepare() (prepared, error) {
 	return p, nil
 }
 
+// brief reports whether a call may go over a wire: a short one that is answered at once. What
+// waits goes over HTTP/2, where answers that are made together leave together, and requests that
+// are made together arrive together: the leader then decides more of them at a time.
+func (p *prepared) brief() bool {
+	return !p.stream && p.open == nil && p.extra == 0 && len(p.json) <= maxRequest && p.method != http.MethodHead
+}
+
+// heads are the headers that a call has, "" of those that it has not.
+type heads struct{ agent, accept, content, authorization string }
+
+func (c *Client) heads(p *prepared) (heads, error) {
+	h := heads{agent: c.config.UserAgent, accept: p.accept}
+	if h.accept == "" {
+		h.accept = jsonType
+	}
+	switch {
+	case p.open != nil:
+		h.content = "application/octet-stream"
+	case p.json != nil:
+		h.content = jsonType
+	}
+	if c.config.Token != nil {
+		token, err := c.config.Token()
+		if err != nil {
+			return h, api.Refuse(api.Unauthenticated, "read the bearer token: %v", err)
+		}
+		h.authorization = "Bearer " + token
+	}
+	return h, nil
+}
+
+const jsonType = "application/json"
+
 // request makes the HTTP request of one try at one scheduler.
-func (c *Client) request(ctx context.Context, base string, p prepared) (*http.Request, error) {
+func (c *Client) request(ctx context.Context, base string, p *prepared, h *heads) (*http.Request, error) {
 	target := base + p.path
-	if len(p.query) > 0 {
-		target += "?" + p.query.Encode()
+	if p.queried != "" {
+		target += "?" + p.queried
 	}
 	var body io.Reader
 	switch {
@@ -111,51 +150,75 @@ func (c *Client) request(ctx context.Context, base string, p prepared) (*http.Re
 		if p.size == 0 {
 			req.Body = http.NoBody
 		}
-		req.Header.Set("Content-Type", "application/octet-stream")
-	} else if p.json != nil {
-		req.Header.Set("Content-Type", "application/json")
 	}
-	return req, c.dress(req, p)
-}
-
-// dress sets the headers that every request has.
-func (c *Client) dress(req *http.Request, p prepared) error {
-	accept := p.accept
-	if accept == "" {
-		accept = "application/json"
+	for _, f := range [...][2]string{
+		{"User-Agent", h.agent}, {"Accept", h.accept}, {"Content-Type", h.content}, {"Idempotency-Key", p.key}, {"Authorization", h.authorization},
+	} {
+		if f[1] != "" {
+			req.Header[f[0]] = []string{f[1]}
+		}
 	}
-	req.Header.Set("Accept", accept)
-	req.Header.Set("User-Agent", c.config.UserAgent)
-	if p.key != "" {
-		req.Header.Set("Idempotency-Key", p.key)
-	}
-	if c.config.Token == nil {
-		return nil
-	}
-	token, err := c.config.Token()
-	if err != nil {
-		return api.Refuse(api.Unauthenticated, "read the bearer token: %v", err)
-	}
-	req.Header.Set("Authorization", "Bearer "+token)
-	return nil
+	return req, nil
 }
 
 // try sends p once to base. sent says that the scheduler may have seen it.
-func (c *Client) try(ctx context.Context, base string, p prepared) (resp *http.Response, sent bool, err error) {
-	var reached atomic.Bool
-	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { reached.Store(true) }}
-	req, err := c.request(httptrace.WithClientTrace(ctx, trace), base, p)
+func (c *Client) try(ctx context.Context, base string, p *prepared) (resp *http.Response, sent bool, err error) {
+	h, err := c.heads(p)
 	if err != nil {
 		return nil, false, err
 	}
-	resp, err = c.http.Do(req)
-	if err != nil {
-		return nil, reached.Load(), transportError(base, err)
+	if p.brief() {
+		resp, sent, err = c.tryBrief(ctx, base, p, &h)
+	} else {
+		resp, sent, err = c.tryStream(ctx, base, p, &h)
 	}
-	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
+	switch {
+	case err != nil:
+		return nil, sent, transportError(base, err)
+	case resp.StatusCode >= 200 && resp.StatusCode < 300:
 		return resp, true, nil
 	}
 	return nil, true, answerError(base, resp)
+}
+
+// tryBrief sends p over a wire where it has one. What a wire broke off before there was an
+// answer is sent over HTTP/2: all that is sent may be sent again, and a scheduler that was
+// started anew has closed its wires.
+func (c *Client) tryBrief(ctx context.Context, base string, p *prepared, h *heads) (*http.Response, bool, error) {
+	host := c.wires.at(base)
+	w := host.begin()
+	defer func() { host.end(w != nil) }()
+	if w == nil {
+		return c.tryStream(ctx, base, p, h)
+	}
+	var ok bool
+	if w.out, ok = appendRequest(w.out[:0], host.name, p, h); !ok {
+		host.put(w)
+		return c.tryStream(ctx, base, p, h)
+	}
+	resp, err := w.call(ctx, p.method)
+	_, early := errors.AsType[unheard](err)
+	_, silent := errors.AsType[silence](err)
+	if early && !silent && ctx.Err() == nil {
+		resp, _, err = c.tryStream(ctx, base, p, h)
+	}
+	return resp, true, err
+}
+
+// tryStream sends p over HTTP/2, where the scheduler speaks it. No redirect is followed: a
+// scheduler sends none to a program, and it would carry credentials to wherever it says.
+func (c *Client) tryStream(ctx context.Context, base string, p *prepared, h *heads) (*http.Response, bool, error) {
+	var reached atomic.Bool
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { reached.Store(true) }}
+	req, err := c.request(httptrace.WithClientTrace(ctx, trace), base, p, h)
+	if err != nil {
+		return nil, false, err
+	}
+	resp, err := c.streams.RoundTrip(req)
+	if err != nil {
+		err = &url.Error{Op: p.method[:1] + strings.ToLower(p.method[1:]), URL: req.URL.Redacted(), Err: err}
+	}
+	return resp, reached.Load(), err
 }
 
 // decode reads a JSON answer into out and closes it.
@@ -176,6 +239,9 @@ func decode(resp *http.Response, out any) error {
 
 // readAll reads the body of an answer, at once where it says how long it is.
 func readAll(resp *http.Response) ([]byte, error) {
+	if whole, ok := resp.Body.(*whole); ok {
+		return whole.all, nil
+	}
 	body := io.LimitReader(resp.Body, maxAnswer)
 	if n := resp.ContentLength; n >= 0 && n <= maxSaid {
 		b := make([]byte, n)
@@ -188,6 +254,9 @@ func readAll(resp *http.Response) ([]byte, error) {
 // drain reads a little of what is left, so that the connection can be used again, and
 // closes it. Nothing can be done about an error at this point.
 func drain(body io.ReadCloser) {
+	if _, ok := body.(*whole); ok {
+		return
+	}
 	_, _ = io.CopyN(io.Discard, body, 4<<10)
 	_ = body.Close()
 }

@@ -13,7 +13,8 @@ type Client struct {
 	urls      []string
 	current   atomic.Uint32 // index into urls of the scheduler that answered last
 	transport *http.Transport
-	http      *http.Client
+	streams   http.RoundTripper // transport, but in tests
+	wires     *wires
 	// attempts bounds the tries of a call; 0 is as many as fit into the time.
 	attempts int
 }
@@ -33,16 +34,7 @@ func New(c Config) (*Client, error) {
 	}
 	c = c.withDefaults()
 	t := newTransport(c)
-	return &Client{config: c, urls: urls, transport: t, http: newHTTP(t)}, nil
-}
-
-// newHTTP returns an http.Client that follows no redirect: a scheduler sends none to a
-// program, and a redirect would carry credentials to wherever it says.
-func newHTTP(t http.RoundTripper) *http.Client {
-	return &http.Client{
-		Transport:     t,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	return &Client{config: c, urls: urls, transport: t, streams: t, wires: newWires(t, c)}, nil
 }
 
 // At returns a client of other schedulers that shares the connections and credentials of c;
@@ -54,7 +46,7 @@ func (c *Client) At(urls ...string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{config: config, urls: bases, transport: c.transport, http: c.http}, nil
+	return &Client{config: config, urls: bases, transport: c.transport, streams: c.streams, wires: c.wires}, nil
 }
 
 // URL returns the scheduler that the next call begins with: the one that answered last.
@@ -63,6 +55,7 @@ func (c *Client) URL() string { return c.urls[int(c.current.Load())%len(c.urls)]
 // Close closes the idle connections. Calls that are under way go on.
 func (c *Client) Close() error {
 	c.transport.CloseIdleConnections()
+	c.wires.close()
 	return nil
 }
 

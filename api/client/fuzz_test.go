@@ -83,7 +83,7 @@ func FuzzPeerAnswers(f *testing.F) {
 		if status < 200 || status > 599 {
 			status = 200 + status%400
 		}
-		p.client.http = newHTTP(answers{int(status), nil, body})
+		p.client.streams = answers{int(status), nil, body}
 		ctx := t.Context()
 		for name, call := range map[string]func() (any, error){
 			"ReadIndex":    func() (any, error) { return p.ReadIndex(ctx) },

@@ -74,7 +74,7 @@ func (c *Client) each(ctx context.Context, k call, take func(*http.Response) err
 	bounded, cancel := context.WithTimeout(ctx, c.config.Timeout+k.extra)
 	defer cancel()
 
-	run := pursuit{client: c, call: p}
+	run := pursuit{client: c, call: &p}
 	for {
 		base := c.URL()
 		err := run.once(ctx, bounded, base, take)
@@ -92,7 +92,7 @@ func (c *Client) each(ctx context.Context, k call, take func(*http.Response) err
 // pursuit is a call under way.
 type pursuit struct {
 	client   *Client
-	call     prepared
+	call     *prepared
 	failures int
 	// sent says that some scheduler may have seen the call.
 	sent bool
@@ -106,20 +106,34 @@ type pursuit struct {
 // once makes one try within its share of the call's time, which bounded holds. What take
 // keeps of a stream lives on, as long as ctx does.
 func (r *pursuit) once(ctx, bounded context.Context, base string, take func(*http.Response) error) error {
+	if !r.call.stream {
+		return r.brief(bounded, base, take)
+	}
 	try, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(bounded, cancel)
 	timer := time.AfterFunc(r.share(), cancel)
 	resp, sent, err := r.client.try(try, base, r.call) //nolint:bodyclose // take closes it
 	r.sent = r.sent || sent
-	if err == nil && r.call.stream {
-		timer.Stop()
-		stop()
-		resp.Body = &liveBody{ReadCloser: resp.Body, cancel: cancel}
-		return take(resp)
+	timer.Stop()
+	stop()
+	if err != nil {
+		cancel()
+		return err
 	}
-	defer cancel()
-	defer stop()
-	defer timer.Stop()
+	resp.Body = &liveBody{ReadCloser: resp.Body, cancel: cancel}
+	return take(resp)
+}
+
+// brief is once for a call whose answer is taken at once.
+func (r *pursuit) brief(bounded context.Context, base string, take func(*http.Response) error) error {
+	try := bounded
+	if share := r.share(); share < r.client.config.Timeout+r.call.extra {
+		var cancel context.CancelFunc
+		try, cancel = context.WithTimeout(bounded, share)
+		defer cancel()
+	}
+	resp, sent, err := r.client.try(try, base, r.call) //nolint:bodyclose // take closes it
+	r.sent = r.sent || sent
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,16 @@
 package quick
 
-import "github.com/grafos/grafos/api"
+import (
+	"slices"
+
+	"github.com/grafos/grafos/api"
+)
+
+// roomBound and roomEnded are what one item of a report takes, about.
+const (
+	roomBound = 800
+	roomEnded = 128
+)
 
 // Append adds the JSON of a document to b. It reports false, and adds nothing, where the
 // document is not for this package.
@@ -13,6 +23,12 @@ func Append(b []byte, v any) ([]byte, bool) {
 		o.batchAnswer(v)
 	case *api.ReportAnswer:
 		o.reportAnswer(v)
+	case *api.LeaseAnswer:
+		o.leaseAnswer(v)
+	case *api.LeaseList:
+		o.leaseList(v)
+	case *api.ReadIndex:
+		o.readIndex(v)
 	case api.Desired:
 		o.desired(&v)
 	case api.LeaseRequest:
@@ -23,6 +39,7 @@ func Append(b []byte, v any) ([]byte, bool) {
 		list(&o, v.Requests, (*out).batchItem)
 		o.raw("}")
 	case api.Report:
+		o.b = slices.Grow(b, 256+roomBound*len(v.Bound)+roomEnded*len(v.Ended))
 		o.report(&v)
 	default:
 		return b, false

@@ -1,5 +1,6 @@
 // Package quick is the JSON of the few documents that every admission passes through: lease
-// requests and their answers, the reports of cells and what cells are sent.
+// requests and their answers, the reports of cells and what cells are sent; and of what reads
+// of leases answer.
 //
 // It adds no format. What Append writes is to the byte what encoding/json writes, and Read
 // takes only the plainest documents: every field spelled to the letter, once, none missing

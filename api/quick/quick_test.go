@@ -90,6 +90,7 @@ func (m maker) into(v any) { m.fill(reflect.ValueOf(v).Elem(), 0) }
 func read() []any {
 	return []any{
 		&api.LeaseRequest{}, &api.BatchRequest{}, &api.Report{}, &api.GrantSet{}, &api.BatchAnswer{}, &api.ReportAnswer{}, &api.Desired{},
+		&api.LeaseAnswer{}, &api.LeaseList{}, &api.ReadIndex{},
 	}
 }
 
@@ -132,7 +133,7 @@ func TestAppendIsJSON(t *testing.T) {
 // package, adds nothing.
 func TestAppendRefuses(t *testing.T) {
 	late := &api.GrantSet{Leases: []api.Grant{{Lease: api.Lease{GrantedAt: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}}}}
-	for _, v := range []any{late, &api.LeaseList{}, 1, nil} {
+	for _, v := range []any{late, &api.RunList{}, 1, nil} {
 		if b, ok := Append([]byte("x"), v); ok || string(b) != "x" {
 			t.Errorf("%T was written: %q", v, b)
 		}
@@ -162,6 +163,9 @@ func TestReadPlain(t *testing.T) {
 		&set,
 		&api.BatchAnswer{Index: 1, Answers: []api.BatchResult{{Grant: &set, IdempotencyKey: "k/0"}}},
 		&api.ReportAnswer{Index: 5},
+		&api.LeaseAnswer{Index: 5, Lease: api.Grant{Lease: lease}, Freshness: api.Freshness{LastContactMs: new(int64(3))}},
+		&api.LeaseList{Index: 5, Leases: []api.Lease{lease, {}}, NextPage: "l-1"},
+		&api.ReadIndex{Index: 5, Term: 2},
 		&api.Desired{Index: 5, Full: true, Leases: []api.Lease{lease, {}}, Schedulers: []string{"https://a", "https://b"}},
 	} {
 		b, err := json.Marshal(v)

@@ -24,6 +24,12 @@ func Read(b []byte, v any) bool {
 		return whole(d, v, (*in).reportAnswer)
 	case *api.Desired:
 		return whole(d, v, (*in).desired)
+	case *api.LeaseAnswer:
+		return whole(d, v, (*in).leaseAnswer)
+	case *api.LeaseList:
+		return whole(d, v, (*in).leaseList)
+	case *api.ReadIndex:
+		return whole(d, v, (*in).readIndex)
 	}
 	return false
 }

@@ -133,3 +133,59 @@ func (d *in) leaseRest(l *api.Lease, name []byte) int {
 	}
 	return unknown
 }
+
+func (d *in) leaseAnswer(a *api.LeaseAnswer) {
+	d.object(bits(2), func(name []byte) int {
+		switch string(name) {
+		case "index":
+			a.Index = d.number()
+			return 0
+		case "lease":
+			d.grant(&a.Lease)
+			return 1
+		case "last_contact_ms":
+			a.LastContactMs = d.age()
+			return 2
+		}
+		return unknown
+	})
+}
+
+func (d *in) leaseList(l *api.LeaseList) {
+	d.object(bits(2), func(name []byte) int {
+		switch string(name) {
+		case "index":
+			l.Index = d.number()
+			return 0
+		case "leases":
+			l.Leases = items(d, maxItems, (*in).lease)
+			return 1
+		case "next_page_token":
+			l.NextPage = d.text()
+			return 2
+		case "last_contact_ms":
+			l.LastContactMs = d.age()
+			return 3
+		}
+		return unknown
+	})
+}
+
+func (d *in) age() *int64 {
+	n := d.int()
+	return &n
+}
+
+func (d *in) readIndex(r *api.ReadIndex) {
+	d.object(bits(2), func(name []byte) int {
+		switch string(name) {
+		case "index":
+			r.Index = d.number()
+			return 0
+		case "term":
+			r.Term = d.number()
+			return 1
+		}
+		return unknown
+	})
+}

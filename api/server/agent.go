@@ -81,12 +81,14 @@ func watchRequest(r *http.Request) (api.WatchRequest, error) {
 		}
 		*dst = n
 	}
-	switch q.Get("standby") {
-	case "", "false":
-	case "true":
-		req.Standby = true
-	default:
-		return req, api.Refuse(api.InvalidArgument, "query standby %q is neither true nor false", clip(q.Get("standby"), 40))
+	for name, dst := range map[string]*bool{"standby": &req.Standby, "no_echo": &req.NoEcho} {
+		switch q.Get(name) {
+		case "", "false":
+		case "true":
+			*dst = true
+		default:
+			return req, api.Refuse(api.InvalidArgument, "query %s %q is neither true nor false", name, clip(q.Get(name), 40))
+		}
 	}
 	return req, nil
 }
@@ -95,7 +97,8 @@ func describeWatch(op *huma.Operation) {
 	op.Parameters = append(pathParams(op.Path),
 		queryParam("cell_epoch", huma.TypeInteger, "The epoch that registering answered."),
 		queryParam("after", huma.TypeInteger, "The highest index that the cell has seen."),
-		queryParam("standby", huma.TypeBoolean, "Opens the warm second session, which says nothing but that it lives."))
+		queryParam("standby", huma.TypeBoolean, "Opens the warm second session, which says nothing but that it lives."),
+		queryParam("no_echo", huma.TypeBoolean, "The ends of leases that the agent reported itself are not sent back to it."))
 	op.Responses["200"] = &huma.Response{
 		Description: "One Desired a line; a blank line every 5 s; {\"problem\":...} as the last line where it ends with an error.",
 		Content:     map[string]*huma.MediaType{ndjson: {}},

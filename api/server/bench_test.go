@@ -55,6 +55,47 @@ func BenchmarkRequestLeases(b *testing.B) {
 	})
 }
 
+// BenchmarkReadLease is the same for the read of a lease, one at a time and as 256 clients of
+// three schedulers ask.
+func BenchmarkReadLease(b *testing.B) {
+	const clients = 256
+	var each []*client.Client
+	for range 3 {
+		n := start(b, nil)
+		n.fake.lease = &api.LeaseAnswer{Index: 1, Lease: api.Grant{Lease: filled[api.Lease]()}}
+		each = append(each, dial(b, api.RoleTenant, n))
+	}
+	read := func(worker int) {
+		if _, err := each[worker%len(each)].ShowLease(b.Context(), "l-17", api.ReadOptions{Consistency: api.Stale}); err != nil {
+			b.Error(err)
+			runtime.Goexit()
+		}
+	}
+	for i := range each {
+		read(i)
+	}
+	b.Run("one", func(b *testing.B) {
+		measure(b, func() {
+			for b.Loop() {
+				read(0)
+			}
+		})
+	})
+	b.Run("many", func(b *testing.B) {
+		measure(b, func() {
+			var wg sync.WaitGroup
+			for w := range clients {
+				wg.Go(func() {
+					for range b.N/clients + 1 {
+						read(w)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	})
+}
+
 // BenchmarkRequestBatch is the same for batches of 64; cpu-us/item is the CPU of both sides for
 // each request of a batch.
 func BenchmarkRequestBatch(b *testing.B) {

@@ -18,9 +18,7 @@ const (
 	bodyTime = 10 * time.Second
 )
 
-// readBody reads the whole body, at most limit bytes of it, and puts it back into r. The
-// read deadline is lifted afterwards: on HTTP/1 it would end the request's context while the
-// handler still works.
+// readBody reads the whole body, at most limit bytes of it, and puts it back into r.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
 		r.Body = http.NoBody
@@ -29,10 +27,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTime)) // a test's recorder has none
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-
+	defer hurry(w, bodyTime)()
 	buf := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
 	n, err := buf.ReadFrom(io.LimitReader(r.Body, limit+1))
 	if n > limit {
@@ -43,6 +38,24 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	}
 	r.Body = io.NopCloser(bytes.NewReader(buf.Bytes()))
 	return buf.Bytes(), nil
+}
+
+// hurry ends the reading of a body after d, unless what it returns was called before. It sets no
+// deadline before it has to: over HTTP/2 each one is a message to whoever serves the connection.
+// It lifts the one that it sets: on HTTP/1 that would end the request's context while the handler
+// still works.
+func hurry(w http.ResponseWriter, d time.Duration) (stop func()) {
+	control, ended := http.NewResponseController(w), make(chan struct{})
+	late := time.AfterFunc(d, func() {
+		defer close(ended)
+		_ = control.SetReadDeadline(time.Now()) // a test's recorder has none
+	})
+	return func() {
+		if !late.Stop() {
+			<-ended
+			_ = control.SetReadDeadline(time.Time{})
+		}
+	}
 }
 
 func tooLarge(limit int64) error {

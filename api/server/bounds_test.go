@@ -100,7 +100,7 @@ func TestTimeOfRoutes(t *testing.T) {
 		{route{stream: true}, "", api.Caller{}, 0},
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/x"+tt.query, http.NoBody)
-		ctx, cancel := tt.route.bound(t.Context(), r, tt.caller)
+		ctx, cancel := tt.route.bound(t.Context(), waitOf(r), tt.caller)
 		deadline, ok := ctx.Deadline()
 		cancel()
 		left := time.Until(deadline)
@@ -144,5 +144,19 @@ func TestShortBlob(t *testing.T) {
 	defer func() { _ = body.Close() }()
 	if b, err := io.ReadAll(body); err == nil {
 		t.Errorf("read %q without an error", b)
+	}
+}
+
+// TestWaitOf: a query that is not taken apart has no wait in it, however it is spelled.
+func TestWaitOf(t *testing.T) {
+	for _, query := range []string{
+		"", "wait=5s", "index=1&wait=5s", "w%61it=5s", "%77%61%69%74=1s", "wait", "wait=", "wait=1s&wait=2s", "Wait=1s", "awaits=1", "consistency=stale", "wa+it=1s",
+		"a=wait", "wait;=1", "%zz=1&wait=1s", "&&wait=3s", "wait=%35s",
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/x", http.NoBody)
+		r.URL.RawQuery = query
+		if got, want := waitOf(r), r.URL.Query().Get("wait"); got != want {
+			t.Errorf("%s: %q, want %q", query, got, want)
+		}
 	}
 }

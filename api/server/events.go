@@ -23,7 +23,7 @@ func (s *server) events(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	x.tellHead() // an index that the stream does not begin before, whatever comes meanwhile
+	x.tellHead(x.Header(), newValues()) // an index that the stream does not begin before, whatever comes meanwhile
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	var out sender[api.Event] = newLineWriter[api.Event](x)

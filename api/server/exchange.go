@@ -2,10 +2,10 @@ package server
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -46,7 +46,7 @@ type exchangeKey struct{}
 
 // newExchange begins one.
 func newExchange(s *server, w http.ResponseWriter, r *http.Request) *exchange {
-	return &exchange{ResponseWriter: w, server: s, request: r, id: rand.Text()[:16], began: time.Now()}
+	return &exchange{ResponseWriter: w, server: s, request: r, id: newRequestID(), began: time.Now()}
 }
 
 // exchangeFrom finds the exchange that a handler works on.
@@ -72,29 +72,60 @@ func (x *exchange) WriteHeader(status int) {
 		return
 	}
 	x.status = status
-	h := x.Header()
-	h.Set(headRequestID, x.id)
-	h.Set("X-Content-Type-Options", "nosniff")
+	h, one := x.Header(), newValues()
+	one.set(h, headRequestID, x.id)
+	one.set(h, "X-Content-Type-Options", "nosniff")
 	if h.Get("Cache-Control") == "" {
-		h.Set("Cache-Control", "no-store")
+		one.set(h, "Cache-Control", "no-store")
 	}
-	x.tellHead()
+	x.tellHead(h, one)
 	x.ResponseWriter.WriteHeader(status)
 }
 
 // tellHead sets the headers that say how fresh the answer is, as of now, where the answer
 // does not say it better: a leader's that is handed on, or the index that was read at.
-func (x *exchange) tellHead() {
-	h, head := x.Header(), x.server.head()
+func (x *exchange) tellHead(h http.Header, one *values) {
+	head := x.server.head()
 	if len(h[headIndex]) == 0 {
-		h[headIndex] = []string{strconv.FormatUint(head.Index, 10)}
+		one.set(h, headIndex, strconv.FormatUint(head.Index, 10))
 	}
 	if len(h[headLeader]) == 0 {
-		h[headLeader] = []string{string(head.Leader)}
+		one.set(h, headLeader, string(head.Leader))
 	}
 	if len(h[headLastContact]) == 0 {
-		h[headLastContact] = []string{strconv.FormatInt(head.LastContact.Milliseconds(), 10)}
+		one.set(h, headLastContact, strconv.FormatInt(head.LastContact.Milliseconds(), 10))
 	}
+}
+
+// values is the room for what headers say that have one value each: one allocation for all.
+type values []string
+
+func newValues() *values {
+	v := make(values, 0, ownHeaders)
+	return &v
+}
+
+// ownHeaders is how many headers every answer has.
+const ownHeaders = 6
+
+// set is http.Header's Set for a name that is canonical.
+func (v *values) set(h http.Header, name, value string) {
+	*v = append(*v, value)
+	n := len(*v)
+	h[name] = (*v)[n-1 : n : n]
+}
+
+// newRequestID makes 80 bits of chance readable. An id is to be told from others, and is no
+// secret.
+func newRequestID() string {
+	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	var id [16]byte
+	for half := range 2 {
+		for n, i := rand.Uint64(), 0; i < 8; i, n = i+1, n>>5 {
+			id[8*half+i] = letters[n&31]
+		}
+	}
+	return string(id[:])
 }
 
 // Write answers 200 where nothing was answered yet.

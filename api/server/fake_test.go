@@ -35,6 +35,7 @@ type fake struct {
 	short  bool         // the blob's last byte is missing
 	leases api.GrantSet // of RequestLeases, for benchmarks: nothing is remembered then
 	batch  api.BatchAnswer
+	lease  *api.LeaseAnswer // of ShowLease, likewise
 	// together, where it is set, holds requests for leases until so many wait.
 	together *barrier
 }
@@ -186,6 +187,9 @@ func (f *fake) ListLeases(ctx context.Context, flt api.LeaseFilter, o api.ReadOp
 }
 
 func (f *fake) ShowLease(ctx context.Context, id api.LeaseID, o api.ReadOptions) (*api.LeaseAnswer, error) {
+	if f.lease != nil {
+		return f.lease, nil
+	}
 	return give(ctx, f, filled[api.LeaseAnswer](), "ShowLease", id, o)
 }
 

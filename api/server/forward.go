@@ -28,8 +28,8 @@ const (
 // which the idempotency key makes safe. A request that was forwarded once is not forwarded
 // again: two schedulers that take each other for the leader would play with it for ever.
 func (s *server) forward(x *exchange, r *http.Request, body []byte, by string) (done bool, err error) {
-	if _, self, err := s.config.Leader.Locate(r.Context()); err == nil && self {
-		return false, nil // without a clock for what is over already
+	if _, self, err := s.config.Leader.Locate(r.Context()); err != nil || self {
+		return false, err // without a clock for what is over already; and nobody waits twice for a leader
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), forwardTime)
 	defer cancel()

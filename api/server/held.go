@@ -16,7 +16,7 @@ import (
 type heldAnswer struct {
 	header http.Header
 	status int
-	body   bytes.Buffer
+	body   *[]byte
 }
 
 // Header returns the headers of the answer.
@@ -32,7 +32,8 @@ func (a *heldAnswer) WriteHeader(status int) {
 // Write takes a part of the body.
 func (a *heldAnswer) Write(p []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
-	return a.body.Write(p)
+	*a.body = append(*a.body, p...)
+	return len(p), nil
 }
 
 // passing returns the kind of an answer that the next leader may better, or "".
@@ -41,7 +42,7 @@ func (a *heldAnswer) passing() api.Kind {
 		return ""
 	}
 	var p api.Error
-	if json.Unmarshal(a.body.Bytes(), &p) != nil || p.Kind != api.NoLeader && p.Kind != api.OutcomeUnknown {
+	if json.Unmarshal(*a.body, &p) != nil || p.Kind != api.NoLeader && p.Kind != api.OutcomeUnknown {
 		return ""
 	}
 	return p.Kind
@@ -51,7 +52,7 @@ func (a *heldAnswer) passing() api.Kind {
 func (a *heldAnswer) give(x *exchange) {
 	maps.Copy(x.Header(), a.header)
 	x.WriteHeader(max(a.status, http.StatusOK))
-	_, _ = x.Write(a.body.Bytes()) // the caller has gone: nobody is left to tell
+	_, _ = x.Write(*a.body) // the caller has gone: nobody is left to tell
 }
 
 // decide has the leader answer: this node where it leads, another one otherwise. A request
@@ -73,7 +74,8 @@ func (s *server) decide(x *exchange, r *http.Request, body []byte, by string, h 
 			before.give(x) // this node leads still or again: that was its answer
 			return nil
 		}
-		a := &heldAnswer{header: http.Header{}}
+		a := &heldAnswer{header: http.Header{}, body: s.buffers.take()}
+		defer s.buffers.give(a.body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		h(a, r)
 		if by != "" || a.passing() == "" || time.Since(began) > forwardTime || !sleep(r.Context(), forwardPause) {

@@ -32,16 +32,10 @@ func hot[I, O any](h func(context.Context, *I) (*O, error), take taker[I]) binde
 			}
 			out, err := h(req.Context(), in)
 			if err != nil {
-				s.refuseHot(w, req, err)
+				s.refuseHot(req.Context(), w, err)
 				return true
 			}
-			header := w.Header()
-			header["Content-Type"] = []string{"application/json"}
-			if at := index(out); at != "" {
-				header[headIndex] = []string{at}
-			}
-			w.WriteHeader(http.StatusOK)
-			_ = s.buffers.encode(w, out) // every answer can be encoded: huma would panic with one that cannot
+			s.answerHot(w, index(out), out)
 			return true
 		}
 		s.router.wrap = func(slow http.HandlerFunc) http.HandlerFunc {
@@ -61,9 +55,20 @@ func plainHeaders(h http.Header) bool {
 	return one("Content-Type", "application/json") && one("Accept", "application/json") && len(h["Content-Encoding"]) == 0
 }
 
+// answerHot writes an answer as huma would.
+func (s *server) answerHot(w http.ResponseWriter, index string, out any) {
+	header := w.Header()
+	header["Content-Type"] = []string{"application/json"}
+	if index != "" {
+		header[headIndex] = []string{index}
+	}
+	w.WriteHeader(http.StatusOK)
+	_ = s.buffers.encode(w, out) // every answer can be encoded: huma would panic with one that cannot
+}
+
 // refuseHot writes a refusal as huma would.
-func (s *server) refuseHot(w http.ResponseWriter, r *http.Request, err error) {
-	p := s.refusal(r.Context(), err)
+func (s *server) refuseHot(ctx context.Context, w http.ResponseWriter, err error) {
+	p := s.refusal(ctx, err)
 	maps.Copy(w.Header(), p.GetHeaders())
 	w.Header().Set("Content-Type", problemType)
 	w.WriteHeader(p.Status)

@@ -33,7 +33,7 @@ func bothWays(t *testing.T) *twoWays {
 		t.Fatal(err)
 	}
 	w := &twoWays{handler: h, fake: f, states: map[api.Role]*tls.ConnectionState{}}
-	for _, role := range []api.Role{api.RoleTenant, api.RoleCell, api.RoleScheduler} {
+	for _, role := range []api.Role{api.RoleTenant, api.RoleCell, api.RoleScheduler, api.RoleViewer, api.RoleOperator} {
 		leaf, err := x509.ParseCertificate(certificate(t, who(role)).Certificate[0])
 		if err != nil {
 			t.Fatal(err)
@@ -122,10 +122,7 @@ func TestHotIsAlike(t *testing.T) {
 		if code := w.alike(t, hot.role, path, hot.body); code != http.StatusOK {
 			t.Errorf("%s: %d", path, code)
 		}
-		for _, err := range []error{
-			api.Refuse(api.QuotaExceeded, "no <more>").WithHint("ask"), later(api.Refuse(api.Overloaded, "busy")),
-			api.Refuse(api.NotFound, "gone").AtIndex(7), http.ErrBodyNotAllowed,
-		} {
+		for _, err := range refusals() {
 			w.fake.err = err
 			w.alike(t, hot.role, path, hot.body)
 		}

@@ -2,7 +2,9 @@ package server
 
 import (
 	"crypto/tls"
+	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -18,15 +20,20 @@ const (
 	answerTime     = api.MaxWait + requestTime + 30*time.Second
 	maxHeaderBytes = 64 << 10
 	maxStreams     = 1000
-	pingTime       = 15 * time.Second
+	// maxKept is up to how many connections, of both protocols, one of HTTP/1.1 is kept for the
+	// next request: a program may have many of those.
+	maxKept  = 4096
+	pingTime = 15 * time.Second
 )
 
 // HTTPServer returns the server of h: HTTP/2 and bounded in every time and size but that of
 // a stream. Streams end when the context that BaseContext returns does; whoever shuts the
 // server down ends it first.
 func HTTPServer(h http.Handler, t *tls.Config, log hclog.Logger) *http.Server {
+	keep := &keeper{next: h, most: maxKept}
 	return &http.Server{
-		Handler:           h,
+		Handler:           keep,
+		ConnState:         keep.count,
 		ConnContext:       onConnection,
 		TLSConfig:         t,
 		ReadHeaderTimeout: readHeaderTime,
@@ -39,4 +46,29 @@ func HTTPServer(h http.Handler, t *tls.Config, log hclog.Logger) *http.Server {
 		// Handshakes that fail are the other side's business, and common.
 		ErrorLog: log.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),
 	}
+}
+
+// keeper keeps connections of HTTP/1.1 as long as there are not too many.
+type keeper struct {
+	next http.Handler
+	most int64
+	open atomic.Int64
+}
+
+func (k *keeper) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		k.open.Add(1)
+	case http.StateClosed, http.StateHijacked:
+		k.open.Add(-1)
+	case http.StateActive, http.StateIdle:
+	}
+}
+
+// ServeHTTP answers, and lets the connection end with the answer where there are too many.
+func (k *keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 && k.open.Load() > k.most {
+		w.Header().Set("Connection", "close")
+	}
+	k.next.ServeHTTP(w, r)
 }

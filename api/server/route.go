@@ -157,6 +157,14 @@ func (rt route) bodyLimit() int64 {
 
 // guard takes the steps that every route has before its handler.
 func (s *server) guard(rt route, h http.HandlerFunc) http.HandlerFunc {
+	return s.guardBoth(rt, nil, h)
+}
+
+// short answers a request that is plain, whose body is empty, and reports whether it was one.
+type short func(ctx context.Context, x *exchange, r *http.Request) bool
+
+// guardBoth is guard for a route that has a short way too, or nil.
+func (s *server) guardBoth(rt route, try short, h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		x, ok := w.(*exchange)
 		if !ok {
@@ -164,15 +172,16 @@ func (s *server) guard(rt route, h http.HandlerFunc) http.HandlerFunc {
 			return
 		}
 		x.route = rt.path
-		if err := s.pass(rt, x, r, h); err != nil {
+		if err := s.pass(rt, x, r, try, h); err != nil {
 			x.refuse(err)
 		}
 	}
 }
 
 // pass refuses, forwards, or calls h.
-func (s *server) pass(rt route, x *exchange, r *http.Request, h http.HandlerFunc) error {
-	if err := s.makeRoom(rt, x, r); err != nil {
+func (s *server) pass(rt route, x *exchange, r *http.Request, try short, h http.HandlerFunc) error {
+	wait := waitOf(r)
+	if err := s.makeRoom(rt, x, wait); err != nil {
 		return err
 	}
 	caller, by, err := s.admit(rt, r)
@@ -185,7 +194,7 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, h http.HandlerFunc
 	if err := s.standing(rt); err != nil {
 		return err
 	}
-	if rt.lasts(r) {
+	if rt.lasts(wait) {
 		release, err := s.each.take(caller.Actor())
 		if err != nil {
 			return err
@@ -193,9 +202,12 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, h http.HandlerFunc
 		defer release()
 	}
 	ctx := context.WithValue(api.WithCaller(r.Context(), caller), exchangeKey{}, x)
-	ctx, cancel := rt.bound(ctx, r, caller)
+	if try != nil && r.ContentLength == 0 && try(ctx, x, r) {
+		return nil
+	}
+	ctx, cancel := rt.bound(ctx, wait, caller)
 	defer cancel()
-	if stopping := s.config.Stopping; stopping != nil && (rt.stream || r.URL.Query().Get("wait") != "") {
+	if stopping := s.config.Stopping; stopping != nil && (rt.stream || wait != "") {
 		defer context.AfterFunc(stopping, cancel)()
 	}
 	r = r.WithContext(ctx)
@@ -224,14 +236,23 @@ func (s *server) standing(rt route) error {
 	return s.config.Standing()
 }
 
-// lasts reports whether the request is a user's stream or blocking read. Those of cells and
-// schedulers are counted by themselves.
-func (rt route) lasts(r *http.Request) bool {
-	return !rt.access.inner() && (rt.stream || r.URL.Query().Get("wait") != "")
+// waitOf returns how long a blocking read asks to wait, "" of any other request. A query that
+// has no such word in it, and nothing that could stand for one, need not be taken apart.
+func waitOf(r *http.Request) string {
+	if q := r.URL.RawQuery; q == "" || !strings.Contains(q, "wait") && !strings.Contains(q, "%") {
+		return ""
+	}
+	return r.URL.Query().Get("wait")
+}
+
+// lasts reports whether a request with such a wait is a user's stream or blocking read. Those
+// of cells and schedulers are counted by themselves.
+func (rt route) lasts(wait string) bool {
+	return (rt.stream || wait != "") && !rt.access.inner()
 }
 
 // makeRoom takes the room that the request needs.
-func (s *server) makeRoom(rt route, x *exchange, r *http.Request) error {
+func (s *server) makeRoom(rt route, x *exchange, wait string) error {
 	if rt.probe {
 		return nil
 	}
@@ -241,7 +262,7 @@ func (s *server) makeRoom(rt route, x *exchange, r *http.Request) error {
 		room = s.inner
 	case rt.access.public:
 		room = s.nobody
-	case rt.lasts(r):
+	case rt.lasts(wait):
 		room = s.long
 	}
 	release, err := room.take()
@@ -272,7 +293,7 @@ func (s *server) admit(rt route, r *http.Request) (caller api.Caller, by string,
 
 // bound returns ctx with the time that the route has: a stream ends with the certificate
 // that opened it.
-func (rt route) bound(ctx context.Context, r *http.Request, caller api.Caller) (context.Context, context.CancelFunc) {
+func (rt route) bound(ctx context.Context, wait string, caller api.Caller) (context.Context, context.CancelFunc) {
 	if rt.stream {
 		if caller.NotAfter.IsZero() {
 			return context.WithCancel(ctx)
@@ -280,7 +301,7 @@ func (rt route) bound(ctx context.Context, r *http.Request, caller api.Caller) (
 		return context.WithDeadline(ctx, caller.NotAfter)
 	}
 	limit := requestTime
-	if wait, err := parseWait("wait", r.URL.Query().Get("wait")); err == nil {
+	if wait, err := parseWait("wait", wait); err == nil {
 		limit += wait + wait/api.WaitJitter
 	}
 	return context.WithTimeout(ctx, limit)

@@ -18,13 +18,13 @@ func (s *server) routes() []route {
 		peer                      = "/peer/v1"
 	)
 	return []route{
-		{method: get, path: v1 + "/providers", id: "list-providers", summary: "List the providers", access: readers(), bind: typed(s.listProviders)},
+		{method: get, path: v1 + "/providers", id: "list-providers", summary: "List the providers", access: readers(), bind: hotRead(s.listProviders, askProviders)},
 		{method: get, path: v1 + "/providers/{p}", id: "provider-status", summary: "Show a provider with its cells", access: readers(), bind: typed(s.providerStatus)},
 		{method: post, path: v1 + "/providers/{p}:enable", id: "enable-provider", summary: "Admit to a provider", access: operators(), leader: true, bind: typed(s.enableProvider)},
 		{method: post, path: v1 + "/providers/{p}:disable", id: "disable-provider", summary: "Admit to a provider no more", access: operators(), leader: true, bind: typed(s.disableProvider)},
 		{method: post, path: v1 + "/providers/{p}/cells/{c}:revoke", id: "revoke-cell", summary: "Take a cell out for good", access: operators(), leader: true, bind: typed(s.revokeCell)},
 
-		{method: get, path: v1 + "/cells", id: "list-cells", summary: "List the fleet", access: readers(), bind: typed(s.listCells)},
+		{method: get, path: v1 + "/cells", id: "list-cells", summary: "List the fleet", access: readers(), bind: hotRead(s.listCells, askCells)},
 		{method: post, path: v1 + "/cells/bootstrap", id: "bootstrap-cell", summary: "Trade a bootstrap token and a CSR for a certificate", access: anyone(), leader: true, bind: typed(s.bootstrap)},
 		{method: post, path: v1 + "/cells/register", id: "register-cell", summary: "Register a cell's agent", access: cells(), leader: true, bind: typed(s.register)},
 		{method: get, path: v1 + "/cells/{c}/watch", id: "watch-cell", summary: "Open a cell's session", access: itself(), stream: true, raw: true, bind: plain(s.watch, describeWatch)},
@@ -32,8 +32,8 @@ func (s *server) routes() []route {
 
 		{method: post, path: v1 + "/leases", id: "request-leases", summary: "Request leases, all or none", access: owners(), leader: true, bind: hot(s.requestLeases, takeLeases)},
 		{method: post, path: v1 + "/leases:batch", id: "request-batch", summary: "Request up to 256 sets of leases", access: owners(), leader: true, limit: batchBody, bind: hot(s.requestBatch, takeBatch)},
-		{method: get, path: v1 + "/leases", id: "list-leases", summary: "List leases", access: readers(), bind: typed(s.listLeases)},
-		{method: get, path: v1 + "/leases/{id}", id: "show-lease", summary: "Show a lease", access: readers(), bind: typed(s.showLease)},
+		{method: get, path: v1 + "/leases", id: "list-leases", summary: "List leases", access: readers(), bind: hotRead(s.listLeases, askLeases)},
+		{method: get, path: v1 + "/leases/{id}", id: "show-lease", summary: "Show a lease", access: readers(), bind: hotRead(s.showLease, askLease)},
 		{method: post, path: v1 + "/leases/{id}:renew", id: "renew-lease", summary: "Extend a lease from now", access: owners(), leader: true, bind: typed(s.renewLease)},
 		{method: post, path: v1 + "/leases/{id}:token", id: "lease-token", summary: "Get a fresh capability token", access: owners(), leader: true, bind: typed(s.leaseToken)},
 		{method: post, path: v1 + "/leases/{id}:free", id: "free-lease", summary: "Give a lease back", access: owners(), leader: true, bind: typed(s.freeLease)},
@@ -41,8 +41,8 @@ func (s *server) routes() []route {
 
 		{method: post, path: v1 + "/plans", id: "plan", summary: "Ask what would be decided", access: readers(), leader: true, bind: typed(s.plan)},
 		{method: post, path: v1 + "/runs", id: "start-run", summary: "Start a run", access: owners(), leader: true, bind: typed(s.startRun)},
-		{method: get, path: v1 + "/runs", id: "list-runs", summary: "List runs", access: readers(), bind: typed(s.listRuns)},
-		{method: get, path: v1 + "/runs/{id}", id: "show-run", summary: "Show a run", access: readers(), bind: typed(s.showRun)},
+		{method: get, path: v1 + "/runs", id: "list-runs", summary: "List runs", access: readers(), bind: hotRead(s.listRuns, askRuns)},
+		{method: get, path: v1 + "/runs/{id}", id: "show-run", summary: "Show a run", access: readers(), bind: hotRead(s.showRun, askRun)},
 		{method: get, path: v1 + "/runs/{id}/logs", id: "run-logs", summary: "Get what a run wrote to its log", access: readers(), raw: true, bind: plain(s.runLogs, describeDownload)},
 		{method: get, path: v1 + "/runs/{id}/artifacts/{name}", id: "run-artifact", summary: "Get an artifact", access: readers(), raw: true, bind: plain(s.runArtifact, describeDownload)},
 
@@ -66,7 +66,7 @@ func (s *server) routes() []route {
 		{method: get, path: v1 + "/operator/snapshot", id: "save-snapshot", summary: "Take the state out, as an archive", access: operators(), stream: true, raw: true, bind: plain(s.saveSnapshot, describeSave)},
 		{method: post, path: v1 + "/operator/snapshot:restore", id: "restore-snapshot", summary: "Replace the state by an archive's", access: operators(), stream: true, raw: true, bind: plain(s.restoreSnapshot, describeRestore)},
 
-		{method: get, path: peer + "/read-index", id: "peer-read-index", summary: "Ask the leader for an index to read at", access: members(), bind: typed(s.readIndex)},
+		{method: get, path: peer + "/read-index", id: "peer-read-index", summary: "Ask the leader for an index to read at", access: members(), bind: hotRead(s.readIndex, askNothing)},
 		{method: get, path: peer + "/member", id: "peer-member", summary: "Ask which place this scheduler has in the Raft group", access: members(), bind: typed(s.member)},
 		{method: post, path: peer + "/member:dismiss", id: "peer-dismiss", summary: "Tell this scheduler that an operator removed it", access: members(), bind: typed(s.dismiss)},
 		{method: get, path: peer + "/sightings", id: "peer-sightings", summary: "Ask what this scheduler saw of the cells", access: members(), bind: typed(s.sightings)},

@@ -20,7 +20,7 @@ import (
 func TestWatch(t *testing.T) {
 	n := start(t, nil)
 	c := dial(t, api.RoleCell, n)
-	req := api.WatchRequest{Epoch: 3, After: 1 << 60, Standby: true}
+	req := api.WatchRequest{Epoch: 3, After: 1 << 60, Standby: true, NoEcho: true}
 	var got []api.Desired
 	var last error
 	for d, err := range c.Watch(t.Context(), "aws", "aws-1", req) {

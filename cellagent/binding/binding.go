@@ -21,6 +21,10 @@ type Binding interface {
 	// to CloseBound and no longer than ctx. An error means that the resource is fenced: its
 	// amount stays taken. Every further call gives the first one's answer.
 	Close(ctx context.Context) error
+	// CloseNow is Close for a binding that needs no wait: nobody is inside, and nothing of it is
+	// on a disk or large. False is that Close has to be called, and that new operations may be
+	// refused already.
+	CloseNow() bool
 }
 
 // store is what a binding with bytes reads and writes: called inside the gate, within bounds.
@@ -29,6 +33,8 @@ type store interface {
 	writeAt(p []byte, off int64) error
 	// destroy gives the resource back. It can be called again after it failed.
 	destroy() error
+	// prompt reports that destroy waits for nothing.
+	prompt() bool
 }
 
 // bound is the one implementation of Binding.
@@ -104,6 +110,23 @@ func (b *bound) Close(ctx context.Context) error {
 		b.host.release(b)
 	}
 	return b.fence
+}
+
+// CloseNow tears down what waits for nothing.
+func (b *bound) CloseNow() bool {
+	if b.store != nil && !b.store.prompt() || !b.teardown.TryLock() {
+		return false
+	}
+	defer b.teardown.Unlock()
+	if b.closed {
+		return b.fence == nil
+	}
+	if !b.gate.closeNow() || b.store != nil && b.store.destroy() != nil {
+		return false
+	}
+	b.closed = true
+	b.host.release(b)
+	return true
 }
 
 // tearDown waits for operations, then gives the resource back. teardown is held.

@@ -80,6 +80,9 @@ func (b *block) writeAt(p []byte, off int64) error {
 	return nil
 }
 
+// prompt is for none: there is a disk to wait for.
+func (b *block) prompt() bool { return false }
+
 // destroy wipes and removes the file: whoever should still have it open reads nothing. A call
 // after one that failed tries again, after one that succeeded does nothing.
 func (b *block) destroy() error {

@@ -36,6 +36,14 @@ func (g *gate) leave() {
 	}
 }
 
+// closeNow shuts the gate and reports whether nobody is inside.
+func (g *gate) closeNow() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut = true
+	return g.inside == 0
+}
+
 // close shuts the gate at once and waits until nobody is inside or ctx ends.
 func (g *gate) close(ctx context.Context) error {
 	g.mu.Lock()

@@ -33,6 +33,7 @@ type Host struct {
 	log        hclog.Logger
 	closeBound time.Duration
 	lock       *os.File
+	pool       pool
 	opening    sync.WaitGroup // of Bind
 	once       sync.Once
 	closeErr   error
@@ -113,6 +114,9 @@ func (h *Host) Bind(l api.Lease) (Binding, error) {
 	return nil, api.Refuse(api.Overloaded, "bind lease %s: %v", l.ID, err)
 }
 
+// Prompt reports that Bind of a lease waits for no disk.
+func (h *Host) Prompt(l api.Lease) bool { return l.Kind != api.KindBlock }
+
 // check refuses a lease that describes no resource.
 func check(l api.Lease) error {
 	if l.ID == "" {
@@ -171,7 +175,7 @@ func (h *Host) openStore(l api.Lease) (store, error) {
 		}
 		return b, err
 	case l.Kind == api.KindMem && l.Use == api.UseRegion:
-		r, err := openRegion(l.Amount)
+		r, err := openRegion(&h.pool, l.Amount)
 		if err != nil {
 			return nil, err
 		}
@@ -235,11 +239,11 @@ func (h *Host) close() error {
 		all = append(all, b)
 	}
 	h.mu.Unlock()
-	errs := make([]error, len(all), len(all)+1)
+	errs := make([]error, len(all), len(all)+2)
 	var wg sync.WaitGroup // together: each may wait for its bound
 	for i, b := range all {
 		wg.Go(func() { errs[i] = b.Close(context.Background()) })
 	}
 	wg.Wait()
-	return errors.Join(append(errs, h.lock.Close())...)
+	return errors.Join(append(errs, unmapAll(h.pool.drain()), h.lock.Close())...)
 }

@@ -52,6 +52,8 @@ type Group interface {
 	Remove(ctx context.Context, id api.NodeID, force bool) error
 	// Peers lists the members with what gossip knows of them.
 	Peers() []api.Peer
+	// Transferable says what speaks against a hand-over.
+	Transferable(id api.NodeID) error
 	// Removable says what speaks against a removal.
 	Removable(id api.NodeID, force bool) error
 }

@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/grafos/grafos/api"
@@ -21,6 +22,10 @@ func (c *Control) AuditRecords(ctx context.Context, f api.AuditFilter, o api.Rea
 		f.Limit = maxAuditPage
 	}
 	records, next, err := c.cfg.Audit.Read(f)
+	if _, missing := errors.AsType[recordsMissing](err); missing {
+		return nil, api.Refuse(api.NoLeader, "scheduler %s has not fetched the whole audit chain yet: %v", c.cfg.Node, err).
+			WithHint("ask another scheduler, or again in a moment")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read audit chain: %w", err)
 	}
@@ -28,6 +33,12 @@ func (c *Control) AuditRecords(ctx context.Context, f api.AuditFilter, o api.Rea
 		records = []api.AuditRecord{}
 	}
 	return &api.AuditPage{Index: v.Index(), Head: v.AuditHead(), Records: records, Next: next, Freshness: v.fresh}, nil
+}
+
+// recordsMissing is what a store says of records that it does not hold, and another one does.
+type recordsMissing interface {
+	error
+	Missing() (from, to uint64)
 }
 
 // NodeState says what this scheduler is, to an operator with the invariants that are broken.

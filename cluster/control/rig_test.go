@@ -200,6 +200,13 @@ func (r *rig) Transfer(_ context.Context, to api.NodeID) (*api.RaftTransfer, err
 	return &api.RaftTransfer{From: "s1", To: to, Term: 8}, nil
 }
 
+func (r *rig) Transferable(id api.NodeID) error {
+	if id == "s9" {
+		return api.Refuse(api.NotFound, "there is no voter s9")
+	}
+	return nil
+}
+
 func (r *rig) Removable(id api.NodeID, force bool) error {
 	if id == "s9" && !force {
 		return api.Refuse(api.Conflict, "s9 is needed")

@@ -100,7 +100,7 @@ func (c *Control) watch(ctx context.Context, p api.ProviderID, cell api.CellID, 
 	if err := c.current(ctx, p, cell, r.Epoch); err != nil {
 		return err
 	}
-	w := &watcher{c: c, provider: p, cell: cell, epoch: r.Epoch, yield: yield}
+	w := &watcher{c: c, provider: p, cell: cell, epoch: r.Epoch, noEcho: r.NoEcho, yield: yield}
 	if r.Standby {
 		return w.standBy(ctx)
 	}
@@ -128,6 +128,7 @@ type watcher struct {
 	provider api.ProviderID
 	cell     api.CellID
 	epoch    uint64
+	noEcho   bool
 	yield    func(api.Desired, error) bool
 	sent     uint64 // the index up to which the cell has everything
 	full     bool
@@ -196,7 +197,7 @@ func (w *watcher) next() (*api.Desired, error) {
 	}
 	d := &api.Desired{Index: v.Index(), Full: !w.full}
 	if w.full {
-		d.Leases, d.Runs = unsaid(v.LeasesChangedOn(w.cell, w.sent)), v.RunsChangedOn(w.cell, w.sent)
+		d.Leases, d.Runs = w.unsaid(v.LeasesChangedOn(w.cell, w.sent)), v.RunsChangedOn(w.cell, w.sent)
 	} else {
 		d.Leases, d.Runs = v.LeasesOn(w.cell), v.RunsOn(w.cell)
 	}
@@ -213,10 +214,11 @@ func (w *watcher) next() (*api.Desired, error) {
 
 // unsaid leaves out the leases of which the newest news is the cell's own: one that is active
 // and bound in its newest generation is what the cell has, for the agent that said so has it
-// still, and the next one begins with the whole set.
-func unsaid(leases []api.Lease) []api.Lease {
+// still, and the next one begins with the whole set. So is the end that only a cell can report.
+func (w *watcher) unsaid(leases []api.Lease) []api.Lease {
 	return slices.DeleteFunc(leases, func(l api.Lease) bool {
-		return l.State == api.LeaseActive && l.BoundGeneration == l.Generation
+		return l.State == api.LeaseActive && l.BoundGeneration == l.Generation ||
+			w.noEcho && (l.State == api.LeaseTornDown || l.State == api.LeaseFenced)
 	})
 }
 

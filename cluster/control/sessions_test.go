@@ -106,6 +106,33 @@ func TestWatch(t *testing.T) {
 	})
 }
 
+// TestNoEcho: an agent that says so is not told of the ends that it reported, and of all others; an
+// agent that does not is told of all.
+func TestNoEcho(t *testing.T) {
+	for _, noEcho := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			epoch := r.cell("c1")
+			r.grant()
+			r.grant()
+			s := r.watch("c1", api.WatchRequest{Epoch: epoch, NoEcho: noEcho})
+			defer s.close(t)
+			if d, ok := s.next(); !ok || !d.Full {
+				t.Fatalf("got %+v", d)
+			}
+			l, _ := r.c.cfg.Machine.View().Lease("l-1-cpu")
+			r.must(fsm.ReportCell{Cell: "c1", Epoch: epoch, Ended: []api.EndedReport{{LeaseID: l.ID, Epoch: l.Epoch, State: api.LeaseTornDown, Reason: "expired"}}})
+			if d, ok := s.next(); ok == noEcho || ok && ids(d.Leases) != "l-1-cpu torndown;" {
+				t.Errorf("no echo %t: got %+v for what the cell said itself", noEcho, d)
+			}
+			r.must(fsm.FreeLease{Actor: "tenant/acme", Lease: "l-2-cpu", Reason: fsm.ReasonReleased})
+			if d, ok := s.next(); !ok || ids(d.Leases) != "l-2-cpu forced_teardown;" {
+				t.Errorf("no echo %t: got %+v for what somebody else ended", noEcho, d)
+			}
+		})
+	}
+}
+
 // grant makes one lease of acme on the first cell.
 func (r *rig) grant() {
 	r.t.Helper()

@@ -12,6 +12,9 @@ import (
 // MissingError says that records are not held here; a peer has them.
 type MissingError struct{ From, To uint64 }
 
+// Missing returns the range.
+func (e *MissingError) Missing() (from, to uint64) { return e.From, e.To }
+
 // Error names the range.
 func (e *MissingError) Error() string {
 	return fmt.Sprintf("audit records %d to %d are not on this scheduler yet", e.From, e.To)

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync"
@@ -116,7 +117,35 @@ func (b *bench) profileCommit(ctx context.Context, name string, outstanding int)
 	return b.tops(ctx, files[:])
 }
 
-// looked is cluster with a door to three schedulers, and their profiles.
+// cellShares are the kinds of a cell's work, in the same way.
+func cellShares() [][2]string {
+	return [][2]string{
+		{"TLS", `^crypto/tls\.`},
+		{"HTTP/2", `net/http\.|golang\.org/x/net/http2|net/http/internal`},
+		{"watch: reading and deciding", `cellagent\.\(\*watcher\)|cellagent\.\(\*sessions\)`},
+		{"reading messages", `client\.\(\*lines\)\.next`},
+		{"reconcile", `cellagent\.\(\*keeper\)\.take`},
+		{"open a binding", `binding\.\(\*Host\)\.Bind`},
+		{"expiry", `cellagent\.\(\*keeper\)\.endDue`},
+		{"teardown", `cellagent\.\(\*keeper\)\.(teardown|demolish)`},
+		{"close a binding", `binding\.\(\*bound\)\.Close`},
+		{"reports", `cellagent\.\(\*reporter\)\.send`},
+		{"make a report", `cellagent\.\(\*outbox\)\.compose`},
+		{"tokens", `capbroker\.\(\*Broker\)\.Mint`},
+		{"signatures", `^crypto/ed25519\.`},
+		{"send a report", `client\.\(\*Client\)\.Report`},
+		{"JSON", `^encoding/json`},
+		{"our JSON", `grafos/api/quick\.`},
+		{"logging", `hashicorp/go-hclog`},
+		{"allocation", `^runtime\.mallocgc`},
+		{"garbage collection", `^runtime\.(gcBgMarkWorker|gcAssistAlloc|bgsweep|bgscavenge)`},
+		{"goroutine scheduling", `^runtime\.(schedule|findRunnable|mcall|park_m|futex|ready)`},
+		{"system calls", `syscall\.(Syscall|RawSyscall|Syscall6|RawSyscall6)|runtime/internal/syscall\.|internal/runtime/syscall\.`},
+		{"mapping memory", `unix\.(Mmap|Munmap|Madvise)|unix\.\(\*mmapper\)`},
+	}
+}
+
+// looked is cluster with a door to three schedulers, and the profiles of schedulers and cells.
 func (b *bench) looked(ctx context.Context, do func(*harness.Cluster, []debugAddr, *door) error) error {
 	return b.cluster(ctx, 3, func(c *harness.Cluster) (err error) {
 		debug, err := openDebug(ctx, c)
@@ -159,15 +188,21 @@ func (b *bench) profileAdmissions(ctx context.Context, dir string) error {
 			}
 			var files []string
 			var wg sync.WaitGroup
+			debug := slices.DeleteFunc(slices.Clone(debug), func(a debugAddr) bool { return a.cell })
 			errs := make([]error, len(debug)+1)
 			for i, at := range debug {
 				file := filepath.Join(dir, kind.name+"-"+at.name+".prof")
 				files = append(files, file)
 				wg.Go(func() { errs[i] = fetchProfile(ctx, at.addr, file) })
 			}
+			own := filepath.Join(dir, kind.name+"-clients.prof")
+			files = append(files, own)
 			from, ierr := d.index(ctx)
-			run, err := b.perOp(d.names, d.pids(), func() (load.Run, error) {
-				return kind.run(ctx, load.Spec{Outstanding: profileLoad, Warm: time.Second, Window: profileTime})
+			run, err := b.perOp(append([]string{"clients"}, d.names...), append([]int{os.Getpid()}, d.pids()...), func() (run load.Run, err error) {
+				return run, errors.Join(ownProfile(own, func() error {
+					run, err = kind.run(ctx, load.Spec{Outstanding: profileLoad, Warm: time.Second, Window: profileTime})
+					return err
+				}))
 			})
 			to, jerr := d.index(ctx)
 			if err := errors.Join(ierr, jerr); err != nil {
@@ -195,10 +230,13 @@ func (b *bench) profileAdmissions(ctx context.Context, dir string) error {
 	})
 }
 
-// debugAddr is where a scheduler gives its profiles.
-type debugAddr struct{ name, addr string }
+// debugAddr is where a node gives its profiles.
+type debugAddr struct {
+	name, addr string
+	cell       bool
+}
 
-// openDebug starts the schedulers of a dev cluster again, with their profiles open: dev up
+// openDebug starts the nodes of a dev cluster again, with their profiles open: dev up
 // has no setting for it, so it is added to what the cluster's folder says of them.
 func openDebug(ctx context.Context, c *harness.Cluster) ([]debugAddr, error) {
 	path := filepath.Join(c.DevDir(), "dev.json")
@@ -210,23 +248,25 @@ func openDebug(ctx context.Context, c *harness.Cluster) ([]debugAddr, error) {
 	if err := json.Unmarshal(raw, &state); err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
 	}
-	list, ok := state["schedulers"].([]any)
-	if !ok {
-		return nil, fmt.Errorf("%s names no schedulers", path)
-	}
 	var all []debugAddr
-	for _, one := range list {
-		node, ok := one.(map[string]any)
-		args, hasArgs := node["args"].([]any)
-		if !ok || !hasArgs {
-			return nil, fmt.Errorf("%s does not say how a scheduler is started", path)
+	for _, kind := range []string{"schedulers", "cells"} {
+		list, ok := state[kind].([]any)
+		if !ok {
+			return nil, fmt.Errorf("%s names no %s", path, kind)
 		}
-		addr, err := freeAddr(ctx)
-		if err != nil {
-			return nil, err
+		for _, one := range list {
+			node, ok := one.(map[string]any)
+			args, hasArgs := node["args"].([]any)
+			if !ok || !hasArgs {
+				return nil, fmt.Errorf("%s does not say how one of the %s is started", path, kind)
+			}
+			addr, err := freeAddr(ctx)
+			if err != nil {
+				return nil, err
+			}
+			node["args"] = append(args, "--debug-bind", addr)
+			all = append(all, debugAddr{name: fmt.Sprint(node["name"]), addr: addr, cell: kind == "cells"})
 		}
-		node["args"] = append(args, "--debug-bind", addr)
-		all = append(all, debugAddr{fmt.Sprint(node["name"]), addr})
 	}
 	if raw, err = json.Marshal(state); err != nil {
 		return nil, fmt.Errorf("write the dev cluster: %w", err)
@@ -262,6 +302,20 @@ func fetchProfile(ctx context.Context, addr, file string) (err error) {
 		return fmt.Errorf("keep the profile: %w", err)
 	}
 	_, err = io.Copy(f, resp.Body)
+	return errors.Join(err, f.Close())
+}
+
+// ownProfile takes a CPU profile of this process, which is all the clients, while do runs.
+func ownProfile(file string, do func() error) error {
+	f, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("keep the profile: %w", err)
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return errors.Join(fmt.Errorf("profile the clients: %w", err), f.Close())
+	}
+	err = do()
+	pprof.StopCPUProfile()
 	return errors.Join(err, f.Close())
 }
 

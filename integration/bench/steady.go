@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 	"text/tabwriter"
 	"time"
@@ -16,7 +17,7 @@ import (
 	"github.com/grafos/grafos/integration/internal/harness"
 )
 
-// steadyPart says in microseconds what an admission costs the schedulers; like a profile, it
+// steadyPart says in microseconds what an admission costs the schedulers and the cells; like a profile, it
 // compares nothing.
 const steadyPart = "steady"
 
@@ -24,13 +25,13 @@ const steadyPart = "steady"
 const steadyTime = 12 * time.Second
 
 // steady: the processor time of an admission in the steady state, in all three schedulers
-// together and divided by what it is spent on.
+// together, and in all cells together, divided by what it is spent on.
 func (b *bench) steady(ctx context.Context) error {
 	dir := filepath.Join(filepath.Dir(b.bin), "profiles")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make a folder: %w", err)
 	}
-	b.title("what an admission costs the schedulers in the steady state")
+	b.title("what an admission costs the schedulers and the cells in the steady state")
 	return b.looked(ctx, func(c *harness.Cluster, debug []debugAddr, d *door) error {
 		for _, kind := range []struct {
 			name string
@@ -39,6 +40,9 @@ func (b *bench) steady(ctx context.Context) error {
 			{"one", d.admit},
 			{"batch", d.admitBatches(profileLoad / batchOf)},
 		} {
+			if !b.kinds.MatchString(kind.name) {
+				continue
+			}
 			if err := b.steadyOf(ctx, c, d, debug, dir, kind.name, kind.run); err != nil {
 				return err
 			}
@@ -104,11 +108,16 @@ func (b *bench) steadyOf(ctx context.Context, c *harness.Cluster, d *door, debug
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	return b.costs(ctx, debug, files, run.PerSecond()*profileTime.Seconds())
+	things := run.PerSecond() * profileTime.Seconds()
+	n := slices.IndexFunc(debug, func(a debugAddr) bool { return a.cell })
+	if err := b.costs(ctx, debug[:n], files[:n], shares(), things); err != nil {
+		return err
+	}
+	return b.costs(ctx, debug[n:], files[n:], cellShares(), things)
 }
 
 // costs prints the shares of profiles in microseconds for each of so many things.
-func (b *bench) costs(ctx context.Context, debug []debugAddr, files []string, things float64) error {
+func (b *bench) costs(ctx context.Context, debug []debugAddr, files []string, kinds [][2]string, things float64) error {
 	w := tabwriter.NewWriter(b.out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	head := []any{"us each"}
 	for _, d := range debug {
@@ -123,7 +132,7 @@ func (b *bench) costs(ctx context.Context, debug []debugAddr, files []string, th
 		}
 		each = append(each, traces)
 	}
-	for _, s := range append([][2]string{{"everything", "."}}, shares()...) {
+	for _, s := range append([][2]string{{"everything", "."}}, kinds...) {
 		work := regexp.MustCompile(s[1])
 		row, sum := []any{s[0]}, 0.0
 		for _, traces := range each {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,22 +61,33 @@ func (a *app) gather(ctx context.Context, s *session, file string) (*debugAnswer
 	if err != nil {
 		return nil, err
 	}
+	// All at the same time: it is needed most when some of them do not answer.
+	ctx, cancel := context.WithTimeout(ctx, debugWait)
+	defer cancel()
+	var members *api.RaftMembers
+	var leaderless error
+	reports, errs := make([]*api.DebugReport, len(list.Schedulers)), make([]error, len(list.Schedulers))
+	var wg sync.WaitGroup
+	wg.Go(func() { members, leaderless = s.RaftMembers(ctx) })
+	for i, n := range list.Schedulers {
+		wg.Go(func() { reports[i], errs[i] = a.askOne(ctx, s, n.URL) })
+	}
+	wg.Wait()
 	b := newBundle(s.Now())
 	b.json("schedulers.json", list)
-	if members, err := s.membersSoon(ctx); err == nil {
+	if leaderless == nil {
 		b.json("members.json", members)
 	} else {
-		b.text("members.error.txt", err.Error())
+		b.text("members.error.txt", leaderless.Error())
 	}
 	answer := &debugAnswer{File: file, Schedulers: []debugOfOne{}}
-	for _, n := range list.Schedulers {
+	for i, n := range list.Schedulers {
 		one := debugOfOne{Node: n.Node, URL: n.URL}
-		report, err := a.askOne(ctx, s, n.URL)
-		if err != nil {
-			one.Error = err.Error()
+		if errs[i] != nil {
+			one.Error = errs[i].Error()
 			b.text(path.Join(string(n.Node), "error.txt"), one.Error)
 		} else {
-			b.report(string(n.Node), report)
+			b.report(string(n.Node), reports[i])
 		}
 		answer.Schedulers = append(answer.Schedulers, one)
 	}
@@ -90,14 +102,8 @@ func (a *app) gather(ctx context.Context, s *session, file string) (*debugAnswer
 	return answer, nil
 }
 
-// debugWait is how long a bundle waits for a leader: it is needed most when there is none.
-const debugWait = 10 * time.Second
-
-func (s *session) membersSoon(ctx context.Context) (*api.RaftMembers, error) {
-	ctx, cancel := context.WithTimeout(ctx, debugWait)
-	defer cancel()
-	return s.RaftMembers(ctx)
-}
+// debugWait is how long a bundle waits for those that do not answer, and for a leader.
+const debugWait = 5 * time.Second
 
 // askOne asks one scheduler alone.
 func (a *app) askOne(ctx context.Context, s *session, url string) (report *api.DebugReport, err error) {

@@ -33,6 +33,8 @@ type agentSettings struct {
 	Rack   string   `toml:"rack"`
 	Labels []string `toml:"labels"`
 
+	DebugBind string `toml:"debug_bind"`
+
 	logSettings
 }
 
@@ -70,6 +72,7 @@ environment, then flags.`,
 	f.StringVar(&s.Zone, "zone", "", "zone of the host")
 	f.StringVar(&s.Rack, "rack", "", "rack of the host")
 	f.StringSliceVar(&s.Labels, "label", nil, "label of the host, key=value")
+	f.StringVar(&s.DebugBind, "debug-bind", "", "loopback host:port of Go's profiles (default: none)")
 	logFlags(cmd, &s.logSettings)
 	return cmd
 }
@@ -169,13 +172,18 @@ func runAgent(ctx context.Context, s agentSettings, version string, w io.Writer)
 	if err := c.Validate(); err != nil {
 		return api.Refuse(api.InvalidArgument, "%v", err)
 	}
-	agent, err := cellagent.Open(ctx, c)
+	collectLess()
+	profiles, err := openDebug(ctx, s.DebugBind)
 	if err != nil {
 		return err
+	}
+	agent, err := cellagent.Open(ctx, c)
+	if err != nil {
+		return errors.Join(err, profiles.Close())
 	}
 	err = agent.Wait()
 	if ctx.Err() != nil {
 		err = nil
 	}
-	return errors.Join(err, agent.Close())
+	return errors.Join(err, agent.Close(), profiles.Close())
 }

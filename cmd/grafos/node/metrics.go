@@ -1,11 +1,14 @@
 package node
 
 import (
+	"context"
+	"math"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/sys/unix"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/cluster"
@@ -15,7 +18,7 @@ import (
 
 // newMetrics exposes the node in Prometheus' format. Labels carry no ids: their number
 // does not grow with the fleet.
-func newMetrics(n *cluster.Node, m *fsm.Machine, drops *gossip.Drops) http.Handler {
+func newMetrics(n *cluster.Node, m *fsm.Machine, drops *gossip.Drops, dir string) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	gauge := func(name, help string, value func() float64) {
@@ -34,6 +37,21 @@ func newMetrics(n *cluster.Node, m *fsm.Machine, drops *gossip.Drops) http.Handl
 		return 0
 	})
 	gauge("raft_applied_index", "Index of the newest applied entry.", func() float64 { return float64(m.View().Index()) })
+	gauge("raft_term", "Raft's term: it grows by one or more with every change of the leader.", func() float64 { return float64(n.State().Term) })
+	gauge("raft_commit_index", "Index of the newest entry that is known to be committed.", func() float64 { return float64(n.State().CommitIndex) })
+	gauge("raft_last_contact_seconds", "For how long this scheduler has not heard its leader; 0 on the leader, -1 where it never heard one.", func() float64 {
+		if age := n.Age(); age != api.NeverHeard {
+			return age.Seconds()
+		}
+		return -1
+	})
+	r.MustRegister(&groupMetrics{
+		n:         n,
+		voters:    prometheus.NewDesc("grafos_raft_voters", "Voters of the group; told by the leader alone.", nil, nil),
+		well:      prometheus.NewDesc("grafos_raft_voters_healthy", "Voters that answer, hear their leader and have caught up; told by the leader alone.", nil, nil),
+		tolerated: prometheus.NewDesc("grafos_raft_failures_tolerated", "How many of the healthy voters may fail; told by the leader alone.", nil, nil),
+	})
+	gauge("data_free_bytes", "Free space on the disk of the data directory.", func() float64 { return freeBytes(dir) })
 	gauge("leases_live", "Leases that have not ended.", func() float64 { return float64(m.View().Counts().LiveLeases) })
 	gauge("runs_live", "Runs without a result.", func() float64 { return float64(m.View().Counts().LiveRuns) })
 	gauge("tenants", "Tenants.", func() float64 { return float64(m.View().Counts().Tenants) })
@@ -50,6 +68,48 @@ func newMetrics(n *cluster.Node, m *fsm.Machine, drops *gossip.Drops) http.Handl
 		unmet: prometheus.NewDesc("grafos_cell_requirement_unmet", "Cells that do not meet a requirement.", []string{"provider", "requirement"}, nil),
 	})
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
+
+// freeBytes is NaN where the disk does not say.
+func freeBytes(dir string) float64 {
+	var s unix.Statfs_t
+	if err := unix.Statfs(dir, &s); err != nil {
+		return math.NaN()
+	}
+	return float64(s.Bavail) * float64(s.Bsize)
+}
+
+// groupMetrics is the Raft group as its leader sees it.
+type groupMetrics struct {
+	n                       *cluster.Node
+	voters, well, tolerated *prometheus.Desc
+}
+
+// Describe names the three families.
+func (g *groupMetrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- g.voters
+	ch <- g.well
+	ch <- g.tolerated
+}
+
+// Collect tells nothing where this scheduler does not lead.
+func (g *groupMetrics) Collect(ch chan<- prometheus.Metric) {
+	list, err := g.n.Members(context.Background())
+	if err != nil {
+		return
+	}
+	voters, well := 0, 0
+	for _, m := range list.Members {
+		if m.Voter {
+			voters++
+			if m.Healthy {
+				well++
+			}
+		}
+	}
+	ch <- prometheus.MustNewConstMetric(g.voters, prometheus.GaugeValue, float64(voters))
+	ch <- prometheus.MustNewConstMetric(g.well, prometheus.GaugeValue, float64(well))
+	ch <- prometheus.MustNewConstMetric(g.tolerated, prometheus.GaugeValue, float64(list.Tolerates))
 }
 
 // cellMetrics counts the fleet at scrape time.

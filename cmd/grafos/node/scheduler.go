@@ -119,12 +119,12 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	}
 	n.undo = append(n.undo, n.blobs.Close)
 
-	if s.DebugBind != "" {
-		if err := n.serveDebug(ctx, s.DebugBind); err != nil {
-			return err
-		}
+	debug, err := openDebug(ctx, s.DebugBind)
+	if err != nil {
+		return err
 	}
-	n.metrics = newMetrics(n.node, n.machine, &n.drops)
+	n.undo = append(n.undo, debug.Close)
+	n.metrics = newMetrics(n.node, n.machine, &n.drops, s.DataDir)
 	lead := n.openControl(s, version, id, material, audit, sightings)
 	handler, err := n.handler(ctx, material, identity)
 	if err != nil {

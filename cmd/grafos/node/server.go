@@ -234,15 +234,20 @@ func advertised(what, bind, given string) (string, error) {
 	return net.JoinHostPort(name, port), nil
 }
 
-// gcPercent trades memory, of which an idle scheduler has little, for less garbage
+// gcPercent trades memory, of which an idle node has little, for less garbage
 // collection under load (docs/performance.md).
 const gcPercent = 200
 
-// runServer runs a scheduler until ctx ends or it must stop.
-func runServer(ctx context.Context, s serverSettings, version string, w io.Writer) error {
+// collectLess sets it, unless the operator did.
+func collectLess() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+}
+
+// runServer runs a scheduler until ctx ends or it must stop.
+func runServer(ctx context.Context, s serverSettings, version string, w io.Writer) error {
+	collectLess()
 	recent := &logRing{}
 	log, err := s.open("grafos", io.MultiWriter(w, recent))
 	if err != nil {

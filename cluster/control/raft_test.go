@@ -1,0 +1,51 @@
+package control
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/grafos/grafos/api"
+)
+
+// TestMembershipIsNoted: who changes the group, and why, is in the audit chain, once for a key,
+// and what is refused is not.
+func TestMembershipIsNoted(t *testing.T) {
+	r := newRig(t)
+	ctx := r.operator()
+	key := api.WriteOptions{IdempotencyKey: "k-1", Reason: "its disk is old"}
+	for range 2 {
+		if _, err := r.c.RaftRemove(ctx, "s2", false, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := r.c.RaftRemove(ctx, "s3", false, key)
+	r.wantKind("another one under the same key", err, api.Conflict)
+	_, err = r.c.RaftTransfer(ctx, "s3", key)
+	r.wantKind("something else under the same key", err, api.Conflict)
+	_, err = r.c.RaftRemove(ctx, "s9", false, api.WriteOptions{})
+	r.wantKind("one that is needed", err, api.Conflict)
+	_, err = r.c.RaftTransfer(ctx, "s9", api.WriteOptions{})
+	r.wantKind("to nobody", err, api.NotFound)
+	if _, err := r.c.RaftRemove(ctx, "s3", false, api.WriteOptions{DryRun: true}); err != nil {
+		t.Error(err)
+	}
+	if _, err := r.c.RaftTransfer(ctx, "s3", api.WriteOptions{Reason: "for the night"}); err != nil {
+		t.Error(err)
+	}
+	if want := []api.NodeID{"s2"}; !slices.Equal(r.removed, want) {
+		t.Errorf("removed %v, want %v", r.removed, want)
+	}
+	var noted []string
+	for _, e := range r.m.EventsAfter(api.Cursor{}, 1000).Events {
+		if e.Type == "raft_remove_asked" || e.Type == "raft_transfer_asked" {
+			noted = append(noted, e.Type+" "+e.Identity+" "+string(e.Data))
+		}
+	}
+	want := []string{
+		`raft_remove_asked operator/root {"node_id":"s2","reason":"its disk is old"}`,
+		`raft_transfer_asked operator/root {"node_id":"s3","reason":"for the night"}`,
+	}
+	if !slices.Equal(noted, want) {
+		t.Errorf("noted %q, want %q", noted, want)
+	}
+}
