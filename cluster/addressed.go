@@ -44,13 +44,13 @@ func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args 
 	return err
 }
 
-// append has the answer counted (witness.go).
+// append has the answer counted (witness.go), or that there is none.
 func (t *transport) append(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if t.quiet.silent(args.Term) {
-		return errHushed
-	}
 	sent := t.witness.sending(id, args)
-	err := t.Link.AppendEntries(id, t.where.of(id, at), args, resp)
+	err := errHushed
+	if !t.quiet.silent(args.Term) {
+		err = t.Link.AppendEntries(id, t.where.of(id, at), args, resp)
+	}
 	sent(resp, err)
 	return err
 }

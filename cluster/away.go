@@ -1,7 +1,7 @@
 package cluster
 
 import (
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -17,47 +17,48 @@ const keyDismissed = "GrafosDismissed"
 // removed, as it does when it was taken for dead.
 type away struct {
 	kept raft.StableStore
-
-	mu   sync.Mutex
-	is   bool      // guarded by mu
-	when time.Time // guarded by mu; when it was told, or began with what is kept
+	is   atomic.Bool
+	turn chan struct{} // holds one: who changes it; the disk may hang meanwhile
+	when time.Time     // guarded by turn; when it was told, or began with what is kept
 }
 
 // newAway reads what was kept; a key that was never set is an error to some stores.
 func newAway(kept raft.StableStore, c clock.Clock) *away {
+	a := &away{kept: kept, turn: make(chan struct{}, 1), when: c.Now()}
 	v, err := kept.GetUint64([]byte(keyDismissed))
-	return &away{kept: kept, is: err == nil && v > 0, when: c.Now()}
+	a.is.Store(err == nil && v > 0)
+	return a
 }
 
-func (a *away) told() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.is
-}
+// told does not wait for the disk.
+func (a *away) told() bool { return a.is.Load() }
 
 func (a *away) tell(c clock.Clock) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	a.turn <- struct{}{}
+	defer func() { <-a.turn }()
 	a.when = c.Now()
-	if a.is {
+	if a.is.Load() {
 		return nil
 	}
 	if err := a.kept.SetUint64([]byte(keyDismissed), 1); err != nil {
 		return err
 	}
-	a.is = true
+	a.is.Store(true)
 	return nil
 }
 
 // outlived takes note that this node is a member: when it is one long after it was told that
 // it would be removed, the removal failed.
 func (a *away) outlived(c clock.Clock) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.is || clock.Since(c, a.when) < 2*removeTime {
+	if !a.is.Load() {
+		return
+	}
+	a.turn <- struct{}{}
+	defer func() { <-a.turn }()
+	if !a.is.Load() || clock.Since(c, a.when) < 2*removeTime {
 		return
 	}
 	if err := a.kept.SetUint64([]byte(keyDismissed), 0); err == nil {
-		a.is = false
+		a.is.Store(false)
 	}
 }

@@ -46,9 +46,9 @@ func TestToldLeader(t *testing.T) {
 	if err := n.Dismiss(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	n.away.mu.Lock()
+	n.away.turn <- struct{}{}
 	n.away.when = time.Now().Add(-time.Hour)
-	n.away.mu.Unlock()
+	<-n.away.turn
 	n.leadership.bump()
 	eventually(t, "it knows that it stays", func() bool { return !n.away.told() })
 }

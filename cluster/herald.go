@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api/mutant"
 )
 
 // heraldAfter is for how long a follower hears nothing of a commit before it is told: under
@@ -76,6 +78,9 @@ func (h *herald) sending(id raft.ServerID, at raft.ServerAddress, args *raft.App
 			return
 		}
 		p.match, p.told = max(p.match, holds), max(p.told, min(knows, holds))
+		if mutant.On(mutant.HeraldAhead) {
+			h.done = max(h.done, holds)
+		}
 		if p.behind(h.done) {
 			h.wake()
 		}

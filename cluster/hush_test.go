@@ -5,6 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/grafos/grafos/api/clock"
 )
 
@@ -28,4 +30,29 @@ func TestHush(t *testing.T) {
 			t.Error("silent for longer than it was told to")
 		}
 	})
+}
+
+// TestHushedAsksNobody: a leader that is hushed and asked whether it leads does not try again and
+// again to say something.
+func TestHushedAsksNobody(t *testing.T) {
+	t.Parallel()
+	_, inner := raft.NewInmemTransport("")
+	tr := newTransport(memoryLink{InmemTransport: inner}, clock.System())
+	defer closeQuietly(tr)
+	header := raft.AppendEntriesRequest{Term: 3}
+	tr.witness.sending("s2", &header)(&raft.AppendEntriesResponse{Term: 3}, nil)
+	tr.hush(3, time.Minute)
+	q := tr.witness.ask(3, []raft.Server{{ID: "s2", Address: "nowhere"}}, 1)
+	defer tr.witness.forget(q)
+	eventually(t, "it gives up", func() bool {
+		tr.witness.mu.Lock()
+		defer tr.witness.mu.Unlock()
+		p := tr.witness.peerLocked("s2")
+		return p.lost && !p.busy
+	})
+	select {
+	case err := <-q.done:
+		t.Errorf("answered with %v", err)
+	default:
+	}
 }

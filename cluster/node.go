@@ -62,6 +62,10 @@ type Node struct {
 	// undo closes, in reverse, what Open opened.
 	undo []func() error
 
+	raftOnce sync.Once
+	raftEnd  raft.Future   // valid once raftOnce is done
+	raftEnds chan struct{} // closed then
+
 	failOnce sync.Once
 	failed   chan struct{}
 	failure  error
@@ -82,7 +86,7 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: c, log: c.Log, machine: &machine{Machine: c.Machine, forked: c.Forked}, started: c.Clock.Now(),
-		failed: make(chan struct{}), paused: make(chan func()), hung: make(chan struct{}, 1), leadership: newLeadership(c.Clock, c.Lease),
+		failed: make(chan struct{}), raftEnds: make(chan struct{}), paused: make(chan func()), hung: make(chan struct{}, 1), leadership: newLeadership(c.Clock, c.Lease),
 	}
 	n.machine.fail = n.Fail
 	ctx, n.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -128,12 +132,12 @@ func (n *Node) open(ctx context.Context) error {
 	n.trans = newTransport(link, c.Clock)
 	n.machine.tell = n.trans.herald.committed
 	n.onClose(n.trans.Close)
-	n.raft, err = raft.NewRaft(n.raftConfig(), n.machine, cached, stable{storage.Stable, n.Fail}, storage.Snapshots, n.trans)
+	n.raft, err = n.newRaft(cached, storage)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)
 	}
 	n.opened.Store(true)
-	n.onClose(func() error { return n.raft.Shutdown().Error() })
+	n.onClose(func() error { return n.endRaft().Error() })
 	// Calls end when their entries commit or leadership ends, so raft goes after them.
 	n.onClose(func() error { n.calls.close(); return nil })
 	n.verifier = newBatcher(func() (uint64, error) { return n.verifyOnce(ctx) }, n.calls.start)

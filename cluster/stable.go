@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 
@@ -15,7 +16,7 @@ import (
 // with a term that is on no disk.
 type stable struct {
 	raft.StableStore
-	failed func(error)
+	failed func(error) // ends raft too: its main loop answers nobody any more
 }
 
 // Set saves a value, or does not return.
@@ -37,4 +38,41 @@ func (s stable) must(key []byte, err error) error {
 		runtime.Goexit()
 	}
 	return nil
+}
+
+// errUnsaved is why raft did not start; what the node failed with says more.
+var errUnsaved = errors.New("raft's term cannot be saved")
+
+// newRaft starts raft, which saves its term at once. It does so in a goroutine of its own: where
+// that fails the goroutine ends, and not whoever opens the node.
+func (n *Node) newRaft(log *raft.LogCache, s *Storage) (*raft.Raft, error) {
+	var r *raft.Raft
+	err := errUnsaved
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r, err = raft.NewRaft(n.raftConfig(), n.machine, &emptied{log, s.Snapshots, n.unsaved}, stable{s.Stable, n.unsaved}, s.Snapshots, n.trans)
+	}()
+	<-done
+	if err == nil {
+		n.trans.raft.Store(r)
+	}
+	return r, err
+}
+
+// unsaved ends the node whose raft has lost its main loop, and raft with it: whoever waits for its main loop is told.
+func (n *Node) unsaved(err error) {
+	n.Fail(err)
+	if n.opened.Load() {
+		n.endRaft()
+	}
+}
+
+// endRaft begins the end of raft; the future of the first call is the one that waits for it.
+func (n *Node) endRaft() raft.Future {
+	n.raftOnce.Do(func() {
+		n.raftEnd = n.raft.Shutdown()
+		close(n.raftEnds)
+	})
+	return n.raftEnd
 }

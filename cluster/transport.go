@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -41,7 +42,8 @@ type Watch interface {
 // with it. And a member is dialled where gossip says that it is, so that a group whose
 // addresses have all changed finds itself again (addressed.go). A leader whose disk hangs
 // falls silent: its heartbeats need no disk, and would keep it leader for ever (issue 503). And
-// a follower commits only what its leader's request proves (proven.go).
+// a follower commits only what its leader's request proves (proven.go), and takes what is repeated
+// to it after a snapshot (covered.go).
 // Followers hear at once what is committed when nothing follows (herald.go), and who follows is
 // counted (witness.go).
 type transport struct {
@@ -50,6 +52,7 @@ type transport struct {
 	quiet   hushed
 	herald  *herald
 	witness *witness
+	raft    atomic.Pointer[raft.Raft] // nil before it has started
 	rpc     chan raft.RPC
 	done    chan struct{}
 	wg      sync.WaitGroup
@@ -73,7 +76,7 @@ func newTransport(l Link, c clock.Clock) *transport {
 			select {
 			case rpc := <-l.Consumer():
 				select {
-				case t.rpc <- proven(rpc):
+				case t.rpc <- t.covered(proven(rpc)):
 				case <-t.done:
 					return
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/hashicorp/raft"
 
@@ -76,5 +77,20 @@ func electorate(servers []raft.Server, id raft.ServerID) (others []raft.Server, 
 func (n *Node) handOver(transfer func() raft.Future) error {
 	n.handing.Add(1)
 	defer n.handing.Add(-1)
-	return transfer().Error()
+	f := transfer()
+	endsWith(f, n.raftEnds)
+	return f.Error()
+}
+
+// endsWith has a future end with raft, as most of them do.
+// A hand-over waits in a queue of raft's, which nobody reads where its main loop has ended
+// (raft v1.8.0, initiateLeadershipTransfer; stable.go), and has no other field for it.
+func endsWith(f raft.Future, end chan struct{}) {
+	v := reflect.ValueOf(f)
+	if v.Kind() != reflect.Pointer {
+		return // it is answered already
+	}
+	if c := v.Elem().FieldByName("ShutdownCh"); c.IsValid() && c.CanSet() {
+		c.Set(reflect.ValueOf(end))
+	}
 }

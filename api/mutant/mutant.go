@@ -55,6 +55,12 @@ const (
 	BlindLog Fault = "log-checksum-ignored"
 	// ForgetVote does not save whom a scheduler voted for.
 	ForgetVote Fault = "vote-not-saved"
+	// HeraldAhead tells a follower that what it confirmed is committed, whoever else holds it (L3).
+	HeraldAhead Fault = "herald-ahead-of-commit"
+	// HungTalks has a leader whose disk hangs go on talking to its followers.
+	HungTalks Fault = "hung-leader-talks"
+	// StandAlone has a follower stand for election when nobody but it hears the leader no more.
+	StandAlone Fault = "stands-when-alone-deaf"
 	// CommitUnproven commits what a follower has and its leader may not (L3, L10).
 	CommitUnproven Fault = "commit-unproven"
 )
@@ -64,6 +70,6 @@ func All() []Fault {
 	return []Fault{
 		AckBeforeCommit, ForgetKeys, QuotaByOne, CapacityByOne, SkipCellEpoch, StaleRead, SkipVerify, SkipBarrier, GiveEarly, WallTicks,
 		LongToken, GossipVerdict, KeepGeneration, SilentRenewal, FinaliseTwice, OldStamp, EarlyEnd, LateEnd, BlindLog, ForgetVote,
-		CommitUnproven, TrustStandstill, VerifyCountsSpares, VerifyOldAnswer,
+		CommitUnproven, TrustStandstill, VerifyCountsSpares, VerifyOldAnswer, HeraldAhead, HungTalks, StandAlone,
 	}
 }

@@ -28,16 +28,20 @@ type suite struct{ pkg, run string }
 // hunters lists, for each fault, what is to find it: the first suite that does is enough.
 func hunters() map[mutant.Fault][]suite {
 	var (
-		world  = suite{"./integration/sim", "^TestMutant$"}
-		probes = suite{"./integration/sim", "^(TestVoteSurvivesCrash|TestIsolatedLeaderServesNoRead|TestStandstillServesNoRead|TestBarrierWaits)$"}
-		state  = suite{"./fsm", "^Test"}
-		leader = suite{"./cluster/leader", "^Test"}
-		cell   = suite{"./cellagent", "^Test[^R]"} // those of fake time; the real ones take real seconds
-		token  = suite{"./capbroker", "^Test"}
-		disk   = suite{"./cluster/store", "^Test(Corrupt|Log)"}
-		proof  = suite{"./cluster", "^TestCommitsOnlyWhatIsProven$"}
-		pulse  = suite{"./cluster", "^TestPulseStandstill$"}
-		quorum = suite{"./cluster", "^(TestWitness|TestWitnessOldAnswer|TestWitnessSpare|TestElectorate|TestSpareConfirmsNothing)$"}
+		world   = suite{"./integration/sim", "^TestMutant$"}
+		probes  = suite{"./integration/sim", "^(TestVoteSurvivesCrash|TestIsolatedLeaderServesNoRead|TestStandstillServesNoRead|TestBarrierWaits)$"}
+		state   = suite{"./fsm", "^Test"}
+		leader  = suite{"./cluster/leader", "^Test"}
+		cell    = suite{"./cellagent", "^Test[^R]"} // those of fake time; the real ones take real seconds
+		token   = suite{"./capbroker", "^Test"}
+		disk    = suite{"./cluster/store", "^Test(Corrupt|Log)"}
+		proof   = suite{"./cluster", "^TestCommitsOnlyWhatIsProven$"}
+		pulse   = suite{"./cluster", "^TestPulseStandstill$"}
+		spare   = suite{"./integration/sim", "^TestSpareConfirmsNoRead$"}
+		replace = suite{"./integration/sim", "^(TestDeafFollowerDeposesNobody|TestHungLeaderIsReplaced)$"}
+		herald  = suite{"./cluster", "^TestHerald"}
+		hush    = suite{"./cluster", "^TestHush$"}
+		quorum  = suite{"./cluster", "^(TestWitness|TestWitnessOldAnswer|TestWitnessSpare|TestElectorate|TestSpareConfirmsNothing)$"}
 	)
 	return map[mutant.Fault][]suite{
 		mutant.AckBeforeCommit: {world},
@@ -49,8 +53,12 @@ func hunters() map[mutant.Fault][]suite {
 		mutant.SkipVerify:      {probes},
 		mutant.TrustStandstill: {pulse},
 
-		mutant.VerifyCountsSpares: {quorum},
+		mutant.VerifyCountsSpares: {spare, quorum},
 		mutant.VerifyOldAnswer:    {quorum},
+
+		mutant.HeraldAhead: {herald},
+		mutant.HungTalks:   {replace, hush},
+		mutant.StandAlone:  {replace},
 
 		mutant.SkipBarrier:    {probes},
 		mutant.GiveEarly:      {state, world},

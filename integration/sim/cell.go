@@ -24,6 +24,7 @@ type host struct {
 	dir  string
 	boot *bootClock
 	room api.Resources
+	stay
 
 	mu    sync.Mutex
 	agent *agent // guarded by mu: nil while it is down
@@ -137,6 +138,13 @@ func (h *host) kill() {
 	if err := a.agent.Close(); err != nil {
 		h.w.log.Debug("cell ended", "cell_id", string(h.id), "error", err)
 	}
+}
+
+// fell kills the agent, and keeps it down until up is called.
+func (h *host) fell() (up func()) {
+	h.hold(1)
+	h.kill()
+	return func() { h.hold(-1) }
 }
 
 func (h *host) up() bool {

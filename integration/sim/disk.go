@@ -23,8 +23,15 @@ type disk struct {
 	life   int               // guarded by mu: of the process that may write
 	under  *batch            // guarded by mu: the append under way
 
-	slow  time.Duration // guarded by mu: what a sync takes on top
-	fault error         // guarded by mu: what a write fails with
+	ails []*ail // guarded by mu: what is wrong with it, oldest first
+}
+
+// ail is one thing that is wrong with a disk.
+type ail struct {
+	slow  time.Duration // what a sync takes on top
+	fault error         // what a write fails with
+	hangs bool          // no write returns before the ail is over
+	over  chan struct{} // closed when it is
 }
 
 // batch is an append that is not synced yet.
@@ -42,11 +49,11 @@ var (
 func newDisk(d *dice) *disk { return &disk{dice: d, stable: map[string][]byte{}} }
 
 // mount lets the next process write, and nobody else.
-func (d *disk) mount() *mounted {
+func (d *disk) mount(p *proc) *mounted {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.life++
-	return &mounted{disk: d, life: d.life}
+	return &mounted{disk: d, proc: p, life: d.life}
 }
 
 // crash is the end of the process: of the append under way nothing, a part or all is on disk.
@@ -62,22 +69,79 @@ func (d *disk) crash() {
 	d.audit.crash(d.dice)
 }
 
-// ail sets what writes meet from now on.
-func (d *disk) ail(slow time.Duration, fault error) {
+// ail adds something that is wrong, until mend is called; several such things add up.
+func (d *disk) ail(a ail) (mend func()) {
+	a.over = make(chan struct{})
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.slow, d.fault = slow, fault
+	d.ails = append(d.ails, &a)
+	return func() { d.cure(func(o *ail) bool { return o == &a }) }
+}
+
+// heal mends everything.
+func (d *disk) heal() { d.cure(func(*ail) bool { return true }) }
+
+func (d *disk) cure(which func(*ail) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ails = slices.DeleteFunc(d.ails, func(a *ail) bool {
+		if which(a) {
+			close(a.over)
+			return true
+		}
+		return false
+	})
+}
+
+// ailing reports whether anything is wrong.
+func (d *disk) ailing() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.ails) > 0
+}
+
+// slow is what a sync takes on top.
+func (d *disk) slow() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var slow time.Duration
+	for _, a := range d.ails {
+		slow = max(slow, a.slow)
+	}
+	return slow
+}
+
+// hanging is closed when what hangs the disk is over; nil is that it does not hang.
+func (d *disk) hanging() <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, a := range d.ails {
+		if a.hangs {
+			return a.over
+		}
+	}
+	return nil
+}
+
+func (d *disk) faultLocked() error {
+	for _, a := range d.ails {
+		if a.fault != nil {
+			return a.fault
+		}
+	}
+	return nil
 }
 
 // mounted is a disk as one process sees it. It implements raft.LogStore, raft.StableStore and
 // raft.MonotonicLogStore.
 type mounted struct {
 	*disk
+	proc   *proc // that writes
 	life   int
 	failed func(error) // told once of a write that failed
 	stall  func(time.Duration)
-	awake  func() bool // waits while the process stands still
 	once   sync.Once
+	begun  []time.Time // guarded by mu: when each write to the log that is under way began
 }
 
 // IsMonotonic is what the real log says of itself.
@@ -85,24 +149,33 @@ func (m *mounted) IsMonotonic() bool { return true }
 
 // sync takes as long as a write to disk, then lets commit change what is there.
 func (m *mounted) sync(commit func()) error {
+	m.hold(m.slow()+m.dice.between(80*time.Microsecond, 400*time.Microsecond), func(time.Duration) {})
+	return m.commit(commit)
+}
+
+// write is sync for the log and the stable values, under the watch for stalls.
+func (m *mounted) write(commit func()) error {
+	now := m.proc.now()
 	m.mu.Lock()
-	slow := m.slow
+	m.begun = append(m.begun, now)
 	m.mu.Unlock()
-	took := slow + m.dice.between(80*time.Microsecond, 400*time.Microsecond)
-	if took >= stallAfter && m.stall != nil {
-		time.Sleep(stallAfter)
-		m.stall(stallAfter)
-		took -= stallAfter
+	m.hold(m.slow()+m.dice.between(80*time.Microsecond, 400*time.Microsecond), m.stall)
+	m.mu.Lock()
+	m.begun = slices.Delete(m.begun, slices.Index(m.begun, now), slices.Index(m.begun, now)+1)
+	m.mu.Unlock()
+	return m.commit(commit)
+}
+
+func (m *mounted) commit(commit func()) error {
+	if !m.proc.awake() {
+		return errCrash
 	}
-	time.Sleep(took)
-	m.awake()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.disk.life != m.life {
 		return errCrash
 	}
-	if m.fault != nil {
-		err := m.fault
+	if err := m.faultLocked(); err != nil {
 		m.once.Do(func() { m.failed(fmt.Errorf("write raft log: %w", err)) })
 		return err
 	}
@@ -110,8 +183,51 @@ func (m *mounted) sync(commit func()) error {
 	return nil
 }
 
-// stallAfter is when a write counts as stalled.
-const stallAfter = 2 * time.Second
+// stallAfter is when a write counts as stalled; stallLook is how often somebody looks.
+const (
+	stallAfter = 2 * time.Second
+	stallLook  = stallAfter / 4
+)
+
+// hold lets pass what a write takes, and the time that the disk hangs, and tells of a stall
+// while it lasts. The dead wait for nothing.
+func (m *mounted) hold(takes time.Duration, stall func(time.Duration)) {
+	for waited := time.Duration(0); ; {
+		hangs := m.hanging()
+		if hangs == nil && waited >= takes {
+			return
+		}
+		step := stallLook
+		if hangs == nil {
+			step = min(step, takes-waited)
+		}
+		t := time.NewTimer(step)
+		select {
+		case <-t.C:
+		case <-hangs: // never, where nothing does
+			t.Stop()
+			continue
+		case <-m.proc.dead:
+			t.Stop()
+			return
+		}
+		waited += step
+		// Whoever would look stands still with the process.
+		if waited >= stallAfter && step == stallLook && stall != nil && !m.proc.stands() {
+			stall(waited)
+		}
+	}
+}
+
+// Pending is for how long the oldest write to the log has not returned.
+func (m *mounted) Pending() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.begun) == 0 {
+		return 0
+	}
+	return m.proc.now().Sub(slices.MinFunc(m.begun, time.Time.Compare))
+}
 
 // FirstIndex returns the index of the oldest entry; 0 is none.
 func (m *mounted) FirstIndex() (uint64, error) {
@@ -164,7 +280,7 @@ func (m *mounted) StoreLogs(entries []*raft.Log) error {
 	}
 	m.under = b
 	m.mu.Unlock()
-	err := m.sync(func() { m.log = append(m.log, b.entries...) })
+	err := m.write(func() { m.log = append(m.log, b.entries...) })
 	m.mu.Lock()
 	if m.under == b {
 		m.under = nil
@@ -175,7 +291,7 @@ func (m *mounted) StoreLogs(entries []*raft.Log) error {
 
 // DeleteRange deletes the beginning of the log or its end.
 func (m *mounted) DeleteRange(low, high uint64) error {
-	return m.sync(func() {
+	return m.write(func() {
 		m.log = slices.DeleteFunc(slices.Clone(m.log), func(e *raft.Log) bool { return e.Index >= low && e.Index <= high })
 	})
 }
@@ -183,7 +299,7 @@ func (m *mounted) DeleteRange(low, high uint64) error {
 // Set stores a stable value.
 func (m *mounted) Set(key, value []byte) error {
 	v := slices.Clone(value)
-	return m.sync(func() { m.stable[string(key)] = v })
+	return m.write(func() { m.stable[string(key)] = v })
 }
 
 // Get reads a stable value.

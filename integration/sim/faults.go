@@ -2,98 +2,49 @@ package sim
 
 import (
 	"context"
+	"sync"
 	"time"
 )
 
-// fault is one thing that goes wrong, and how often among the others.
+// fault is one thing that goes wrong, and how often among the others: where it comes alone,
+// and where several are under way at a time.
 type fault struct {
-	name   string
-	weight int
-	do     func(w *World, ctx context.Context)
+	name            string
+	alone, together int
+	// strike makes the fault and returns for how long it lasts, and what ends it; nil is that
+	// there was nobody to strike.
+	strike func(w *World, ctx context.Context) (lasts time.Duration, end func())
 }
 
 // faults is the whole list.
 func faults() []fault {
 	return []fault{
-		{"kill leader", 75, (*World).killLeader},
-		{"kill follower", 6, (*World).killFollower},
-		{"kill leader and cell", 4, (*World).killLeaderAndCell},
-		{"isolate leader", 5, (*World).isolateLeader},
-		{"cut one way", 5, (*World).cutOneWay},
-		{"storm", 4, (*World).storm},
-		{"slow disk", 3, (*World).slowDisk},
-		{"disk error", 2, (*World).diskError},
-		{"disk full", 2, (*World).diskFull},
-		{"power loss", 2, (*World).powerLoss},
-		{"kill cell", 4, (*World).killCell},
-		{"isolate cell", 3, (*World).isolateCell},
-		{"hand over", 3, (*World).handOver},
-		{"clock jump", 2, (*World).jumpClock},
-		{"standstill", 5, (*World).standStill},
-	}
-}
-
-// trouble makes faults until ctx ends, and mends what each of them broke.
-func (w *World) trouble(ctx context.Context) {
-	list := faults()
-	total := 0
-	for _, f := range list {
-		total += f.weight
-	}
-	for pass(ctx, w.dice.between(w.cfg.Calm/2, w.cfg.Calm*3/2)) && !w.failed() {
-		n := w.dice.below(total)
-		for _, f := range list {
-			if n -= f.weight; n < 0 {
-				w.trace.add("fault %s", f.name)
-				w.count(f.name)
-				f.do(w, ctx)
-				break
-			}
-		}
-		w.mend()
-	}
-}
-
-// mend heals the network and the disks, and starts what is down.
-func (w *World) mend() {
-	w.net.heal()
-	for _, s := range w.seats {
-		s.disk.ail(0, nil)
-		if n := s.alive(); n != nil {
-			n.proc.goOn()
-		}
-		if n := s.alive(); n != nil && n.isBroken() {
-			s.kill()
-		}
-		if s.alive() == nil {
-			if err := s.start(); err != nil {
-				w.fail("scheduler %s does not start: %v", s.name, err)
-			}
-		}
-	}
-	for _, h := range w.hosts {
-		if !h.up() {
-			if err := h.start(); err != nil {
-				w.fail("cell %s does not start: %v", h.id, err)
-			}
-		}
-	}
-}
-
-// isBroken reports whether the process must end.
-func (n *scheduler) isBroken() bool {
-	select {
-	case err := <-n.broken:
-		n.broken <- err
-		return true
-	default:
-		return false
+		{"kill leader", 75, 30, (*World).killLeader},
+		{"kill follower", 6, 8, (*World).killFollower},
+		{"kill leader and cell", 4, 2, (*World).killLeaderAndCell},
+		{"isolate leader", 5, 6, (*World).isolateLeader},
+		{"cut one way", 5, 10, (*World).cutOneWay},
+		{"storm", 4, 10, (*World).storm},
+		{"slow disk", 3, 8, (*World).slowDisk},
+		{"hanging disk", 3, 6, (*World).hangingDisk},
+		{"disk error", 2, 5, (*World).diskError},
+		{"disk full", 2, 5, (*World).diskFull},
+		{"power loss", 2, 3, (*World).powerLoss},
+		{"kill cell", 4, 5, (*World).killCell},
+		{"isolate cell", 3, 5, (*World).isolateCell},
+		{"hand over", 3, 6, (*World).handOver},
+		{"clock jump", 2, 2, (*World).jumpClock},
+		{"standstill", 5, 10, (*World).standStill},
 	}
 }
 
 // leaderSeat waits a little for a leader and returns where it lives.
 func (w *World) leaderSeat(ctx context.Context) *seat {
-	for range 200 {
+	looks := 200
+	if w.cfg.Together > 1 {
+		looks = 40 // there may be none for long
+	}
+	for range looks {
 		for _, s := range w.seats {
 			if s.alive().leads() {
 				return s
@@ -116,112 +67,183 @@ func (w *World) others(not *seat) []*seat {
 	return list
 }
 
-// a while is how long a fault lasts.
-func (w *World) while(ctx context.Context) {
-	pass(ctx, w.dice.between(200*time.Millisecond, 4*time.Second))
+// a while is how long most faults last.
+func (w *World) while() time.Duration { return w.dice.between(200*time.Millisecond, 4*time.Second) }
+
+// noEnd ends what has no end of its own.
+func noEnd() {}
+
+// fell kills who lives in a seat, and keeps it down until up is called.
+func (s *seat) fell() (up func()) {
+	s.hold(1)
+	s.kill()
+	return func() { s.hold(-1) }
 }
 
-func (w *World) killLeader(ctx context.Context) {
-	if s := w.leaderSeat(ctx); s != nil {
-		s.kill()
-		w.count("leader kills")
-		w.while(ctx)
+func (w *World) killLeader(ctx context.Context) (time.Duration, func()) {
+	s := w.leaderSeat(ctx)
+	if s == nil {
+		return 0, nil
 	}
+	up := s.fell()
+	w.count("leader kills")
+	return w.while(), up
 }
 
-func (w *World) killFollower(ctx context.Context) {
-	if s := w.leaderSeat(ctx); s != nil {
-		pick(w.dice, w.others(s)).kill()
-		w.while(ctx)
+func (w *World) killFollower(ctx context.Context) (time.Duration, func()) {
+	s := w.leaderSeat(ctx)
+	if s == nil && w.cfg.Together <= 1 {
+		return 0, nil
 	}
+	up := pick(w.dice, w.others(s)).fell()
+	return w.while(), up
 }
 
-func (w *World) killLeaderAndCell(ctx context.Context) {
-	if s := w.leaderSeat(ctx); s != nil {
-		h := pick(w.dice, w.hosts)
-		s.kill()
-		h.kill()
-		w.count("leader kills")
-		pass(ctx, w.cfg.Limit+2*time.Second)
+func (w *World) killLeaderAndCell(ctx context.Context) (time.Duration, func()) {
+	s := w.leaderSeat(ctx)
+	if s == nil {
+		return 0, nil
 	}
+	h := pick(w.dice, w.hosts)
+	up := s.fell()
+	hUp := h.fell()
+	w.count("leader kills")
+	return w.cfg.Limit + 2*time.Second, func() { up(); hUp() }
 }
 
-func (w *World) isolateLeader(ctx context.Context) {
-	if s := w.leaderSeat(ctx); s != nil {
-		w.net.isolate(s.name, w.net.names())
-		w.while(ctx)
+func (w *World) isolateLeader(ctx context.Context) (time.Duration, func()) {
+	s := w.leaderSeat(ctx)
+	if s == nil {
+		return 0, nil
 	}
+	mend := w.net.isolate(s.name, w.everybody())
+	return w.while(), mend
 }
 
-func (w *World) cutOneWay(ctx context.Context) {
+// everybody names all processes that live, and those that live again soon.
+func (w *World) everybody() []string {
+	names := w.net.names()
+	for _, s := range w.seats {
+		if s.alive() == nil {
+			names = append(names, s.name)
+		}
+	}
+	for _, h := range w.hosts {
+		if !h.up() {
+			names = append(names, string(h.id))
+		}
+	}
+	return names
+}
+
+func (w *World) cutOneWay(context.Context) (time.Duration, func()) {
 	a := pick(w.dice, w.seats)
 	b := pick(w.dice, w.others(a))
-	w.net.cut(a.name, b.name)
-	w.while(ctx)
+	mend := w.net.cut(a.name, b.name)
+	return w.while(), mend
 }
 
-func (w *World) storm(ctx context.Context) {
-	w.net.storm(weather{low: time.Millisecond, high: w.dice.between(5*time.Millisecond, 150*time.Millisecond), loss: 0.1, dup: 0.1})
-	pass(ctx, w.dice.between(time.Second, 6*time.Second))
+func (w *World) storm(context.Context) (time.Duration, func()) {
+	mend := w.net.storm(weather{low: time.Millisecond, high: w.dice.between(5*time.Millisecond, 150*time.Millisecond), loss: 0.1, dup: 0.1})
+	return w.dice.between(time.Second, 6*time.Second), mend
 }
 
-func (w *World) slowDisk(ctx context.Context) {
-	pick(w.dice, w.seats).disk.ail(w.dice.between(20*time.Millisecond, 3*time.Second), nil)
-	pass(ctx, w.dice.between(time.Second, 8*time.Second))
+func (w *World) slowDisk(context.Context) (time.Duration, func()) {
+	mend := pick(w.dice, w.seats).drive().ail(ail{slow: w.dice.between(20*time.Millisecond, 3*time.Second)})
+	return w.dice.between(time.Second, 8*time.Second), mend
 }
 
-func (w *World) diskError(ctx context.Context) { w.breakDisk(ctx, errIO) }
-
-func (w *World) diskFull(ctx context.Context) { w.breakDisk(ctx, errFull) }
-
-func (w *World) breakDisk(ctx context.Context, err error) {
-	pick(w.dice, w.seats).disk.ail(0, err)
-	w.while(ctx)
-}
-
-func (w *World) powerLoss(ctx context.Context) {
-	for _, s := range w.seats {
-		s.kill()
+// hangingDisk hangs most often the leader's, now and then for longer than a scheduler bears.
+func (w *World) hangingDisk(ctx context.Context) (time.Duration, func()) {
+	s := w.leaderSeat(ctx)
+	if s == nil || w.dice.chance(0.4) {
+		s = pick(w.dice, w.seats)
 	}
-	w.count("leader kills")
-	w.while(ctx)
+	mend := s.drive().ail(ail{hangs: true})
+	return w.dice.between(500*time.Millisecond, 12*time.Second), mend
 }
 
-func (w *World) killCell(ctx context.Context) {
-	pick(w.dice, w.hosts).kill()
-	w.while(ctx)
+func (w *World) diskError(context.Context) (time.Duration, func()) { return w.breakDisk(errIO) }
+
+func (w *World) diskFull(context.Context) (time.Duration, func()) { return w.breakDisk(errFull) }
+
+func (w *World) breakDisk(err error) (time.Duration, func()) {
+	mend := pick(w.dice, w.seats).drive().ail(ail{fault: err})
+	return w.while(), mend
 }
 
-func (w *World) isolateCell(ctx context.Context) {
-	w.net.isolate(string(pick(w.dice, w.hosts).id), w.net.names())
-	pass(ctx, w.dice.between(time.Second, 2*w.cfg.Limit))
-}
-
-func (w *World) handOver(ctx context.Context) {
-	if s := w.leaderSeat(ctx); s != nil {
-		s.stop()
-		w.while(ctx)
+// powerLoss takes every scheduler at the same moment; where faults come together, any majority.
+func (w *World) powerLoss(context.Context) (time.Duration, func()) {
+	victims := w.seats
+	if w.cfg.Together > 1 {
+		victims = w.majority()
 	}
+	var ups []func()
+	var falls sync.WaitGroup
+	for _, s := range victims {
+		if s.alive().leads() {
+			w.count("leader kills")
+		}
+		s.hold(1)
+		ups = append(ups, func() { s.hold(-1) })
+		falls.Go(func() { s.kill() })
+	}
+	falls.Wait()
+	return w.while(), func() {
+		for _, up := range ups {
+			up()
+		}
+	}
+}
+
+// majority draws some seats, more than half of them.
+func (w *World) majority() []*seat {
+	list := w.others(nil)
+	for keep := len(w.seats)/2 + 1 + w.dice.below((len(w.seats)+1)/2); len(list) > keep; {
+		i := w.dice.below(len(list))
+		list = append(list[:i:i], list[i+1:]...)
+	}
+	return list
+}
+
+func (w *World) killCell(context.Context) (time.Duration, func()) {
+	up := pick(w.dice, w.hosts).fell()
+	return w.while(), up
+}
+
+func (w *World) isolateCell(context.Context) (time.Duration, func()) {
+	mend := w.net.isolate(string(pick(w.dice, w.hosts).id), w.everybody())
+	return w.dice.between(time.Second, 2*w.cfg.Limit), mend
+}
+
+// handOver stops the leader in good order.
+func (w *World) handOver(ctx context.Context) (time.Duration, func()) {
+	s := w.leaderSeat(ctx)
+	if s == nil {
+		return 0, nil
+	}
+	s.hold(1)
+	s.stop()
+	return w.while(), func() { s.hold(-1) }
 }
 
 // jumpClock steps the wall clock: nothing but what is shown may change.
-func (w *World) jumpClock(context.Context) {
+func (w *World) jumpClock(context.Context) (time.Duration, func()) {
 	w.clock.jump(w.dice.between(-time.Hour, time.Hour))
+	return 0, noEnd
 }
 
 // standStill stops a scheduler beyond its timers, most often the one that leads: it goes on
 // believing what it believed then.
-func (w *World) standStill(ctx context.Context) {
+func (w *World) standStill(ctx context.Context) (time.Duration, func()) {
 	s := w.leaderSeat(ctx)
 	if s == nil || w.dice.chance(0.3) {
 		s = pick(w.dice, w.seats)
 	}
 	n := s.alive()
-	if n == nil {
-		return
+	if n == nil || n.proc.stands() {
+		return 0, nil
 	}
 	n.proc.stand()
-	pass(ctx, w.dice.between(200*time.Millisecond, 8*time.Second))
-	n.proc.goOn()
-	w.while(ctx)
+	return w.dice.between(200*time.Millisecond, 8*time.Second), n.proc.goOn
 }

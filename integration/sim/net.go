@@ -35,17 +35,23 @@ type network struct {
 	dice *dice
 	wg   sync.WaitGroup // every message and every call under way
 
-	mu      sync.Mutex
-	procs   map[string]*proc   // guarded by mu: the living, by name
-	cuts    map[[2]string]bool // guarded by mu: from, to
-	sky     weather            // guarded by mu
-	healed  chan struct{}      // guarded by mu: closed at the next change of cuts
-	lives   int                // guarded by mu
-	carried uint64             // guarded by mu: messages
+	mu     sync.Mutex
+	procs  map[string]*proc  // guarded by mu: the living, by name
+	ills   []*ill            // guarded by mu: what is wrong with it, oldest first
+	cuts   map[[2]string]int // guarded by mu: how many of ills cut the way from, to
+	sky    weather           // guarded by mu: the worst of every weather of ills
+	healed chan struct{}     // guarded by mu: closed at the next change of ills
+	lives  int               // guarded by mu
+}
+
+// ill is one thing that is wrong with the network: ways that are cut, or a weather.
+type ill struct {
+	cuts [][2]string
+	sky  weather
 }
 
 func newNetwork(d *dice) *network {
-	return &network{dice: d, procs: map[string]*proc{}, cuts: map[[2]string]bool{}, sky: fair(), healed: make(chan struct{})}
+	return &network{dice: d, procs: map[string]*proc{}, cuts: map[[2]string]int{}, sky: fair(), healed: make(chan struct{})}
 }
 
 // The faults that a caller sees.
@@ -83,46 +89,62 @@ func (n *network) proc(name string) *proc {
 	return n.procs[name]
 }
 
-// cut stops the messages from one process to another.
-func (n *network) cut(from, to string) { n.change(func() { n.cuts[[2]string{from, to}] = true }) }
+// cut stops the messages from one process to another, until mend is called.
+func (n *network) cut(from, to string) (mend func()) {
+	return n.befall(&ill{cuts: [][2]string{{from, to}}})
+}
 
-// isolate cuts a process off from all others, both ways.
-func (n *network) isolate(name string, others []string) {
-	n.change(func() {
-		for _, o := range others {
-			if o != name {
-				n.cuts[[2]string{name, o}], n.cuts[[2]string{o, name}] = true, true
-			}
+// isolate cuts a process off from all others, both ways, until mend is called.
+func (n *network) isolate(name string, others []string) (mend func()) {
+	var i ill
+	for _, o := range others {
+		if o != name {
+			i.cuts = append(i.cuts, [2]string{name, o}, [2]string{o, name})
 		}
-	})
+	}
+	return n.befall(&i)
 }
 
-// heal mends every cut and brings back fair weather.
-func (n *network) heal() {
-	n.change(func() {
-		clear(n.cuts)
-		n.sky = fair()
-	})
+// storm makes the weather w, until mend is called.
+func (n *network) storm(w weather) (mend func()) { return n.befall(&ill{sky: w}) }
+
+// befall adds what is wrong; several such things add up, and each has its own end.
+func (n *network) befall(i *ill) (mend func()) {
+	n.change(func() { n.ills = append(n.ills, i) })
+	return func() {
+		n.change(func() { n.ills = slices.DeleteFunc(n.ills, func(o *ill) bool { return o == i }) })
+	}
 }
 
-// storm makes the weather w.
-func (n *network) storm(w weather) { n.change(func() { n.sky = w }) }
+// heal mends everything.
+func (n *network) heal() { n.change(func() { n.ills = nil }) }
 
 func (n *network) change(f func()) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	f()
+	clear(n.cuts)
+	n.sky = fair()
+	for _, i := range n.ills {
+		for _, way := range i.cuts {
+			n.cuts[way]++
+		}
+		n.sky = n.sky.worse(i.sky)
+	}
 	close(n.healed)
 	n.healed = make(chan struct{})
 }
 
-// way is what one message meets: the time that it takes, or that it is held up until changed
-// is closed.
-func (n *network) way(from, to string) (d time.Duration, cut bool, changed <-chan struct{}, sky weather) {
+// worse is the worse of two weathers, in everything.
+func (w weather) worse(o weather) weather {
+	return weather{low: max(w.low, o.low), high: max(w.high, o.high), loss: max(w.loss, o.loss), dup: max(w.dup, o.dup)}
+}
+
+// way is what one message meets: a weather, or that it is held up until changed is closed.
+func (n *network) way(from, to string) (cut bool, changed <-chan struct{}, sky weather) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.carried++
-	return 0, n.cuts[[2]string{from, to}], n.healed, n.sky
+	return n.cuts[[2]string{from, to}] > 0, n.healed, n.sky
 }
 
 // resend is after how long a stream sends again what was lost.
@@ -131,7 +153,7 @@ const resend = 200 * time.Millisecond
 // travel takes as long as a message from one process to another; false when ctx ended first.
 func (n *network) travel(ctx context.Context, from, to string) bool {
 	for {
-		_, cut, changed, sky := n.way(from, to)
+		cut, changed, sky := n.way(from, to)
 		if !cut {
 			d := n.dice.between(sky.low, sky.high)
 			for n.dice.chance(sky.loss) {
@@ -242,5 +264,5 @@ func (n *network) names() []string {
 func (n *network) severed(a, b string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.cuts[[2]string{a, b}] || n.cuts[[2]string{b, a}]
+	return n.cuts[[2]string{a, b}]+n.cuts[[2]string{b, a}] > 0
 }

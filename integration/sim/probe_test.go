@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,11 +38,11 @@ func TestVoteSurvivesCrash(t *testing.T) {
 		voter := w.others(leader.seat)[0]
 		p := w.net.born("stranger")
 		defer w.net.die(p)
-		l := newLink(w.net, p, w.linkAt)
+		l := newLink(w.net, p, "stranger", w.linkAt)
 		vote := func(candidate string) bool {
 			t.Helper()
 			var a raft.RequestVoteResponse
-			err := l.RequestVote("", raft.ServerAddress(voter.name), &raft.RequestVoteRequest{
+			err := l.RequestVote(raft.ServerID(voter.id()), raft.ServerAddress(raftAddr(voter.name)), &raft.RequestVoteRequest{
 				RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(candidate), Addr: []byte(candidate)},
 				Term:      1000, LastLogIndex: 1 << 40, LastLogTerm: 999, LeadershipTransfer: true,
 			}, &a)
@@ -76,6 +77,133 @@ func TestIsolatedLeaderServesNoRead(t *testing.T) {
 		defer cancel()
 		if r, err := leader.node.ReadIndex(ctx); err == nil {
 			t.Errorf("a leader that nobody hears serves a read at %d", r.Index)
+		}
+	})
+}
+
+// TestSpareConfirmsNoRead: a leader that only a member without a vote still hears serves no read.
+func TestSpareConfirmsNoRead(t *testing.T) {
+	quiet(t, func(t *testing.T, w *World, leader *scheduler) {
+		t.Helper()
+		spare := newSeat(w, "s4")
+		w.seats = append(w.seats, spare)
+		if !w.begin(w.seats[3:]) {
+			t.FailNow()
+		}
+		if !w.within(time.Minute, func() bool { return w.incomplete(leader) == "" }) {
+			t.Fatal(w.incomplete(leader))
+		}
+		if v := leader.voters(); len(v) != 3 {
+			t.Fatalf("the voters are %v", v)
+		}
+		for _, s := range w.others(leader.seat) {
+			if s != spare {
+				w.net.isolate(s.name, w.net.names())
+			}
+		}
+		pass(t.Context(), 20*time.Millisecond) // what was on its way arrives; its lease has not run out
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if r, err := leader.node.ReadIndex(ctx); err == nil {
+			t.Errorf("a leader that no voter hears serves a read at %d", r.Index)
+		}
+	})
+}
+
+// TestGoneBehindCut: whoever does not hear the end of a process, for a cut, does not take it for
+// gone; whoever hears it does.
+func TestGoneBehindCut(t *testing.T) {
+	quiet(t, func(t *testing.T, w *World, leader *scheduler) {
+		t.Helper()
+		others := w.others(leader.seat)
+		mend := w.net.cut(leader.seat.name, others[0].name)
+		leader.seat.kill()
+		if gone := others[0].alive().link.Gone(t.Context(), leader.proc.id, 100*time.Millisecond); gone {
+			t.Error("its end is known behind a cut")
+		}
+		if gone := others[1].alive().link.Gone(t.Context(), leader.proc.id, 100*time.Millisecond); !gone {
+			t.Error("its end is not known where it is heard")
+		}
+		mend()
+		if gone := others[0].alive().link.Gone(t.Context(), leader.proc.id, 100*time.Millisecond); !gone {
+			t.Error("its end is not known once the cut is mended")
+		}
+	})
+}
+
+// TestHangingDisk: a write on a disk that hangs is pending, and the node is told of it; it
+// returns when the disk does, or its process dies.
+func TestHangingDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDice(1)
+		n := newNetwork(d)
+		dev := newDisk(d)
+		p := n.born("s1")
+		m := dev.mount(p)
+		var told []time.Duration
+		m.stall = func(d time.Duration) { told = append(told, d) }
+		mend := dev.ail(ail{hangs: true})
+		done := make(chan error, 1)
+		go func() { done <- m.SetUint64([]byte("term"), 7) }()
+		time.Sleep(3 * time.Second)
+		if got := m.Pending(); got != 3*time.Second {
+			t.Errorf("a write is pending for %s", got)
+		}
+		mend()
+		if err := <-done; err != nil || m.Pending() != 0 {
+			t.Errorf("the write ended with %v and is pending for %s", err, m.Pending())
+		}
+		if len(told) != 3 || told[0] != stallAfter || told[2] != 3*time.Second {
+			t.Errorf("told of %v", told)
+		}
+		dev.ail(ail{hangs: true})
+		go func() { done <- m.SetUint64([]byte("term"), 8) }()
+		time.Sleep(time.Second)
+		n.die(p)
+		dev.crash()
+		if err := <-done; err == nil {
+			t.Error("the dead write")
+		}
+		if v, err := dev.mount(n.born("s1")).GetUint64([]byte("term")); err != nil || v != 7 {
+			t.Errorf("the disk has %d, %v", v, err)
+		}
+	})
+}
+
+// TestDeafFollowerDeposesNobody: one that the leader does not reach leaves it in its place, as
+// long as the others hear it.
+func TestDeafFollowerDeposesNobody(t *testing.T) {
+	quiet(t, func(t *testing.T, w *World, leader *scheduler) {
+		t.Helper()
+		pass(t.Context(), 5*time.Second)
+		term := leader.node.State().Term
+		w.net.cut(leader.seat.name, w.others(leader.seat)[0].name)
+		pass(t.Context(), 10*time.Second)
+		if now := leader.node.State().Term; !leader.leads() || now != term {
+			t.Errorf("it led term %d; it leads: %v, and the term is %d", term, leader.leads(), now)
+		}
+	})
+}
+
+// TestHungLeaderIsReplaced: its heartbeats need no disk, and would keep it leader for ever.
+func TestHungLeaderIsReplaced(t *testing.T) {
+	quiet(t, func(t *testing.T, w *World, leader *scheduler) {
+		t.Helper()
+		mend := leader.seat.drive().ail(ail{hangs: true})
+		done := make(chan error, 1)
+		go func() {
+			_, err := leader.node.Propose(t.Context(), fsm.Entry{Commands: []fsm.Command{fsm.Tick{}}})
+			done <- err
+		}()
+		next := func() bool {
+			return slices.ContainsFunc(w.others(leader.seat), func(s *seat) bool { return s.alive().leads() })
+		}
+		if !w.within(8*time.Second, next) {
+			t.Error("nobody else leads")
+		}
+		mend()
+		if err := <-done; err == nil {
+			t.Error("what its disk did not take is committed")
 		}
 	})
 }

@@ -24,6 +24,7 @@ func TestReplay(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := Config{Seed: seed, Faults: faults}
+	shape(&c)
 	if os.Getenv("GRAFOS_SIM_LINES") != "" {
 		c.Trace = os.Stdout
 	}

@@ -3,8 +3,11 @@ package sim
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
@@ -17,19 +20,66 @@ import (
 
 const clusterID = "g-sim"
 
-// seat is where a scheduler lives: its name and its disk outlive its process.
+// seat is where a scheduler lives: its name and its disk outlive its process. Where the disk is
+// lost, another scheduler with another id comes to live there.
 type seat struct {
 	w    *World
 	name string
-	disk *disk
+	stay
+	turn chan struct{} // holds one: who starts or ends a life there
 
-	mu  sync.Mutex
-	now *scheduler // guarded by mu: nil while it is down
+	mu    sync.Mutex
+	now   *scheduler // guarded by mu: nil while it is down
+	disk  *disk      // guarded by mu
+	disks int        // guarded by mu: how many it has had
+}
+
+func newSeat(w *World, name string) *seat {
+	return &seat{w: w, name: name, disk: newDisk(w.dice), disks: 1, turn: make(chan struct{}, 1)}
+}
+
+// drive is the seat's disk.
+func (s *seat) drive() *disk {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.disk
+}
+
+// id is the scheduler's: whoever comes with an empty disk is another one.
+func (s *seat) id() api.NodeID {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.disks == 1 {
+		return api.NodeID(s.name)
+	}
+	return api.NodeID(s.name + "-" + itoa(s.disks))
+}
+
+// lose takes the disk away for good, with what was on it: who lives there is dead.
+func (s *seat) lose() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.disk, s.disks = newDisk(s.w.dice), s.disks+1
+}
+
+// replaced reports whether the seat had another disk before.
+func (s *seat) replaced() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.disks > 1
+}
+
+// alone waits until nobody else starts or ends a life there. It is no mutex: time must go by
+// meanwhile.
+func (s *seat) alone() (over func()) {
+	s.turn <- struct{}{}
+	return func() { <-s.turn }
 }
 
 // scheduler is one life of a scheduler.
 type scheduler struct {
 	seat    *seat
+	id      api.NodeID
 	proc    *proc
 	link    *link
 	gossip  *gossip
@@ -45,6 +95,13 @@ func url(name string) string { return "https://" + name }
 
 func nameOf(url string) string { return url[len("https://"):] }
 
+// raftAddr is where a scheduler's Raft is; hostOf is the scheduler's name again.
+func raftAddr(name string) string { return name + raftPort }
+
+func hostOf(addr raft.ServerAddress) string { return strings.TrimSuffix(string(addr), raftPort) }
+
+const raftPort = ":7491"
+
 // alive returns the scheduler that lives there, nil when it is down.
 func (s *seat) alive() *scheduler {
 	s.mu.Lock()
@@ -54,14 +111,13 @@ func (s *seat) alive() *scheduler {
 
 // start begins a life on the seat's disk.
 func (s *seat) start() error {
+	defer s.alone()()
 	w := s.w
-	n := &scheduler{seat: s, proc: w.net.born(s.name), broken: make(chan error, 1)}
+	n := &scheduler{seat: s, id: s.id(), proc: w.net.born(s.name), broken: make(chan error, 1)}
 	ctx, cancel := context.WithCancel(n.proc.ctx)
 	n.cancel = cancel
-	disk := s.disk.mount()
-	disk.awake = n.proc.awake
+	disk := s.drive().mount(n.proc)
 	clock := ownClock{w.clock, n.proc}
-	id := api.NodeID(s.name)
 	n.machine = fsm.New(fsm.Options{
 		Log:           w.log,
 		Audit:         func(r []api.AuditRecord) error { return errors.Join(w.check.audit(n, r), disk.append(r)) },
@@ -69,16 +125,17 @@ func (s *seat) start() error {
 		Applied:       func(ch fsm.Change) { w.check.change(n, ch) },
 		Fatal:         n.fail,
 	})
-	table := rumor.NewTable(id, clock.Now)
+	table := rumor.NewTable(n.id, clock.Now)
 	node, err := cluster.Open(ctx, cluster.Config{
-		Node: id, ClusterID: clusterID, RaftAddr: s.name, URL: url(s.name), Expect: len(w.seats), Version: "sim",
-		Machine: n.machine, Clock: clock, Log: stopLog{Logger: w.log, p: n.proc},
+		Node: n.id, ClusterID: clusterID, RaftAddr: raftAddr(s.name), URL: url(s.name), Expect: w.cfg.Schedulers, Version: "sim",
+		Joins:   s.replaced(),
+		Machine: n.machine, Clock: clock, Log: stopLog{Logger: w.log.With("life", n.proc.id), p: n.proc},
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
 			disk.failed, disk.stall = d.Failed, d.Stalled
-			return &cluster.Storage{Log: disk, Stable: disk, Snapshots: snaps{disk}, Close: func() error { return nil }}, nil
+			return &cluster.Storage{Log: disk, Stable: disk, Snapshots: snaps{disk}, Pending: disk.Pending, Close: func() error { return nil }}, nil
 		},
 		Link: func() (cluster.Link, error) {
-			n.link = newLink(w.net, n.proc, w.linkAt)
+			n.link = newLink(w.net, n.proc, n.id, w.linkAt)
 			return n.link, nil
 		},
 		Gossip: func(_ context.Context, m rumor.Meta) (cluster.Gossip, error) {
@@ -148,6 +205,7 @@ func (n *scheduler) fail(err error) {
 
 // kill ends the life without a word to anybody.
 func (s *seat) kill() {
+	defer s.alone()()
 	s.mu.Lock()
 	n := s.now
 	s.now = nil
@@ -156,12 +214,13 @@ func (s *seat) kill() {
 		return
 	}
 	s.w.net.die(n.proc)
-	s.disk.crash()
+	s.drive().crash()
 	n.end(n.node.Stop)
 }
 
 // stop ends the life in good order.
 func (s *seat) stop() {
+	defer s.alone()()
 	n := s.alive()
 	if n == nil {
 		return
@@ -174,7 +233,7 @@ func (s *seat) stop() {
 	s.mu.Unlock()
 	n.end(n.node.Stop)
 	s.w.net.die(n.proc)
-	s.disk.crash()
+	s.drive().crash()
 }
 
 func (n *scheduler) end(stop func() error) {

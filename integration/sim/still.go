@@ -41,6 +41,13 @@ func (s *still) goOn() {
 	}
 }
 
+// stands reports whether the process stands still.
+func (s *still) stands() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.on != nil
+}
+
 // wakes is how long it takes at most until everybody in the process runs again: who is first
 // is chance.
 const wakes = 3 * time.Millisecond

@@ -21,8 +21,13 @@ import (
 type Config struct {
 	Seed                       uint64
 	Schedulers, Cells, Clients int
+	// Spares is how many schedulers more there are than have a vote. With any, members come and
+	// go, and faults come together.
+	Spares int
 	// Faults is how long faults are made; Calm is about how long there is peace between two.
 	Faults, Calm time.Duration
+	// Together is how many faults are under way at a time, at most.
+	Together int
 	// Pause is about how long a client waits between two requests.
 	Pause time.Duration
 	// Heartbeat, Limit and Warmup are the cells' timers.
@@ -53,8 +58,8 @@ func (c Config) withDefaults() Config {
 		c.Clients = 4
 	}
 	or(&c.Faults, 10*time.Minute)
-	or(&c.Calm, 10*time.Second)
-	or(&c.Pause, 950*time.Millisecond)
+	or(&c.Calm, calm(c.Together))
+	or(&c.Pause, 850*time.Millisecond)
 	or(&c.Heartbeat, time.Second)
 	or(&c.Limit, 4*time.Second)
 	or(&c.Warmup, time.Second)
@@ -70,6 +75,15 @@ func (c Config) withDefaults() Config {
 		c.Log = hclog.NewNullLogger()
 	}
 	return c
+}
+
+// calm is the peace between two faults: less of it for each of several hands would leave no
+// time in which anything is granted.
+func calm(together int) time.Duration {
+	if together > 1 {
+		return 8 * time.Second
+	}
+	return 10 * time.Second
 }
 
 // World is a cluster with its cells, its clients and its bad luck.
@@ -91,6 +105,7 @@ type World struct {
 	mu       sync.Mutex
 	counts   map[string]int // guarded by mu
 	failures int            // guarded by mu
+	under    int            // guarded by mu: faults under way
 }
 
 // Account is what happened in a world.
@@ -98,6 +113,8 @@ type Account struct {
 	Seed     uint64
 	Took     time.Duration // of simulated time
 	Kills    int           // of leaders
+	Combined int           // faults that began while others were under way
+	Changes  int           // disks that were lost, and members that were removed
 	Acked    int           // requests of clients
 	Entries  uint64        // newest index
 	Faults   map[string]int
@@ -135,11 +152,8 @@ func (c *wallClock) jump(d time.Duration) {
 func Run(tb testing.TB, c Config) Account {
 	tb.Helper()
 	w := newWorld(tb, c.withDefaults())
-	for _, s := range w.seats {
-		if err := s.start(); err != nil {
-			w.fail("scheduler %s does not start: %v", s.name, err)
-			return w.account()
-		}
+	if !w.begin(w.seats[:w.cfg.Schedulers]) {
+		return w.account()
 	}
 	for _, h := range w.hosts {
 		if err := h.start(); err != nil {
@@ -152,13 +166,25 @@ func Run(tb testing.TB, c Config) Account {
 	life, end := context.WithCancel(context.Background())
 	var watch sync.WaitGroup
 	watch.Go(func() { w.watch(life) })
-	if w.furnish(life) {
+	// Spares come to a cluster that there is.
+	if w.furnish(life) && w.begin(w.seats[w.cfg.Schedulers:]) {
 		w.live()
 	}
 	end()
 	watch.Wait()
 	w.close()
 	return w.account()
+}
+
+// begin starts schedulers.
+func (w *World) begin(seats []*seat) bool {
+	for _, s := range seats {
+		if err := s.start(); err != nil {
+			w.fail("scheduler %s does not start: %v", s.name, err)
+			return false
+		}
+	}
+	return true
 }
 
 // endsWithin is how long after its faults a world must have ended, much more than its second
@@ -181,8 +207,8 @@ func newWorld(tb testing.TB, c Config) *World {
 	w.net = newNetwork(w.dice)
 	w.check = newCheck(w)
 	w.trace = newTrace(w.began, c.Trace)
-	for i := range c.Schedulers {
-		w.seats = append(w.seats, &seat{w: w, name: "s" + itoa(i+1), disk: newDisk(w.dice)})
+	for i := range c.Schedulers + c.Spares {
+		w.seats = append(w.seats, newSeat(w, "s"+itoa(i+1)))
 	}
 	for i := range c.Cells {
 		w.hosts = append(w.hosts, &host{
@@ -399,6 +425,9 @@ func (w *World) restless() string {
 	if n == nil {
 		return "nobody leads"
 	}
+	if lacks := w.incomplete(n); lacks != "" {
+		return lacks
+	}
 	v := n.machine.View()
 	if c := v.Counts(); c.LiveLeases > 0 || c.LiveRuns > 0 {
 		return fmt.Sprintf("%d leases and %d runs live", c.LiveLeases, c.LiveRuns)
@@ -438,7 +467,8 @@ func (w *World) account() Account {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	a := Account{
-		Seed: w.cfg.Seed, Took: time.Since(w.began), Kills: w.counts["leader kills"], Entries: c.newest, Fulls: c.fulls,
+		Seed: w.cfg.Seed, Took: time.Since(w.began), Kills: w.counts["leader kills"], Combined: w.counts["combined"],
+		Changes: w.counts["lose disk"] + w.counts["remove"], Entries: c.newest, Fulls: c.fulls,
 		Faults: maps.Clone(w.counts), Acks: maps.Clone(c.acks), Refusals: maps.Clone(c.refusals), Trace: w.trace.hash(), Lines: w.trace.lines,
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.acks)) {

@@ -17,7 +17,8 @@ func TestSameSeed(t *testing.T) {
 		t.Skip("builds the simulation for wasip1")
 	}
 	dir := t.TempDir()
-	o := order{seed: 7, module: filepath.Join(dir, "sim.wasm"), cache: filepath.Join(dir, "cache"), lines: true, faults: time.Minute}
+	// Faults come together in this world, and members come and go.
+	o := order{seed: 5, module: filepath.Join(dir, "sim.wasm"), cache: filepath.Join(dir, "cache"), lines: true, faults: time.Minute}
 	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", o.module, "github.com/grafos/grafos/integration/sim")
 	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -39,11 +40,11 @@ func TestSameSeed(t *testing.T) {
 	if bytes.Count(first, []byte("\n")) < 500 {
 		t.Errorf("hardly anything happens: %s", first)
 	}
-	if last := tail(first); !regexp.MustCompile(`^seed 7 trace [0-9a-f]{64}$`).Match(last) {
+	if last := tail(first); !regexp.MustCompile(`^seed 5 trace [0-9a-f]{64}$`).Match(last) {
 		t.Errorf("the last line is %q", last)
 	}
-	o.seed = 8
-	if bytes.Equal(tail(first)[len("seed 7"):], tail(world(o))[len("seed 8"):]) {
+	o.seed = 9
+	if bytes.Equal(tail(first)[len("seed 5"):], tail(world(o))[len("seed 9"):]) {
 		t.Error("two seeds make one world")
 	}
 }
