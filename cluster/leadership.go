@@ -282,6 +282,9 @@ func (n *Node) Age() time.Duration {
 	return n.Touch()
 }
 
+// LeaderMoved returns a channel that is closed at the next change of who leads.
+func (n *Node) LeaderMoved() <-chan struct{} { return n.leadership.wait() }
+
 // Leader names the leader that this node follows, or "".
 func (n *Node) Leader() api.NodeID {
 	_, id := n.raft.LeaderWithID()

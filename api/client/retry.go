@@ -76,13 +76,14 @@ func (c *Client) each(ctx context.Context, k call, take func(*http.Response) err
 
 	run := pursuit{client: c, call: &p}
 	for {
-		base := c.URL()
+		base, began := c.URL(), time.Now()
 		err := run.once(ctx, bounded, base, take)
 		if err == nil {
 			return nil
 		}
 		run.failures++
 		run.listen(err)
+		run.doubt(err, time.Since(began))
 		if !run.again(bounded, base, err) {
 			return run.end(ctx, bounded, err)
 		}
@@ -94,8 +95,14 @@ type pursuit struct {
 	client   *Client
 	call     *prepared
 	failures int
-	// sent says that some scheduler may have seen the call.
-	sent bool
+	// sent says that some scheduler may have seen the call, tried that the one of the newest
+	// try may.
+	sent, tried bool
+	// unsure says that some scheduler may have done it: it saw the call, and did not say what
+	// became of it. One that answers no_leader has not.
+	unsure bool
+	// held is for how long a scheduler held the call at most before it said no_leader.
+	held time.Duration
 	// said is the newest problem that a scheduler answered with: it says more than that
 	// another one could not be reached.
 	said *api.Error
@@ -113,7 +120,7 @@ func (r *pursuit) once(ctx, bounded context.Context, base string, take func(*htt
 	stop := context.AfterFunc(bounded, cancel)
 	timer := time.AfterFunc(r.share(), cancel)
 	resp, sent, err := r.client.try(try, base, r.call) //nolint:bodyclose // take closes it
-	r.sent = r.sent || sent
+	r.sent, r.tried = r.sent || sent, sent
 	timer.Stop()
 	stop()
 	if err != nil {
@@ -133,7 +140,7 @@ func (r *pursuit) brief(bounded context.Context, base string, take func(*http.Re
 		defer cancel()
 	}
 	resp, sent, err := r.client.try(try, base, r.call) //nolint:bodyclose // take closes it
-	r.sent = r.sent || sent
+	r.sent, r.tried = r.sent || sent, sent
 	if err != nil {
 		return err
 	}
@@ -172,6 +179,9 @@ func (r *pursuit) again(ctx context.Context, base string, err error) bool {
 	if what == final || ctx.Err() != nil || r.client.attempts > 0 && r.failures >= r.client.attempts {
 		return false
 	}
+	if r.hopeless(ctx) {
+		return false
+	}
 	if what == other {
 		r.client.next(base)
 	}
@@ -181,6 +191,26 @@ func (r *pursuit) again(ctx context.Context, base string, err error) bool {
 	r.client.config.Log.Debug("call again", "method", r.call.method, "path", r.call.path,
 		"scheduler", base, "failures", r.failures, "wait", wait, "error", err)
 	return pause(ctx, wait)
+}
+
+// leastHold is from when on a scheduler is taken to have waited for a leader.
+const leastHold = time.Second
+
+// hopeless reports whether another try of a write would only be cut off before its answer, so
+// that nobody knew any more what became of it: it is known now that it was not done.
+func (r *pursuit) hopeless(ctx context.Context) bool {
+	end, bounded := ctx.Deadline()
+	return bounded && r.call.write && !r.unsure && r.held > leastHold && time.Until(end) < r.held+leastHold
+}
+
+// doubt notes that a scheduler may have done what it was sent, or that it has not, and how long
+// it took to say so.
+func (r *pursuit) doubt(err error, took time.Duration) {
+	_, broken := errors.AsType[*brokenError](err)
+	r.unsure = r.unsure || r.tried && broken || api.KindOf(err) == api.OutcomeUnknown
+	if !broken && api.KindOf(err) == api.NoLeader {
+		r.held = max(r.held, took)
+	}
 }
 
 // listen keeps what a scheduler said.
@@ -202,7 +232,7 @@ func untrusted(err error) bool {
 
 // end returns the error that the call ends with, err being that of its last try.
 func (r *pursuit) end(ctx, bounded context.Context, err error) error {
-	if _, broken := errors.AsType[*brokenError](err); !broken {
+	if _, broken := errors.AsType[*brokenError](err); !broken && (!r.call.write || !r.unsure || api.KindOf(err) != api.NoLeader) {
 		return err // a refusal says more than that the time is up
 	}
 	cause := err
@@ -211,7 +241,7 @@ func (r *pursuit) end(ctx, bounded context.Context, err error) error {
 	}
 	what := r.call.method + " " + r.call.path
 	switch {
-	case r.call.write && r.sent:
+	case r.call.write && r.unsure:
 		p := api.Refuse(api.OutcomeUnknown, "%s was sent, and its outcome was not learned: %v", what, err).
 			WithHint("repeat it with the same idempotency key: %s", r.call.key)
 		return &endedError{problem: p, cause: cause}

@@ -11,8 +11,10 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"pgregory.net/rapid"
 
 	"github.com/grafos/grafos/api"
@@ -289,4 +291,50 @@ func TestPeerTriesOnce(t *testing.T) {
 	if _, err := NewPeer(Config{URLs: []string{s.URL, s.URL}}); err == nil {
 		t.Error("a peer with two addresses was taken")
 	}
+}
+
+// TestWriteWithoutLeader: a write that every scheduler refused for want of a leader is known not
+// to be done, and the last try is not cut off in the middle; one that may have been done is not
+// called refused.
+func TestWriteWithoutLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		held := func(err error) error {
+			r := pursuit{client: &Client{urls: []string{"https://a"}, config: Config{Log: hclog.NewNullLogger()}}, call: &prepared{call: call{write: true}}}
+			bounded, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			for tries = 1; ; tries++ {
+				r.tried, r.sent = true, true
+				if tries > 1 {
+					err = api.Refuse(api.NoLeader, "nobody leads")
+				}
+				if left := time.Until(deadline(bounded)); left < 5*time.Second {
+					time.Sleep(left)
+					err = &brokenError{context.DeadlineExceeded}
+				} else {
+					time.Sleep(5 * time.Second)
+				}
+				r.failures++
+				r.listen(err)
+				r.doubt(err, 5*time.Second)
+				if !r.again(bounded, "https://a", err) {
+					return r.end(t.Context(), bounded, err)
+				}
+			}
+		}
+		if err := held(api.Refuse(api.NoLeader, "nobody leads")); api.KindOf(err) != api.NoLeader || tries < 4 {
+			t.Errorf("after %d tries: %v", tries, err)
+		}
+		if err := held(api.Refuse(api.OutcomeUnknown, "it was deposed")); api.KindOf(err) != api.OutcomeUnknown {
+			t.Errorf("of one that may have been done: %v", err)
+		}
+		if err := held(&brokenError{io.ErrUnexpectedEOF}); api.KindOf(err) != api.OutcomeUnknown {
+			t.Errorf("of one that broke off: %v", err)
+		}
+	})
+}
+
+func deadline(ctx context.Context) time.Time {
+	at, _ := ctx.Deadline()
+	return at
 }

@@ -77,6 +77,8 @@ type Leadership interface {
 	Leads() bool
 	// Leader is "" when none is known.
 	Leader() api.NodeID
+	// LeaderMoved returns a channel that is closed when another one leads, or nobody.
+	LeaderMoved() <-chan struct{}
 	// Touch is for how long this node has not heard its leader; 0 on the leader.
 	Touch() time.Duration
 	// Age is Touch, or api.NeverHeard where this process has heard no leader yet.

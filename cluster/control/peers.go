@@ -78,26 +78,36 @@ func (c *Control) AuditReplica(_ context.Context, f api.AuditFilter) (*api.Audit
 }
 
 const (
-	viaLeaderTime  = 5 * time.Second
-	viaLeaderPause = 50 * time.Millisecond
+	viaLeaderTime = 5 * time.Second
+	// viaLeaderPause is the first pause before a leader is asked again that is not ready yet; it
+	// doubles up to viaLeaderCap.
+	viaLeaderPause = 5 * time.Millisecond
+	viaLeaderCap   = 50 * time.Millisecond
 )
 
 // viaLeader does something on the leader: here, or over its peer interface. It is repeated
-// while leadership moves, so what it does must bear repetition.
+// while leadership moves, so what it does must bear repetition, and at once when another one
+// leads.
 func (c *Control) viaLeader(ctx context.Context, do func(context.Context, api.Peers) error) error {
 	ctx, cancel := context.WithTimeout(ctx, viaLeaderTime)
 	defer cancel()
-	for {
+	for pause := viaLeaderPause; ; pause = min(2*pause, viaLeaderCap) {
+		moved := c.cfg.Cluster.LeaderMoved()
 		err := c.tryLeader(ctx, do)
 		kind := api.KindOf(err)
 		if kind != api.NoLeader && kind != api.OutcomeUnknown {
 			return err
 		}
+		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return err
-		case <-time.After(viaLeaderPause):
+		case <-moved:
+			pause = viaLeaderPause / 2
+		case <-timer.C:
 		}
+		timer.Stop()
 	}
 }
 

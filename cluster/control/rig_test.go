@@ -240,6 +240,8 @@ func (r *rig) Touch() time.Duration {
 	return r.touch
 }
 
+func (r *rig) LeaderMoved() <-chan struct{} { return nil }
+
 // Age is what Touch says; a test sets it to api.NeverHeard.
 func (r *rig) Age() time.Duration { return r.Touch() }
 

@@ -39,8 +39,7 @@ What would leave the others without a quorum that is healthy is refused.`,
 			if err != nil {
 				return err
 			}
-			question := fmt.Sprintf("Remove scheduler %s from the Raft group? The others tolerate %s then as now or less.",
-				id, ui.Count(list.Tolerates, "failure"))
+			question := fmt.Sprintf("Remove scheduler %s from the Raft group? The others tolerate %s then.", id, ui.Count(toleratedWithout(list, id), "failure"))
 			if err := s.Confirm(ctx, !asks, question, string(id)); err != nil {
 				return err
 			}
@@ -58,4 +57,18 @@ What would leave the others without a quorum that is healthy is refused.`,
 	cmd.Flags().BoolVar(&force, "force", false, "remove it even if the others then have no healthy quorum")
 	write.add(cmd)
 	return cmd
+}
+
+// toleratedWithout is how many of the voters that are well may fail once one member is gone.
+func toleratedWithout(list *api.RaftMembers, id api.NodeID) int {
+	voters, well := 0, 0
+	for _, m := range list.Members {
+		if m.Voter && m.Node != id {
+			voters++
+			if m.Healthy {
+				well++
+			}
+		}
+	}
+	return max(well-(voters/2+1), 0)
 }
