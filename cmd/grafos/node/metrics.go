@@ -45,11 +45,14 @@ func newMetrics(n *cluster.Node, m *fsm.Machine, drops *gossip.Drops, dir string
 		}
 		return -1
 	})
+	ofLeader := func(name, help string) *prometheus.Desc {
+		return prometheus.NewDesc("grafos_"+name, help+"; told by the leader alone.", nil, nil)
+	}
 	r.MustRegister(&groupMetrics{
 		n:         n,
-		voters:    prometheus.NewDesc("grafos_raft_voters", "Voters of the group; told by the leader alone.", nil, nil),
-		well:      prometheus.NewDesc("grafos_raft_voters_healthy", "Voters that answer, hear their leader and have caught up; told by the leader alone.", nil, nil),
-		tolerated: prometheus.NewDesc("grafos_raft_failures_tolerated", "How many of the healthy voters may fail; told by the leader alone.", nil, nil),
+		voters:    ofLeader("raft_voters", "Voters of the group"),
+		well:      ofLeader("raft_voters_healthy", "Voters that answer, hear their leader and have caught up"),
+		tolerated: ofLeader("raft_failures_tolerated", "How many of the healthy voters may fail"),
 	})
 	gauge("data_free_bytes", "Free space on the disk of the data directory.", func() float64 { return freeBytes(dir) })
 	gauge("leases_live", "Leases that have not ended.", func() float64 { return float64(m.View().Counts().LiveLeases) })
