@@ -26,6 +26,7 @@ type Cluster interface {
 	Reads
 	Leadership
 	Group
+	Objections
 	Self
 	Fellows
 }
@@ -52,9 +53,13 @@ type Group interface {
 	Remove(ctx context.Context, id api.NodeID, force bool) error
 	// Peers lists the members with what gossip knows of them.
 	Peers() []api.Peer
-	// Transferable says what speaks against a hand-over.
+}
+
+// Objections are what speaks against a change of the group.
+type Objections interface {
+	// Transferable is about a hand-over.
 	Transferable(id api.NodeID) error
-	// Removable says what speaks against a removal.
+	// Removable is about a removal.
 	Removable(id api.NodeID, force bool) error
 }
 
