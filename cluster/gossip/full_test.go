@@ -23,6 +23,13 @@ func met(t *testing.T, id string) *memberlist.Node {
 	return &memberlist.Node{Name: id, Addr: net.IPv4(10, 0, 0, 1), Port: 7492, Meta: meta}
 }
 
+// hear takes what a scheduler tells that has a session of one cell.
+func (d *delegate) hear(id string) {
+	table := rumor.NewTable(api.NodeID(id), time.Now)
+	table.SessionOpened(api.CellID("c-"+id), 1)
+	d.NotifyMsg(table.Whole())
+}
+
 // TestTheDeadMakeRoom: however many schedulers come and go, one that lives is taken; who is
 // dead for the longest is forgotten, with what it told of the cells, and nobody who lives is.
 func TestTheDeadMakeRoom(t *testing.T) {
@@ -30,18 +37,13 @@ func TestTheDeadMakeRoom(t *testing.T) {
 	c.Drops, c.Log = &Drops{}, hclog.NewNullLogger()
 	d := newDelegate(c)
 	d.NotifyJoin(met(t, "s1"))
-	tell := func(id string) {
-		table := rumor.NewTable(api.NodeID(id), time.Now)
-		table.SessionOpened(api.CellID("c-"+id), 1)
-		d.NotifyMsg(table.Whole())
-	}
 	told := func(id string) bool { _, ok := c.Table.Best(api.CellID("c-"+id), 1); return ok }
 	name := func(i int) string { return fmt.Sprintf("r%03d", i) }
 	const lives = 10 // came early, stays
 	for i := range 3 * maxMembers {
 		id := name(i)
 		d.NotifyJoin(met(t, id))
-		tell(id)
+		d.hear(id)
 		if m, ok := d.members[api.NodeID(id)]; !ok || !m.Alive || !told(id) {
 			t.Fatalf("%s is not taken, %d others are known", id, len(d.members))
 		}
@@ -77,23 +79,18 @@ func TestFullIsSaid(t *testing.T) {
 	c.Drops, c.Log = &Drops{}, hclog.NewNullLogger()
 	d := newDelegate(c)
 	d.NotifyJoin(met(t, "s1"))
-	tell := func(id string) {
-		table := rumor.NewTable(api.NodeID(id), time.Now)
-		table.SessionOpened(api.CellID("c-"+id), 1)
-		d.NotifyMsg(table.Whole())
-	}
 	for i := range maxMembers {
 		id := fmt.Sprintf("r%03d", i)
 		d.NotifyJoin(met(t, id))
-		tell(id)
+		d.hear(id)
 	}
-	tell("more")
+	d.hear("more")
 	if n := c.Drops.Count(DropFull); n != 2 || len(d.members) != maxMembers {
 		t.Errorf("%d refusals, %d members", n, len(d.members))
 	}
 	d.NotifyLeave(met(t, "r007"))
 	d.NotifyJoin(met(t, "more"))
-	tell("more")
+	d.hear("more")
 	if _, ok := c.Table.Best("c-more", 1); !ok || !d.members["more"].Alive || c.Drops.Count(DropFull) != 2 {
 		t.Errorf("there is room and it is not taken: %d refusals", c.Drops.Count(DropFull))
 	}

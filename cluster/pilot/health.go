@@ -31,17 +31,20 @@ func (p *Pilot) observe(s *autopilot.State) {
 	}
 }
 
-// for how long a member has been well, or not, in a state of autopilot: 0 where that is newer
-// than what was observed.
-func (p *Pilot) lasting(m *autopilot.ServerState) time.Duration {
+// since is from when on a member has been well, or not, in a state of autopilot: now, where that
+// state is newer than what was observed.
+func (p *Pilot) since(m *autopilot.ServerState) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	h, ok := p.health[m.Server.ID]
 	if !ok || h.well != m.Health.Healthy {
-		return 0
+		return p.now()
 	}
-	return p.now().Sub(h.since)
+	return h.since
 }
+
+// lasting is for how long that has been so.
+func (p *Pilot) lasting(m *autopilot.ServerState) time.Duration { return p.now().Sub(p.since(m)) }
 
 // stable reports whether a member has been well for long enough.
 func (p *Pilot) stable(m *autopilot.ServerState) bool {
@@ -51,7 +54,7 @@ func (p *Pilot) stable(m *autopilot.ServerState) bool {
 // steadiest sorts members: who has been what it is for longest comes first, then by id.
 func (p *Pilot) steadiest(list []*autopilot.ServerState) []raft.ServerID {
 	slices.SortFunc(list, func(a, b *autopilot.ServerState) int {
-		return cmp.Or(-cmp.Compare(p.lasting(a), p.lasting(b)), cmp.Compare(a.Server.ID, b.Server.ID))
+		return cmp.Or(p.since(a).Compare(p.since(b)), cmp.Compare(a.Server.ID, b.Server.ID))
 	})
 	ids := make([]raft.ServerID, len(list))
 	for i, m := range list {

@@ -112,6 +112,29 @@ func TestDemotesOnlyTogether(t *testing.T) {
 	}
 }
 
+// TestSteadiest: who came at the same moment is told apart by name, though the clock goes on
+// between two looks at it.
+func TestSteadiest(t *testing.T) {
+	p, s := group(t, "leader:well:1m voter:well:20s voter:well:20s voter:well:30s")
+	p.c.Clock = &ticking{now: p.now()}
+	var list []*autopilot.ServerState
+	for _, id := range []raft.ServerID{"c", "b", "d"} {
+		list = append(list, s.Servers[id])
+	}
+	if got, want := p.steadiest(list), []raft.ServerID{"d", "b", "c"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// ticking goes on whenever somebody looks.
+type ticking struct{ now time.Time }
+
+func (c *ticking) Now() time.Time {
+	c.now = c.now.Add(time.Nanosecond)
+	return c.now
+}
+func (c *ticking) Wall() time.Time { return c.now }
+
 // TestSince: since when a member is well, or not, is when that was seen to change.
 func TestSince(t *testing.T) {
 	c := &moving{now: time.Unix(1e9, 0)}
@@ -154,6 +177,7 @@ func TestDemotions(t *testing.T) {
 	tests := []struct{ name, group, want string }{
 		{"as many as are wanted", "leader:well:1m voter:well:1m voter:well:20s", ""},
 		{"one too many: who came last", "voter:well:1m voter:well:20s leader:well:11s voter:well:40s", "b"},
+		{"came together: the last by name", "leader:well:1m voter:well:20s voter:well:20s voter:well:20s", "d"},
 		{"not the leader", "voter:well:1m voter:well:2m leader:well:11s voter:well:3m", "a"},
 		{"two too many: one at a time", "leader:well:1m voter:well:50s voter:well:40s voter:well:30s voter:well:20s", "e"},
 		{"not stable yet", "leader:well:1m voter:well:1m voter:well:1m voter:well:9s", ""},
