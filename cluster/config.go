@@ -57,7 +57,7 @@ type Config struct {
 	Joins bool
 	// Commit is after how long an idle leader tells its followers again what is committed. They
 	// hear of an entry of ours at once (herald.go); of raft's own entries, and when that message
-	// is lost, they learn after this time, twice at most. 0 is 50 ms.
+	// is lost, they learn after this time, twice at most. 0 is 250 ms.
 	Commit time.Duration
 	// Trailing is how many entries stay in the log behind a snapshot, for followers that are a
 	// little behind; 0 is 2048.
@@ -120,7 +120,7 @@ func (c Config) withDefaults() Config {
 		c.Behind = func() int { return 0 }
 	}
 	c.SnapshotEvery = orDefault(c.SnapshotEvery, 10*time.Minute)
-	c.Commit = orDefault(c.Commit, 50*time.Millisecond)
+	c.Commit = orDefault(c.Commit, 250*time.Millisecond)
 	if c.Trailing == 0 {
 		c.Trailing = 2048
 	}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -49,36 +50,50 @@ type batch struct {
 	results []fsm.Result // of those that have neither grant nor problem yet
 }
 
+// decide has all of them decided at once; dry runs are, each on its own, beside them.
 func (b *batch) decide(ctx context.Context, requests []api.BatchItem, o api.WriteOptions) {
 	var wg sync.WaitGroup
+	defer wg.Wait()
+	grants, of := make([]fsm.GrantLeases, 0, len(requests)), make([]int, 0, len(requests))
 	for i, item := range requests {
-		wg.Go(func() {
-			var err error
-			o := batchOptions(o, item, i)
-			b.out.Answers[i].IdempotencyKey = o.IdempotencyKey
-			if o.DryRun {
+		o := batchOptions(o, item, i)
+		b.out.Answers[i].IdempotencyKey = o.IdempotencyKey
+		if o.DryRun {
+			wg.Go(func() {
+				var err error
 				b.out.Answers[i].Grant, err = b.c.RequestLeases(ctx, item.LeaseRequest, o)
-			} else {
-				b.results[i], err = b.c.decideOne(ctx, item.LeaseRequest, o)
-			}
+				b.refused(i, err)
+			})
+			continue
+		}
+		r, err := checked(ctx, item.LeaseRequest)
+		if err != nil {
 			b.refused(i, err)
-		})
+			continue
+		}
+		g, err := grantOf(r, actor(ctx), o)
+		if err != nil {
+			b.refused(i, err)
+			continue
+		}
+		grants, of = append(grants, g), append(of, i)
 	}
-	wg.Wait()
+	results, errs := b.c.cfg.Decider.AdmitAll(ctx, grants)
+	led := sync.OnceValue(func() error { return b.c.led(ctx) }) // one question behind all decisions is enough
+	for k, i := range of {
+		b.results[i] = results[k]
+		if err := errs[k]; uncommitted(err) {
+			b.refused(i, cmp.Or(led(), err))
+		} else {
+			b.refused(i, err)
+		}
+	}
 }
 
 func (b *batch) refused(i int, err error) {
 	if err != nil {
 		b.out.Answers[i].Problem = api.Problem(err)
 	}
-}
-
-func (c *Control) decideOne(ctx context.Context, r api.LeaseRequest, o api.WriteOptions) (fsm.Result, error) {
-	r, err := checked(ctx, r)
-	if err != nil {
-		return fsm.Result{}, err
-	}
-	return c.admit(ctx, r, o)
 }
 
 // bind waits for all that was granted at once. What is bound then, with its token here, is an

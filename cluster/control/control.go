@@ -94,6 +94,7 @@ type Leadership interface {
 type Decider interface {
 	Submit(ctx context.Context, cmd fsm.Command) (fsm.Result, error)
 	Admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error)
+	AdmitAll(ctx context.Context, gs []fsm.GrantLeases) ([]fsm.Result, []error)
 	Plan(r placement.Request) (api.Plan, error)
 }
 
