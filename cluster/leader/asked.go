@@ -74,7 +74,8 @@ func (a *asked) wait(ctx context.Context) []answer {
 func (t *term) do(ctx context.Context, jobs ...*job) []answer {
 	to := newAsked(len(jobs))
 	for i, j := range jobs {
-		j.ctx, j.to, j.at = ctx, to, i
+		j.ctx = ctx //nolint:fatcontext // each job has the request's
+		j.to, j.at = to, i
 		if e := t.enqueue(j); e != nil {
 			j.refuse(e)
 		}
