@@ -7,14 +7,23 @@ import (
 	"encoding/hex"
 	"strconv"
 	"sync"
-	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/fsm"
 )
 
-// maxBatched bounds the requests of all batches that are under way here.
-const maxBatched = 8192
+// Bounds of all batches here, counted in requests. Who finds no room waits in line for a while:
+// clients that come again by chance would pass one another, and some of them wait for ever.
+const (
+	maxBatched = 8192 // under way
+	// maxDeciding are on their way to a decision: fewer than the leader's queue has places, so that
+	// batches leave some to everybody else.
+	maxDeciding = 3072
+	batchWait   = 5 * time.Second
+)
 
 // RequestBatch decides and answers each request on its own, all of them at the same time: the
 // leader puts what comes together into one entry, and the cells bind side by side.
@@ -26,20 +35,34 @@ func (c *Control) RequestBatch(ctx context.Context, r api.BatchRequest, o api.Wr
 	if n == 0 || n > api.MaxBatch {
 		return nil, api.Refuse(api.InvalidArgument, "the batch has %d requests: it must have from 1 to %d", n, api.MaxBatch)
 	}
-	if !c.batched.take(n) {
-		e := api.Refuse(api.Overloaded, "the batches under way here have %d requests: there is no room for %d more", maxBatched, n)
-		e.RetryAfterMs = 200
-		return nil, e
+	wait, stop := context.WithTimeout(ctx, batchWait)
+	defer stop()
+	if err := inLine(wait, c.batched, n); err != nil {
+		return nil, err
 	}
-	defer c.batched.give(n)
+	defer c.batched.Release(int64(n))
+	if err := inLine(wait, c.deciding, n); err != nil {
+		return nil, err
+	}
 	b := batch{c: c, out: &api.BatchAnswer{Answers: make([]api.BatchResult, n)}, results: make([]fsm.Result, n)}
 	b.decide(ctx, r.Requests, o)
+	c.deciding.Release(int64(n))
 	b.bind(ctx)
 	if err := c.undecided(b.out); err != nil {
 		return nil, err
 	}
 	b.out.Index = c.cfg.Machine.View().Index()
 	return b.out, nil
+}
+
+// inLine takes room for n requests as soon as those that came before have theirs.
+func inLine(ctx context.Context, room *semaphore.Weighted, n int) error {
+	if room.Acquire(ctx, int64(n)) == nil {
+		return nil
+	}
+	e := api.Refuse(api.Overloaded, "the batches here leave no room for %d requests more within %s", n, batchWait)
+	e.RetryAfterMs = 1000
+	return e
 }
 
 // batch is one being worked on: its requests are decided side by side, and then waited for
@@ -163,19 +186,3 @@ func batchKey(key string, i int) string {
 	sum := sha256.Sum256([]byte(each))
 	return hex.EncodeToString(sum[:])
 }
-
-// room counts what is under way against a limit.
-type room struct {
-	limit int64
-	used  atomic.Int64
-}
-
-func (r *room) take(n int) bool {
-	if r.used.Add(int64(n)) <= r.limit {
-		return true
-	}
-	r.give(n)
-	return false
-}
-
-func (r *room) give(n int) { r.used.Add(-int64(n)) }
