@@ -18,10 +18,12 @@ import (
 // Bounds of all batches here, counted in requests. Who finds no room waits in line for a while:
 // clients that come again by chance would pass one another, and some of them wait for ever.
 const (
-	maxBatched = 8192 // under way
+	// maxBatched are under way, no more than the cells bind in a second or two: a lease's time runs
+	// from when it was granted, and with too many before it was over before the cell came to it.
+	maxBatched = 4096
 	// maxDeciding are on their way to a decision: fewer than the leader's queue has places, so that
 	// batches leave some to everybody else.
-	maxDeciding = 3072
+	maxDeciding = 2048
 	batchWait   = 5 * time.Second
 )
 
