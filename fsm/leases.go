@@ -16,9 +16,9 @@ type leaseTable struct {
 	seed    maphash.Seed // of the hash maps; their order is never seen
 	byEpoch cow.Tree[serial, leaseRecord]
 	byID    *cow.Index           // I3: all, by epoch; one for all views
-	unbound set[tickKey]         // I3, I5: those that wait for their first binding, by the tick at which something is to be done
-	due     set[tickKey]         // I3, I5: the others that have not ended, likewise
-	ended   set[tickKey]         // I3: those to be forgotten, by the tick of their end
+	unbound bitset[tickKey]      // I3, I5: those that wait for their first binding, by the tick at which something is to be done
+	due     bitset[tickKey]      // I3, I5: the others that have not ended, likewise
+	ended   bitset[tickKey]      // I3: those to be forgotten, by the tick of their end
 	run     set[runKey]          // I3: those of a run
 	cells   cow.Hash[*cellUse]   // I3
 	tenants cow.Hash[*tenantUse] // I3
@@ -31,9 +31,9 @@ type cellUse struct {
 	id         api.CellID
 	used       api.Resources // non-terminal and fenced
 	fenced     api.Resources
-	live       int         // non-terminal
-	held, past set[serial] // the leases that occupy the cell, and the others
-	log        leaseLog    // what changed of them
+	live       int            // non-terminal
+	held, past bitset[serial] // the leases that occupy the cell, and the others
+	log        leaseLog       // what changed of them
 }
 
 // tenantUse is the leases of a tenant, and the sum of the non-terminal ones.
@@ -41,7 +41,7 @@ type tenantUse struct {
 	edit       cow.Edit
 	id         api.TenantID
 	used       api.Resources
-	open, past set[serial] // those that have not ended, and those that have
+	open, past bitset[serial] // those that have not ended, and those that have
 }
 
 func newLeaseTable() leaseTable { return leaseTable{seed: maphash.MakeSeed(), byID: new(cow.Index)} }
@@ -195,7 +195,7 @@ func (t *leaseTable) drop(e cow.Edit, l *api.Lease, now uint64) {
 
 // place is where a lease stands in the indexes by tick.
 type place struct {
-	in *set[tickKey] // nil is nowhere
+	in *bitset[tickKey] // nil is nowhere
 	at tickKey
 }
 
@@ -226,7 +226,7 @@ func (t *leaseTable) schedule(e cow.Edit, l, old *api.Lease) {
 		before.in.Delete(e, before.at)
 	}
 	if after.in != nil {
-		after.in.Set(e, after.at, struct{}{})
+		after.in.Set(e, after.at)
 	}
 }
 
@@ -243,7 +243,7 @@ func (t *leaseTable) count(e cow.Edit, l, old *api.Lease) {
 			from.Delete(e, serial(either.Epoch))
 		}
 		if to != nil {
-			to.Set(e, serial(either.Epoch), struct{}{})
+			to.Set(e, serial(either.Epoch))
 		}
 	}
 	if l != nil {
@@ -272,7 +272,7 @@ func (t *leaseTable) count(e cow.Edit, l, old *api.Lease) {
 
 // take adds l to the sums of the cell, or with sign -1 takes it away, and returns where it belongs;
 // nowhere when there is none.
-func (c *cellUse) take(l *api.Lease, sign int) (in *set[serial]) {
+func (c *cellUse) take(l *api.Lease, sign int) (in *bitset[serial]) {
 	if l == nil {
 		return nil
 	}
@@ -300,7 +300,7 @@ func (c *tenantUse) take(e cow.Edit, l *api.Lease, sign int) int {
 		in, live = &c.open, 1
 	}
 	if sign > 0 {
-		in.Set(e, serial(l.Epoch), struct{}{})
+		in.Set(e, serial(l.Epoch))
 	} else {
 		in.Delete(e, serial(l.Epoch))
 	}
