@@ -64,6 +64,6 @@ func (c *Change) reset() {
 func (s *State) tell(results []Result) Change {
 	c := s.change
 	c.Index, c.Tick, c.Epoch, c.ClusterEpoch, c.Level = s.meta.Index, s.meta.Now, s.meta.Epoch, s.meta.ClusterEpoch, s.meta.Level
-	c.Head, c.Events, c.Audit, c.Results = s.meta.Audit, s.events, s.audits, results
+	c.Head, c.Events, c.Audit, c.Results = s.meta.Audit, s.events.events(), s.audits, results
 	return *c
 }

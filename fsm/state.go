@@ -22,18 +22,18 @@ type State struct {
 	sum    hash.Hash // the fingerprint of this entry
 	trail  []byte    // what was changed and is not in sum yet
 	rec    []byte    // scratch, for one record
-	json   []byte    // scratch, for the data of one event
-	raw    []byte    // what the data of the newest events is cut from
 	value  bytes.Buffer
 
 	seen    seenLease
-	passing bool      // a lease is on its way to its end in one command
-	passed  api.Lease // as the tables have it meanwhile
-	writes  int       // changes of this entry
-	grown   int       // leases that it granted
-	sub     uint32    // place of the command in the entry
-	events  []api.Event
+	passing bool       // a lease is on its way to its end in one command
+	passed  api.Lease  // as the tables have it meanwhile
+	writes  int        // changes of this entry
+	grown   int        // leases that it granted
+	sub     uint32     // place of the command in the entry
+	making  eventBatch // its events, in memory that is used again
+	events  eventBatch // the same when it is done
 	audits  []api.AuditRecord
+	audited []int // where in making the data of each of them begins
 	touched touched
 	change  *Change // what changed, when somebody wants to know
 	fault   error   // a bug or a codec that fails: the node must stop
@@ -68,7 +68,8 @@ func (s *State) begin(index uint64, e Entry) {
 	s.meta.Index = index
 	s.meta.Now = max(prev, min(e.Tick, prev+MaxStep))
 	s.meta.Wall = min(max(e.Wall, 0), maxWall)
-	s.writes, s.events, s.audits = 0, again(s.events), again(s.audits)
+	s.writes, s.audits, s.audited = 0, again(s.audits), again(s.audited)
+	s.making.begin(index, s.meta.Wall)
 	s.grown = 0
 	s.touched.reset()
 	s.seen.valid = false
@@ -97,9 +98,10 @@ func (s *State) finish() {
 	s.sum.Write(s.trail)
 	s.sum.Sum(s.meta.Fingerprint[:0])
 	s.touched.fixed |= 1 << topicIndex
-	if len(s.events) > 0 {
+	if s.making.n > 0 {
 		s.touched.fixed |= 1 << topicEvents
 	}
+	s.keepEvents()
 }
 
 // publish returns the state as a view that stays as it is.
