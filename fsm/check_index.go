@@ -41,7 +41,7 @@ func (c *checker) leaseIndexes() {
 	cells, tenants := map[api.CellID]bool{}, map[api.TenantID]bool{}
 	c.eachLease(func(l api.Lease) {
 		r, _ := got.byEpoch.Get(serial(l.Epoch))
-		want.set(rebuilt, &l, r, nil)
+		want.set(rebuilt, &l, r, standing{})
 		cells[l.CellID], tenants[l.Tenant] = true, true
 		byID, ok := got.get(l.ID, c.v.meta.Index)
 		c.want(ok && byID == r, "I3", "lease %s is not found by its id", l.ID)

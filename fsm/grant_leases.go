@@ -52,7 +52,7 @@ func (c GrantLeases) apply(s *State) (Result, *api.Error) {
 		return Result{}, p
 	}
 	for _, i := range c.Items {
-		if _, exists := s.Lease(i.ID); exists {
+		if _, exists := s.look(i.ID); exists {
 			return Result{}, api.Refuse(api.Conflict, "lease %s exists already", i.ID)
 		}
 	}
@@ -65,8 +65,8 @@ func (c GrantLeases) apply(s *State) (Result, *api.Error) {
 	res := Result{Leases: make([]api.LeaseID, 0, len(c.Items)), Run: run.ID, CellEpoch: c.CellEpoch}
 	for _, i := range c.Items {
 		l := c.lease(s, i, run.ID)
-		s.addLease(l)
-		fact := s.leaseFact(l)
+		s.addLease(&l)
+		fact := s.leaseFact(&l)
 		s.auditLease(auditLeaseGranted, c.Actor, &l, &fact)
 		res.Leases = append(res.Leases, l.ID)
 	}

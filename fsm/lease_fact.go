@@ -27,7 +27,7 @@ type leaseFact struct {
 	At         api.Tick       `json:"at_tick"`
 }
 
-func (s *State) leaseFact(l api.Lease) leaseFact {
+func (s *State) leaseFact(l *api.Lease) leaseFact {
 	return leaseFact{
 		Lease: l.ID, Run: l.RunID, Tenant: l.Tenant, Provider: l.Provider, Cell: l.CellID, Kind: l.Kind, Amount: l.Amount,
 		State: l.State, Generation: l.Generation, Epoch: l.Epoch, Priority: l.Priority, TTLMs: l.TTLMs, Reason: l.Reason,

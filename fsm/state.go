@@ -26,7 +26,7 @@ type State struct {
 
 	seen    seenLease
 	passing bool       // a lease is on its way to its end in one command
-	passed  api.Lease  // as the tables have it meanwhile
+	passed  standing   // what the tables have of it meanwhile
 	writes  int        // changes of this entry
 	grown   int        // leases that it granted
 	sub     uint32     // place of the command in the entry
