@@ -50,8 +50,8 @@ type Options struct {
 type Machine struct {
 	opts   Options
 	codec  codec
-	names  *names // of the goroutine that applies, as is the state
-	state  *State // of the goroutine that applies
+	memory *memory // of the goroutine that applies, as is the state
+	state  *State  // of the goroutine that applies
 	view   atomic.Pointer[View]
 	topics topics
 	ring   ring
@@ -80,7 +80,7 @@ func New(o Options) *Machine {
 	if o.EventRing <= 0 {
 		o.EventRing = DefaultEventRing
 	}
-	m := &Machine{opts: o, names: newNames(), topics: topics{chans: map[Topic]chan struct{}{}, parts: map[Topic]*uint64{}}, ring: ring{limit: o.EventRing}}
+	m := &Machine{opts: o, memory: new(memory), topics: topics{chans: map[Topic]chan struct{}{}, parts: map[Topic]*uint64{}}, ring: ring{limit: o.EventRing}}
 	cd, err := newCodec()
 	if err != nil {
 		m.stop(err) // the options are constants: a test would have told

@@ -167,22 +167,22 @@ func sameJSON(t testingT, f interface{ appendTo(w *factWriter) }) {
 // Names that come again are made once, however many came between.
 func TestNamesAreShared(t *testing.T) {
 	n := newNames()
-	a, b := n.text([]byte("tenant-1")), n.text([]byte("tenant-1"))
+	a, b := n.text("tenant-1"), n.text("tenant-1")
 	if a != "tenant-1" || a != b {
 		t.Errorf("got %q and %q", a, b)
 	}
 	long := strings.Repeat("x", maxName+1)
-	if n.text([]byte(long)) != long {
+	if n.text(long) != long {
 		t.Error("a long name is another")
 	}
 	for i := range 3 * len(n.held) {
 		name := time.Unix(int64(i), 0).UTC().String()
-		if got := n.text([]byte(name)); got != name {
+		if got := n.text(name); got != name {
 			t.Fatalf("got %q, want %q", got, name)
 		}
 	}
-	n.text([]byte("tenant-2"))
-	if allocs := testing.AllocsPerRun(100, func() { n.text([]byte("tenant-2")) }); allocs > 0 {
+	n.text("tenant-2")
+	if allocs := testing.AllocsPerRun(100, func() { n.text("tenant-2") }); allocs > 0 {
 		t.Errorf("%v allocations for a name that is known", allocs)
 	}
 }
