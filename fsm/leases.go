@@ -78,9 +78,11 @@ func unbound(l *api.Lease) bool { return l.State == api.LeaseActive && l.BoundGe
 // forgets reports whether a lease may be forgotten when it is old.
 func forgets(l *api.Lease) bool { return l.State.Terminal() && l.State != api.LeaseFenced }
 
+func (t *leaseTable) hash(id api.LeaseID) uint64 { return maphash.String(t.seed, string(id)) }
+
 // get returns the lease with an id in the table as it is after the entry at index now.
 func (t *leaseTable) get(id api.LeaseID, now uint64) (found leaseRecord, ok bool) {
-	_, ok = t.byID.Find(maphash.String(t.seed, string(id)), func(epoch uint64) bool {
+	_, ok = t.byID.Find(t.hash(id), func(epoch uint64) bool {
 		r, ok := t.byEpoch.Get(serial(epoch))
 		if !ok || r.id() != id {
 			return false
@@ -224,7 +226,7 @@ func (t *leaseTable) set(e cow.Edit, l *api.Lease, r leaseRecord, old standing) 
 	epoch := serial(l.Epoch)
 	t.byEpoch.Set(e, epoch, r)
 	if old.state == "" {
-		t.byID.Add(maphash.String(t.seed, string(l.ID)), l.Epoch)
+		t.byID.Add(t.hash(l.ID), l.Epoch)
 		if l.RunID != "" {
 			t.run.Set(e, runKey{string(l.RunID), epoch}, struct{}{})
 		}
@@ -235,7 +237,7 @@ func (t *leaseTable) set(e cow.Edit, l *api.Lease, r leaseRecord, old standing) 
 // drop removes l from the table and all its indexes, in the entry at index now.
 func (t *leaseTable) drop(e cow.Edit, l *api.Lease, now uint64) {
 	epoch := serial(l.Epoch)
-	t.byID.Remove(now, maphash.String(t.seed, string(l.ID)), l.Epoch)
+	t.byID.Remove(now, t.hash(l.ID), l.Epoch)
 	t.byEpoch.Delete(e, epoch)
 	if l.RunID != "" {
 		t.run.Delete(e, runKey{string(l.RunID), epoch})

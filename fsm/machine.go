@@ -163,6 +163,7 @@ func (m *Machine) apply(index uint64, e Entry) []Result {
 		s.change.reset()
 	}
 	s.begin(index, e)
+	s.lookAhead(e.Commands)
 	results := make([]Result, len(e.Commands))
 	for i, c := range e.Commands {
 		s.sub = uint32(i)
@@ -184,6 +185,20 @@ func (m *Machine) apply(index uint64, e Entry) []Result {
 	}
 	m.publish()
 	return results
+}
+
+// lookAhead touches what grants will look for in the two large indexes and hardly ever find.
+func (s *State) lookAhead(cs []Command) {
+	for _, c := range cs {
+		g, ok := c.(*GrantLeases)
+		if !ok {
+			continue
+		}
+		s.keys.byKey.Touch(s.keys.hash(g.Idem.Scope, g.Idem.Key))
+		for i := range g.Items {
+			s.leases.byID.Touch(s.leases.hash(g.Items[i].ID))
+		}
+	}
 }
 
 // applyOne applies one command: a key that was seen before answers what it answered then.
