@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+
+	"github.com/grafos/grafos/api"
 )
 
 // What the audit chain says of leases and tenants is written by hand, byte for byte as encoding/json
@@ -31,29 +33,34 @@ func (s *State) endEvent(kind string, w *factWriter) json.RawMessage {
 	return json.RawMessage(w.b[w.from:])
 }
 
-// factWriter writes the fields of one JSON object. A field's name comes as it stands in JSON, with
-// its quotes and the colon.
+// factWriter writes the fields of one JSON object. What stands before a value comes as it is in JSON:
+// the comma, but at the first field, then name and colon, and the quote that a text begins with.
 type factWriter struct {
 	b    []byte
 	from int // of the object
 	err  error
 }
 
-func (w *factWriter) name(name string) {
-	if w.b[len(w.b)-1] != '{' {
-		w.b = append(w.b, ',')
-	}
-	w.b = append(w.b, name...)
-}
-
 func (w *factWriter) number(name string, n int64) {
-	w.name(name)
-	w.b = strconv.AppendInt(w.b, n, 10)
+	w.b = strconv.AppendInt(append(w.b, name...), n, 10)
 }
 
 func (w *factWriter) count(name string, n uint64) {
-	w.name(name)
-	w.b = strconv.AppendUint(w.b, n, 10)
+	w.b = strconv.AppendUint(append(w.b, name...), n, 10)
+}
+
+// tick is number for one that many facts have in common: last is what was written before.
+func (w *factWriter) tick(name string, n api.Tick, last *tickText) {
+	if last.text == nil || last.at != n {
+		last.at, last.text = n, strconv.AppendInt(last.text[:0], int64(n), 10)
+	}
+	w.b = append(append(w.b, name...), last.text...)
+}
+
+// tickText is a tick and its text.
+type tickText struct {
+	at   api.Tick
+	text []byte
 }
 
 func (w *factWriter) optional(name, s string) {
@@ -63,9 +70,8 @@ func (w *factWriter) optional(name, s string) {
 }
 
 func (w *factWriter) text(name, s string) {
-	w.name(name)
+	w.b = append(w.b, name...)
 	if plain(s) {
-		w.b = append(w.b, '"')
 		w.b = append(w.b, s...)
 		w.b = append(w.b, '"')
 		return
@@ -73,8 +79,9 @@ func (w *factWriter) text(name, s string) {
 	q, err := json.Marshal(s)
 	if err != nil {
 		w.err = err
+		return
 	}
-	w.b = append(w.b, q...)
+	w.b = append(w.b, q[1:]...)
 }
 
 // plain reports whether a text stands in JSON as it is.

@@ -45,10 +45,11 @@ func (c GrantLeases) apply(s *State) (Result, *api.Error) {
 	if p := c.check(); p != nil {
 		return Result{}, p
 	}
-	if p := c.mayHold(s); p != nil {
+	ask := c.ask()
+	if p := c.mayHold(s, ask); p != nil {
 		return Result{}, p
 	}
-	if p := c.cellTakes(s); p != nil {
+	if p := c.cellTakes(s, ask); p != nil {
 		return Result{}, p
 	}
 	for _, i := range c.Items {
@@ -79,7 +80,7 @@ func (c GrantLeases) apply(s *State) (Result, *api.Error) {
 }
 
 // lease makes the record of one item, with the next fencing number (I4).
-func (c GrantLeases) lease(s *State, i GrantItem, run api.RunID) api.Lease {
+func (c *GrantLeases) lease(s *State, i GrantItem, run api.RunID) api.Lease {
 	s.meta.Epoch++
 	ttl := time.Duration(c.TTLMs) * time.Millisecond
 	return api.Lease{
@@ -90,7 +91,7 @@ func (c GrantLeases) lease(s *State, i GrantItem, run api.RunID) api.Lease {
 }
 
 // mayHold checks tenant and quota (L2).
-func (c GrantLeases) mayHold(s *State) *api.Error {
+func (c *GrantLeases) mayHold(s *State, ask api.Resources) *api.Error {
 	tenant, ok := s.tenants.at(c.Tenant)
 	if !ok {
 		return api.Refuse(api.NotFound, "tenant %s does not exist", c.Tenant)
@@ -108,7 +109,7 @@ func (c GrantLeases) mayHold(s *State) *api.Error {
 	if mutant.On(mutant.QuotaByOne) {
 		more--
 	}
-	if short := tenant.Quota.Exceeded(use.used, int64(use.open.Len()), c.ask(), more); short != nil {
+	if short := tenant.Quota.Exceeded(use.used, int64(use.open.Len()), ask, more); short != nil {
 		p := api.Refuse(api.QuotaExceeded, "tenant %s has a quota of %d for %s, holds %d and asks for %d more",
 			c.Tenant, short.Limit, short.Resource, short.InUse, short.Asked).WithHint("free what is not needed, or ask an operator for a larger quota")
 		p.Provider, p.Shortage = c.Provider, short
@@ -118,21 +119,21 @@ func (c GrantLeases) mayHold(s *State) *api.Error {
 }
 
 // cellTakes checks that the cell is the one that the planner saw, takes work, and has room (L1).
-func (c GrantLeases) cellTakes(s *State) *api.Error {
+func (c *GrantLeases) cellTakes(s *State, ask api.Resources) *api.Error {
 	cell, ok := s.cells.at(c.Cell)
 	if !ok || cell.Provider != c.Provider {
 		return api.Refuse(api.Conflict, "%s does not exist", cellWhat(c.Provider, c.Cell))
 	}
 	ready, _ := s.requirements(cell)
 	takes := !cell.Revoked && !cell.Revoking && cell.Mode == api.ModeAccepting && (cell.Epoch == c.CellEpoch || mutant.On(mutant.SkipCellEpoch)) && ready.Ready()
-	if takes && (cell.Capacity.Sub(s.leases.usedOf(c.Cell)).Floor().Fits(c.ask()) || mutant.On(mutant.CapacityByOne)) {
+	if takes && (cell.Capacity.Sub(s.leases.usedOf(c.Cell)).Floor().Fits(ask) || mutant.On(mutant.CapacityByOne)) {
 		return nil
 	}
 	return c.why(s, *cell)
 }
 
 // why says why a cell does not take the grant.
-func (c GrantLeases) why(s *State, cell api.CellRecord) *api.Error {
+func (c *GrantLeases) why(s *State, cell api.CellRecord) *api.Error {
 	what := cellWhat(c.Provider, c.Cell)
 	switch {
 	case cell.Epoch != c.CellEpoch:
@@ -151,7 +152,7 @@ func (c GrantLeases) why(s *State, cell api.CellRecord) *api.Error {
 }
 
 // ask sums the items.
-func (c GrantLeases) ask() api.Resources {
+func (c *GrantLeases) ask() api.Resources {
 	var ask api.Resources
 	for _, i := range c.Items {
 		ask = ask.With(i.Kind, ask.Get(i.Kind)+i.Amount)

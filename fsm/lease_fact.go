@@ -46,28 +46,31 @@ func (s *State) auditLease(kind, actor string, l *api.Lease, f *leaseFact) {
 func (s *State) eventLease(kind, actor string, l *api.Lease, f *leaseFact) json.RawMessage {
 	on := leaseSubject(l)
 	w := s.beginFact(kind, actor, &on)
-	f.appendTo(&w)
+	f.appendTo(&w, &s.ticks)
 	return s.endFact(kind, &w)
 }
 
-func (f *leaseFact) appendTo(w *factWriter) {
-	w.text(`"lease_id":`, string(f.Lease))
-	w.optional(`"run_id":`, string(f.Run))
-	w.text(`"tenant":`, string(f.Tenant))
-	w.text(`"provider":`, string(f.Provider))
-	w.text(`"cell_id":`, string(f.Cell))
-	w.text(`"kind":`, string(f.Kind))
-	w.number(`"amount":`, f.Amount)
-	w.text(`"state":`, string(f.State))
-	w.count(`"generation":`, f.Generation)
-	w.count(`"epoch":`, f.Epoch)
-	w.text(`"priority":`, string(f.Priority))
-	w.number(`"ttl_ms":`, f.TTLMs)
-	w.optional(`"reason":`, f.Reason)
-	w.optional(`"comment":`, f.Comment)
+// leaseTicks are the texts of the ticks of the fact before: what is done together has them in common.
+type leaseTicks struct{ granted, at tickText }
+
+func (f *leaseFact) appendTo(w *factWriter, ticks *leaseTicks) {
+	w.text(`"lease_id":"`, string(f.Lease))
+	w.optional(`,"run_id":"`, string(f.Run))
+	w.text(`,"tenant":"`, string(f.Tenant))
+	w.text(`,"provider":"`, string(f.Provider))
+	w.text(`,"cell_id":"`, string(f.Cell))
+	w.text(`,"kind":"`, string(f.Kind))
+	w.number(`,"amount":`, f.Amount)
+	w.text(`,"state":"`, string(f.State))
+	w.count(`,"generation":`, f.Generation)
+	w.count(`,"epoch":`, f.Epoch)
+	w.text(`,"priority":"`, string(f.Priority))
+	w.number(`,"ttl_ms":`, f.TTLMs)
+	w.optional(`,"reason":"`, f.Reason)
+	w.optional(`,"comment":"`, f.Comment)
 	if f.GraceMs != 0 {
-		w.number(`"grace_ms":`, f.GraceMs)
+		w.number(`,"grace_ms":`, f.GraceMs)
 	}
-	w.number(`"granted_tick":`, int64(f.Granted))
-	w.number(`"at_tick":`, int64(f.At))
+	w.tick(`,"granted_tick":`, f.Granted, &ticks.granted)
+	w.tick(`,"at_tick":`, f.At, &ticks.at)
 }

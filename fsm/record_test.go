@@ -125,6 +125,7 @@ func TestAnyLeaseSurvives(t *testing.T) {
 
 // The facts of leases are written by hand, byte for byte as encoding/json writes them.
 func TestFactsAreJSON(t *testing.T) {
+	s := newState(codec{}) // it knows the ticks of the fact before
 	rapid.Check(t, func(t *rapid.T) {
 		text := func(what string) string {
 			return rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"", "acme", "<b>&\"\\", "\u2028\u2029", "\xff\xfe", "\x00\x1f\x7f", "tab\tline\n"})).Draw(t, what)
@@ -136,29 +137,35 @@ func TestFactsAreJSON(t *testing.T) {
 			TTLMs: rapid.Int64().Draw(t, "ttl"), Reason: text("reason"), Comment: text("comment"), GraceMs: rapid.Int64Range(-1, 1).Draw(t, "grace"),
 			Granted: api.Tick(rapid.Int64().Draw(t, "granted")), At: api.Tick(rapid.Int64().Draw(t, "at")),
 		}
-		sameJSON(t, &f)
-		sameJSON(t, &tenantFact{Tenant: f.Tenant, Quota: &api.Quota{CPU: f.Amount, GPU: -1, Leases: f.TTLMs}})
+		sameJSON(t, s, &f)
+		f.At++
+		sameJSON(t, s, &f)
+		sameJSON(t, s, &tenantFact{Tenant: f.Tenant, Quota: &api.Quota{CPU: f.Amount, GPU: -1, Leases: f.TTLMs}})
 	})
 	n := 0
 	var lease leaseFact
 	var tenant tenantFact
 	fill(reflect.ValueOf(&lease).Elem(), &n)
 	fill(reflect.ValueOf(&tenant).Elem(), &n)
-	sameJSON(t, &lease)
-	sameJSON(t, &tenant)
-	sameJSON(t, &leaseFact{})
-	sameJSON(t, &tenantFact{})
+	sameJSON(t, s, &lease)
+	sameJSON(t, s, &tenant)
+	sameJSON(t, s, &leaseFact{})
+	sameJSON(t, s, &tenantFact{})
 }
 
-func sameJSON(t testingT, f interface{ appendTo(w *factWriter) }) {
+func sameJSON(t testingT, s *State, f any) {
 	t.Helper()
 	want, err := json.Marshal(f)
 	if err != nil {
 		t.Fatalf("%v", err)
 	}
-	s := newState(codec{})
 	w := s.beginFact("kind", "", &subject{})
-	f.appendTo(&w)
+	switch f := f.(type) {
+	case *leaseFact:
+		f.appendTo(&w, &s.ticks)
+	case *tenantFact:
+		f.appendTo(&w)
+	}
 	if got := s.endFact("kind", &w); s.fault != nil || string(got) != string(want) {
 		t.Fatalf("%s (%v), want %s", got, s.fault, want)
 	}

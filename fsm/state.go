@@ -23,6 +23,7 @@ type State struct {
 	trail  []byte    // what was changed and is not in sum yet
 	rec    []byte    // scratch, for one record
 	value  bytes.Buffer
+	ticks  leaseTicks
 
 	seen    seenLease
 	passing bool       // a lease is on its way to its end in one command
