@@ -85,7 +85,6 @@ func (s *State) chain(kind, actor string, data json.RawMessage) {
 	}
 	r.Hash = api.AuditHashCompact(r)
 	s.audits = append(s.audits, r)
-	s.audited = append(s.audited, len(s.making.data)-len(data))
 	s.meta.Audit = api.AuditHead{Sequence: r.Sequence, Hash: r.Hash}
 	s.writes++
 }
@@ -96,15 +95,4 @@ func whoDid(actor string) string {
 		return scheduler
 	}
 	return actor
-}
-
-// keepEvents gives what the entry recorded memory of its own: that in which it was made is used
-// again.
-func (s *State) keepEvents() {
-	s.events = s.making.kept()
-	for i := range s.audits {
-		r, from := &s.audits[i], s.audited[i]
-		to := from + len(r.Data)
-		r.Data = json.RawMessage(s.events.data[from:to:to])
-	}
 }

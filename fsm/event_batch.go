@@ -16,6 +16,7 @@ type eventBatch struct {
 	wall  int64 // ms
 	n     int
 	data  []byte
+	in    *segment // what data is a part of; nil while the batch is made
 }
 
 // maxBatch bounds the memory that is used again for the events of the next entry.
@@ -28,14 +29,6 @@ func (b *eventBatch) begin(index uint64, wall int64) {
 		data = nil
 	}
 	*b = eventBatch{index: index, wall: wall, data: data}
-}
-
-// kept returns the batch in memory of its own.
-func (b *eventBatch) kept() eventBatch {
-	k := *b
-	k.data = make([]byte, len(b.data))
-	copy(k.data, b.data)
-	return k
 }
 
 // lengthBytes are what the length of an event's data takes.

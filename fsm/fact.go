@@ -15,7 +15,7 @@ import (
 // is there until the next event. What writes the fields between them is known by its type, so
 // that it stays on the stack.
 func (s *State) beginFact(kind, actor string, on *subject) factWriter {
-	b := s.making.open(kind, whoDid(actor), on)
+	b := s.events.open(kind, whoDid(actor), on)
 	return factWriter{b: append(b, '{'), from: len(b)}
 }
 
@@ -29,7 +29,7 @@ func (s *State) endEvent(kind string, w *factWriter) json.RawMessage {
 		s.fail(fmt.Errorf("encode data of event %s: %w", kind, w.err))
 		return nil
 	}
-	s.making.done(w.b, w.from)
+	s.events.done(w.b, w.from)
 	return json.RawMessage(w.b[w.from:])
 }
 

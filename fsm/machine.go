@@ -28,7 +28,8 @@ type Logger interface {
 // that applies, in order, with no lock held.
 type Options struct {
 	Log Logger
-	// Audit takes the audit records of each entry, in order; nil takes none. It is called
+	// Audit takes the audit records of each entry, in order; nil takes none. Their data is there
+	// until it returns: it copies what it keeps (api.AuditRecord.Clone). It is called
 	// again for entries that are replayed after a restart: the sink knows what it has. When it
 	// fails the node must stop.
 	Audit func([]api.AuditRecord) error
@@ -242,7 +243,7 @@ func (s *State) answer(res Result, problem *api.Error) Result {
 func (m *Machine) publish() {
 	s := m.state
 	m.view.Store(s.publish())
-	m.ring.add(s.meta.Index, s.events)
+	m.ring.add(s.meta.Index, &s.events)
 	m.mu.Lock()
 	if len(m.fingerprints) >= 2*keepFingerprints {
 		m.fingerprints = append(m.fingerprints[:0], m.fingerprints[len(m.fingerprints)-keepFingerprints:]...)

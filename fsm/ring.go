@@ -20,20 +20,55 @@ type ring struct {
 	skip    int // events of the oldest batch that are forgotten
 	held    int // events that are not
 	limit   int
+	last    *segment // of the newest batch
+	free    *segment // one that nothing is in any more
 	// floor is the newest cursor that is no longer held, or never was.
 	floor api.Cursor
 	index uint64 // of the newest entry, whether it made events or not
 }
 
+// segment is memory that the batches of the ring are copied to, one behind the other. Most are
+// never read, and used again when all of their events are forgotten: so that what comes and goes
+// with every entry is no garbage.
+type segment struct {
+	data []byte
+	read bool // somebody may still look at it
+}
+
+const segmentSize = 64 << 10
+
+// room returns the segment that takes n bytes more.
+func (r *ring) room(n int) *segment {
+	switch s := r.last; {
+	case s != nil && cap(s.data)-len(s.data) >= n:
+	case r.free != nil && cap(r.free.data) >= n:
+		r.last, r.free = r.free, nil
+		r.last.data = r.last.data[:0]
+	default:
+		r.last = &segment{data: make([]byte, 0, max(n, segmentSize))}
+	}
+	return r.last
+}
+
+// keep returns a batch in memory of the ring.
+func (r *ring) keep(b *eventBatch) eventBatch {
+	s := r.room(len(b.data))
+	from := len(s.data)
+	s.data = append(s.data, b.data...)
+	k := *b
+	k.in, k.data = s, s.data[from:len(s.data):len(s.data)]
+	return k
+}
+
 // add takes the events of the entry at index.
-func (r *ring) add(index uint64, b eventBatch) {
+func (r *ring) add(index uint64, b *eventBatch) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.index = index
 	if b.n == 0 {
 		return
 	}
-	r.batches = append(r.batches, b)
+	r.batches = append(r.batches, r.keep(b))
 	r.held += b.n
 	for r.held > r.limit {
 		r.forget(r.held - r.limit)
@@ -52,10 +87,15 @@ func (r *ring) forget(n int) {
 	r.held -= n
 	r.skip += n
 	r.floor = api.Cursor{Index: oldest.index, Sub: uint32(r.skip - 1)}
-	if r.skip == oldest.n {
-		*oldest = eventBatch{}
-		r.start++
-		r.skip = 0
+	if r.skip < oldest.n {
+		return
+	}
+	was := oldest.in
+	*oldest = eventBatch{}
+	r.start++
+	r.skip = 0
+	if was != r.last && !was.read && r.batches[r.start].in != was {
+		r.free = was
 	}
 }
 
@@ -64,6 +104,7 @@ func (r *ring) reset(index uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.batches, r.start, r.skip, r.held, r.index = nil, 0, 0, 0, index
+	r.last, r.free = nil, nil
 	r.floor = api.EndOf(index)
 }
 
@@ -107,6 +148,9 @@ func (r *ring) behind(c api.Cursor, limit int) (page EventPage, batches []eventB
 	to, n := from, -first
 	for ; to < len(held) && n < limit; to++ {
 		n += held[to].n
+	}
+	for i := range held[from:to] {
+		held[from+i].in.read = true
 	}
 	return page, slices.Clone(held[from:to]), first, n > limit || to < len(held)
 }

@@ -31,10 +31,8 @@ type State struct {
 	writes  int        // changes of this entry
 	grown   int        // leases that it granted
 	sub     uint32     // place of the command in the entry
-	making  eventBatch // its events, in memory that is used again
-	events  eventBatch // the same when it is done
+	events  eventBatch // in memory that is used again
 	audits  []api.AuditRecord
-	audited []int // where in making the data of each of them begins
 	touched touched
 	change  *Change // what changed, when somebody wants to know
 	fault   error   // a bug or a codec that fails: the node must stop
@@ -69,8 +67,8 @@ func (s *State) begin(index uint64, e Entry) {
 	s.meta.Index = index
 	s.meta.Now = max(prev, min(e.Tick, prev+MaxStep))
 	s.meta.Wall = min(max(e.Wall, 0), maxWall)
-	s.writes, s.audits, s.audited = 0, again(s.audits), again(s.audited)
-	s.making.begin(index, s.meta.Wall)
+	s.writes, s.audits = 0, again(s.audits)
+	s.events.begin(index, s.meta.Wall)
 	s.grown = 0
 	s.touched.reset()
 	s.seen.valid = false
@@ -99,10 +97,9 @@ func (s *State) finish() {
 	s.sum.Write(s.trail)
 	s.sum.Sum(s.meta.Fingerprint[:0])
 	s.touched.fixed |= 1 << topicIndex
-	if s.making.n > 0 {
+	if s.events.n > 0 {
 		s.touched.fixed |= 1 << topicEvents
 	}
-	s.keepEvents()
 }
 
 // publish returns the state as a view that stays as it is.
