@@ -26,7 +26,7 @@ func TestRing(t *testing.T) {
 			b.begin(index+1, int64(index))
 			for n := range rapid.IntRange(0, 9).Draw(t, "events") {
 				d := b.open("kind", fmt.Sprint("actor ", n), &subject{Lease: "l", Run: "r"})
-				b.done(append(d, strings.Repeat(fmt.Sprint(n), rapid.SampledFrom([]int{1, 5000}).Draw(t, "size"))...), len(d))
+				b.done(append(d, strings.Repeat(fmt.Sprint(n), rapid.SampledFrom([]int{1, 1, 1, 5000}).Draw(t, "size"))...), len(d))
 			}
 			r.add(index+1, &b)
 			if rapid.IntRange(0, 9).Draw(t, "read") == 0 {
