@@ -39,9 +39,9 @@ func hunters() map[mutant.Fault][]suite {
 		pulse   = suite{"./cluster", "^TestPulseStandstill$"}
 		spare   = suite{"./integration/sim", "^TestSpareConfirmsNoRead$"}
 		replace = suite{"./integration/sim", "^(TestDeafFollowerDeposesNobody|TestHungLeaderIsReplaced)$"}
-		herald  = suite{"./cluster", "^TestHerald"}
-		hush    = suite{"./cluster", "^TestHush$"}
-		quorum  = suite{"./cluster", "^(TestWitness|TestWitnessOldAnswer|TestWitnessSpare|TestElectorate|TestSpareConfirmsNothing)$"}
+		herald  = suite{"./cluster/peer", "^TestHerald"}
+		hush    = suite{"./cluster/peer", "^TestHush$"}
+		quorum  = suite{"./cluster/peer", "^(TestWitness|TestWitnessOldAnswer|TestWitnessSpare|TestElectorate)$"}
 	)
 	return map[mutant.Fault][]suite{
 		mutant.AckBeforeCommit: {world},
