@@ -10,7 +10,7 @@ import (
 // GrantLeases carries a placement decision: these leases on that cell, all or none. With Run
 // they are a run's: a new one, or the next attempt of one that waits to be placed again. The
 // state machine does not choose; it checks again that the choice still holds.
-type GrantLeases struct {
+type GrantLeases struct { //nolint:recvcheck // a command is a value; what checks it looks at it where it is
 	Actor     string         `json:"actor"`
 	Idem      Idem           `json:"idem"`
 	Tenant    api.TenantID   `json:"tenant"`
