@@ -68,7 +68,7 @@ func (n *network) born(name string) *proc {
 	n.lives++
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &proc{name: name, id: name + "#" + itoa(n.lives), ctx: ctx, dead: ctx.Done(), end: cancel}
-	p.dice, p.still.dead = n.dice, p.dead
+	p.dice, p.still.dead, p.went = n.dice, p.dead, time.Now()
 	n.procs[name] = p
 	return p
 }

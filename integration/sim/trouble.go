@@ -131,6 +131,9 @@ func (w *World) mend() {
 		}
 	}
 	for _, h := range w.hosts {
+		if a := h.alive(); a != nil {
+			a.proc.goOn()
+		}
 		if !h.up() {
 			if err := h.start(); err != nil {
 				w.fail("cell %s does not start: %v", h.id, err)

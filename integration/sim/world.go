@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker"
 	"github.com/grafos/grafos/cluster/control"
 )
 
@@ -211,10 +212,16 @@ func newWorld(tb testing.TB, c Config) *World {
 		w.seats = append(w.seats, newSeat(w, "s"+itoa(i+1)))
 	}
 	for i := range c.Cells {
-		w.hosts = append(w.hosts, &host{
+		h := &host{
 			w: w, id: api.CellID("c" + itoa(i+1)), dir: tb.TempDir(), boot: &bootClock{began: w.began.Add(-time.Hour), ppm: int64(w.dice.below(401)) - 200},
 			room: api.Resources{CPU: 2500, Mem: 24 << 20, Block: 1 << 30},
-		})
+		}
+		forger, err := capbroker.New(capbroker.Config{ClusterID: clusterID, Cell: h.id, Now: brokerClock(h.boot.Now)})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		h.forger = forger
+		w.hosts = append(w.hosts, h)
 	}
 	return w
 }
@@ -296,6 +303,11 @@ func (w *World) watch(ctx context.Context) {
 				if round%wholeEvery == i {
 					w.check.whole(n)
 				}
+			}
+		}
+		for _, h := range w.hosts {
+			if a := h.alive(); a != nil {
+				a.keeps.inTime()
 			}
 		}
 	}
