@@ -47,8 +47,8 @@ func (w *World) account() Account {
 	return a
 }
 
-// add adds what can be added of another world.
-func (a *Account) add(o Account) {
+// plus adds what can be added of another world.
+func (a Account) plus(o Account) Account {
 	a.Took += o.Took
 	a.Kills += o.Kills
 	a.Combined += o.Combined
@@ -59,9 +59,10 @@ func (a *Account) add(o Account) {
 	a.Used += o.Used
 	a.Entries += o.Entries
 	a.Fulls += o.Fulls
+	return a
 }
 
-// String is what add adds up.
+// String is what plus adds up.
 func (a Account) String() string {
 	return fmt.Sprintf("%d leader kills, %d kills in a hand-over, %d combined faults, %d standstills, %d disks and members gone for good, "+
 		"%d acknowledged requests, %d of them at cells, %d entries, %d whole states checked, %s of simulated time",

@@ -93,7 +93,7 @@ func many(t *testing.T, from uint64, n int, c Config) Account {
 				a := bubble(t, c)
 				mu.Lock()
 				defer mu.Unlock()
-				sum.add(a)
+				sum = sum.plus(a)
 			})
 		}
 	})

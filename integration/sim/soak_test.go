@@ -204,7 +204,7 @@ func (s *soak) world(t *testing.T, seed uint64) {
 	}
 	s.under = slices.DeleteFunc(s.under, func(u uint64) bool { return u == seed })
 	s.p.end(seed)
-	s.p.Sum.add(a)
+	s.p.Sum = s.p.Sum.plus(a)
 	s.sayLocked(t)
 	if err := s.saveLocked(); err != nil {
 		t.Errorf("how far the soak has come is not kept: %v", err)
@@ -284,7 +284,7 @@ func TestSoakGoesOn(t *testing.T) {
 	}
 	s.p.end(12)
 	s.p.end(10)
-	s.p.Sum.add(Account{Kills: 7, Took: time.Hour})
+	s.p.Sum = s.p.Sum.plus(Account{Kills: 7, Took: time.Hour})
 	s.under, s.stop = []uint64{11}, atomic.Bool{}
 	s.stop.Store(true)
 	if err := s.saveLocked(); err != nil {
