@@ -58,7 +58,7 @@ func (c *Control) waitAll(ctx context.Context, ids []api.LeaseID, gen uint64, un
 		if w.told && gen == 1 {
 			return // any report of a lease is of its first generation or a later one
 		}
-		if ids = c.unbound(ids, gen); len(ids) == 0 || !c.cfg.Cluster.Leads() || c.cfg.Clock.Now().After(until) {
+		if !c.cfg.Cluster.Leads() || c.cfg.Clock.Now().After(until) {
 			return
 		}
 	}

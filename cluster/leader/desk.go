@@ -66,7 +66,7 @@ func (d *desk) decide(j *job) bool {
 		return false
 	}
 	if a, answered := d.seen(j.grant.Idem); answered {
-		j.answer <- a
+		j.reply(a)
 		return false
 	}
 	if e := d.unknown(j.grant.Tenant); e != nil {

@@ -40,9 +40,9 @@ func hunters() map[mutant.Fault][]suite {
 		spare   = suite{"./integration/sim", "^TestSpareConfirmsNoRead$"}
 		replace = suite{"./integration/sim", "^(TestDeafFollowerDeposesNobody|TestHungLeaderIsReplaced)$"}
 		stands  = suite{"./integration/sim", "^TestStandingCellServesNothing$"}
-		herald  = suite{"./cluster", "^TestHerald"}
-		hush    = suite{"./cluster", "^TestHush$"}
-		quorum  = suite{"./cluster", "^(TestWitness|TestWitnessOldAnswer|TestWitnessSpare|TestElectorate|TestSpareConfirmsNothing)$"}
+		herald  = suite{"./cluster/peer", "^TestHerald"}
+		hush    = suite{"./cluster/peer", "^TestHush$"}
+		quorum  = suite{"./cluster/peer", "^(TestWitness|TestWitnessOldAnswer|TestWitnessSpare|TestElectorate)$"}
 	)
 	return map[mutant.Fault][]suite{
 		mutant.AckBeforeCommit: {world},

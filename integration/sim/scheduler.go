@@ -14,6 +14,7 @@ import (
 	"github.com/grafos/grafos/cluster"
 	"github.com/grafos/grafos/cluster/control"
 	"github.com/grafos/grafos/cluster/leader"
+	clusterpeer "github.com/grafos/grafos/cluster/peer"
 	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 )
@@ -135,7 +136,7 @@ func (s *seat) start() error {
 			disk.failed, disk.stall = d.Failed, d.Stalled
 			return &cluster.Storage{Log: disk, Stable: disk, Snapshots: snaps{disk}, Pending: disk.Pending, Close: func() error { return nil }}, nil
 		},
-		Link: func() (cluster.Link, error) {
+		Link: func() (clusterpeer.Link, error) {
 			n.link = newLink(w.net, n.proc, n.id, w.linkAt)
 			return n.link, nil
 		},
