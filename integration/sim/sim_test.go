@@ -41,7 +41,7 @@ const worlds = 120
 // worldsAsked is what they must have seen. It is counted from what happened: a leader that was to
 // be killed and was not, or a request without an answer, is none.
 func worldsAsked() asked {
-	return asked{kills: 3000, acked: 500_000, took: 20 * time.Hour, combined: 3000, changes: 60, used: 10_000, stood: 300, cut: 150}
+	return asked{kills: 3000, acked: 500_000, took: 20 * time.Hour, combined: 3000, changes: 60, used: 6000, stood: 600, cut: 150}
 }
 
 // TestWorlds is what every change goes through.

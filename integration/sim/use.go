@@ -46,7 +46,8 @@ func (c *client) use(ctx context.Context) {
 		return
 	}
 	w := c.w
-	t := pick(w.dice, c.tickets)
+	n := len(c.tickets)
+	t := c.tickets[max(w.dice.below(n), w.dice.below(n))] // rather a new one
 	at, forged := t.lease.CellID, false
 	switch w.dice.below(12) {
 	case 0:
