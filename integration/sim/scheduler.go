@@ -118,6 +118,7 @@ func (s *seat) start() error {
 	ctx, cancel := context.WithCancel(n.proc.ctx)
 	n.cancel = cancel
 	disk := s.drive().mount(n.proc)
+	disk.secret = func(where string) { w.fail("L7: scheduler %s writes a token to its disk, in %s", s.name, where) }
 	clock := ownClock{w.clock, n.proc}
 	n.machine = fsm.New(fsm.Options{
 		Log:           w.log,
