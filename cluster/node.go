@@ -334,6 +334,9 @@ func (n *Node) State() api.NodeState {
 		}
 	}
 	st.Ready, st.NotReady = n.ready(st)
+	if out := n.out.Load(); out != nil && out.Kind == api.SchedulerRemoved {
+		st.Removed = out
+	}
 	return st
 }
 
