@@ -25,8 +25,8 @@ type away struct {
 	kept raft.StableStore
 	is   atomic.Bool
 	who  atomic.Pointer[api.Dismissal] // nil where it is not known
-	turn chan struct{} // holds one: who changes it; the disk may hang meanwhile
-	when time.Time     // guarded by turn; when it was told, or began with what is kept
+	turn chan struct{}                 // holds one: who changes it; the disk may hang meanwhile
+	when time.Time                     // guarded by turn; when it was told, or began with what is kept
 }
 
 // newAway reads what was kept; a key that was never set is an error to some stores.

@@ -342,7 +342,9 @@ func TestGrowAndShrink(t *testing.T) {
 		return strings.Count(members, "s") == 5 && strings.Count(members, "(") == 2
 	})
 	for _, name := range []api.NodeID{"s5", "s4"} {
-		eventually(t, string(name)+" is removed", func() bool { return kindIs(r.leader().node.Remove(t.Context(), name, false, api.Dismissal{}), api.NotFound) })
+		eventually(t, string(name)+" is removed", func() bool {
+			return kindIs(r.leader().node.Remove(t.Context(), name, false, api.Dismissal{}), api.NotFound)
+		})
 		i := slices.IndexFunc(r.seats, func(s *seat) bool { return s.name == name })
 		r.seats[i].close()
 	}
