@@ -74,7 +74,10 @@ func (c *Client) each(ctx context.Context, k call, take func(*http.Response) err
 	bounded, cancel := context.WithTimeout(ctx, c.config.Timeout+k.extra)
 	defer cancel()
 
-	run := pursuit{client: c, call: &p}
+	run := pursuit{client: c, call: &p, waits: k.waits}
+	if run.waits == nil {
+		run.waits = c.waits()
+	}
 	for {
 		base, began := c.URL(), time.Now()
 		err := run.once(ctx, bounded, base, take)
@@ -94,6 +97,7 @@ func (c *Client) each(ctx context.Context, k call, take func(*http.Response) err
 type pursuit struct {
 	client   *Client
 	call     *prepared
+	waits    *waits
 	failures int
 	// sent says that some scheduler may have seen the call, tried that the one of the newest
 	// try may.
@@ -190,6 +194,7 @@ func (r *pursuit) again(ctx context.Context, base string, err error) bool {
 	if what == later || wait > 0 || r.failures%n == 0 {
 		wait = max(wait, 0) + backoff(r.failures/n)
 	}
+	r.waits.failed(err)
 	r.client.config.Log.Debug("call again", "method", r.call.method, "path", r.call.path,
 		"scheduler", base, "failures", r.failures, "wait", wait, "error", err)
 	return pause(ctx, wait)

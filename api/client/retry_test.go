@@ -348,7 +348,7 @@ func TestWriteWithoutLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
 		held := func(err error) error {
-			r := pursuit{client: &Client{urls: []string{"https://a"}, config: Config{Log: hclog.NewNullLogger()}}, call: &prepared{call: call{write: true}}}
+			r := pursuit{client: &Client{urls: []string{"https://a"}, config: Config{Log: hclog.NewNullLogger()}}, call: &prepared{call: call{write: true}}, waits: &waits{}}
 			bounded, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			for tries = 1; ; tries++ {
