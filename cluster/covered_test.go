@@ -52,7 +52,7 @@ func follow(t *testing.T, entries ...*raft.Log) *followed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := newTransport(memoryLink{InmemTransport: inner}, clock.System())
+	tr := newTransport(memoryLink{InmemTransport: inner}, clock.System(), newUnreached(hclog.NewNullLogger(), clock.System()))
 	f.raft, err = raft.NewRaft(conf, f.machine, &emptied{cache, snaps, func(err error) { f.ended <- err }}, f.store, snaps, tr)
 	if err != nil {
 		t.Fatal(err)

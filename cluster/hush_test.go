@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api/clock"
@@ -37,7 +38,7 @@ func TestHush(t *testing.T) {
 func TestHushedAsksNobody(t *testing.T) {
 	t.Parallel()
 	_, inner := raft.NewInmemTransport("")
-	tr := newTransport(memoryLink{InmemTransport: inner}, clock.System())
+	tr := newTransport(memoryLink{InmemTransport: inner}, clock.System(), newUnreached(hclog.NewNullLogger(), clock.System()))
 	defer closeQuietly(tr)
 	header := raft.AppendEntriesRequest{Term: 3}
 	tr.witness.sending("s2", &header)(&raft.AppendEntriesResponse{Term: 3}, nil)

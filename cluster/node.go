@@ -129,7 +129,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open raft link: %w", err)
 	}
-	n.trans = newTransport(link, c.Clock)
+	n.trans = newTransport(link, c.Clock, newUnreached(n.log.Named("raft"), c.Clock))
 	n.machine.tell = n.trans.herald.committed
 	n.onClose(n.trans.Close)
 	n.raft, err = n.newRaft(cached, storage)
@@ -190,7 +190,7 @@ func (n *Node) newPilot() *pilot.Pilot {
 func (n *Node) raftConfig() *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(n.cfg.Node)
-	c.Logger = n.log.Named("raft")
+	c.Logger = n.trans.unreached
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = n.cfg.Heartbeat, n.cfg.Election, n.cfg.Lease
 	c.CommitTimeout = n.cfg.Commit
 	// Entries are groups of up to 64 KiB: 64 of them are plenty for one message.

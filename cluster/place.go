@@ -124,7 +124,7 @@ func (n *Node) dismissal() *api.Error {
 // Dismiss takes that an operator removes this node: once it is no member, it stays away.
 func (n *Node) Dismiss(_ context.Context, d api.Dismissal) error {
 	if d.At.IsZero() {
-		d.At = n.cfg.Clock.Now().UTC()
+		d.At = n.cfg.Clock.Wall().UTC()
 	}
 	if err := n.away.tell(n.cfg.Clock, d); err != nil {
 		return fmt.Errorf("keep that this scheduler is removed: %w", err)

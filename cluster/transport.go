@@ -45,24 +45,25 @@ type Watch interface {
 // a follower commits only what its leader's request proves (proven.go), and takes what is repeated
 // to it after a snapshot (covered.go).
 // Followers hear at once what is committed when nothing follows (herald.go), and who follows is
-// counted (witness.go).
+// counted (witness.go). A member that answers again is no trouble any more (unreached.go).
 type transport struct {
 	Link
-	where   addresses
-	quiet   hushed
-	herald  *herald
-	witness *witness
-	raft    atomic.Pointer[raft.Raft] // nil before it has started
-	rpc     chan raft.RPC
-	done    chan struct{}
-	wg      sync.WaitGroup
+	where     addresses
+	quiet     hushed
+	herald    *herald
+	witness   *witness
+	unreached *unreached
+	raft      atomic.Pointer[raft.Raft] // nil before it has started
+	rpc       chan raft.RPC
+	done      chan struct{}
+	wg        sync.WaitGroup
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
-func newTransport(l Link, c clock.Clock) *transport {
-	t := &transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}}
+func newTransport(l Link, c clock.Clock, u *unreached) *transport {
+	t := &transport{Link: l, unreached: u, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}}
 	t.herald, t.witness = newHerald(t.append), newWitness(t.append)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.wg.Go(func() {

@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api/clock"
@@ -152,7 +153,7 @@ func TestStandsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, inner := raft.NewInmemTransport("")
-		tr := newTransport(memoryLink{InmemTransport: inner}, clock.System())
+		tr := newTransport(memoryLink{InmemTransport: inner}, clock.System(), newUnreached(hclog.NewNullLogger(), clock.System()))
 		began := time.Now()
 		if err := tr.startElection(t.Context(), raft.RPCHeader{}); !errors.Is(err, errBusy) || time.Since(began) != standWithin {
 			t.Errorf("%v after %s", err, time.Since(began))
