@@ -59,6 +59,8 @@ type Node struct {
 	differs atomic.Pointer[string]
 	// watches says that a connection to the leader's process is held.
 	watches atomic.Bool
+	// snapshot is how the newest snapshot of this node's own went; nil is that there was none.
+	snapshot atomic.Pointer[SnapshotResult]
 	// undo closes, in reverse, what Open opened.
 	undo []func() error
 
@@ -251,11 +253,23 @@ func (n *Node) snapshots(ctx context.Context) {
 			continue
 		}
 		last = n.cfg.Clock.Now()
-		if err := n.raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		err := n.raft.Snapshot().Error()
+		if errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			continue
+		}
+		n.snapshot.Store(&SnapshotResult{Err: err})
+		if err != nil {
 			n.log.Warn("snapshot", "error", err)
 		}
 	}
 }
+
+// SnapshotResult is how a snapshot went; without an error it was taken.
+type SnapshotResult struct{ Err error }
+
+// LastSnapshot is how the newest snapshot went that this node took by itself since it was
+// started; nil where it took none.
+func (n *Node) LastSnapshot() *SnapshotResult { return n.snapshot.Load() }
 
 // Fail stops the node for a reason that it cannot mend: a log entry that it cannot read or
 // does not know. Failed is closed and Failure says why.

@@ -153,5 +153,5 @@ func (u *unreached) reached(id raft.ServerID, at raft.ServerAddress) {
 	delete(u.members, raft.ServerID(at))
 	u.some.Store(len(u.members) > 0)
 	u.mu.Unlock()
-	u.Logger.Info("a member is reached again", "peer", string(id), "errors", was.count, "for", was.last.Sub(was.began).Round(time.Millisecond).String())
+	u.Info("a member is reached again", "peer", string(id), "errors", was.count, "for", was.last.Sub(was.began).Round(time.Millisecond).String())
 }

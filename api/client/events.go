@@ -65,9 +65,9 @@ type eventStream struct {
 	client  *Client
 	filter  api.EventFilter // of the next connection
 	yield   func(api.Event, error) bool
-	marks   bool  // the consumer wants to see bookmarks
-	stopped bool  // the consumer wants no more
-	met     bool  // a scheduler has sent something
+	marks   bool // the consumer wants to see bookmarks
+	stopped bool // the consumer wants no more
+	met     bool // a scheduler has sent something
 	waits   *waits
 	broke   error // why the connection before ended, until the consumer was told
 }

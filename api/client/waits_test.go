@@ -79,8 +79,10 @@ func TestPatientWithTheKnown(t *testing.T) {
 		met  bool
 		want bool
 	}{
-		{gone, false, false}, {gone, true, true},
-		{api.Refuse(api.Forbidden, "no"), true, false}, {api.Refuse(api.SchedulerRemoved, "no"), false, false},
+		{gone, false, false},
+		{gone, true, true},
+		{api.Refuse(api.Forbidden, "no"), true, false},
+		{api.Refuse(api.SchedulerRemoved, "no"), false, false},
 	} {
 		if got := c.patient(tt.err, tt.met); got != tt.want {
 			t.Errorf("%v, met %v: %v", tt.err, tt.met, got)
