@@ -72,6 +72,10 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	if err != nil {
 		return err
 	}
+	cert, err := ownCertificate(material, s) // before anything is written: the names in it may not be ones
+	if err != nil {
+		return err
+	}
 	id, err := cluster.ClaimDir(s.DataDir, material.ClusterID, s.Name)
 	if err != nil {
 		return err
@@ -81,10 +85,6 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 		return err
 	}
 	n.undo = append(n.undo, release)
-	cert, err := ownCertificate(material, s)
-	if err != nil {
-		return err
-	}
 	joins, err := cluster.HadData(s.DataDir)
 	if err != nil {
 		return err
