@@ -32,7 +32,6 @@ const (
 	auditRunFinished       = "run_finished"
 	auditRunFinalised      = "run_finalised"
 	auditLevelRaised       = "level_raised"
-	auditClusterRecovered  = "cluster_recovered"
 )
 
 // The event types that are no audit records.
