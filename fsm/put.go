@@ -130,8 +130,8 @@ func (s *State) addLease(l *api.Lease) {
 	s.leases.set(s.edit, l, leaseRecord(s.rec), standing{})
 }
 
-// noteLease enters a lease into all but its table; s.rec is its record then. old, which may be
-// the one that was seen last, is not there any more.
+// noteLease enters a lease into all but its table; s.rec is its record then. old may be the one
+// that was seen last: it is not there any more.
 func (s *State) noteLease(l, old *api.Lease) {
 	l.Modified = s.meta.Index
 	s.rec = appendLease(s.rec[:0], l)
@@ -146,8 +146,11 @@ func (s *State) noteLease(l, old *api.Lease) {
 	if s.change != nil {
 		s.change.Leases = append(s.change.Leases, changedLease(old, l))
 	}
-	s.seen.valid, s.seen.id, s.seen.ok = true, l.ID, true
-	s.seen.lease = *l
+	// What the tables have next is asked for again by few; what they have not, by the next step.
+	s.seen.valid = false
+	if s.passing && !l.State.Terminal() {
+		s.seen.valid, s.seen.id, s.seen.ok, s.seen.lease = true, l.ID, true, *l
+	}
 }
 
 func (s *State) dropLease(epoch serial) {
