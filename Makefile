@@ -35,6 +35,7 @@ test: build ## Every test; the race detector where it matters; 25 leader kills.
 	@if command -v gcc >/dev/null; then go test -race -timeout 10m $(RACE); \
 	else echo "gcc is missing: the race detector is skipped (install gcc to run it)"; go test -timeout 10m $(RACE); fi
 	go test -timeout 10m $$(go list ./... | grep -v -F -x -f <(go list $(RACE) ./integration/chaos ./integration/sim))
+	go test -timeout 10m -tags nextlevel -run PastLevel ./cluster
 	go test -timeout 25m -v ./integration/sim | grep -v -E '^ *(=== |--- PASS)'
 
 .PHONY: race
