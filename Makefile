@@ -43,8 +43,9 @@ race: ## Every package but the process tests under the race detector.
 	go test -race -timeout 20m $$(go list ./... | grep -v /integration)
 
 .PHONY: lint
-lint: ## The lint set, the modernisers, unreachable functions.
+lint: ## The lint set, go.mod, the modernisers, unreachable functions.
 	go run $(golangci_lint) run ./...
+	@diff=$$(go mod tidy -diff 2>&1); if [ -n "$$diff" ]; then echo "$$diff"; echo "go.mod is not what the imports say: run go mod tidy"; exit 1; fi
 	@diff=$$(go fix -diff ./... 2>&1 || true); if [ -n "$$diff" ]; then echo "$$diff"; echo "go fix has something to say: run go fix ./..."; exit 1; fi
 	@out=$$(go run $(deadcode) -test ./...); if [ -n "$$out" ]; then echo "$$out"; exit 1; fi
 
