@@ -83,7 +83,7 @@ bin/sim.wasm:
 
 .PHONY: sim-soak
 sim-soak: ## 100,000 leader kills and a simulated year, in worlds of an hour.
-	GRAFOS_SIM_WORLDS=8800 go test -count=1 -timeout 0 -run TestSoak -v ./integration/sim
+	GRAFOS_SIM_WORLDS=8800 GRAFOS_SIM_FILE=$(CURDIR)/sim-soak.json go test -count=1 -timeout 0 -run TestSoak -v ./integration/sim
 
 .PHONY: mutants
 mutants: ## Put each deliberate fault in and demand that a test finds it.

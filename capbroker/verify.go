@@ -7,6 +7,7 @@ import (
 	"aidanwoods.dev/go-paseto"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/mutant"
 )
 
 // Verify takes a token of this broker and returns what it says. The checks, in order: size
@@ -43,7 +44,7 @@ func (b *Broker) Verify(token string) (Claims, error) {
 const clockStep = time.Second
 
 func checkTime(b body, now time.Time) error {
-	if !now.Before(b.ExpiresAt) {
+	if !now.Before(b.ExpiresAt) && !mutant.On(mutant.ServeLate) {
 		return api.Refuse(api.TokenExpired, "the capability token of lease %s expired %s ago", b.LeaseID, span(now.Sub(b.ExpiresAt))).
 			WithHint("ask for a fresh one with: grafos lease token %s", b.LeaseID)
 	}

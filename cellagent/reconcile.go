@@ -99,7 +99,7 @@ func decideHeld(l api.Lease, s standing, at moment) step {
 		return step{}
 	case l.Epoch < s.epoch || l.Epoch == s.epoch && l.Generation < s.generation:
 		return step{} // an older grant than the one that is held
-	case !l.State.Usable():
+	case !l.State.Usable() && !mutant.On(mutant.KeepRevoked):
 		return step{verb: doEnd, reason: endReason(l)}
 	case l.Epoch == s.epoch && l.Generation == s.generation:
 		return step{verb: doUpdate}

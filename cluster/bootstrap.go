@@ -73,7 +73,7 @@ func (n *Node) form(ctx context.Context, servers []raft.Server) {
 	if !wait(ctx, time.Duration(turn)*watchStagger) || n.raft.State() != raft.Follower || n.raft.CurrentTerm() > formedTerm {
 		return
 	}
-	if err := n.trans.startElection(ctx, n.header()); err != nil {
+	if err := n.trans.StartElection(ctx, n.header()); err != nil {
 		n.log.Debug("first election", "error", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/cluster/peer"
 	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 )
@@ -34,7 +35,7 @@ type Config struct {
 	// stalls or fails. The node closes what it opened.
 	Storage func(Disk) (*Storage, error)
 	// Link opens the way to the other members' Raft.
-	Link func() (Link, error)
+	Link func() (peer.Link, error)
 	// Gossip joins the other schedulers, telling them who this is.
 	Gossip func(context.Context, rumor.Meta) (Gossip, error)
 	// Dial makes a client of another scheduler's API. It is kept and closed with the node.
@@ -56,8 +57,8 @@ type Config struct {
 	// never founds a cluster.
 	Joins bool
 	// Commit is after how long an idle leader tells its followers again what is committed. They
-	// hear of an entry of ours at once (herald.go); of raft's own entries, and when that message
-	// is lost, they learn after this time, twice at most. 0 is 50 ms.
+	// hear of an entry of ours at once (cluster/peer); of raft's own entries, and when that message
+	// is lost, they learn after this time, twice at most. 0 is 250 ms.
 	Commit time.Duration
 	// Trailing is how many entries stay in the log behind a snapshot, for followers that are a
 	// little behind; 0 is 2048.
@@ -120,7 +121,7 @@ func (c Config) withDefaults() Config {
 		c.Behind = func() int { return 0 }
 	}
 	c.SnapshotEvery = orDefault(c.SnapshotEvery, 10*time.Minute)
-	c.Commit = orDefault(c.Commit, 50*time.Millisecond)
+	c.Commit = orDefault(c.Commit, 250*time.Millisecond)
 	if c.Trailing == 0 {
 		c.Trailing = 2048
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/cluster/peer"
 )
 
 // monotonicStore is a log in memory that is emptied when a snapshot is taken.
@@ -52,12 +53,12 @@ func follow(t *testing.T, entries ...*raft.Log) *followed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := newTransport(memoryLink{InmemTransport: inner}, clock.System(), newUnreached(hclog.NewNullLogger(), clock.System()))
+	tr := peer.New(memoryLink{InmemTransport: inner}, clock.System(), hclog.NewNullLogger())
 	f.raft, err = raft.NewRaft(conf, f.machine, &emptied{cache, snaps, func(err error) { f.ended <- err }}, f.store, snaps, tr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr.raft.Store(f.raft)
+	tr.Serve(f.raft)
 	t.Cleanup(func() {
 		if err := f.raft.Shutdown().Error(); err != nil {
 			t.Error(err)

@@ -162,7 +162,7 @@ func (n *Node) watchLeadership(ctx context.Context) {
 	defer func() { stop() }()
 	for {
 		gossip := n.gossip.Changed()
-		n.trans.where.learn(n.gossip.Members())
+		n.trans.Learn(n.gossip.Members())
 		addr, leader := n.raft.LeaderWithID()
 		// The last one is watched until there is another: nobody leads while somebody stands in
 		// a dead leader's place, and may not win.

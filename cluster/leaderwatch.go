@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/cluster/peer"
 )
 
 // The leader watch shortens fail-over when the leader's process dies: its kernel closes its
@@ -98,11 +99,11 @@ func (n *Node) mayStand(id raft.ServerID, term uint64, turn int) bool {
 }
 
 func (n *Node) standNow(ctx context.Context) {
-	if pending := n.storage.Pending; pending != nil && pending() > standWithin {
+	if pending := n.storage.Pending; pending != nil && pending() > peer.StandWithin {
 		n.log.Warn("not standing for election: the disk has not finished a write", "since", pending())
 		return
 	}
-	if err := n.trans.startElection(ctx, n.header()); err != nil {
+	if err := n.trans.StartElection(ctx, n.header()); err != nil {
 		n.log.Warn("start election", "error", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/cluster/peer"
 	"github.com/grafos/grafos/cluster/pilot"
 	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
@@ -25,7 +26,7 @@ type Node struct {
 	log     hclog.Logger
 	raft    *raft.Raft
 	machine *machine
-	trans   *transport
+	trans   *peer.Transport
 	gossip  Gossip
 	started time.Time
 
@@ -131,8 +132,8 @@ func (n *Node) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open raft link: %w", err)
 	}
-	n.trans = newTransport(link, c.Clock, newUnreached(n.log.Named("raft"), c.Clock))
-	n.machine.tell = n.trans.herald.committed
+	n.trans = peer.New(link, c.Clock, n.log.Named("raft"))
+	n.machine.tell = n.trans.Committed
 	n.onClose(n.trans.Close)
 	n.raft, err = n.newRaft(cached, storage)
 	if err != nil {
@@ -192,7 +193,7 @@ func (n *Node) newPilot() *pilot.Pilot {
 func (n *Node) raftConfig() *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(n.cfg.Node)
-	c.Logger = n.trans.unreached
+	c.Logger = n.trans.Logger()
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = n.cfg.Heartbeat, n.cfg.Election, n.cfg.Lease
 	c.CommitTimeout = n.cfg.Commit
 	// Entries are groups of up to 64 KiB: 64 of them are plenty for one message.
@@ -223,7 +224,7 @@ func (n *Node) stalled(d time.Duration) {
 	if d < stallGiveAway || !n.opened.Load() || n.raft.State() != raft.Leader || n.quorum() == 1 {
 		return
 	}
-	if n.trans.hush(n.raft.CurrentTerm(), stallHush) {
+	if n.trans.Hush(n.raft.CurrentTerm(), stallHush) {
 		select {
 		case n.hung <- struct{}{}:
 		default: // Lead has not looked yet

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/cluster/peer"
 )
 
 // scribe is a state machine that remembers what it was given.
@@ -34,7 +36,7 @@ func (*scribe) Restore(io.ReadCloser) error         { return nil }
 // memoryLink is a link within this process.
 type memoryLink struct {
 	*raft.InmemTransport
-	Watch // nobody is watched
+	peer.Watch // nobody is watched
 }
 
 // TestCommitsOnlyWhatIsProven: a follower with an entry that an earlier leader never committed

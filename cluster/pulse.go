@@ -20,7 +20,7 @@ type pulse struct {
 }
 
 // beat is the pause between two beats.
-const beat = 50 * time.Millisecond
+const beat = 100 * time.Millisecond
 
 // newPulse takes for a standstill what lasts as long as raft's leader lease: for as long an
 // old answer can pass for a new one.

@@ -80,7 +80,9 @@ func (n *Node) Restore(ctx context.Context, q Restore) (*api.RestoreReport, erro
 	}
 	var tail []api.AuditRecord
 	aside := &machine{Machine: fsm.New(fsm.Options{Log: n.log.Named("restore"), Audit: func(recs []api.AuditRecord) error {
-		tail = append(tail, recs...)
+		for _, r := range recs {
+			tail = append(tail, r.Clone())
+		}
 		return nil
 	}})}
 	if err := aside.Restore(io.NopCloser(q.State)); err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/grafos/grafos/api/client"
 	"github.com/grafos/grafos/capbroker/pki"
 	"github.com/grafos/grafos/cluster/gossip"
+	"github.com/grafos/grafos/cluster/peer"
 	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/cluster/store"
 	"github.com/grafos/grafos/cluster/wire"
@@ -170,7 +171,7 @@ func (s *seat) config() Config {
 			s.log.Store(log)
 			return &Storage{Log: log, Stable: kept.Log, Snapshots: kept.Snapshots, Pending: kept.Log.Pending, Close: kept.Close}, nil
 		},
-		Link: func() (Link, error) {
+		Link: func() (peer.Link, error) {
 			return wire.Open(wire.Config{
 				Node: s.name, Bind: s.raft, Advertise: s.raft, Server: s.rig.serverTLS(s.cert), Client: s.rig.clientTLS(s.cert), Log: hclog.NewNullLogger(),
 			})

@@ -29,7 +29,7 @@ func TestSilentLeader(t *testing.T) {
 	defer cancel()
 	go func() { told <- follower.node.Moved(ctx, old.node.cfg.URL, 20*time.Second) }()
 	began, term := time.Now(), old.node.raft.CurrentTerm()
-	old.node.trans.hush(term, time.Minute)
+	old.node.trans.Hush(term, time.Minute)
 	var now *seat
 	// Where the votes are split, the old leader may be the one that stands next.
 	eventually(t, "a leader of another term", func() bool {

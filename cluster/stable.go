@@ -55,7 +55,7 @@ func (n *Node) newRaft(log *raft.LogCache, s *Storage) (*raft.Raft, error) {
 	}()
 	<-done
 	if err == nil {
-		n.trans.raft.Store(r)
+		n.trans.Serve(r)
 	}
 	return r, err
 }

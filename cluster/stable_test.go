@@ -76,7 +76,7 @@ func TestStopsWithoutItsMainLoop(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	full.Store(true)
-	if err := n.trans.startElection(ctx, n.header()); err != nil {
+	if err := n.trans.StartElection(ctx, n.header()); err != nil {
 		t.Logf("stand again, for a term that cannot be saved: %v", err)
 	}
 	select {

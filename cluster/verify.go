@@ -8,7 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
-	"github.com/grafos/grafos/api/mutant"
+	"github.com/grafos/grafos/cluster/peer"
 )
 
 // Verify returns nil when this node led at some moment since the call: a majority of the voters
@@ -21,23 +21,23 @@ func (n *Node) Verify(ctx context.Context) error { return n.verify(ctx, n.raft.C
 func (n *Node) verify(ctx context.Context, term uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
-	others, need := electorate(n.servers(), raft.ServerID(n.cfg.Node))
-	q := n.trans.witness.ask(term, others, need)
-	defer n.trans.witness.forget(q)
+	others, need := peer.Electorate(n.servers(), raft.ServerID(n.cfg.Node))
+	q := n.trans.Ask(term, others, need)
+	defer n.trans.Forget(q)
 	for {
 		changed := n.leadership.wait()
 		if err := n.holds(term); err != nil {
 			return err
 		}
 		select {
-		case err := <-q.done:
+		case err := <-q.Done():
 			if err != nil {
 				return fmt.Errorf("verify leadership: %w", err)
 			}
 			return n.holds(term)
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("verify leadership: %w: %w", errOpen, ctx.Err())
+			return fmt.Errorf("verify leadership: %w: %w", peer.ErrOpen, ctx.Err())
 		}
 	}
 }
@@ -53,24 +53,6 @@ func (n *Node) holds(term uint64) error {
 		return fmt.Errorf("this node does not lead term %d any more", term)
 	}
 	return nil
-}
-
-// electorate returns the voters but self, and how many of them make a majority with it.
-func electorate(servers []raft.Server, id raft.ServerID) (others []raft.Server, need int) {
-	voters, own := 0, 0
-	for _, s := range servers {
-		self := s.ID == id
-		if s.Suffrage == raft.Voter {
-			voters++
-			if self {
-				own = 1
-			}
-		}
-		if !self && (s.Suffrage == raft.Voter || mutant.On(mutant.VerifyCountsSpares)) {
-			others = append(others, s)
-		}
-	}
-	return others, voters/2 + 1 - own
 }
 
 // handOver gives leadership away. What is verified meanwhile would be out of date at once.

@@ -2,22 +2,19 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
-	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/cluster/peer"
 )
 
 // gagged is a link whose appends to some members are lost while it is on.
 type gagged struct {
-	Link
+	peer.Link
 	on  atomic.Bool
 	let raft.ServerID // whom it lets through
 }
@@ -36,7 +33,7 @@ func TestSpareConfirmsNothing(t *testing.T) {
 	var links sync.Map // *gagged by name
 	r := newRigOf(t, 3, func(c *Config) {
 		open, name := c.Link, c.Node
-		c.Link = func() (Link, error) {
+		c.Link = func() (peer.Link, error) {
 			l, err := open()
 			g := &gagged{Link: l, let: "s4"}
 			links.Store(name, g)
@@ -92,7 +89,7 @@ func TestStallDeposesNobody(t *testing.T) {
 		// Nobody stands by a timer, and a busy host does not take the lead from the leader.
 		c.Heartbeat, c.Election, c.Lease = 4*time.Second, 4*time.Second, 4*time.Second
 		open, name := c.Link, c.Node
-		c.Link = func() (Link, error) {
+		c.Link = func() (peer.Link, error) {
 			l, err := open()
 			s := &standing{Link: l}
 			links.Store(name, s)
@@ -122,7 +119,7 @@ func TestStallDeposesNobody(t *testing.T) {
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { slow.node.standNow(ctx) })
-	if !wait(ctx, 10*standWithin) {
+	if !wait(ctx, 10*peer.StandWithin) {
 		t.Fatal(ctx.Err())
 	}
 	release()
@@ -136,7 +133,7 @@ func TestStallDeposesNobody(t *testing.T) {
 
 // standing is a link that counts the votes that are asked for by one who was told to stand.
 type standing struct {
-	Link
+	peer.Link
 	stood atomic.Int64
 }
 
@@ -146,26 +143,4 @@ func (s *standing) RequestVote(id raft.ServerID, at raft.ServerAddress, args *ra
 		s.stood.Add(1)
 	}
 	return s.Link.RequestVote(id, at, args, resp)
-}
-
-// TestStandsAtOnce or not at all: raft takes nothing, and finds nothing when it does again.
-func TestStandsAtOnce(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		_, inner := raft.NewInmemTransport("")
-		tr := newTransport(memoryLink{InmemTransport: inner}, clock.System(), newUnreached(hclog.NewNullLogger(), clock.System()))
-		began := time.Now()
-		if err := tr.startElection(t.Context(), raft.RPCHeader{}); !errors.Is(err, errBusy) || time.Since(began) != standWithin {
-			t.Errorf("%v after %s", err, time.Since(began))
-		}
-		synctest.Wait()
-		select {
-		case rpc := <-tr.Consumer():
-			t.Errorf("raft finds %T", rpc.Command)
-		default:
-		}
-		if err := tr.Close(); err != nil {
-			t.Error(err)
-		}
-	})
 }

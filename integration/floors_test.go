@@ -36,6 +36,7 @@ func floors() [][]string {
 			"fsm", "placement", "capbroker", "api/client", "api/console",
 			"cellagent/binding", "cellagent/tasklet", "cluster/rumor",
 		},
+		{"cluster/peer"},  // between raft and the network
 		{"cluster/pilot"}, // who belongs to the Raft group: decided on the leader, under the node
 		{
 			"fsm/fsmcheck", // follows the changes of a state, for tests
@@ -79,7 +80,7 @@ func sees() map[string][]string {
 			"api", "api/client", "capbroker/pki", "integration/internal/harness",
 			"integration/bench/internal/load", "integration/bench/internal/child", "integration/bench/internal/member",
 		},
-		"integration/sim":        {"api", "api/clock", "capbroker", "cellagent", "cellagent/work", "cluster", "cluster/control", "cluster/leader", "cluster/rumor", "fsm", "fsm/fsmcheck"},
+		"integration/sim":        {"api", "api/clock", "capbroker", "cellagent", "cellagent/work", "cluster", "cluster/control", "cluster/leader", "cluster/peer", "cluster/rumor", "fsm", "fsm/fsmcheck"},
 		"integration/sim/replay": {},
 		"integration/mutants":    {"api/mutant"},
 	}
@@ -88,7 +89,7 @@ func sees() map[string][]string {
 // only names the packages that may see a library.
 func only() map[string][]string {
 	return map[string][]string{
-		"github.com/hashicorp/raft":           {"cluster", "cluster/pilot", "cluster/store", "cluster/store/snap", "cluster/wire", "fsm", "integration/bench/state", "integration/bench/internal/member", "integration/sim"},
+		"github.com/hashicorp/raft":           {"cluster", "cluster/peer", "cluster/pilot", "cluster/store", "cluster/store/snap", "cluster/wire", "fsm", "integration/bench/state", "integration/bench/internal/member", "integration/sim"},
 		"github.com/hashicorp/raft-autopilot": {"cluster/pilot"},
 		"github.com/hashicorp/raft-boltdb/v2": {"cluster/store"},
 		"github.com/hashicorp/raft-wal":       {"cluster/store"},
@@ -140,7 +141,7 @@ func checkLibrary(t *testing.T, pkg, file, imp string) {
 // TestOneClock: the control plane reads the time in one place, so that a simulation can give
 // it another one.
 func TestOneClock(t *testing.T) {
-	for _, dir := range []string{"fsm", "placement", "cluster", "cluster/leader", "cluster/control", "cluster/pilot", "cluster/rumor", "cellagent", "capbroker"} {
+	for _, dir := range []string{"fsm", "placement", "cluster", "cluster/leader", "cluster/control", "cluster/peer", "cluster/pilot", "cluster/rumor", "cellagent", "capbroker"} {
 		files, err := filepath.Glob(filepath.Join("..", dir, "*.go"))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %v, %v", dir, files, err)

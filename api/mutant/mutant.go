@@ -37,6 +37,12 @@ const (
 	WallTicks Fault = "time-from-wall-clock"
 	// LongToken mints tokens that live one second longer than their lease (L7).
 	LongToken Fault = "token-outlives-lease"
+	// OldToken takes a token of a generation that a renewal has voided (L7).
+	OldToken Fault = "old-generation-served"
+	// ServeLate has a cell serve whoever comes after a lease's end before its timer has rung (L6, L7).
+	ServeLate Fault = "served-past-deadline"
+	// KeepRevoked has a cell keep a lease whose end it has heard of, until its deadline (L6).
+	KeepRevoked Fault = "revoked-lease-kept"
 	// GossipVerdict declares a cell unhealthy without asking anybody.
 	GossipVerdict Fault = "verdict-from-gossip"
 	// KeepGeneration renews a lease without voiding the tokens of before (L7).
@@ -71,5 +77,6 @@ func All() []Fault {
 		AckBeforeCommit, ForgetKeys, QuotaByOne, CapacityByOne, SkipCellEpoch, StaleRead, SkipVerify, SkipBarrier, GiveEarly, WallTicks,
 		LongToken, GossipVerdict, KeepGeneration, SilentRenewal, FinaliseTwice, OldStamp, EarlyEnd, LateEnd, BlindLog, ForgetVote,
 		CommitUnproven, TrustStandstill, VerifyCountsSpares, VerifyOldAnswer, HeraldAhead, HungTalks, StandAlone,
+		OldToken, ServeLate, KeepRevoked,
 	}
 }

@@ -1,19 +1,31 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
 	"sync"
-	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/fsm"
 )
 
-// maxBatched bounds the requests of all batches that are under way here.
-const maxBatched = 8192
+// Bounds of all batches here, counted in requests. Who finds no room waits in line for a while:
+// clients that come again by chance would pass one another, and some of them wait for ever.
+const (
+	// maxBatched are under way, no more than the cells bind in a second or two: a lease's time runs
+	// from when it was granted, and with too many before it was over before the cell came to it.
+	maxBatched = 4096
+	// maxDeciding are on their way to a decision: fewer than the leader's queue has places, so that
+	// batches leave some to everybody else.
+	maxDeciding = 2048
+	batchWait   = 5 * time.Second
+)
 
 // RequestBatch decides and answers each request on its own, all of them at the same time: the
 // leader puts what comes together into one entry, and the cells bind side by side.
@@ -25,20 +37,34 @@ func (c *Control) RequestBatch(ctx context.Context, r api.BatchRequest, o api.Wr
 	if n == 0 || n > api.MaxBatch {
 		return nil, api.Refuse(api.InvalidArgument, "the batch has %d requests: it must have from 1 to %d", n, api.MaxBatch)
 	}
-	if !c.batched.take(n) {
-		e := api.Refuse(api.Overloaded, "the batches under way here have %d requests: there is no room for %d more", maxBatched, n)
-		e.RetryAfterMs = 200
-		return nil, e
+	wait, stop := context.WithTimeout(ctx, batchWait)
+	defer stop()
+	if err := inLine(wait, c.batched, n); err != nil {
+		return nil, err
 	}
-	defer c.batched.give(n)
+	defer c.batched.Release(int64(n))
+	if err := inLine(wait, c.deciding, n); err != nil {
+		return nil, err
+	}
 	b := batch{c: c, out: &api.BatchAnswer{Answers: make([]api.BatchResult, n)}, results: make([]fsm.Result, n)}
 	b.decide(ctx, r.Requests, o)
+	c.deciding.Release(int64(n))
 	b.bind(ctx)
 	if err := c.undecided(b.out); err != nil {
 		return nil, err
 	}
 	b.out.Index = c.cfg.Machine.View().Index()
 	return b.out, nil
+}
+
+// inLine takes room for n requests as soon as those that came before have theirs.
+func inLine(ctx context.Context, room *semaphore.Weighted, n int) error {
+	if room.Acquire(ctx, int64(n)) == nil {
+		return nil
+	}
+	e := api.Refuse(api.Overloaded, "the batches here leave no room for %d requests more within %s", n, batchWait)
+	e.RetryAfterMs = 1000
+	return e
 }
 
 // batch is one being worked on: its requests are decided side by side, and then waited for
@@ -49,36 +75,50 @@ type batch struct {
 	results []fsm.Result // of those that have neither grant nor problem yet
 }
 
+// decide has all of them decided at once; dry runs are, each on its own, beside them.
 func (b *batch) decide(ctx context.Context, requests []api.BatchItem, o api.WriteOptions) {
 	var wg sync.WaitGroup
+	defer wg.Wait()
+	grants, of := make([]fsm.GrantLeases, 0, len(requests)), make([]int, 0, len(requests))
 	for i, item := range requests {
-		wg.Go(func() {
-			var err error
-			o := batchOptions(o, item, i)
-			b.out.Answers[i].IdempotencyKey = o.IdempotencyKey
-			if o.DryRun {
+		o := batchOptions(o, item, i)
+		b.out.Answers[i].IdempotencyKey = o.IdempotencyKey
+		if o.DryRun {
+			wg.Go(func() {
+				var err error
 				b.out.Answers[i].Grant, err = b.c.RequestLeases(ctx, item.LeaseRequest, o)
-			} else {
-				b.results[i], err = b.c.decideOne(ctx, item.LeaseRequest, o)
-			}
+				b.refused(i, err)
+			})
+			continue
+		}
+		r, err := checked(ctx, item.LeaseRequest)
+		if err != nil {
 			b.refused(i, err)
-		})
+			continue
+		}
+		g, err := grantOf(r, actor(ctx), o)
+		if err != nil {
+			b.refused(i, err)
+			continue
+		}
+		grants, of = append(grants, g), append(of, i)
 	}
-	wg.Wait()
+	results, errs := b.c.cfg.Decider.AdmitAll(ctx, grants)
+	led := sync.OnceValue(func() error { return b.c.led(ctx) }) // one question behind all decisions is enough
+	for k, i := range of {
+		b.results[i] = results[k]
+		if err := errs[k]; uncommitted(err) {
+			b.refused(i, cmp.Or(led(), err))
+		} else {
+			b.refused(i, err)
+		}
+	}
 }
 
 func (b *batch) refused(i int, err error) {
 	if err != nil {
 		b.out.Answers[i].Problem = api.Problem(err)
 	}
-}
-
-func (c *Control) decideOne(ctx context.Context, r api.LeaseRequest, o api.WriteOptions) (fsm.Result, error) {
-	r, err := checked(ctx, r)
-	if err != nil {
-		return fsm.Result{}, err
-	}
-	return c.admit(ctx, r, o)
 }
 
 // bind waits for all that was granted at once. What is bound then, with its token here, is an
@@ -148,19 +188,3 @@ func batchKey(key string, i int) string {
 	sum := sha256.Sum256([]byte(each))
 	return hex.EncodeToString(sum[:])
 }
-
-// room counts what is under way against a limit.
-type room struct {
-	limit int64
-	used  atomic.Int64
-}
-
-func (r *room) take(n int) bool {
-	if r.used.Add(int64(n)) <= r.limit {
-		return true
-	}
-	r.give(n)
-	return false
-}
-
-func (r *room) give(n int) { r.used.Add(-int64(n)) }

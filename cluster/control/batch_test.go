@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/grafos/grafos/api"
 )
@@ -121,34 +124,44 @@ func TestBatchTogether(t *testing.T) {
 				t.Fatalf("answer %d: %v", i, res.Problem)
 			}
 		}
-		if n := r.c.batched.used.Load(); n != 0 {
-			t.Errorf("%d are under way after the end", n)
+		if !r.c.batched.TryAcquire(maxBatched) || !r.c.deciding.TryAcquire(maxDeciding) {
+			t.Error("something is under way after the end")
 		}
 	})
 }
 
-// TestBatchRoom: what all batches have under way is bounded.
+// TestBatchRoom: what all batches have under way is bounded. Who finds no room has it in turn, or is
+// refused after a while.
 func TestBatchRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.cell("c1")
-		r.c.batched.limit = 3
+		r.c.batched = semaphore.NewWeighted(3)
 		two := []api.BatchItem{{LeaseRequest: cpu(1)}, {LeaseRequest: cpu(1)}}
 		first := r.batch(r.acme(), "k", two...)
 		synctest.Wait()
+		began := time.Now()
 		second := <-r.batch(r.acme(), "other", two...)
 		r.wantKind("no room", second.err, api.Overloaded)
 		if p, _ := api.AsError(second.err); p.RetryAfterMs == 0 {
 			t.Error("it does not say when to come again")
 		}
-		r.bindAll()
-		if a := <-first; a.err != nil {
-			t.Error(a.err)
+		if took := time.Since(began); took != batchWait {
+			t.Errorf("refused after %s", took)
 		}
 		third := r.batch(r.acme(), "other", two...)
-		r.bindAll()
-		if a := <-third; a.err != nil {
-			t.Error(a.err)
+		synctest.Wait()
+		fourth := r.batch(r.acme(), "one", two[:1]...) // it would fit, and does not pass the third
+		synctest.Wait()
+		if n := len(r.m.View().LeasesOn("c1")); n != 2 {
+			t.Errorf("%d are decided, 2 have room", n)
+		}
+		for _, out := range []<-chan batchAnswer{first, third, fourth} {
+			r.bindAll()
+			if a := <-out; a.err != nil {
+				t.Error(a.err)
+			}
+			synctest.Wait()
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
@@ -94,6 +95,7 @@ type Leadership interface {
 type Decider interface {
 	Submit(ctx context.Context, cmd fsm.Command) (fsm.Result, error)
 	Admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error)
+	AdmitAll(ctx context.Context, gs []fsm.GrantLeases) ([]fsm.Result, []error)
 	Plan(r placement.Request) (api.Plan, error)
 }
 
@@ -143,7 +145,8 @@ type Control struct {
 	mints    *mints
 	sessions *sessions
 	urls     urls
-	batched  room
+	batched  *semaphore.Weighted // for requests of batches that are under way
+	deciding *semaphore.Weighted // and for those on their way to a decision
 	bindings *bindings
 
 	invariants invariants
@@ -165,7 +168,8 @@ func New(c Config) *Control {
 		c.Random = rand.Reader
 	}
 	return &Control{
-		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(), batched: room{limit: maxBatched},
+		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(),
+		batched: semaphore.NewWeighted(maxBatched), deciding: semaphore.NewWeighted(maxDeciding),
 		bindings: newBindings(), invariants: invariants{clock: c.Clock},
 	}
 }

@@ -29,18 +29,24 @@ func (c *Control) RequestLeases(ctx context.Context, r api.LeaseRequest, o api.W
 
 // admit has a request decided and committed.
 func (c *Control) admit(ctx context.Context, r api.LeaseRequest, o api.WriteOptions) (fsm.Result, error) {
-	id, err := idem(tenantScope(r.Tenant), o, "request_leases", r)
+	g, err := grantOf(r, actor(ctx), o)
 	if err != nil {
 		return fsm.Result{}, err
 	}
-	res, err := c.cfg.Decider.Admit(ctx, fsm.GrantLeases{
-		Actor: actor(ctx), Idem: id, Tenant: r.Tenant, Provider: r.Provider,
-		Priority: r.Priority, TTLMs: r.TTLMs, Items: items(r.Resources, api.UseRegion),
-	})
+	res, err := c.cfg.Decider.Admit(ctx, g)
 	if err != nil {
 		return res, c.sure(ctx, err)
 	}
 	return res, nil
+}
+
+// grantOf is the command of a request that was checked.
+func grantOf(r api.LeaseRequest, actor string, o api.WriteOptions) (fsm.GrantLeases, error) {
+	id, err := idem(tenantScope(r.Tenant), o, "request_leases", r)
+	return fsm.GrantLeases{
+		Actor: actor, Idem: id, Tenant: r.Tenant, Provider: r.Provider,
+		Priority: r.Priority, TTLMs: r.TTLMs, Items: items(r.Resources, api.UseRegion),
+	}, err
 }
 
 // checked refuses a request that can be refused without a look at the cluster, and returns it

@@ -61,18 +61,33 @@ func (c *Control) fromLostState(ctx context.Context, o api.ReadOptions) (bool, e
 // that the node still led: one that was deposed while it stood still would refuse what the
 // new leader knows. What was committed needs no such doubt.
 func (c *Control) sure(ctx context.Context, refused error) error {
-	switch api.KindOf(refused) { //nolint:exhaustive // the kinds that are decided without a commit
-	case api.RuntimeNotReady, api.NoEligibleProviderCells, api.PlacementFailed, api.QuotaExceeded, api.NotFound:
-	default:
+	if !uncommitted(refused) {
 		return refused
 	}
+	if err := c.led(ctx); err != nil {
+		return err
+	}
+	return refused
+}
+
+// uncommitted reports whether a refusal is of a kind that is decided without a commit.
+func uncommitted(refused error) bool {
+	switch api.KindOf(refused) { //nolint:exhaustive // the others
+	case api.RuntimeNotReady, api.NoEligibleProviderCells, api.PlacementFailed, api.QuotaExceeded, api.NotFound:
+		return true
+	}
+	return false
+}
+
+// led refuses where this scheduler may not have led all the time until now.
+func (c *Control) led(ctx context.Context) error {
 	if _, err := c.cfg.Cluster.Read(ctx); err != nil {
 		return err
 	}
 	if !c.cfg.Cluster.Leads() {
 		return api.Refuse(api.NoLeader, "scheduler %s was deposed while it decided", c.cfg.Node)
 	}
-	return refused
+	return nil
 }
 
 // show is a cell as users see it: its record with what this scheduler knows of its life.

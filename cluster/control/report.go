@@ -59,18 +59,35 @@ func (c *Control) TakeReport(ctx context.Context, _ api.ProviderID, cell api.Cel
 	if !c.cfg.Cluster.Leads() {
 		return nil, api.Refuse(api.NoLeader, "scheduler %s does not lead", c.cfg.Node)
 	}
-	r.Bound = c.takeTokens(cell, r)
+	for _, m := range r.Minted {
+		c.mints.answer(cell, m)
+	}
+	tokens := r.Bound
+	r.Bound = withoutTokens(r.Bound)
 	answer := &api.ReportAnswer{Index: c.cfg.Machine.View().Index()}
 	for _, cmd := range chunks(cell, r) {
 		res, err := c.cfg.Decider.Submit(ctx, cmd)
 		if err != nil {
 			return nil, err
 		}
-		c.bindings.told(taken(cmd.Bound, res.Refused))
+		n := len(cmd.Bound)
+		c.bindings.told(c.takeTokens(tokens[:n], res.Refused))
+		tokens = tokens[n:]
 		answer.Index = res.Index
 		answer.Refused = append(answer.Refused, res.Refused...)
 	}
 	return answer, nil
+}
+
+// takeTokens hands the tokens of bindings that were committed to whoever waits, and returns the
+// bindings. What was refused is left out: a cell speaks of its own leases only, and the state has
+// looked whose they are.
+func (c *Control) takeTokens(bound []api.BoundReport, refused []api.ReportRefusal) []api.BoundReport {
+	bound = taken(bound, refused)
+	for _, b := range bound {
+		c.tokens.put(b.LeaseID, b.Generation, b.Token)
+	}
+	return bound
 }
 
 // taken leaves out what was refused.
@@ -83,19 +100,11 @@ func taken(bound []api.BoundReport, refused []api.ReportRefusal) []api.BoundRepo
 	})
 }
 
-// takeTokens hands the tokens of a report to whoever waits, and returns what it says of
-// bindings without them; the report itself stays as it is, since it may have to be taken
-// again by the next leader. A cell speaks of its own leases only.
-func (c *Control) takeTokens(cell api.CellID, r api.Report) []api.BoundReport {
-	for _, m := range r.Minted {
-		c.mints.answer(cell, m)
-	}
-	v := c.cfg.Machine.View()
-	bound := slices.Clone(r.Bound)
-	for i, b := range bound {
-		if l, ok := v.Lease(b.LeaseID); ok && l.CellID == cell && l.Epoch == b.Epoch {
-			c.tokens.put(b.LeaseID, b.Generation, b.Token)
-		}
+// withoutTokens is what is committed of bindings. The report itself stays as it is, since it may
+// have to be taken again by the next leader.
+func withoutTokens(bound []api.BoundReport) []api.BoundReport {
+	bound = slices.Clone(bound)
+	for i := range bound {
 		bound[i].Token = ""
 	}
 	return bound

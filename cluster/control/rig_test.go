@@ -164,6 +164,14 @@ func (r *rig) Admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error) 
 	return r.Submit(ctx, g)
 }
 
+func (r *rig) AdmitAll(ctx context.Context, gs []fsm.GrantLeases) ([]fsm.Result, []error) {
+	results, errs := make([]fsm.Result, len(gs)), make([]error, len(gs))
+	for i, g := range gs {
+		results[i], errs[i] = r.Admit(ctx, g)
+	}
+	return results, errs
+}
+
 func (r *rig) Plan(q placement.Request) (api.Plan, error) {
 	return api.Plan{Index: r.m.View().Index(), Provider: q.Provider, Decision: api.DecisionAdmit, CellID: "c1"}, nil
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // Capability tokens pass through the leader's memory on their way from the cell to the
-// waiting client: put before the report that carries them is committed, taken once. They
-// are nowhere else; what is lost here is minted again.
+// waiting client: put when the report that carries them is committed, before the client is told of
+// it, and taken once. They are nowhere else; what is lost here is minted again.
 type tokens struct {
 	clock clock.Clock
 

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -200,86 +199,11 @@ func errNotLeading() *api.Error {
 
 // Submit commits one command and returns its result; a refusal comes back as the error.
 func (l *Leader) Submit(ctx context.Context, cmd fsm.Command) (fsm.Result, error) {
-	return l.do(ctx, &job{cmd: cmd})
-}
-
-// Admit places g on the best cell of its provider, commits it and returns the result. The
-// command comes without cell, epoch, stamp and lease ids. A refusal carries its evidence.
-// While the only thing that is missing is a heartbeat, as for a moment after a fail-over, it
-// waits for one instead of refusing.
-func (l *Leader) Admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error) {
-	res, err := l.admit(ctx, g)
-	if t := l.term.Load(); t != nil && err != nil {
-		t.refused.note(g.Tenant, api.KindOf(err), g.Provider)
-	}
-	return res, err
-}
-
-func (l *Leader) admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error) {
-	for began := l.cfg.Clock.Now(); ; {
-		t := l.term.Load()
-		if t == nil {
-			return fsm.Result{}, errNotLeading()
-		}
-		heard, looked := l.cfg.Sightings.Heard(), l.cfg.Clock.Now()
-		res, err := t.do(ctx, &job{grant: &g})
-		left := stampHold - clock.Since(l.cfg.Clock, began)
-		if !unheard(err) || left <= 0 || !t.hear(ctx, heard, left) ||
-			!sleep(ctx, t.over, stampPause-clock.Since(l.cfg.Clock, looked)) {
-			return res, err
-		}
-	}
-}
-
-// hear waits for news of the cells, for d at most, and reports whether ctx is still alive. The
-// end of the term is news too.
-func (t *term) hear(ctx context.Context, heard <-chan struct{}, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-heard:
-	case <-t.over:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return ctx.Err() == nil
-}
-
-const (
-	// stampHold is how long an admission waits for a heartbeat. It looks again when one came
-	// of a cell that had none; while many come, as after a fail-over, not more often than
-	// every stampPause.
-	stampHold  = 3 * time.Second
-	stampPause = 20 * time.Millisecond
-)
-
-// unheard reports whether err refuses for want of a fresh heartbeat only.
-func unheard(err error) bool {
-	e, ok := api.AsError(err)
-	if !ok || e.Kind != api.PlacementFailed {
-		return false
-	}
-	return slices.ContainsFunc(e.Candidates, func(c api.Candidate) bool {
-		return len(c.Vetoes) == 1 && c.Vetoes[0].Code == placement.HeartbeatUnknown
-	})
-}
-
-func (l *Leader) do(ctx context.Context, j *job) (fsm.Result, error) {
 	t := l.term.Load()
 	if t == nil {
 		return fsm.Result{}, errNotLeading()
 	}
-	return t.do(ctx, j)
-}
-
-// do queues j and waits for its answer. Every job in the queue gets one, at the latest when
-// the term ends.
-func (t *term) do(ctx context.Context, j *job) (fsm.Result, error) {
-	j.ctx, j.answer = ctx, make(chan answer, 1)
-	if e := t.enqueue(j); e != nil {
-		return fsm.Result{}, e
-	}
-	return j.wait(ctx)
+	return t.do(ctx, &job{cmd: cmd})[0].split()
 }
 
 func (t *term) enqueue(j *job) *api.Error {
@@ -319,25 +243,12 @@ func (t *term) duty(ctx context.Context, j *job) (fsm.Result, error) {
 	if e := t.known(j); e != nil {
 		return fsm.Result{}, e
 	}
-	j.ctx, j.answer = ctx, make(chan answer, 1)
+	j.ctx, j.to = ctx, newAsked(1)
 	select {
 	case t.queue <- j:
-		return j.wait(ctx)
+		return j.to.wait(ctx)[0].split()
 	case <-ctx.Done():
 		return fsm.Result{}, errNotLeading()
-	}
-}
-
-func (j *job) wait(ctx context.Context) (fsm.Result, error) {
-	select {
-	case a := <-j.answer:
-		if a.err != nil { // a nil *api.Error in an error is not nil
-			return a.result, a.err
-		}
-		return a.result, nil
-	case <-ctx.Done():
-		return fsm.Result{}, api.Refuse(api.OutcomeUnknown, "the request ended before its outcome was known: %v", ctx.Err()).
-			WithHint("repeat the request with the same idempotency key")
 	}
 }
 

@@ -11,19 +11,13 @@ import (
 
 // job is one command on its way into an entry: ready as cmd, or still to be placed as grant.
 type job struct {
-	ctx    context.Context //nolint:containedctx // the request's own, to drop what nobody waits for
-	cmd    fsm.Command
-	grant  *fsm.GrantLeases
-	tries  int
-	answer chan answer // holds one
+	ctx   context.Context //nolint:containedctx // the request's own, to drop what nobody waits for
+	cmd   fsm.Command
+	grant *fsm.GrantLeases
+	tries int
+	to    *asked // who waits for its answer,
+	at    int    // and which of the answers it is
 }
-
-type answer struct {
-	result fsm.Result
-	err    *api.Error
-}
-
-func (j *job) refuse(e *api.Error) { j.answer <- answer{err: e} }
 
 // Bounds of an entry. An entry takes what became ready while the last one was written; only
 // what cells report waits a little for more (patience). Two are in flight when there is much to do,
@@ -162,7 +156,7 @@ func (t *term) settle(j *job, refused bool) {
 // one be made anew.
 func (t *term) conclude(j *job, r fsm.Result) {
 	if j.grant == nil || r.Problem == nil {
-		j.answer <- answer{r, r.Problem}
+		j.reply(answer{r, r.Problem})
 		return
 	}
 	if r.Problem.Kind == api.Conflict && j.tries < maxTries {
@@ -170,7 +164,7 @@ func (t *term) conclude(j *job, r fsm.Result) {
 		t.requeue(j)
 		return
 	}
-	j.answer <- answer{r, r.Problem}
+	j.reply(answer{r, r.Problem})
 }
 
 // requeue puts a job that was in the queue before behind the others.

@@ -380,7 +380,7 @@ func TestLateJob(t *testing.T) {
 		r.start()
 		term := r.l.term.Load()
 		r.stop()
-		if _, err := term.do(t.Context(), &job{cmd: fsm.Tick{}}); api.KindOf(err) != api.NoLeader {
+		if _, err := term.do(t.Context(), &job{cmd: fsm.Tick{}})[0].split(); api.KindOf(err) != api.NoLeader {
 			t.Errorf("got %v", err)
 		}
 	})

@@ -36,7 +36,7 @@ func (f *flood) Err() error {
 
 func (f *flood) job() *job {
 	g := grant(4001) // more than any cell has
-	return &job{ctx: f, grant: &g, answer: make(chan answer, 1)}
+	return &job{ctx: f, grant: &g, to: newAsked(1)}
 }
 
 // TestRefusalsEndAnEntry: what is ready is not kept from the log by refusals behind it, however
@@ -58,7 +58,7 @@ func TestRefusalsEndAnEntry(t *testing.T) {
 				var left atomic.Int64
 				left.Store(many)
 				f := &flood{Context: r.t.Context(), t: term, left: &left, costs: tt.costs}
-				ready := &job{ctx: r.t.Context(), cmd: fsm.Tick{}, answer: make(chan answer, 1)}
+				ready := &job{ctx: r.t.Context(), cmd: fsm.Tick{}, to: newAsked(1)}
 				group, rest := term.collect([]*job{ready, f.job(), f.job()})
 				if decided := many - int(left.Load()); len(group) != 1 || len(rest) != 1 || decided > tt.most {
 					r.t.Errorf("%d refusals were decided for an entry of %d, %d are left for the next; want at most %d, 1 and 1", decided, len(group), len(rest), tt.most)
@@ -94,18 +94,18 @@ func TestRefusedAlike(t *testing.T) {
 		r.ready("c1")
 		d := r.l.term.Load().newDesk()
 		refused := func(g fsm.GrantLeases) *api.Error {
-			j := &job{ctx: r.t.Context(), grant: &g, answer: make(chan answer, 1)}
+			j := &job{ctx: r.t.Context(), grant: &g, to: newAsked(1)}
 			if d.decide(j) {
 				r.t.Fatal("it was granted")
 			}
-			return (<-j.answer).err
+			return j.to.wait(r.t.Context())[0].err
 		}
 		one, two := refused(grant(4001)), refused(grant(4001))
 		if one == two || one.Error() != two.Error() || !slices.EqualFunc(one.Candidates, two.Candidates, sameCandidate) || len(d.refused) != 1 {
 			r.t.Errorf("%+v and %+v of %d explanations", one, two, len(d.refused))
 		}
 		g := grant(500)
-		if !d.decide(&job{ctx: r.t.Context(), grant: &g, answer: make(chan answer, 1)}) {
+		if !d.decide(&job{ctx: r.t.Context(), grant: &g, to: newAsked(1)}) {
 			r.t.Fatal("it was refused")
 		}
 		if len(d.refused) != 0 {

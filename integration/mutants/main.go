@@ -39,9 +39,10 @@ func hunters() map[mutant.Fault][]suite {
 		pulse   = suite{"./cluster", "^TestPulseStandstill$"}
 		spare   = suite{"./integration/sim", "^TestSpareConfirmsNoRead$"}
 		replace = suite{"./integration/sim", "^(TestDeafFollowerDeposesNobody|TestHungLeaderIsReplaced)$"}
-		herald  = suite{"./cluster", "^TestHerald"}
-		hush    = suite{"./cluster", "^TestHush$"}
-		quorum  = suite{"./cluster", "^(TestWitness|TestWitnessOldAnswer|TestWitnessSpare|TestElectorate|TestSpareConfirmsNothing)$"}
+		stands  = suite{"./integration/sim", "^TestStandingCellServesNothing$"}
+		herald  = suite{"./cluster/peer", "^TestHerald"}
+		hush    = suite{"./cluster/peer", "^TestHush$"}
+		quorum  = suite{"./cluster/peer", "^(TestWitness|TestWitnessOldAnswer|TestWitnessSpare|TestElectorate)$"}
 	)
 	return map[mutant.Fault][]suite{
 		mutant.AckBeforeCommit: {world},
@@ -56,6 +57,10 @@ func hunters() map[mutant.Fault][]suite {
 		mutant.VerifyCountsSpares: {spare, quorum},
 		mutant.VerifyOldAnswer:    {quorum},
 
+		mutant.OldToken:    {world, token},
+		mutant.ServeLate:   {stands, world},
+		mutant.KeepRevoked: {world, cell},
+
 		mutant.HeraldAhead: {herald},
 		mutant.HungTalks:   {replace, hush},
 		mutant.StandAlone:  {replace},
@@ -63,14 +68,14 @@ func hunters() map[mutant.Fault][]suite {
 		mutant.SkipBarrier:    {probes},
 		mutant.GiveEarly:      {state, world},
 		mutant.WallTicks:      {leader, world},
-		mutant.LongToken:      {token},
+		mutant.LongToken:      {token, world},
 		mutant.GossipVerdict:  {leader},
 		mutant.KeepGeneration: {state, world},
 		mutant.SilentRenewal:  {state, world},
 		mutant.FinaliseTwice:  {state, world},
 		mutant.OldStamp:       {cell},
 		mutant.EarlyEnd:       {cell, world},
-		mutant.LateEnd:        {cell},
+		mutant.LateEnd:        {cell, world},
 		mutant.BlindLog:       {disk},
 		mutant.ForgetVote:     {probes},
 		mutant.CommitUnproven: {proof},

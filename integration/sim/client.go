@@ -20,6 +20,8 @@ type client struct {
 	near   int // the scheduler that it asks first
 	held   []hold
 	keys   int
+	// tickets are the tokens that it was given last.
+	tickets []ticket
 }
 
 // hold is a lease that a client holds, until about when.
@@ -56,6 +58,8 @@ func (c *client) run(ctx, final context.Context) {
 			c.start(final)
 		case n < 64:
 			c.readStale(final)
+		case n < 72:
+			c.use(final)
 		default:
 			c.read(final)
 		}
@@ -150,6 +154,7 @@ func (c *client) batch(ctx context.Context) {
 func (c *client) got(g *api.GrantSet) {
 	for _, l := range g.Leases {
 		c.w.check.granted(l.Lease)
+		c.keep(l)
 		c.held = append(c.held, hold{l.ID, time.Now().Add(l.TTL())})
 	}
 }
@@ -192,6 +197,8 @@ func (c *client) renew(ctx context.Context) {
 		return
 	}
 	c.w.check.renewed(a.Lease.Lease)
+	c.void(ctx, id)
+	c.keep(a.Lease)
 	c.forget(id)
 	c.held = append(c.held, hold{id, time.Now().Add(a.Lease.TTL())})
 }
@@ -214,6 +221,7 @@ func (c *client) end(ctx context.Context) {
 	}
 	c.w.check.ended(a.Lease.Lease)
 	c.forget(id)
+	c.void(ctx, id)
 	if c.w.dice.chance(0.3) {
 		c.look(ctx, id)
 	}

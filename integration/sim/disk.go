@@ -140,6 +140,7 @@ type mounted struct {
 	life   int
 	failed func(error) // told once of a write that failed
 	stall  func(time.Duration)
+	secret func(where string) // told of a token that was to be written
 	once   sync.Once
 	begun  []time.Time // guarded by mu: when each write to the log that is under way began
 }
@@ -268,6 +269,9 @@ func (m *mounted) StoreLogs(entries []*raft.Log) error {
 	b := &batch{entries: make([]*raft.Log, len(entries))}
 	for i, e := range entries {
 		b.entries[i] = copyOf(e)
+		if leaks(e.Data) {
+			m.secret("entry " + utoa(e.Index))
+		}
 	}
 	m.mu.Lock()
 	if m.disk.life != m.life {

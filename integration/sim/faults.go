@@ -35,6 +35,8 @@ func faults() []fault {
 		{"hand over", 3, 6, (*World).handOver},
 		{"clock jump", 2, 2, (*World).jumpClock},
 		{"standstill", 5, 10, (*World).standStill},
+		{"cell stands still", 5, 8, (*World).cellStands},
+		{"kill in a hand-over", 4, 5, (*World).killHandingOver},
 	}
 }
 
@@ -216,34 +218,8 @@ func (w *World) isolateCell(context.Context) (time.Duration, func()) {
 	return w.dice.between(time.Second, 2*w.cfg.Limit), mend
 }
 
-// handOver stops the leader in good order.
-func (w *World) handOver(ctx context.Context) (time.Duration, func()) {
-	s := w.leaderSeat(ctx)
-	if s == nil {
-		return 0, nil
-	}
-	s.hold(1)
-	s.stop()
-	return w.while(), func() { s.hold(-1) }
-}
-
 // jumpClock steps the wall clock: nothing but what is shown may change.
 func (w *World) jumpClock(context.Context) (time.Duration, func()) {
 	w.clock.jump(w.dice.between(-time.Hour, time.Hour))
 	return 0, noEnd
-}
-
-// standStill stops a scheduler beyond its timers, most often the one that leads: it goes on
-// believing what it believed then.
-func (w *World) standStill(ctx context.Context) (time.Duration, func()) {
-	s := w.leaderSeat(ctx)
-	if s == nil || w.dice.chance(0.3) {
-		s = pick(w.dice, w.seats)
-	}
-	n := s.alive()
-	if n == nil || n.proc.stands() {
-		return 0, nil
-	}
-	n.proc.stand()
-	return w.dice.between(200*time.Millisecond, 8*time.Second), n.proc.goOn
 }

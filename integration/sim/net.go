@@ -68,7 +68,7 @@ func (n *network) born(name string) *proc {
 	n.lives++
 	ctx, cancel := context.WithCancel(context.Background())
 	p := &proc{name: name, id: name + "#" + itoa(n.lives), ctx: ctx, dead: ctx.Done(), end: cancel}
-	p.dice, p.still.dead = n.dice, p.dead
+	p.dice, p.still.dead, p.went = n.dice, p.dead, time.Now()
 	n.procs[name] = p
 	return p
 }
@@ -193,9 +193,8 @@ func pass(ctx context.Context, d time.Duration) bool {
 // answer back. The work goes on at the callee when the caller has given up, as it does in a
 // real one that has read the request already. An error of call itself is errRefused when the
 // request surely did not arrive, else its fate is unknown.
-func call[T any](caller context.Context, n *network, from *proc, to string, work func(context.Context, *proc) (T, error)) (T, error) {
+func call[T any](ctx context.Context, n *network, from *proc, to string, work func(context.Context, *proc) (T, error)) (T, error) {
 	var none T
-	ctx := caller
 	if !from.awake() {
 		return none, errReset // the dead say nothing
 	}
@@ -214,17 +213,13 @@ func call[T any](caller context.Context, n *network, from *proc, to string, work
 		err error
 	}
 	done := make(chan answer, 1)
+	there, hangUp := context.WithCancel(callee.ctx)
+	defer hangUp() // the callee sees its caller go
 	n.wg.Go(func() {
-		ctx, cancel := context.WithCancel(callee.ctx)
-		defer cancel()
-		hangUp := context.AfterFunc(caller, cancel) // the callee sees its caller go
-		defer hangUp()
-		stop := context.AfterFunc(from.ctx, cancel)
-		defer stop()
 		if !callee.awake() { // it is read when the callee goes on
 			return
 		}
-		v, err := work(ctx, callee)
+		v, err := work(there, callee)
 		if !callee.awake() { // nobody is there to send it
 			return
 		}

@@ -9,10 +9,21 @@ import (
 )
 
 // runner executes tasklets by sleeping: a guest that computes would hold the time.
-type runner struct{ host *host }
+// They are processes of their own: one that reaches its deadline ends also while the agent
+// stands still, which hears of it when it goes on.
+type runner struct {
+	host *host
+	proc *proc
+}
 
 // Run sleeps as long as the tasklet takes, until its deadline or until it is stopped.
 func (r *runner) Run(ctx context.Context, j work.Job) work.Outcome {
+	out := r.run(ctx, j)
+	r.proc.awake()
+	return out
+}
+
+func (r *runner) run(ctx context.Context, j work.Job) work.Outcome {
 	takes := r.host.w.dice.between(5*time.Millisecond, 3*time.Second)
 	left := time.Duration(j.Deadline - r.host.boot.Now())
 	fails := r.host.w.dice.chance(0.1)

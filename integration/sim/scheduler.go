@@ -14,6 +14,7 @@ import (
 	"github.com/grafos/grafos/cluster"
 	"github.com/grafos/grafos/cluster/control"
 	"github.com/grafos/grafos/cluster/leader"
+	clusterpeer "github.com/grafos/grafos/cluster/peer"
 	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 )
@@ -117,6 +118,7 @@ func (s *seat) start() error {
 	ctx, cancel := context.WithCancel(n.proc.ctx)
 	n.cancel = cancel
 	disk := s.drive().mount(n.proc)
+	disk.secret = func(where string) { w.fail("L7: scheduler %s writes a token to its disk, in %s", s.name, where) }
 	clock := ownClock{w.clock, n.proc}
 	n.machine = fsm.New(fsm.Options{
 		Log:           w.log,
@@ -134,7 +136,7 @@ func (s *seat) start() error {
 			disk.failed, disk.stall = d.Failed, d.Stalled
 			return &cluster.Storage{Log: disk, Stable: disk, Snapshots: snaps{disk}, Pending: disk.Pending, Close: func() error { return nil }}, nil
 		},
-		Link: func() (cluster.Link, error) {
+		Link: func() (clusterpeer.Link, error) {
 			n.link = newLink(w.net, n.proc, n.id, w.linkAt)
 			return n.link, nil
 		},

@@ -72,6 +72,9 @@ func (s *sink) Close() error {
 	}
 	s.over = true
 	s.meta.Size = int64(s.buf.Len())
+	if leaks(s.buf.Bytes()) {
+		s.m.secret("snapshot " + s.meta.ID)
+	}
 	return s.m.sync(func() {
 		s.m.snaps = slices.DeleteFunc(s.m.snaps, func(o *snapshot) bool { return o.meta.ID == s.meta.ID })
 		s.m.snaps = append(s.m.snaps, &snapshot{meta: s.meta, data: s.buf.Bytes()})

@@ -20,6 +20,7 @@ type still struct {
 	mu    sync.Mutex
 	on    chan struct{} // guarded by mu: closed when it goes on; nil while it runs
 	since time.Time     // guarded by mu: since when it stands still
+	went  time.Time     // guarded by mu: since when it goes on, or lives
 }
 
 // stand stops the process.
@@ -37,8 +38,15 @@ func (s *still) goOn() {
 	defer s.mu.Unlock()
 	if s.on != nil {
 		close(s.on)
-		s.on = nil
+		s.on, s.went = nil, time.Now()
 	}
+}
+
+// wentOn is since when the process goes on, where it stood still, or lives.
+func (s *still) wentOn() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.went
 }
 
 // stands reports whether the process stands still.

@@ -40,7 +40,7 @@ func (w *World) makeFaults(ctx context.Context, list []fault, weight func(fault)
 	for _, f := range list {
 		total += weight(f)
 	}
-	for pass(ctx, w.dice.between(w.cfg.Calm/2, w.cfg.Calm*3/2)) && !w.failed() {
+	for pass(ctx, w.dice.between(w.cfg.Calm/2, w.cfg.Calm*3/2)) && !w.failed() && !w.cfg.Stop() {
 		n := w.dice.below(total)
 		for _, f := range list {
 			if n -= weight(f); n < 0 {
@@ -131,6 +131,9 @@ func (w *World) mend() {
 		}
 	}
 	for _, h := range w.hosts {
+		if a := h.alive(); a != nil {
+			a.proc.goOn()
+		}
 		if !h.up() {
 			if err := h.start(); err != nil {
 				w.fail("cell %s does not start: %v", h.id, err)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"maps"
 	"runtime"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker"
 	"github.com/grafos/grafos/cluster/control"
 )
 
@@ -37,6 +36,8 @@ type Config struct {
 	Trailing      uint64
 	SnapshotBytes int64
 	SnapshotEvery time.Duration
+	// Stop ends the faults early, for whoever does not want to wait: nil is never.
+	Stop func() bool
 	// Log is nil for nobody, Trace too.
 	Log   hclog.Logger
 	Trace io.Writer
@@ -59,17 +60,20 @@ func (c Config) withDefaults() Config {
 	}
 	or(&c.Faults, 10*time.Minute)
 	or(&c.Calm, calm(c.Together))
-	or(&c.Pause, 850*time.Millisecond)
+	or(&c.Pause, 700*time.Millisecond)
 	or(&c.Heartbeat, time.Second)
 	or(&c.Limit, 4*time.Second)
 	or(&c.Warmup, time.Second)
-	or(&c.Commit, 100*time.Millisecond)
+	or(&c.Commit, 150*time.Millisecond)
 	or(&c.SnapshotEvery, 10*time.Minute)
 	if c.Trailing == 0 {
 		c.Trailing = 64
 	}
 	if c.SnapshotBytes == 0 {
 		c.SnapshotBytes = 512 << 10
+	}
+	if c.Stop == nil {
+		c.Stop = func() bool { return false }
 	}
 	if c.Log == nil {
 		c.Log = hclog.NewNullLogger()
@@ -106,23 +110,6 @@ type World struct {
 	counts   map[string]int // guarded by mu
 	failures int            // guarded by mu
 	under    int            // guarded by mu: faults under way
-}
-
-// Account is what happened in a world.
-type Account struct {
-	Seed     uint64
-	Took     time.Duration // of simulated time
-	Kills    int           // of leaders
-	Combined int           // faults that began while others were under way
-	Changes  int           // disks that were lost, and members that were removed
-	Acked    int           // requests of clients
-	Entries  uint64        // newest index
-	Faults   map[string]int
-	Acks     map[string]int
-	Refusals map[string]int
-	Fulls    int // whole states that were checked
-	Trace    string
-	Lines    int
 }
 
 // wallClock is the clock of the schedulers: its wall can be stepped.
@@ -211,10 +198,16 @@ func newWorld(tb testing.TB, c Config) *World {
 		w.seats = append(w.seats, newSeat(w, "s"+itoa(i+1)))
 	}
 	for i := range c.Cells {
-		w.hosts = append(w.hosts, &host{
+		h := &host{
 			w: w, id: api.CellID("c" + itoa(i+1)), dir: tb.TempDir(), boot: &bootClock{began: w.began.Add(-time.Hour), ppm: int64(w.dice.below(401)) - 200},
 			room: api.Resources{CPU: 2500, Mem: 24 << 20, Block: 1 << 30},
-		})
+		}
+		forger, err := capbroker.New(capbroker.Config{ClusterID: clusterID, Cell: h.id, Now: brokerClock(h.boot.Now)})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		h.forger = forger
+		w.hosts = append(w.hosts, h)
 	}
 	return w
 }
@@ -286,16 +279,21 @@ func (w *World) providers() []api.Provider {
 }
 
 // wholeEvery is how often, in seconds, the whole of a scheduler's state is checked.
-const wholeEvery = 300
+const wholeEvery = 600
 
 // watch looks at the states of the schedulers, again and again.
 func (w *World) watch(ctx context.Context) {
 	for round := 0; pass(ctx, time.Second); round++ {
 		for i, s := range w.seats {
 			if n := s.alive(); n != nil {
-				if round%wholeEvery == i {
+				if round%wholeEvery == wholeEvery/2+i {
 					w.check.whole(n)
 				}
+			}
+		}
+		for _, h := range w.hosts {
+			if a := h.alive(); a != nil {
+				a.keeps.inTime()
 			}
 		}
 	}
@@ -391,7 +389,11 @@ func (w *World) recover(clients *sync.WaitGroup, rest, giveUp context.CancelFunc
 	}
 	if n := w.leader(); n != nil {
 		w.check.end(n.machine.View())
-		w.check.whole(n)
+	}
+	for _, s := range w.seats {
+		if n := s.alive(); n != nil {
+			w.check.whole(n)
+		}
 	}
 }
 
@@ -458,25 +460,6 @@ func (w *World) close() {
 	}
 	w.net.heal()
 	w.net.wg.Wait()
-}
-
-func (w *World) account() Account {
-	c := w.check
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	a := Account{
-		Seed: w.cfg.Seed, Took: time.Since(w.began), Kills: w.counts["leader kills"], Combined: w.counts["combined"],
-		Changes: w.counts["lose disk"] + w.counts["remove"], Entries: c.newest, Fulls: c.fulls,
-		Faults: maps.Clone(w.counts), Acks: maps.Clone(c.acks), Refusals: maps.Clone(c.refusals), Trace: w.trace.hash(), Lines: w.trace.lines,
-	}
-	for _, k := range slices.Sorted(maps.Keys(c.acks)) {
-		if k != "bind" {
-			a.Acked += c.acks[k]
-		}
-	}
-	return a
 }
 
 type emptyReader struct{}

@@ -26,6 +26,7 @@ import (
 	"github.com/grafos/grafos/cluster/control"
 	"github.com/grafos/grafos/cluster/gossip"
 	"github.com/grafos/grafos/cluster/leader"
+	"github.com/grafos/grafos/cluster/peer"
 	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/cluster/store"
 	"github.com/grafos/grafos/cluster/wire"
@@ -169,7 +170,7 @@ func (n *scheduler) openNode(
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
 			return openStorage(raftDir(s.DataDir), store.Kind(s.LogStore), d, n.log)
 		},
-		Link: func() (cluster.Link, error) {
+		Link: func() (peer.Link, error) {
 			return wire.Open(wire.Config{
 				Node: id, Bind: s.RaftBind, Advertise: s.RaftAdvertise, Server: raftServer, Client: identity, Log: n.log.Named("transport"),
 			})

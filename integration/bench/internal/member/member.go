@@ -24,6 +24,7 @@ import (
 	"github.com/grafos/grafos/cluster"
 	"github.com/grafos/grafos/cluster/gossip"
 	"github.com/grafos/grafos/cluster/leader"
+	"github.com/grafos/grafos/cluster/peer"
 	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/cluster/store"
 	"github.com/grafos/grafos/cluster/wire"
@@ -139,7 +140,7 @@ func config(s settings, material *pki.Material, id api.NodeID, sightings *rumor.
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
 			return openStorage(filepath.Join(s.dir, "raft"), s.store, d, log)
 		},
-		Link: func() (cluster.Link, error) {
+		Link: func() (peer.Link, error) {
 			if s.plain {
 				return openPlain(s.raft, log.Named("transport"))
 			}

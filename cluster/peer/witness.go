@@ -1,4 +1,4 @@
-package cluster
+package peer
 
 import (
 	"context"
@@ -29,7 +29,7 @@ type witness struct {
 	term  uint64                     // guarded by mu: in which the messages are sent
 	from  raft.AppendEntriesRequest  // guarded by mu: the header of raft's messages of term
 	peers map[raft.ServerID]*present // guarded by mu: those that got messages of term
-	open  []*question                // guarded by mu: what is not answered yet
+	open  []*Question                // guarded by mu: what is not answered yet
 }
 
 // present is what a member answered in this term.
@@ -39,13 +39,25 @@ type present struct {
 	lost bool   // the last message failed: it is left to raft until one does not
 }
 
-// question is whether this node still leads a term.
-type question struct {
+// Question is whether this node still leads a term.
+type Question struct {
 	number, term uint64
 	voters       []raft.Server // but this node
 	need         int           // how many of them must answer
 	done         chan error    // holds one
 }
+
+// Done gives one answer: nil is that this node led after the question was asked.
+func (q *Question) Done() <-chan error { return q.done }
+
+// Ask begins a question whether this node leads a term: need of the voters, which are all but this
+// node, must answer. Forget must be called when nobody waits for it any more.
+func (t *Transport) Ask(term uint64, voters []raft.Server, need int) *Question {
+	return t.witness.ask(term, voters, need)
+}
+
+// Forget ends a question.
+func (t *Transport) Forget(q *Question) { t.witness.forget(q) }
 
 func newWitness(send func(raft.ServerID, raft.ServerAddress, *raft.AppendEntriesRequest, *raft.AppendEntriesResponse) error) *witness {
 	return &witness{send: send, kick: make(chan struct{}, 1)}
@@ -71,7 +83,7 @@ func (w *witness) sending(id raft.ServerID, args *raft.AppendEntriesRequest) (se
 			return
 		}
 		if resp.Term != args.Term {
-			w.endLocked(func(*question) error {
+			w.endLocked(func(*Question) error {
 				return fmt.Errorf("member %s is in term %d, this node leads term %d", id, resp.Term, args.Term)
 			})
 			return
@@ -80,7 +92,7 @@ func (w *witness) sending(id raft.ServerID, args *raft.AppendEntriesRequest) (se
 			number = w.now
 		}
 		p.seen = max(p.seen, number)
-		w.endLocked(func(q *question) error { return w.answerLocked(q) })
+		w.endLocked(func(q *Question) error { return w.answerLocked(q) })
 		if len(w.open) > 0 {
 			w.wake()
 		}
@@ -91,7 +103,7 @@ func (w *witness) sending(id raft.ServerID, args *raft.AppendEntriesRequest) (se
 func (w *witness) beginLocked(args *raft.AppendEntriesRequest) {
 	w.term, w.peers = args.Term, map[raft.ServerID]*present{}
 	w.from = raft.AppendEntriesRequest{RPCHeader: args.RPCHeader, Term: args.Term}
-	w.endLocked(func(q *question) error { return w.answerLocked(q) })
+	w.endLocked(func(q *Question) error { return w.answerLocked(q) })
 	w.wake()
 }
 
@@ -104,11 +116,11 @@ func (w *witness) peerLocked(id raft.ServerID) *present {
 	return p
 }
 
-// errOpen is that a question is not answered yet.
-var errOpen = errors.New("no majority of the voters has answered yet")
+// ErrOpen is that a question is not answered yet.
+var ErrOpen = errors.New("no majority of the voters has answered yet")
 
 // answerLocked answers a question, if it can be.
-func (w *witness) answerLocked(q *question) error {
+func (w *witness) answerLocked(q *Question) error {
 	if q.term < w.term {
 		return fmt.Errorf("this node led term %d, now it leads term %d", q.term, w.term)
 	}
@@ -119,16 +131,16 @@ func (w *witness) answerLocked(q *question) error {
 		}
 	}
 	if got < q.need {
-		return errOpen
+		return ErrOpen
 	}
 	return nil
 }
 
 // endLocked ends every question that answer has an answer to.
-func (w *witness) endLocked(answer func(*question) error) {
-	w.open = slices.DeleteFunc(w.open, func(q *question) bool {
+func (w *witness) endLocked(answer func(*Question) error) {
+	w.open = slices.DeleteFunc(w.open, func(q *Question) bool {
 		err := answer(q)
-		if err == errOpen { //nolint:errorlint // it is never wrapped
+		if err == ErrOpen { //nolint:errorlint // it is never wrapped
 			return false
 		}
 		q.done <- err
@@ -137,23 +149,23 @@ func (w *witness) endLocked(answer func(*question) error) {
 }
 
 // ask begins a question; forget must be called when nobody waits for it any more.
-func (w *witness) ask(term uint64, voters []raft.Server, need int) *question {
+func (w *witness) ask(term uint64, voters []raft.Server, need int) *Question {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now++
-	q := &question{number: w.now, term: term, voters: voters, need: need, done: make(chan error, 1)}
+	q := &Question{number: w.now, term: term, voters: voters, need: need, done: make(chan error, 1)}
 	w.open = append(w.open, q)
-	w.endLocked(func(q *question) error { return w.answerLocked(q) })
+	w.endLocked(func(q *Question) error { return w.answerLocked(q) })
 	if len(w.open) > 0 {
 		w.wake()
 	}
 	return q
 }
 
-func (w *witness) forget(q *question) {
+func (w *witness) forget(q *Question) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.open = slices.DeleteFunc(w.open, func(o *question) bool { return o == q })
+	w.open = slices.DeleteFunc(w.open, func(o *Question) bool { return o == q })
 }
 
 func (w *witness) wake() {
@@ -212,4 +224,22 @@ func (w *witness) call(s summons) {
 	if len(w.open) > 0 {
 		w.wake()
 	}
+}
+
+// Electorate returns the voters but self, and how many of them make a majority with it.
+func Electorate(servers []raft.Server, id raft.ServerID) (others []raft.Server, need int) {
+	voters, own := 0, 0
+	for _, s := range servers {
+		self := s.ID == id
+		if s.Suffrage == raft.Voter {
+			voters++
+			if self {
+				own = 1
+			}
+		}
+		if !self && (s.Suffrage == raft.Voter || mutant.On(mutant.VerifyCountsSpares)) {
+			others = append(others, s)
+		}
+	}
+	return others, voters/2 + 1 - own
 }

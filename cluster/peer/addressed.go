@@ -1,4 +1,4 @@
-package cluster
+package peer
 
 import (
 	"io"
@@ -37,7 +37,7 @@ func (a *addresses) of(id raft.ServerID, configured raft.ServerAddress) raft.Ser
 }
 
 // AppendEntries sends to where the member is, unless this node is hushed.
-func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+func (t *Transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	sent := t.herald.sending(id, at, args)
 	err := t.append(id, at, args, resp)
 	sent(resp, err)
@@ -45,7 +45,7 @@ func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args 
 }
 
 // append has the answer counted (witness.go), or that there is none.
-func (t *transport) append(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+func (t *Transport) append(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	sent := t.witness.sending(id, args)
 	err := errHushed
 	if !t.quiet.silent(args.Term) {
@@ -56,7 +56,7 @@ func (t *transport) append(id raft.ServerID, at raft.ServerAddress, args *raft.A
 }
 
 // answered takes note of a member that answered.
-func (t *transport) answered(id raft.ServerID, at raft.ServerAddress, err error) error {
+func (t *Transport) answered(id raft.ServerID, at raft.ServerAddress, err error) error {
 	if err == nil {
 		t.unreached.reached(id, at)
 	}
@@ -65,28 +65,28 @@ func (t *transport) answered(id raft.ServerID, at raft.ServerAddress, err error)
 
 // AppendEntriesPipeline is not offered: a pipeline would speak for a node that is hushed, and
 // can wedge a follower for ever after a disk stall (hashicorp/raft issue 612).
-func (*transport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
+func (*Transport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
 	return nil, raft.ErrPipelineReplicationNotSupported
 }
 
 // RequestVote sends to where the member is.
-func (t *transport) RequestVote(id raft.ServerID, at raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+func (t *Transport) RequestVote(id raft.ServerID, at raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
 	return t.answered(id, at, t.Link.RequestVote(id, t.where.of(id, at), args, resp))
 }
 
 // RequestPreVote sends to where the member is.
-func (t *transport) RequestPreVote(id raft.ServerID, at raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+func (t *Transport) RequestPreVote(id raft.ServerID, at raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
 	return t.answered(id, at, t.Link.RequestPreVote(id, t.where.of(id, at), args, resp))
 }
 
 // InstallSnapshot sends to where the member is.
-func (t *transport) InstallSnapshot(
+func (t *Transport) InstallSnapshot(
 	id raft.ServerID, at raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader,
 ) error {
 	return t.Link.InstallSnapshot(id, t.where.of(id, at), args, resp, data)
 }
 
 // TimeoutNow sends to where the member is.
-func (t *transport) TimeoutNow(id raft.ServerID, at raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+func (t *Transport) TimeoutNow(id raft.ServerID, at raft.ServerAddress, args *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
 	return t.Link.TimeoutNow(id, t.where.of(id, at), args, resp)
 }

@@ -1,4 +1,4 @@
-package cluster
+package peer
 
 import (
 	"context"
@@ -8,35 +8,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/cluster/rumor"
 )
 
-// Link is how a node reaches the other members' Raft, and what it knows of the processes
-// there. cluster/wire is the real one. What is sent to a member reaches that member or
-// nobody: never another scheduler that came to its address.
-type Link interface {
-	raft.Transport
-	raft.WithPreVote
-	raft.WithClose
-	Watch
-}
-
-// Watch tells a process that is gone from one that is only not heard.
-type Watch interface {
-	// Hold keeps a silent connection to the process at an address and returns when it has
-	// ended, with the name of the process. held is called once the connection stands. ended is
-	// false when there never was one, or when ctx ended it.
-	Hold(ctx context.Context, at raft.ServerAddress, held func()) (process string, ended bool)
-	// Refused reports whether nobody listens at an address any more.
-	Refused(ctx context.Context, at raft.ServerAddress) bool
-	// Gone waits at most d for the last connection that a process holds to this one to end, and
-	// reports whether it did.
-	Gone(ctx context.Context, process string, d time.Duration) bool
-}
-
-// transport is a link with a few changes. Heartbeats take the ordinary path: the fast path
+// Transport is a link with a few changes. Heartbeats take the ordinary path: the fast path
 // lets a deposed leader stamp entries with a term that is not its own (hashicorp/raft issue
 // 695). The consumer can be given an RPC of our own: the leader watch starts an election
 // with it. And a member is dialled where gossip says that it is, so that a group whose
@@ -46,7 +25,7 @@ type Watch interface {
 // to it after a snapshot (covered.go).
 // Followers hear at once what is committed when nothing follows (herald.go), and who follows is
 // counted (witness.go). A member that answers again is no trouble any more (unreached.go).
-type transport struct {
+type Transport struct {
 	Link
 	where     addresses
 	quiet     hushed
@@ -62,8 +41,9 @@ type transport struct {
 	closeErr  error
 }
 
-func newTransport(l Link, c clock.Clock, u *unreached) *transport {
-	t := &transport{Link: l, unreached: u, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}}
+// New changes a link. Close ends both. To log, or Logger, it says whom it does not reach.
+func New(l Link, c clock.Clock, log hclog.Logger) *Transport {
+	t := &Transport{Link: l, unreached: newUnreached(log, c), rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}}
 	t.herald, t.witness = newHerald(t.append), newWitness(t.append)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.wg.Go(func() {
@@ -89,30 +69,42 @@ func newTransport(l Link, c clock.Clock, u *unreached) *transport {
 	return t
 }
 
+// Serve names the raft that is spoken for: before it is known, its RPCs are passed on as they are.
+func (t *Transport) Serve(r *raft.Raft) { t.raft.Store(r) }
+
+// Logger is for raft.
+func (t *Transport) Logger() hclog.Logger { return t.unreached }
+
+// Learn takes what gossip says of where the members are.
+func (t *Transport) Learn(members []rumor.Member) { t.where.learn(members) }
+
+// Committed notes that an entry of a term was applied here: followers are told of it.
+func (t *Transport) Committed(index, term uint64) { t.herald.committed(index, term) }
+
 // Consumer hands raft the RPCs of its peers and of the leader watch.
-func (t *transport) Consumer() <-chan raft.RPC { return t.rpc }
+func (t *Transport) Consumer() <-chan raft.RPC { return t.rpc }
 
 // SetHeartbeatHandler does nothing, as the Transport contract allows.
-func (t *transport) SetHeartbeatHandler(func(raft.RPC)) {}
+func (t *Transport) SetHeartbeatHandler(func(raft.RPC)) {}
 
-// standWithin is for how long raft's main loop may be busy when this node is to stand.
-const standWithin = 100 * time.Millisecond
+// StandWithin is for how long raft's main loop may be busy when this node is to stand.
+const StandWithin = 100 * time.Millisecond
 
-// errBusy is why this node did not stand.
-var errBusy = errors.New("raft's main loop is busy: its disk may hang")
+// ErrBusy is why this node did not stand.
+var ErrBusy = errors.New("raft's main loop is busy: its disk may hang")
 
-// startElection makes raft stand for election at once, as a leadership transfer does. It gives
+// StartElection makes raft stand for election at once, as a leadership transfer does. It gives
 // up when raft does not take it at once: after a disk that hung it would depose whoever was
 // elected meanwhile.
-func (t *transport) startElection(ctx context.Context, header raft.RPCHeader) error {
+func (t *Transport) StartElection(ctx context.Context, header raft.RPCHeader) error {
 	answer := make(chan raft.RPCResponse, 1)
 	rpc := raft.RPC{Command: &raft.TimeoutNowRequest{RPCHeader: header}, RespChan: answer}
-	busy := time.NewTimer(standWithin)
+	busy := time.NewTimer(StandWithin)
 	defer busy.Stop()
 	select {
 	case t.rpc <- rpc:
 	case <-busy.C:
-		return errBusy
+		return ErrBusy
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-t.done:
@@ -127,7 +119,7 @@ func (t *transport) startElection(ctx context.Context, header raft.RPCHeader) er
 }
 
 // Close ends the pump and the link. raft closes it too.
-func (t *transport) Close() error {
+func (t *Transport) Close() error {
 	t.closeOnce.Do(func() {
 		close(t.done)
 		t.closeErr = t.Link.Close()

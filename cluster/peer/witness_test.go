@@ -1,4 +1,4 @@
-package cluster
+package peer
 
 import (
 	"context"
@@ -24,7 +24,7 @@ type witnessRig struct {
 func newWitnessRig(t *testing.T) *witnessRig {
 	t.Helper()
 	r := &witnessRig{says: map[raft.ServerID]uint64{}}
-	r.voters, r.need = electorate([]raft.Server{
+	r.voters, r.need = Electorate([]raft.Server{
 		{ID: "s1"}, {ID: "s2"}, {ID: "s3"}, {ID: "s4", Suffrage: raft.Nonvoter},
 	}, "s1")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -68,7 +68,7 @@ func (r *witnessRig) answers(term uint64, ids ...raft.ServerID) {
 }
 
 // wantOpen waits until nothing happens any more: the question has no answer.
-func wantOpen(t *testing.T, q *question) {
+func wantOpen(t *testing.T, q *Question) {
 	t.Helper()
 	synctest.Wait()
 	select {
@@ -79,7 +79,7 @@ func wantOpen(t *testing.T, q *question) {
 }
 
 // wantAnswer waits until nothing happens any more: the question is answered.
-func wantAnswer(t *testing.T, q *question, yes bool) {
+func wantAnswer(t *testing.T, q *Question, yes bool) {
 	t.Helper()
 	synctest.Wait()
 	select {
@@ -106,7 +106,7 @@ func TestWitness(t *testing.T) {
 
 		// While one message is under way, all who ask share the next one.
 		r.answers(0, "s2")
-		var waiting []*question
+		var waiting []*Question
 		waiting = append(waiting, r.ask(7, r.voters, r.need))
 		synctest.Wait()
 		before := r.sent.Load()
@@ -187,7 +187,7 @@ func TestElectorate(t *testing.T) {
 		{"s4", voters, 3, 2}, // removed, or without a vote any more
 		{"s1", nil, 0, 1},    // nobody knows: never
 	} {
-		if others, need := electorate(tc.servers, tc.self); len(others) != tc.others || need != tc.need {
+		if others, need := Electorate(tc.servers, tc.self); len(others) != tc.others || need != tc.need {
 			t.Errorf("%s of %v: %d of %v", tc.self, tc.servers, need, others)
 		}
 	}

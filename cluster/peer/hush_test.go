@@ -1,4 +1,4 @@
-package cluster
+package peer
 
 import (
 	"testing"
@@ -14,19 +14,19 @@ import (
 // TestHush: a leader whose disk hangs says nothing, in that term, for that long.
 func TestHush(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr := &transport{quiet: hushed{clock: clock.System()}}
+		tr := &Transport{quiet: hushed{clock: clock.System()}}
 		said := func(term uint64) bool { return !tr.quiet.silent(term) }
 		if !said(3) {
 			t.Error("silent without a reason")
 		}
-		tr.hush(3, stallHush)
+		tr.Hush(3, time.Minute)
 		if said(3) || said(2) {
 			t.Error("a leader whose disk hangs speaks")
 		}
 		if !said(4) {
 			t.Error("a leader that was elected again is silent")
 		}
-		time.Sleep(stallHush)
+		time.Sleep(time.Minute)
 		if !said(3) {
 			t.Error("silent for longer than it was told to")
 		}
@@ -37,23 +37,22 @@ func TestHush(t *testing.T) {
 // again to say something.
 func TestHushedAsksNobody(t *testing.T) {
 	t.Parallel()
-	_, inner := raft.NewInmemTransport("")
-	tr := newTransport(memoryLink{InmemTransport: inner}, clock.System(), newUnreached(hclog.NewNullLogger(), clock.System()))
-	defer closeQuietly(tr)
-	header := raft.AppendEntriesRequest{Term: 3}
-	tr.witness.sending("s2", &header)(&raft.AppendEntriesResponse{Term: 3}, nil)
-	tr.hush(3, time.Minute)
-	q := tr.witness.ask(3, []raft.Server{{ID: "s2", Address: "nowhere"}}, 1)
-	defer tr.witness.forget(q)
-	eventually(t, "it gives up", func() bool {
+	synctest.Test(t, func(t *testing.T) {
+		_, inner := raft.NewInmemTransport("")
+		tr := New(memory{InmemTransport: inner}, clock.System(), hclog.NewNullLogger())
+		header := raft.AppendEntriesRequest{Term: 3}
+		tr.witness.sending("s2", &header)(&raft.AppendEntriesResponse{Term: 3}, nil)
+		tr.Hush(3, time.Minute)
+		q := tr.Ask(3, []raft.Server{{ID: "s2", Address: "nowhere"}}, 1)
+		defer tr.Forget(q)
+		wantOpen(t, q)
 		tr.witness.mu.Lock()
-		defer tr.witness.mu.Unlock()
-		p := tr.witness.peerLocked("s2")
-		return p.lost && !p.busy
+		if p := tr.witness.peerLocked("s2"); !p.lost || p.busy {
+			t.Errorf("it has not given up: %+v", *p)
+		}
+		tr.witness.mu.Unlock()
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
 	})
-	select {
-	case err := <-q.done:
-		t.Errorf("answered with %v", err)
-	default:
-	}
 }

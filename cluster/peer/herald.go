@@ -1,4 +1,4 @@
-package cluster
+package peer
 
 import (
 	"cmp"
@@ -112,13 +112,18 @@ func (h *herald) wake() {
 
 // run tells those that heard nothing for a while, until ctx ends. start begins a goroutine.
 func (h *herald) run(ctx context.Context, start func(func())) {
+	pause := time.NewTimer(heraldAfter)
+	defer pause.Stop()
 	for {
 		select {
 		case <-h.kick:
 		case <-ctx.Done():
 			return
 		}
-		if !wait(ctx, heraldAfter) {
+		pause.Reset(heraldAfter)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
 			return
 		}
 		for _, e := range h.due() {
