@@ -35,6 +35,7 @@ test: build ## Every test; the race detector where it matters; 25 leader kills.
 	@if command -v gcc >/dev/null; then go test -race -timeout 10m $(RACE); \
 	else echo "gcc is missing: the race detector is skipped (install gcc to run it)"; go test -timeout 10m $(RACE); fi
 	go test -timeout 10m $$(go list ./... | grep -v -F -x -f <(go list $(RACE) ./integration/chaos ./integration/sim))
+	go test -timeout 10m -tags nextlevel -run PastLevel ./cluster
 	go test -timeout 25m -v ./integration/sim | grep -v -E '^ *(=== |--- PASS)'
 
 .PHONY: race
@@ -42,8 +43,9 @@ race: ## Every package but the process tests under the race detector.
 	go test -race -timeout 20m $$(go list ./... | grep -v /integration)
 
 .PHONY: lint
-lint: ## The lint set, the modernisers, unreachable functions.
+lint: ## The lint set, go.mod, the modernisers, unreachable functions.
 	go run $(golangci_lint) run ./...
+	@diff=$$(go mod tidy -diff 2>&1); if [ -n "$$diff" ]; then echo "$$diff"; echo "go.mod is not what the imports say: run go mod tidy"; exit 1; fi
 	@diff=$$(go fix -diff ./... 2>&1 || true); if [ -n "$$diff" ]; then echo "$$diff"; echo "go fix has something to say: run go fix ./..."; exit 1; fi
 	@out=$$(go run $(deadcode) -test ./...); if [ -n "$$out" ]; then echo "$$out"; exit 1; fi
 

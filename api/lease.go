@@ -120,7 +120,7 @@ func (r LeaseRequest) Check() error {
 // CheckTTL refuses a time to live outside 1 s to 24 h.
 func CheckTTL(ms int64) error {
 	if ms < MinTTL.Milliseconds() || ms > MaxTTL.Milliseconds() {
-		return Refuse(InvalidArgument, "ttl is %d ms: it must be from 1 s to 24 h", ms)
+		return Refuse(InvalidArgument, "ttl is %s: it must be from 1 s to 24 h", FormatMs(ms))
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func founders(members []rumor.Member, self api.NodeID, expect int) ([]raft.Serve
 
 func countText(have, want int) string {
 	if have > want {
-		return api.Refuse(api.Conflict, "%d schedulers found each other, but bootstrap-expect is %d: stop the ones that do not belong", have, want).Detail
+		return api.Refuse(api.Conflict, "%s found each other, but bootstrap-expect is %d: stop the ones that do not belong", api.Count(have, "scheduler"), want).Detail
 	}
 	return api.Refuse(api.NoLeader, "%d of %d schedulers found", have, want).Detail
 }

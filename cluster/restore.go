@@ -86,6 +86,9 @@ func (n *Node) Restore(ctx context.Context, q Restore) (*api.RestoreReport, erro
 		return nil
 	}})}
 	if err := aside.Restore(io.NopCloser(q.State)); err != nil {
+		if fault, is := errors.AsType[*fsm.SnapshotError](err); is && fault.Fault == fsm.FaultLevel {
+			return nil, tooNew("the archive is of a newer release: %v", err)
+		}
 		return nil, fmt.Errorf("read the archive: %w", err)
 	}
 	v := aside.View()
@@ -94,8 +97,7 @@ func (n *Node) Restore(ctx context.Context, q Restore) (*api.RestoreReport, erro
 			WithHint("which file is of which cluster: grafos operator snapshot inspect FILE")
 	}
 	if v.Level() > now.Level() {
-		return nil, api.Refuse(api.Conflict, "the archive is of feature level %d, the cluster is at %d: a scheduler of an older release could not read it", v.Level(), now.Level()).
-			WithHint("bring every scheduler to the newest release first: grafos operator raft list")
+		return nil, tooNew("the archive is of feature level %d, the cluster is at %d: a scheduler of an older release could not read it", v.Level(), now.Level())
 	}
 	report := &api.RestoreReport{DryRun: q.DryRun, Newest: v.Epoch(), Before: counts(now), Snapshot: counts(v)}
 	report.LeasesLost, report.LeasesEnded = compareLeases(now, v)
@@ -107,6 +109,11 @@ func (n *Node) Restore(ctx context.Context, q Restore) (*api.RestoreReport, erro
 		return nil, err
 	}
 	return report, nil
+}
+
+// tooNew refuses a state that some scheduler, or all, could not read.
+func tooNew(format string, args ...any) *api.Error {
+	return api.Refuse(api.Conflict, format, args...).WithHint("bring every scheduler to the newest release first: grafos operator raft list")
 }
 
 // replace does what Restore says, while nobody decides anything.

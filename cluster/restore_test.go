@@ -3,6 +3,8 @@ package cluster
 import (
 	"bytes"
 	"errors"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -89,6 +91,31 @@ func TestRestore(t *testing.T) {
 	}
 	if _, err := r.others(r.leader())[0].node.Restore(t.Context(), Restore{ID: "rst-5"}); api.KindOf(err) != api.NoLeader {
 		t.Errorf("on a follower: %v", err)
+	}
+	r.wantRead("a")
+}
+
+// pastLevel is a state of feature level 2, as the build with the tag nextlevel writes it
+// (restore_next_test.go).
+const pastLevel = "testdata/level2.state"
+
+// TestRestoreOfNewerRelease: a state of a feature level that this release does not know is refused
+// for what it is, and changes nothing.
+func TestRestoreOfNewerRelease(t *testing.T) {
+	t.Parallel()
+	if fsm.NewestLevel > 1 {
+		t.Skip("this build knows the level")
+	}
+	b, err := os.ReadFile(pastLevel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRigOf(t, 1)
+	r.write("a")
+	_, err = r.leader().node.Restore(t.Context(), Restore{ID: "rst-1", State: bytes.NewReader(b)})
+	p, is := api.AsError(err)
+	if !is || p.Kind != api.Conflict || !strings.Contains(p.Detail, "feature level 2") || !strings.Contains(p.Hint, "newest release") {
+		t.Errorf("got %v", err)
 	}
 	r.wantRead("a")
 }

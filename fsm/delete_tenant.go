@@ -24,7 +24,7 @@ func (c DeleteTenant) apply(s *State) (Result, *api.Error) {
 		return Result{}, api.Refuse(api.NotFound, "tenant %s does not exist", c.Tenant)
 	}
 	if n := s.TenantUsage(c.Tenant).Leases; n > 0 {
-		return Result{}, api.Refuse(api.TenantHasLeases, "tenant %s has %d leases that have not ended", c.Tenant, n).
+		return Result{}, api.Refuse(api.TenantHasLeases, "tenant %s has %s not ended", c.Tenant, unended(n)).
 			WithHint("free or revoke them first: grafos lease list --tenant %s", c.Tenant)
 	}
 	if id, ok := s.liveRun(c.Tenant); ok {
@@ -45,4 +45,12 @@ func (s *State) liveRun(t api.TenantID) (id string, ok bool) {
 		return false
 	})
 	return id, ok
+}
+
+// unended says how many leases there still are.
+func unended(n int64) string {
+	if n == 1 {
+		return "1 lease that has"
+	}
+	return api.Count(n, "lease") + " that have"
 }

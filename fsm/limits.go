@@ -71,7 +71,7 @@ func checkStamp(s api.Stamp) *api.Error {
 // checkGrace refuses a grace outside 0 to 24 h.
 func checkGrace(ms int64) *api.Error {
 	if ms < 0 || ms > maxGrace {
-		return api.Refuse(api.InvalidArgument, "grace is %d ms: it must be from 0 to 24 h", ms)
+		return api.Refuse(api.InvalidArgument, "grace is %s: it must be from 0 to 24 h", api.FormatMs(ms))
 	}
 	return nil
 }

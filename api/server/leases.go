@@ -124,7 +124,7 @@ func (s *server) revokeLease(ctx context.Context, in *revokeLeaseIn) (*api.Lease
 	}
 	r := orZero(in.Body)
 	if r.GraceMs < 0 || r.GraceMs > api.MaxTTL.Milliseconds() {
-		return nil, api.Refuse(api.InvalidArgument, "grace is %d ms: it must be from 0 to 24 h", r.GraceMs)
+		return nil, api.Refuse(api.InvalidArgument, "grace is %s: it must be from 0 to 24 h", api.FormatMs(r.GraceMs))
 	}
 	return s.config.Services.RevokeLease(ctx, api.LeaseID(in.ID), r, o)
 }

@@ -351,7 +351,7 @@ func (c *Control) FreeLease(ctx context.Context, id api.LeaseID, o api.WriteOpti
 // RevokeLease ends a lease against its holder's will, after grace.
 func (c *Control) RevokeLease(ctx context.Context, id api.LeaseID, r api.RevokeRequest, o api.WriteOptions) (*api.LeaseAnswer, error) {
 	if r.GraceMs < 0 || r.GraceMs > maxGrace {
-		return nil, api.Refuse(api.InvalidArgument, "grace is %d ms: it must be from 0 to 24 h", r.GraceMs)
+		return nil, api.Refuse(api.InvalidArgument, "grace is %s: it must be from 0 to 24 h", api.FormatMs(r.GraceMs))
 	}
 	return c.endLease(ctx, id, o, "revoke_lease", map[string]any{"lease": id, "request": r}, func(key fsm.Idem) fsm.Command {
 		return fsm.RevokeLease{Actor: actor(ctx), Idem: key, Lease: id, GraceMs: r.GraceMs, Reason: o.Reason}

@@ -128,7 +128,7 @@ const maxGrace = 24 * 60 * 60 * 1000
 // RevokeCell begins a revocation; the leader goes on with it until the cell is barred.
 func (c *Control) RevokeCell(ctx context.Context, p api.ProviderID, cell api.CellID, r api.RevokeCellRequest, o api.WriteOptions) (*api.ProviderStatus, error) {
 	if r.GraceMs < 0 || r.GraceMs > maxGrace {
-		return nil, api.Refuse(api.InvalidArgument, "grace is %d ms: it must be from 0 to 24 h", r.GraceMs)
+		return nil, api.Refuse(api.InvalidArgument, "grace is %s: it must be from 0 to 24 h", api.FormatMs(r.GraceMs))
 	}
 	id, err := idem(actor(ctx), o, "revoke_cell", map[string]any{"provider": p, "cell": cell, "request": r})
 	if err != nil {

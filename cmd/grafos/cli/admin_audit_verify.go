@@ -39,7 +39,8 @@ func (a *app) auditVerify() *cobra.Command {
 		Long: `Check the whole audit chain: every record is hashed again, chained to the one before it,
 and the last one compared with the head that the schedulers agreed on. With --file an
 exported chain (audit-query --json) is checked instead, without a cluster; what was cut off
-at its end cannot be seen there. Exit 1 names the record that breaks the chain.`,
+at its end cannot be seen there. Exit 1 names the record, or the line, that breaks the chain; exit 2 is a
+file that is not there.`,
 		Example: "  grafos admin audit-verify\n  grafos admin audit-verify --file chain.jsonl",
 		Args:    exactly(),
 	}

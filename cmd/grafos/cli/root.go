@@ -87,7 +87,7 @@ then the current context in contexts.toml, then a running dev cluster of this di
 one above it. Standard output carries data only: a table on a terminal, tab-separated
 values in a pipe, the document of the API with --json.
 
-Exit codes: 0 ok, 1 failure or unhealthy, 2 usage, 4 refused, 5 not found,
+Exit codes: 0 ok, 1 failure or unhealthy, 2 usage or a damaged file, 4 refused, 5 not found,
 6 not authorised, 7 conflict, 8 unreachable, no leader or timeout (repeat it).`
 
 // usageTemplate is cobra's without the global flags under every command: they are the same

@@ -52,7 +52,7 @@ func (u *upper) up(ctx context.Context, schedulers, cells int) error {
 		}
 	} else if len(d.state.Schedulers) != schedulers || len(d.state.Cells) != cells {
 		if u.running() {
-			return api.Refuse(api.Conflict, "a dev cluster of %d schedulers and %d cells runs in %s already", len(d.state.Schedulers), len(d.state.Cells), d.dir).
+			return api.Refuse(api.Conflict, "a dev cluster of %s and %s runs in %s already", api.Count(len(d.state.Schedulers), "scheduler"), api.Count(len(d.state.Cells), "cell"), d.dir).
 				WithHint("take it down first: grafos dev down")
 		}
 	}

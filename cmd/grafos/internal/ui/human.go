@@ -146,7 +146,7 @@ func shareUnits(free, total string) string {
 }
 
 // Count prints n of a noun: "1 lease", "3 leases".
-func Count(n int, noun string) string { return strconv.Itoa(n) + plural(n == 1, " "+noun) }
+func Count(n int, noun string) string { return api.Count(n, noun) }
 
 func plural(one bool, noun string) string {
 	if one {
