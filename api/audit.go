@@ -21,6 +21,12 @@ type AuditRecord struct {
 	Hash      string          `json:"current_event_hash"`
 }
 
+// Clone returns the record with data of its own.
+func (r AuditRecord) Clone() AuditRecord {
+	r.Data = bytes.Clone(r.Data)
+	return r
+}
+
 // AuditGenesis is the previous hash of the first record.
 const AuditGenesis = "0000000000000000000000000000000000000000000000000000000000000000"
 

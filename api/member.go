@@ -40,6 +40,28 @@ type MemberState struct {
 	Members     []Peer `json:"members"`
 }
 
+// Dismissal says who has a scheduler removed, when and why, as far as that is known.
+type Dismissal struct {
+	Actor  string    `json:"actor,omitempty"`
+	Reason string    `json:"reason,omitempty"`
+	At     time.Time `json:"at,omitzero"`
+}
+
+// String says it behind "was removed": " by operator/alice at 2026-11-02T10:00:00Z: back to three".
+func (d Dismissal) String() string {
+	var b strings.Builder
+	if d.Actor != "" {
+		b.WriteString(" by " + d.Actor)
+	}
+	if !d.At.IsZero() {
+		b.WriteString(" at " + d.At.UTC().Format(time.RFC3339))
+	}
+	if d.Reason != "" {
+		b.WriteString(": " + d.Reason)
+	}
+	return b.String()
+}
+
 // RaftMember is a member of the Raft group as its leader sees it.
 type RaftMember struct {
 	Node    NodeID `json:"node_id"`

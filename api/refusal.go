@@ -53,6 +53,9 @@ const (
 	Overloaded      Kind = "overloaded"
 	NoLeader        Kind = "no_leader"
 	OutcomeUnknown  Kind = "outcome_unknown"
+	// SchedulerRemoved is the answer of one that is no member any more: another scheduler may
+	// still do it, this one never.
+	SchedulerRemoved Kind = "scheduler_removed"
 	// Internal is a fault of grafOS itself; it never carries a caller's mistake.
 	Internal Kind = "internal"
 )
@@ -65,14 +68,14 @@ func Kinds() []Kind {
 		LeaseExpiredKind, LeaseRevoked, LeaseFencedKind, StaleGeneration, StaleEpoch, WrongAudience, BadSignature, CaveatFailed, TokenExpired,
 		IdentityMismatch, IdentityRevoked, BootstrapTokenInvalid, BootstrapTokenUsed, Unauthenticated, Forbidden,
 		TenantHasLeases, Conflict, NotFound, InvalidArgument, TooLarge, DigestMismatch, BindTimeout, Overloaded, NoLeader, OutcomeUnknown,
-		Internal,
+		SchedulerRemoved, Internal,
 	}
 }
 
 // Status returns the HTTP status that carries the kind.
 func (k Kind) Status() int {
 	switch k {
-	case RuntimeNotReady, NoEligibleProviderCells, PlacementFailed, QuotaExceeded, TenantHasLeases, Conflict:
+	case RuntimeNotReady, NoEligibleProviderCells, PlacementFailed, QuotaExceeded, TenantHasLeases, Conflict, SchedulerRemoved:
 		return 409
 	case FuelExhausted, MemoryExceeded, DeadlineExceeded, OutputExceeded, Trap, ExitNonzero, InvalidModule,
 		InvalidArgument, TooLarge, DigestMismatch:
@@ -104,7 +107,7 @@ func (k Kind) Retryable() bool {
 		FuelExhausted, MemoryExceeded, DeadlineExceeded, OutputExceeded, Trap, ExitNonzero, InvalidModule,
 		LeaseExpiredKind, LeaseRevoked, LeaseFencedKind, StaleGeneration, StaleEpoch, WrongAudience, BadSignature, CaveatFailed, TokenExpired,
 		IdentityMismatch, IdentityRevoked, BootstrapTokenInvalid, BootstrapTokenUsed, Unauthenticated, Forbidden,
-		TenantHasLeases, Conflict, NotFound, InvalidArgument, TooLarge, DigestMismatch, Internal:
+		TenantHasLeases, Conflict, NotFound, InvalidArgument, TooLarge, DigestMismatch, SchedulerRemoved, Internal:
 		return false
 	}
 	return false

@@ -206,9 +206,9 @@ type Peers interface {
 type Membership interface {
 	// Member tells of the peer's place in it.
 	Member(ctx context.Context) (*MemberState, error)
-	// Dismiss tells the peer that an operator removes it: once it is no member, it does not ask to
-	// come back.
-	Dismiss(ctx context.Context) error
+	// Dismiss tells the peer that an operator removes it, who and why: once it is no member, it
+	// does not ask to come back.
+	Dismiss(ctx context.Context, d Dismissal) error
 }
 
 // Replicas is what the schedulers keep for each other; only the scheduler role may.

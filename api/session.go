@@ -219,7 +219,9 @@ type NodeState struct {
 	ClusterEpoch  uint64    `json:"cluster_epoch"`
 	Ready         bool      `json:"ready"`
 	NotReady      string    `json:"not_ready,omitempty"`
-	Peers         []Peer    `json:"peers"`
+	// Removed is what it answers everybody since it is no member any more.
+	Removed *Error `json:"removed,omitempty"`
+	Peers   []Peer `json:"peers"`
 	// Sessions counts the cell sessions that this node holds.
 	Sessions int `json:"sessions"`
 	// Fingerprints are the newest ones, by index, to compare with another node's.

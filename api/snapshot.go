@@ -14,9 +14,14 @@ type StateCounts struct {
 // RestoreReport says what a restore does, or did, to the state.
 type RestoreReport struct {
 	DryRun bool `json:"dry_run"`
+	// Repeated: it was done before under the same key, and this is what it answered then.
+	Repeated bool `json:"repeated,omitempty"`
 	// Index is the cluster's index afterwards; 0 in a dry run.
-	Index    uint64      `json:"index"`
-	Recovery string      `json:"recovery_id,omitempty"`
+	Index    uint64 `json:"index"`
+	Recovery string `json:"recovery_id,omitempty"`
+	// Newest is the newest fencing number of the snapshot: a lease with a higher one was given
+	// after the restore.
+	Newest   uint64      `json:"newest_epoch,omitempty"`
 	Before   StateCounts `json:"before"`
 	Snapshot StateCounts `json:"snapshot"`
 	// LeasesLost are live now and unknown to the snapshot, or ended in it: their cells stop

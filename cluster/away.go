@@ -1,16 +1,22 @@
 package cluster
 
 import (
+	"encoding/json"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
 )
 
-// keyDismissed is the stable value of a node that was told that an operator removes it.
-const keyDismissed = "GrafosDismissed"
+// keyDismissed is the stable value of a node that was told that an operator removes it,
+// keyDismissal who and why.
+const (
+	keyDismissed = "GrafosDismissed"
+	keyDismissal = "GrafosDismissal"
+)
 
 // away is whether this node was told to stay away should it find that it is no member. It is
 // told so before it is removed, while it can be reached: from the log it learns only that it was
@@ -18,8 +24,9 @@ const keyDismissed = "GrafosDismissed"
 type away struct {
 	kept raft.StableStore
 	is   atomic.Bool
-	turn chan struct{} // holds one: who changes it; the disk may hang meanwhile
-	when time.Time     // guarded by turn; when it was told, or began with what is kept
+	who  atomic.Pointer[api.Dismissal] // nil where it is not known
+	turn chan struct{}                 // holds one: who changes it; the disk may hang meanwhile
+	when time.Time                     // guarded by turn; when it was told, or began with what is kept
 }
 
 // newAway reads what was kept; a key that was never set is an error to some stores.
@@ -27,19 +34,42 @@ func newAway(kept raft.StableStore, c clock.Clock) *away {
 	a := &away{kept: kept, turn: make(chan struct{}, 1), when: c.Now()}
 	v, err := kept.GetUint64([]byte(keyDismissed))
 	a.is.Store(err == nil && v > 0)
+	if text, err := kept.Get([]byte(keyDismissal)); err == nil && len(text) > 0 {
+		var d api.Dismissal
+		if json.Unmarshal(text, &d) == nil {
+			a.who.Store(&d)
+		}
+	}
 	return a
+}
+
+// by says who told it, and why.
+func (a *away) by() string {
+	if d := a.who.Load(); d != nil {
+		return d.String()
+	}
+	return ""
 }
 
 // told does not wait for the disk.
 func (a *away) told() bool { return a.is.Load() }
 
-func (a *away) tell(c clock.Clock) error {
+// tell keeps who before it keeps that: the second is what counts.
+func (a *away) tell(c clock.Clock, d api.Dismissal) error {
 	a.turn <- struct{}{}
 	defer func() { <-a.turn }()
 	a.when = c.Now()
 	if a.is.Load() {
 		return nil
 	}
+	text, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	if err := a.kept.Set([]byte(keyDismissal), text); err != nil {
+		return err
+	}
+	a.who.Store(&d)
 	if err := a.kept.SetUint64([]byte(keyDismissed), 1); err != nil {
 		return err
 	}

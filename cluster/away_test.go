@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
 )
 
@@ -19,13 +20,16 @@ func TestAway(t *testing.T) {
 		if a.told() {
 			t.Error("told by nobody")
 		}
-		if err := a.tell(c); err != nil {
+		if err := a.tell(c, api.Dismissal{Actor: "operator/alice"}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(removeTime)
 		a.outlived(c)
 		a = newAway(kept, c) // a restart
 		a.outlived(c)
+		if by := a.by(); by != " by operator/alice" {
+			t.Errorf("it was told%s", by)
+		}
 		if !a.told() {
 			t.Error("it forgot while the removal may come yet")
 		}
@@ -43,7 +47,7 @@ func TestToldLeader(t *testing.T) {
 	r := newRigOf(t, 1)
 	r.write("a")
 	n := r.leader().node
-	if err := n.Dismiss(t.Context()); err != nil {
+	if err := n.Dismiss(t.Context(), api.Dismissal{}); err != nil {
 		t.Fatal(err)
 	}
 	n.away.turn <- struct{}{}

@@ -143,13 +143,20 @@ func (c Config) Validate() error {
 	if err := api.CheckName("node name", string(c.Node)); err != nil {
 		return err
 	}
-	switch c.Expect {
-	case 1, 3, 5:
-	default:
-		return api.Refuse(api.InvalidArgument,
-			"bootstrap-expect is %d: a cluster forms with 1, 3 or 5 schedulers, since an even number tolerates no more failures than one fewer", c.Expect)
+	if err := CheckExpect(c.Expect); err != nil {
+		return err
 	}
 	return CheckTimers(c.Heartbeat, c.Election, c.Lease)
+}
+
+// CheckExpect refuses a number of schedulers that no cluster forms with.
+func CheckExpect(n int) error {
+	switch n {
+	case 1, 3, 5:
+		return nil
+	}
+	return api.Refuse(api.InvalidArgument,
+		"bootstrap-expect is %d: a cluster forms with 1, 3 or 5 schedulers, since an even number tolerates no more failures than one fewer", n)
 }
 
 // The shortest timers that are taken. Two busy cores lost their leader with them when they

@@ -85,9 +85,9 @@ func (n *Node) voter(id api.NodeID) (raft.Server, bool) {
 	return servers[i], true
 }
 
-// Remove takes a member out of the group and tells it so. What would leave the others without
+// Remove takes a member out of the group and tells it so, and who wants it. What would leave the others without
 // a quorum that answers is refused, unless it is forced.
-func (n *Node) Remove(ctx context.Context, id api.NodeID, force bool) error {
+func (n *Node) Remove(ctx context.Context, id api.NodeID, force bool, d api.Dismissal) error {
 	if err := n.Removable(id, force); err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (n *Node) Remove(ctx context.Context, id api.NodeID, force bool) error {
 		}
 		return api.Refuse(api.NoLeader, "scheduler %s handed the lead over before it is removed", id)
 	}
-	unaware := n.dismiss(ctx, id)
+	unaware := n.dismiss(ctx, id, d)
 	ctx, cancel := context.WithTimeout(ctx, removeTime)
 	defer cancel()
 	if err := n.await(ctx, func() raft.Future { return n.raft.RemoveServer(raft.ServerID(id), 0, 0) }); err != nil {
@@ -105,7 +105,7 @@ func (n *Node) Remove(ctx context.Context, id api.NodeID, force bool) error {
 	}
 	n.log.Info("scheduler removed", "node_id", string(id))
 	if unaware != nil {
-		unaware = n.dismiss(ctx, id) // a release that takes it only afterwards
+		unaware = n.dismiss(ctx, id, d) // a release that takes it only afterwards
 	}
 	if unaware != nil {
 		n.log.Warn("a removed scheduler was not told so: should it come back, it is added again, without a vote", "node_id", string(id), "error", unaware)
@@ -142,12 +142,12 @@ func (n *Node) Removable(id api.NodeID, force bool) error {
 }
 
 // dismiss tells a member that it is removed, where it can be reached.
-func (n *Node) dismiss(ctx context.Context, id api.NodeID) error {
+func (n *Node) dismiss(ctx context.Context, id api.NodeID, d api.Dismissal) error {
 	ctx, cancel := context.WithTimeout(ctx, dismissTime)
 	defer cancel()
 	peer, err := n.Peer(id)
 	if err == nil {
-		err = peer.Dismiss(ctx)
+		err = peer.Dismiss(ctx, d)
 	}
 	if err != nil {
 		return fmt.Errorf("dismiss %s: %w", id, err)

@@ -255,11 +255,12 @@ func TestRemoved(t *testing.T) {
 	gone := r.others(r.leader())[0]
 	eventually(t, "the leader knows that all are well", func() bool {
 		leader := r.leader()
-		return leader != gone && leader.node.Remove(t.Context(), gone.name, false) == nil
+		return leader != gone && leader.node.Remove(t.Context(), gone.name, false, api.Dismissal{Actor: "operator/alice", Reason: "back to three"}) == nil
 	})
 	removed := func() bool {
 		err, is := errors.AsType[*api.Error](gone.node.Standing())
-		return is && err.Kind == api.NoLeader && !gone.node.asks.Load()
+		return is && err.Kind == api.SchedulerRemoved && !err.Retryable && !gone.node.asks.Load() &&
+			strings.Contains(err.Detail, " by operator/alice at 2") && strings.HasSuffix(err.Detail, ": back to three")
 	}
 	eventually(t, "it says that it was removed", removed)
 	gone.close()
@@ -341,7 +342,9 @@ func TestGrowAndShrink(t *testing.T) {
 		return strings.Count(members, "s") == 5 && strings.Count(members, "(") == 2
 	})
 	for _, name := range []api.NodeID{"s5", "s4"} {
-		eventually(t, string(name)+" is removed", func() bool { return kindIs(r.leader().node.Remove(t.Context(), name, false), api.NotFound) })
+		eventually(t, string(name)+" is removed", func() bool {
+			return kindIs(r.leader().node.Remove(t.Context(), name, false, api.Dismissal{}), api.NotFound)
+		})
 		i := slices.IndexFunc(r.seats, func(s *seat) bool { return s.name == name })
 		r.seats[i].close()
 	}

@@ -60,6 +60,8 @@ type Node struct {
 	differs atomic.Pointer[string]
 	// watches says that a connection to the leader's process is held.
 	watches atomic.Bool
+	// snapshot is how the newest snapshot of this node's own went; nil is that there was none.
+	snapshot atomic.Pointer[SnapshotResult]
 	// undo closes, in reverse, what Open opened.
 	undo []func() error
 
@@ -130,7 +132,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open raft link: %w", err)
 	}
-	n.trans = peer.New(link, c.Clock)
+	n.trans = peer.New(link, c.Clock, n.log.Named("raft"))
 	n.machine.tell = n.trans.Committed
 	n.onClose(n.trans.Close)
 	n.raft, err = n.newRaft(cached, storage)
@@ -191,7 +193,7 @@ func (n *Node) newPilot() *pilot.Pilot {
 func (n *Node) raftConfig() *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(n.cfg.Node)
-	c.Logger = n.log.Named("raft")
+	c.Logger = n.trans.Logger()
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = n.cfg.Heartbeat, n.cfg.Election, n.cfg.Lease
 	c.CommitTimeout = n.cfg.Commit
 	// Entries are groups of up to 64 KiB: 64 of them are plenty for one message.
@@ -252,11 +254,23 @@ func (n *Node) snapshots(ctx context.Context) {
 			continue
 		}
 		last = n.cfg.Clock.Now()
-		if err := n.raft.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		err := n.raft.Snapshot().Error()
+		if errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			continue
+		}
+		n.snapshot.Store(&SnapshotResult{Err: err})
+		if err != nil {
 			n.log.Warn("snapshot", "error", err)
 		}
 	}
 }
+
+// SnapshotResult is how a snapshot went; without an error it was taken.
+type SnapshotResult struct{ Err error }
+
+// LastSnapshot is how the newest snapshot went that this node took by itself since it was
+// started; nil where it took none.
+func (n *Node) LastSnapshot() *SnapshotResult { return n.snapshot.Load() }
 
 // Fail stops the node for a reason that it cannot mend: a log entry that it cannot read or
 // does not know. Failed is closed and Failure says why.
@@ -335,6 +349,9 @@ func (n *Node) State() api.NodeState {
 		}
 	}
 	st.Ready, st.NotReady = n.ready(st)
+	if out := n.out.Load(); out != nil && out.Kind == api.SchedulerRemoved {
+		st.Removed = out
+	}
 	return st
 }
 

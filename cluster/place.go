@@ -115,14 +115,18 @@ func (e *LeftBehindError) Error() string {
 	return fmt.Sprintf("scheduler %s has data of cluster epoch %d, and the cluster is in epoch %d: it was recovered or restored without it", e.Node, e.Epoch, e.Cluster)
 }
 
+// dismissal is the answer of a node that an operator removed: for good, at this one.
 func (n *Node) dismissal() *api.Error {
-	return api.Refuse(api.NoLeader, "scheduler %s was removed from the cluster", n.cfg.Node).
-		WithHint("stop it; to bring it back as a new member, start it with an empty data directory")
+	return api.Refuse(api.SchedulerRemoved, "scheduler %s was removed from the cluster%s", n.cfg.Node, n.away.by()).
+		WithHint("ask another scheduler, and stop this one; to bring it back as a new member, start it with an empty data directory")
 }
 
 // Dismiss takes that an operator removes this node: once it is no member, it stays away.
-func (n *Node) Dismiss(context.Context) error {
-	if err := n.away.tell(n.cfg.Clock); err != nil {
+func (n *Node) Dismiss(_ context.Context, d api.Dismissal) error {
+	if d.At.IsZero() {
+		d.At = n.cfg.Clock.Wall().UTC()
+	}
+	if err := n.away.tell(n.cfg.Clock, d); err != nil {
 		return fmt.Errorf("keep that this scheduler is removed: %w", err)
 	}
 	n.tell(true, false)

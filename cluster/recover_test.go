@@ -35,7 +35,9 @@ func TestRecover(t *testing.T) {
 	}
 	var audited []api.AuditRecord
 	m := fsm.New(fsm.Options{Log: hclog.NewNullLogger(), Audit: func(recs []api.AuditRecord) error {
-		audited = append(audited, recs...)
+		for _, r := range recs {
+			audited = append(audited, r.Clone())
+		}
 		return nil
 	}})
 	v, err := Recover(kept, Recovery{

@@ -76,11 +76,13 @@ func (n *Node) Restore(ctx context.Context, q Restore) (*api.RestoreReport, erro
 	}
 	now := n.machine.View()
 	if now.Recovered(q.ID) { // the answer was lost
-		return &api.RestoreReport{Recovery: q.ID, Index: now.Index(), Before: counts(now), Snapshot: counts(now)}, nil
+		return &api.RestoreReport{Repeated: true, Recovery: q.ID, Index: now.Index(), Before: counts(now), Snapshot: counts(now)}, nil
 	}
 	var tail []api.AuditRecord
 	aside := &machine{Machine: fsm.New(fsm.Options{Log: n.log.Named("restore"), Audit: func(recs []api.AuditRecord) error {
-		tail = append(tail, recs...)
+		for _, r := range recs {
+			tail = append(tail, r.Clone())
+		}
 		return nil
 	}})}
 	if err := aside.Restore(io.NopCloser(q.State)); err != nil {
@@ -95,27 +97,33 @@ func (n *Node) Restore(ctx context.Context, q Restore) (*api.RestoreReport, erro
 		return nil, api.Refuse(api.Conflict, "the archive is of feature level %d, the cluster is at %d: a scheduler of an older release could not read it", v.Level(), now.Level()).
 			WithHint("bring every scheduler to the newest release first: grafos operator raft list")
 	}
-	report := &api.RestoreReport{DryRun: q.DryRun, Before: counts(now), Snapshot: counts(v)}
+	report := &api.RestoreReport{DryRun: q.DryRun, Newest: v.Epoch(), Before: counts(now), Snapshot: counts(v)}
 	report.LeasesLost, report.LeasesEnded = compareLeases(now, v)
 	if q.DryRun {
 		return report, nil
 	}
-	err := n.pauseLead(ctx, func() error { return n.replace(aside, q, &tail) })
-	if err != nil {
+	report.Recovery = q.ID
+	if err := n.pauseLead(ctx, func() error { return n.replace(aside, q, report, &tail) }); err != nil {
 		return nil, err
 	}
-	report.Recovery, report.Index = q.ID, n.machine.View().Index()
 	return report, nil
 }
 
 // replace does what Restore says, while nobody decides anything.
-func (n *Node) replace(aside *machine, q Restore, tail *[]api.AuditRecord) error {
+func (n *Node) replace(aside *machine, q Restore, report *api.RestoreReport, tail *[]api.AuditRecord) error {
 	now := n.machine.View()
 	index, term := n.raft.LastIndex(), n.raft.CurrentTerm()
 	// One step is one cluster epoch: as many as it takes to be past the one that is left.
-	for step := 0; step == 0 || aside.View().ClusterEpoch() <= now.ClusterEpoch(); step++ {
+	steps := uint64(1)
+	if was, is := aside.View().ClusterEpoch(), now.ClusterEpoch(); is > was {
+		steps += is - was
+	}
+	report.Index = index + steps
+	for step := range steps {
 		entry := fsm.Recovered{ID: q.ID, Actor: q.Actor, Node: n.cfg.Node, Index: q.Index, Term: q.Term, Reason: q.Reason}
-		if step > 0 {
+		if step == 0 {
+			entry.Report = report
+		} else {
 			entry.ID = fmt.Sprintf("%s.%d", q.ID, step)
 		}
 		index++

@@ -113,7 +113,7 @@ func TestUnfinishedRestore(t *testing.T) {
 	var tail []api.AuditRecord
 	done := make(chan error, 1)
 	before := old.node.raft.AppliedIndex()
-	go func() { done <- old.node.replace(aside, Restore{ID: "rst-1"}, &tail) }()
+	go func() { done <- old.node.replace(aside, Restore{ID: "rst-1"}, &api.RestoreReport{}, &tail) }()
 	// raft panics where it is shut down before it has taken the state machine's answer.
 	eventually(t, "the leader has the restored state", func() bool {
 		return old.machine.View().ClusterEpoch() == 1 && old.node.raft.AppliedIndex() > before

@@ -196,9 +196,13 @@ func (s *seat) open() {
 		return n.ReadIndex(ctx)
 	}))
 	mux.HandleFunc("GET /peer/v1/member", answer(s, (*Node).Member))
-	mux.HandleFunc("POST /peer/v1/member:dismiss", answer(s, func(n *Node, ctx context.Context) (*struct{}, error) {
-		return &struct{}{}, n.Dismiss(ctx)
-	}))
+	mux.HandleFunc("POST /peer/v1/member:dismiss", func(w http.ResponseWriter, r *http.Request) {
+		var d api.Dismissal
+		if err := json.NewDecoder(r.Body).Decode(&d); err != nil {
+			s.rig.t.Error(err)
+		}
+		answer(s, func(n *Node, ctx context.Context) (*struct{}, error) { return &struct{}{}, n.Dismiss(ctx, d) })(w, r)
+	})
 	l, err := tls.Listen("tcp", s.api, s.rig.serverTLS(s.cert))
 	if err != nil {
 		s.rig.t.Fatal(err)

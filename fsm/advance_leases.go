@@ -19,7 +19,7 @@ func (c AdvanceLeases) apply(s *State) (Result, *api.Error) {
 	}
 	var res Result
 	for _, id := range c.Leases {
-		if l, ok := s.Lease(id); ok && s.advance(l) {
+		if l, ok := s.Lease(id); ok && s.advance(&l) {
 			res.Leases = append(res.Leases, id)
 		}
 	}
@@ -27,8 +27,8 @@ func (c AdvanceLeases) apply(s *State) (Result, *api.Error) {
 }
 
 // advance does what is due with a lease, one step; false when nothing is.
-func (s *State) advance(l api.Lease) bool {
-	at, ok := due(&l)
+func (s *State) advance(l *api.Lease) bool {
+	at, ok := due(l)
 	if !ok || at > s.meta.Now {
 		return false
 	}

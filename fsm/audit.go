@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"encoding/json"
-	"fmt"
 
 	"github.com/grafos/grafos/api"
 )
@@ -33,7 +32,6 @@ const (
 	auditRunFinished       = "run_finished"
 	auditRunFinalised      = "run_finalised"
 	auditLevelRaised       = "level_raised"
-	auditClusterRecovered  = "cluster_recovered"
 )
 
 // The event types that are no audit records.
@@ -59,45 +57,41 @@ type subject struct {
 }
 
 // event records a change for those who watch. data is a struct: its JSON is deterministic.
-func (s *State) event(kind, actor string, on subject, data any) json.RawMessage {
-	raw, err := json.Marshal(data)
-	if err != nil {
-		s.fail(fmt.Errorf("encode data of event %s: %w", kind, err))
-		return nil
-	}
-	s.record(kind, actor, on, raw)
-	return raw
-}
-
-// record records a change whose data is encoded.
-func (s *State) record(kind, actor string, on subject, raw json.RawMessage) {
-	if actor == "" {
-		actor = scheduler
-	}
-	s.events = append(s.events, api.Event{
-		Cursor: api.Cursor{Index: s.meta.Index, Sub: uint32(len(s.events))}, Type: kind, Time: s.Wall(), Identity: actor,
-		Provider: on.Provider, CellID: on.Cell, LeaseID: on.Lease, RunID: on.Run, Tenant: on.Tenant, Data: raw,
-	})
+func (s *State) event(kind, actor string, on subject, data any) {
+	s.encode(kind, actor, on, data)
 }
 
 // audit records an event in the audit chain as well (L9).
 func (s *State) audit(kind, actor string, on subject, data any) {
-	if raw := s.event(kind, actor, on, data); raw != nil {
+	if raw := s.encode(kind, actor, on, data); raw != nil {
 		s.chain(kind, actor, raw)
 	}
 }
 
-// chain makes the next record of the audit chain. data is compact JSON.
+func (s *State) encode(kind, actor string, on subject, data any) json.RawMessage {
+	raw, err := json.Marshal(data)
+	w := s.beginFact(kind, actor, &on)
+	w.b, w.err = append(w.b[:w.from], raw...), err
+	return s.endEvent(kind, &w)
+}
+
+// chain makes the next record of the audit chain of the event that was recorded last. data is
+// that event's: compact JSON.
 func (s *State) chain(kind, actor string, data json.RawMessage) {
-	if actor == "" {
-		actor = scheduler
-	}
 	r := api.AuditRecord{
-		Sequence: s.meta.Audit.Sequence + 1, Timestamp: s.meta.Wall / 1000, Kind: kind, Identity: actor,
+		Sequence: s.meta.Audit.Sequence + 1, Timestamp: s.meta.Wall / 1000, Kind: kind, Identity: whoDid(actor),
 		Data: data, PrevHash: s.meta.Audit.Hash,
 	}
 	r.Hash = api.AuditHashCompact(r)
 	s.audits = append(s.audits, r)
 	s.meta.Audit = api.AuditHead{Sequence: r.Sequence, Hash: r.Hash}
 	s.writes++
+}
+
+// whoDid is the identity of an actor.
+func whoDid(actor string) string {
+	if actor == "" {
+		return scheduler
+	}
+	return actor
 }

@@ -1,6 +1,10 @@
 package fsm
 
-import "github.com/grafos/grafos/api"
+import (
+	"slices"
+
+	"github.com/grafos/grafos/api"
+)
 
 // Change is what one entry changed, for a checker that wants to keep pace with the state
 // without looking at all of it. It and what it points to are the callee's to keep, but for
@@ -64,6 +68,12 @@ func (c *Change) reset() {
 func (s *State) tell(results []Result) Change {
 	c := s.change
 	c.Index, c.Tick, c.Epoch, c.ClusterEpoch, c.Level = s.meta.Index, s.meta.Now, s.meta.Epoch, s.meta.ClusterEpoch, s.meta.Level
-	c.Head, c.Events, c.Audit, c.Results = s.meta.Audit, s.events, s.audits, results
+	c.Head, c.Audit, c.Results = s.meta.Audit, s.audits, results
+	kept := s.events
+	kept.data = slices.Clone(kept.data)
+	c.Events = kept.events()
+	for i, r := range c.Audit {
+		c.Audit[i] = r.Clone()
+	}
 	return *c
 }

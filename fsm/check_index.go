@@ -15,6 +15,15 @@ func sameKeys[K lesser[K]](c *checker, name string, got, want *set[K]) {
 	})
 }
 
+// sameMembers is sameKeys for leases.
+func sameMembers[K member[K]](c *checker, name string, got, want *bitset[K]) {
+	c.want(got.Len() == want.Len(), "I3", "index %s has %d keys, the records make %d", name, got.Len(), want.Len())
+	want.Scan(func(k K) bool {
+		c.want(got.Has(k), "I3", "index %s lacks %v", name, k)
+		return true
+	})
+}
+
 // sameSums checks that two tables of sums are equal (I3).
 func sameSums[K ~string](c *checker, name string, got, want *sums[K]) {
 	c.want(got.tree.Len() == want.tree.Len(), "I3", "sum %s has %d keys, the records make %d", name, got.tree.Len(), want.tree.Len())
@@ -32,30 +41,30 @@ func (c *checker) leaseIndexes() {
 	cells, tenants := map[api.CellID]bool{}, map[api.TenantID]bool{}
 	c.eachLease(func(l api.Lease) {
 		r, _ := got.byEpoch.Get(serial(l.Epoch))
-		want.set(rebuilt, &l, r, nil)
+		want.set(rebuilt, &l, r, standing{})
 		cells[l.CellID], tenants[l.Tenant] = true, true
 		byID, ok := got.get(l.ID, c.v.meta.Index)
 		c.want(ok && byID == r, "I3", "lease %s is not found by its id", l.ID)
 	})
-	sameKeys(c, "lease to be bound", &got.unbound, &want.unbound)
-	sameKeys(c, "lease by due tick", &got.due, &want.due)
-	sameKeys(c, "lease by end", &got.ended, &want.ended)
+	sameMembers(c, "lease to be bound", &got.unbound, &want.unbound)
+	sameMembers(c, "lease by due tick", &got.due, &want.due)
+	sameMembers(c, "lease by end", &got.ended, &want.ended)
 	sameKeys(c, "lease by run", &got.run, &want.run)
 	c.want(got.cells.Len() == len(cells), "I3", "%d cells have leases, %d are counted", len(cells), got.cells.Len())
 	for id := range cells {
 		g, w := got.useOf(id), want.useOf(id)
 		c.want(g.used == w.used && g.fenced == w.fenced && g.live == w.live, "I3", "the use of cell %s is %v, fenced %v, of %d leases; the records make %v, %v, %d",
 			id, g.used, g.fenced, g.live, w.used, w.fenced, w.live)
-		sameKeys(c, "lease that holds cell "+string(id), &g.held, &w.held)
-		sameKeys(c, "lease that held cell "+string(id), &g.past, &w.past)
+		sameMembers(c, "lease that holds cell "+string(id), &g.held, &w.held)
+		sameMembers(c, "lease that held cell "+string(id), &g.past, &w.past)
 		c.leaseLog(id, &g)
 	}
 	c.want(got.tenants.Len() == len(tenants), "I3", "%d tenants have leases, %d are counted", len(tenants), got.tenants.Len())
 	for id := range tenants {
 		g, w := got.heldBy(id), want.heldBy(id)
 		c.want(g.used == w.used, "I3", "tenant %s holds %v, the records make %v", id, g.used, w.used)
-		sameKeys(c, "lease of tenant "+string(id), &g.open, &w.open)
-		sameKeys(c, "past lease of tenant "+string(id), &g.past, &w.past)
+		sameMembers(c, "lease of tenant "+string(id), &g.open, &w.open)
+		sameMembers(c, "past lease of tenant "+string(id), &g.past, &w.past)
 	}
 	c.want(got.live == want.live, "I3", "%d live leases are counted, %d are there", got.live, want.live)
 }
@@ -64,8 +73,8 @@ func (c *checker) leaseIndexes() {
 func (c *checker) leaseLog(id api.CellID, use *cellUse) {
 	for _, after := range []uint64{0, use.log.floor, c.v.meta.Index - min(c.v.meta.Index, 8)} {
 		changed := 0
-		for _, in := range []*set[serial]{&use.held, &use.past} {
-			in.Scan(func(epoch serial, _ struct{}) bool {
+		for _, in := range []*bitset[serial]{&use.held, &use.past} {
+			in.Scan(func(epoch serial) bool {
 				if c.v.lease(epoch).Modified > after {
 					changed++
 				}

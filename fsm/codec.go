@@ -58,6 +58,7 @@ type wireEntry struct {
 type wireCommand struct {
 	Kind Kind            `json:"kind"`
 	Body cbor.RawMessage `json:"body"`
+	read Command         // the same, where it was read already
 }
 
 // EncodeEntry returns the bytes of e for the log: a version byte and deterministic CBOR. It
@@ -131,15 +132,21 @@ func DecodeEntry(b []byte) (Entry, error) {
 	return cd.decodeEntry(b, nil)
 }
 
-// decodeEntry decodes an entry; names that come again are shared through n.
-func (cd *codec) decodeEntry(b []byte, n *names) (Entry, error) {
+// decodeEntry decodes an entry. Into m, where that is not nil: then the commands are there until
+// the next entry is decoded into it, and names that come again are shared.
+func (cd *codec) decodeEntry(b []byte, m *memory) (Entry, error) {
 	if len(b) == 0 || len(b) > MaxEntry {
 		return Entry{}, api.Refuse(api.TooLarge, "entry has %d bytes: it must have 1 to %d", len(b), MaxEntry)
 	}
 	if b[0] != entryVersion {
 		return Entry{}, &UnknownEntryError{Version: b[0]}
 	}
-	wire, ok := readFrame(b[1:])
+	r := hotReader{pools: new(pools)}
+	if m != nil {
+		m.pools.again()
+		r.names, r.pools = &m.names, &m.pools
+	}
+	wire, ok := r.frame(b[1:])
 	if !ok {
 		if err := cd.ready(); err != nil {
 			return Entry{}, err
@@ -152,9 +159,13 @@ func (cd *codec) decodeEntry(b []byte, n *names) (Entry, error) {
 	if len(wire.Commands) > MaxCommands {
 		return Entry{}, api.Refuse(api.TooLarge, "entry has %d commands: at most %d are taken", len(wire.Commands), MaxCommands)
 	}
-	e := Entry{Tick: wire.Tick, Wall: wire.Wall, Commands: make([]Command, len(wire.Commands))}
-	for i, w := range wire.Commands {
-		c, err := cd.decodeBody(w, n)
+	e := Entry{Tick: wire.Tick, Wall: wire.Wall, Commands: r.pools.commands.take(len(wire.Commands))}
+	for i := range wire.Commands {
+		w := &wire.Commands[i]
+		if e.Commands[i] = w.read; w.read != nil {
+			continue
+		}
+		c, err := cd.decodeBody(w, &r)
 		if unknown, ok := errors.AsType[*UnknownEntryError](err); ok {
 			return Entry{}, unknown // it has its index later, which a wrapped one could not say
 		}
@@ -166,10 +177,10 @@ func (cd *codec) decodeEntry(b []byte, n *names) (Entry, error) {
 	return e, nil
 }
 
-// readFrame reads what is round the commands of an entry, as appendEntry writes it; ok is
-// false for every other form.
-func readFrame(b []byte) (e wireEntry, ok bool) {
-	r := hotReader{b: b}
+// frame reads what is round the commands of an entry, as appendEntry writes it, and most commands
+// on the way; ok is false for every other form.
+func (r *hotReader) frame(b []byte) (e wireEntry, ok bool) {
+	r.s = string(b)
 	outer := r.begin()
 	r.must("tick")
 	e.Tick = api.Tick(r.int())
@@ -180,28 +191,42 @@ func readFrame(b []byte) (e wireEntry, ok bool) {
 	if r.bad {
 		return e, false
 	}
-	e.Commands = make([]wireCommand, n)
+	e.Commands = r.pools.wire.take(n)
+	like := KindGrantLeases
 	for i := range e.Commands {
-		inner := r.begin()
-		r.must("body")
-		at := r.at
-		r.skip(0)
-		e.Commands[i].Body = b[at:r.at]
-		r.must("kind")
-		kind := r.uint()
-		e.Commands[i].Kind = Kind(kind)
-		r.bad = r.bad || uint64(Kind(kind)) != kind
-		r.end(inner)
-		if r.bad {
-			return e, false
-		}
+		e.Commands[i] = r.command(b, like)
+		like = e.Commands[i].Kind
 	}
 	r.end(outer)
-	return e, !r.bad && r.at == len(b)
+	return e, !r.bad && r.at == len(r.s)
 }
 
-func (cd *codec) decodeBody(w wireCommand, n *names) (Command, error) {
-	r := hotReader{b: w.Body, names: n}
+// command reads a command of the entry b. Its kind stands behind its body: so the body is read as
+// one like the command before, and passed over where it is none.
+func (r *hotReader) command(b []byte, like Kind) (w wireCommand) {
+	outer := r.begin()
+	r.must("body")
+	from := r.at
+	try := *r
+	if w.read = try.body(like); w.read != nil {
+		r.at = try.at
+	} else {
+		r.skip(0)
+	}
+	w.Body = b[from:r.at]
+	r.must("kind")
+	kind := r.uint()
+	w.Kind = Kind(kind)
+	r.bad = r.bad || uint64(w.Kind) != kind
+	if w.Kind != like {
+		w.read = nil
+	}
+	r.end(outer)
+	return w
+}
+
+func (cd *codec) decodeBody(w *wireCommand, frame *hotReader) (Command, error) {
+	r := hotReader{s: string(w.Body), names: frame.names, pools: frame.pools}
 	if c := r.read(w.Kind); c != nil {
 		return c, nil
 	}

@@ -176,7 +176,7 @@ func FuzzDecodeEntry(f *testing.F) {
 		}
 		f.Add(b)
 	}
-	shared := newNames()
+	shared := new(memory)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := DecodeEntry(b)
 		slow, serr := decodeByReflection(b)
@@ -245,7 +245,7 @@ func TestHotCommands(t *testing.T) {
 		if !bytes.Equal(body, value) {
 			t.Fatalf("%+v as a value is written\n%x, want\n%x", c, value, body)
 		}
-		r := hotReader{b: body, names: newNames()}
+		r := hotReader{s: string(body), names: newNames(), pools: new(pools)}
 		read := r.read(c.Kind())
 		slow := c.Kind().make()
 		if err := cd.dec.Unmarshal(body, slow); err != nil {

@@ -4,62 +4,63 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+
+	"github.com/grafos/grafos/api"
 )
 
 // What the audit chain says of leases and tenants is written by hand, byte for byte as encoding/json
 // does: the chain is made of these bytes, and mostly of these facts.
 
-// beginFact begins the JSON of a fact, endFact returns it. What writes the fields between them is
-// known by its type, so that it stays on the stack.
-func (s *State) beginFact() factWriter { return factWriter{b: append(s.json[:0], '{')} }
+// beginFact begins an event, and the JSON of its fact; endFact ends it, and returns the JSON, which
+// is there until the next event. What writes the fields between them is known by its type, so
+// that it stays on the stack.
+func (s *State) beginFact(kind, actor string, on *subject) factWriter {
+	b := s.events.open(kind, whoDid(actor), on)
+	return factWriter{b: append(b, '{'), from: len(b)}
+}
 
 func (s *State) endFact(kind string, w *factWriter) json.RawMessage {
-	s.json = append(w.b, '}')
+	w.b = append(w.b, '}')
+	return s.endEvent(kind, w)
+}
+
+func (s *State) endEvent(kind string, w *factWriter) json.RawMessage {
 	if w.err != nil {
 		s.fail(fmt.Errorf("encode data of event %s: %w", kind, w.err))
 		return nil
 	}
-	return s.keep(s.json)
+	s.events.done(w.b, w.from)
+	return json.RawMessage(w.b[w.from:])
 }
 
-// rawChunk is how much is made at once for the data of events: they are kept and forgotten
-// together.
-const rawChunk = 8 << 10
-
-// keep returns a copy of the data of an event.
-func (s *State) keep(data []byte) json.RawMessage {
-	if len(data) > rawChunk/4 {
-		return append(make(json.RawMessage, 0, len(data)), data...)
-	}
-	if cap(s.raw)-len(s.raw) < len(data) {
-		s.raw = make([]byte, 0, rawChunk)
-	}
-	from := len(s.raw)
-	s.raw = append(s.raw, data...)
-	return json.RawMessage(s.raw[from:len(s.raw):len(s.raw)])
-}
-
-// factWriter writes the fields of one JSON object.
+// factWriter writes the fields of one JSON object. What stands before a value comes as it is in JSON:
+// the comma, but at the first field, then name and colon, and the quote that a text begins with.
 type factWriter struct {
-	b   []byte
-	err error
-}
-
-func (w *factWriter) name(name string) {
-	if w.b[len(w.b)-1] != '{' {
-		w.b = append(w.b, ',')
-	}
-	w.b = append(append(append(w.b, '"'), name...), '"', ':')
+	b    []byte
+	from int // of the object
+	err  error
 }
 
 func (w *factWriter) number(name string, n int64) {
-	w.name(name)
-	w.b = strconv.AppendInt(w.b, n, 10)
+	w.b = strconv.AppendInt(append(w.b, name...), n, 10)
 }
 
 func (w *factWriter) count(name string, n uint64) {
-	w.name(name)
-	w.b = strconv.AppendUint(w.b, n, 10)
+	w.b = strconv.AppendUint(append(w.b, name...), n, 10)
+}
+
+// tick is number for one that many facts have in common: last is what was written before.
+func (w *factWriter) tick(name string, n api.Tick, last *tickText) {
+	if last.text == nil || last.at != n {
+		last.at, last.text = n, strconv.AppendInt(last.text[:0], int64(n), 10)
+	}
+	w.b = append(append(w.b, name...), last.text...)
+}
+
+// tickText is a tick and its text.
+type tickText struct {
+	at   api.Tick
+	text []byte
 }
 
 func (w *factWriter) optional(name, s string) {
@@ -69,23 +70,27 @@ func (w *factWriter) optional(name, s string) {
 }
 
 func (w *factWriter) text(name, s string) {
-	w.name(name)
+	w.b = append(w.b, name...)
 	if plain(s) {
-		w.b = append(append(append(w.b, '"'), s...), '"')
+		w.b = append(w.b, s...)
+		w.b = append(w.b, '"')
 		return
 	}
 	q, err := json.Marshal(s)
 	if err != nil {
 		w.err = err
+		return
 	}
-	w.b = append(w.b, q...)
+	w.b = append(w.b, q[1:]...)
 }
 
 // plain reports whether a text stands in JSON as it is.
 func plain(s string) bool {
+	// The characters that do, of the first and of the second 64.
+	const low = (1<<64 - 1<<' ') &^ (1<<'"' | 1<<'&' | 1<<'<' | 1<<'>')
+	const high = (1<<63 - 1) &^ (1 << ('\\' - 64))
 	for i := range len(s) {
-		switch c := s[i]; {
-		case c < ' ', c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
+		if c := s[i]; (uint64(low)>>c|uint64(high)>>(c-64))&1 == 0 { // one of the shifts leaves nothing
 			return false
 		}
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // check refuses a grant that could not be right in any state.
-func (c GrantLeases) check() *api.Error {
+func (c *GrantLeases) check() *api.Error {
 	if p := first(checkText("actor", c.Actor, maxActor), checkName("tenant", string(c.Tenant)), checkCellName(c.Provider, c.Cell),
 		api.Problem(api.CheckTTL(c.TTLMs)), checkStamp(c.Stamp)); p != nil {
 		return p
@@ -18,7 +18,8 @@ func (c GrantLeases) check() *api.Error {
 	if len(c.Items) == 0 || len(c.Items) > MaxItems {
 		return api.Refuse(api.InvalidArgument, "a grant has %d leases: it must have 1 to %d", len(c.Items), MaxItems)
 	}
-	for n, i := range c.Items {
+	for n := range c.Items {
+		i := &c.Items[n]
 		if p := i.check(); p != nil {
 			return p
 		}
@@ -32,7 +33,7 @@ func (c GrantLeases) check() *api.Error {
 }
 
 // check refuses an item with an amount, kind or use that does not exist.
-func (i GrantItem) check() *api.Error {
+func (i *GrantItem) check() *api.Error {
 	if p := checkID("lease id", string(i.ID)); p != nil {
 		return p
 	}
@@ -58,7 +59,7 @@ func (i GrantItem) check() *api.Error {
 
 // place returns the record of the grant's run as it is placed now: new, or the next attempt
 // of one that waits. Without a run it returns the zero record.
-func (c GrantLeases) place(s *State) (api.Run, *api.Error) {
+func (c *GrantLeases) place(s *State) (api.Run, *api.Error) {
 	if c.Run == nil {
 		return api.Run{}, nil
 	}
@@ -84,7 +85,7 @@ func (c GrantLeases) place(s *State) (api.Run, *api.Error) {
 
 // newRun takes from the command what the request decided, and nothing that only the state
 // machine decides.
-func (c GrantLeases) newRun(s *State) api.Run {
+func (c *GrantLeases) newRun(s *State) api.Run {
 	r := c.Run
 	profile := r.Profile
 	if profile == "" {
@@ -98,7 +99,7 @@ func (c GrantLeases) newRun(s *State) api.Run {
 }
 
 // checkRun refuses a run that could not have been asked for.
-func (c GrantLeases) checkRun() *api.Error {
+func (c *GrantLeases) checkRun() *api.Error {
 	r := c.Run
 	if r.Tenant != "" && r.Tenant != c.Tenant {
 		return api.Refuse(api.InvalidArgument, "run %s is of tenant %s, its leases are of %s", r.ID, r.Tenant, c.Tenant)

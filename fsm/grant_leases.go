@@ -10,7 +10,7 @@ import (
 // GrantLeases carries a placement decision: these leases on that cell, all or none. With Run
 // they are a run's: a new one, or the next attempt of one that waits to be placed again. The
 // state machine does not choose; it checks again that the choice still holds.
-type GrantLeases struct {
+type GrantLeases struct { //nolint:recvcheck // a command is a value; what checks it looks at it where it is
 	Actor     string         `json:"actor"`
 	Idem      Idem           `json:"idem"`
 	Tenant    api.TenantID   `json:"tenant"`
@@ -45,14 +45,15 @@ func (c GrantLeases) apply(s *State) (Result, *api.Error) {
 	if p := c.check(); p != nil {
 		return Result{}, p
 	}
-	if p := c.mayHold(s); p != nil {
+	ask := c.ask()
+	if p := c.mayHold(s, ask); p != nil {
 		return Result{}, p
 	}
-	if p := c.cellTakes(s); p != nil {
+	if p := c.cellTakes(s, ask); p != nil {
 		return Result{}, p
 	}
 	for _, i := range c.Items {
-		if _, exists := s.Lease(i.ID); exists {
+		if _, exists := s.look(i.ID); exists {
 			return Result{}, api.Refuse(api.Conflict, "lease %s exists already", i.ID)
 		}
 	}
@@ -65,8 +66,8 @@ func (c GrantLeases) apply(s *State) (Result, *api.Error) {
 	res := Result{Leases: make([]api.LeaseID, 0, len(c.Items)), Run: run.ID, CellEpoch: c.CellEpoch}
 	for _, i := range c.Items {
 		l := c.lease(s, i, run.ID)
-		s.addLease(l)
-		fact := s.leaseFact(l)
+		s.addLease(&l)
+		fact := s.leaseFact(&l)
 		s.auditLease(auditLeaseGranted, c.Actor, &l, &fact)
 		res.Leases = append(res.Leases, l.ID)
 	}
@@ -79,7 +80,7 @@ func (c GrantLeases) apply(s *State) (Result, *api.Error) {
 }
 
 // lease makes the record of one item, with the next fencing number (I4).
-func (c GrantLeases) lease(s *State, i GrantItem, run api.RunID) api.Lease {
+func (c *GrantLeases) lease(s *State, i GrantItem, run api.RunID) api.Lease {
 	s.meta.Epoch++
 	ttl := time.Duration(c.TTLMs) * time.Millisecond
 	return api.Lease{
@@ -90,7 +91,7 @@ func (c GrantLeases) lease(s *State, i GrantItem, run api.RunID) api.Lease {
 }
 
 // mayHold checks tenant and quota (L2).
-func (c GrantLeases) mayHold(s *State) *api.Error {
+func (c *GrantLeases) mayHold(s *State, ask api.Resources) *api.Error {
 	tenant, ok := s.tenants.at(c.Tenant)
 	if !ok {
 		return api.Refuse(api.NotFound, "tenant %s does not exist", c.Tenant)
@@ -108,7 +109,7 @@ func (c GrantLeases) mayHold(s *State) *api.Error {
 	if mutant.On(mutant.QuotaByOne) {
 		more--
 	}
-	if short := tenant.Quota.Exceeded(use.used, int64(use.open.Len()), c.ask(), more); short != nil {
+	if short := tenant.Quota.Exceeded(use.used, int64(use.open.Len()), ask, more); short != nil {
 		p := api.Refuse(api.QuotaExceeded, "tenant %s has a quota of %d for %s, holds %d and asks for %d more",
 			c.Tenant, short.Limit, short.Resource, short.InUse, short.Asked).WithHint("free what is not needed, or ask an operator for a larger quota")
 		p.Provider, p.Shortage = c.Provider, short
@@ -118,21 +119,21 @@ func (c GrantLeases) mayHold(s *State) *api.Error {
 }
 
 // cellTakes checks that the cell is the one that the planner saw, takes work, and has room (L1).
-func (c GrantLeases) cellTakes(s *State) *api.Error {
+func (c *GrantLeases) cellTakes(s *State, ask api.Resources) *api.Error {
 	cell, ok := s.cells.at(c.Cell)
 	if !ok || cell.Provider != c.Provider {
 		return api.Refuse(api.Conflict, "%s does not exist", cellWhat(c.Provider, c.Cell))
 	}
 	ready, _ := s.requirements(cell)
 	takes := !cell.Revoked && !cell.Revoking && cell.Mode == api.ModeAccepting && (cell.Epoch == c.CellEpoch || mutant.On(mutant.SkipCellEpoch)) && ready.Ready()
-	if takes && (cell.Capacity.Sub(s.leases.usedOf(c.Cell)).Floor().Fits(c.ask()) || mutant.On(mutant.CapacityByOne)) {
+	if takes && (cell.Capacity.Sub(s.leases.usedOf(c.Cell)).Floor().Fits(ask) || mutant.On(mutant.CapacityByOne)) {
 		return nil
 	}
 	return c.why(s, *cell)
 }
 
 // why says why a cell does not take the grant.
-func (c GrantLeases) why(s *State, cell api.CellRecord) *api.Error {
+func (c *GrantLeases) why(s *State, cell api.CellRecord) *api.Error {
 	what := cellWhat(c.Provider, c.Cell)
 	switch {
 	case cell.Epoch != c.CellEpoch:
@@ -151,7 +152,7 @@ func (c GrantLeases) why(s *State, cell api.CellRecord) *api.Error {
 }
 
 // ask sums the items.
-func (c GrantLeases) ask() api.Resources {
+func (c *GrantLeases) ask() api.Resources {
 	var ask api.Resources
 	for _, i := range c.Items {
 		ask = ask.With(i.Kind, ask.Get(i.Kind)+i.Amount)

@@ -102,7 +102,7 @@ func (h *history) flush() {
 			fmt.Fprintf(&h.out, "| %d: refused %s%s: %s: %s\n", i, p.LeaseID, p.RunID, p.Kind, p.Detail)
 		}
 	}
-	for _, e := range h.m.state.events {
+	for _, e := range h.m.state.events.events() {
 		data := struct {
 			State, Reason, Comment string
 			Why                    []string

@@ -1,8 +1,8 @@
 package fsm
 
 import (
-	"encoding/binary"
 	"math"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/grafos/grafos/api"
@@ -13,15 +13,16 @@ import (
 // that is allowed and says what is wrong with the rest. So the two can never disagree about
 // what is taken.
 type hotReader struct {
-	b     []byte
+	s     string // one copy of what is read: texts are cut out of it
 	at    int
 	left  uint64 // fields of the map that is read, not read yet
 	bad   bool
 	names *names
+	pools *pools
 }
 
-// names holds texts that come again and again (tenants, cells, boot ids), so that most of them
-// need not be made again. Each has one place that it can be in; what comes later takes it. A
+// names holds texts that come again and again (tenants, cells, boot ids), and may be kept for long:
+// each is a text of its own. Each has one place that it can be in; what comes later takes it. A
 // nil one holds none.
 type names struct {
 	held [1 << 12]string
@@ -32,30 +33,37 @@ const maxName = 64
 
 func newNames() *names { return new(names) }
 
-func (n *names) text(b []byte) string {
-	if n == nil || len(b) < 2 || len(b) > maxName {
-		return string(b)
+func (n *names) text(s string) string {
+	if n == nil || len(s) < 2 || len(s) > maxName {
+		return strings.Clone(s)
 	}
 	var first, last uint64
-	if len(b) >= 8 {
-		first, last = binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[len(b)-8:])
+	if len(s) >= 8 {
+		first, last = word(s), word(s[len(s)-8:])
 	} else {
-		first, last = uint64(binary.LittleEndian.Uint16(b)), uint64(binary.LittleEndian.Uint16(b[len(b)-2:]))
+		first, last = uint64(s[0])<<8|uint64(s[1]), uint64(s[len(s)-2])<<8|uint64(s[len(s)-1])
 	}
-	place := &n.held[(first*0x9e3779b97f4a7c15^last*0xbf58476d1ce4e5b9+uint64(len(b)))>>52]
-	if *place != string(b) {
-		*place = string(b)
+	place := &n.held[(first*0x9e3779b97f4a7c15^last*0xbf58476d1ce4e5b9+uint64(len(s)))>>52]
+	if *place != s {
+		*place = strings.Clone(s)
 	}
 	return *place
 }
 
+// word returns the first eight bytes of s as a number.
+func word(s string) uint64 {
+	_ = s[7]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+}
+
 // head reads the head of an item, which must be of a major type and as short as can be.
 func (r *hotReader) head(major byte) uint64 {
-	if r.at >= len(r.b) || r.b[r.at]&0xe0 != major {
+	if r.at >= len(r.s) || r.s[r.at]&0xe0 != major {
 		r.bad = true
 		return 0
 	}
-	low := r.b[r.at] & 0x1f
+	low := r.s[r.at] & 0x1f
 	r.at++
 	if low < 24 {
 		return uint64(low)
@@ -65,48 +73,43 @@ func (r *hotReader) head(major byte) uint64 {
 		return 0
 	}
 	size := 1 << (low - 24)
-	if len(r.b)-r.at < size {
+	if len(r.s)-r.at < size {
 		r.bad = true
 		return 0
 	}
-	rest := r.b[r.at : r.at+size]
+	var n uint64
+	for _, c := range []byte(r.s[r.at : r.at+size]) {
+		n = n<<8 | uint64(c)
+	}
 	r.at += size
-	var n, least uint64
-	switch size {
-	case 1:
-		n, least = uint64(rest[0]), 24
-	case 2:
-		n, least = uint64(binary.BigEndian.Uint16(rest)), 1<<8
-	case 4:
-		n, least = uint64(binary.BigEndian.Uint32(rest)), 1<<16
-	default:
-		n, least = binary.BigEndian.Uint64(rest), 1<<32
+	least := uint64(24) // what is less has a shorter form
+	if size > 1 {
+		least = 1 << (4 * size)
 	}
 	r.bad = r.bad || n < least
 	return n
 }
 
-// bytes reads a text without copying it.
-func (r *hotReader) bytes() []byte {
+// text reads a text that is unlike others, and lives as long as the entry; name one that comes
+// again, or is kept.
+func (r *hotReader) text() string {
 	n := r.head(cborText)
-	if r.bad || n > uint64(len(r.b)-r.at) {
+	if r.bad || n > uint64(len(r.s)-r.at) {
 		r.bad = true
-		return nil
+		return ""
 	}
-	t := r.b[r.at : r.at+int(n)]
+	t := r.s[r.at : r.at+int(n)]
 	r.at += int(n)
-	if !utf8.Valid(t) {
+	if !utf8.ValidString(t) {
 		r.bad = true
 	}
 	return t
 }
 
-// text reads a text that is unlike others, name one that comes again.
-func (r *hotReader) text() string { return string(r.bytes()) }
-func (r *hotReader) name() string { return r.names.text(r.bytes()) }
+func (r *hotReader) name() string { return r.names.text(r.text()) }
 
 func (r *hotReader) int() int64 {
-	if r.at < len(r.b) && r.b[r.at]&0xe0 == cborNeg {
+	if r.at < len(r.s) && r.s[r.at]&0xe0 == cborNeg {
 		n := r.head(cborNeg)
 		r.bad = r.bad || n > math.MaxInt64
 		return -1 - int64(n)
@@ -121,7 +124,7 @@ func (r *hotReader) uint() uint64 { return r.head(cborUint) }
 // list reads the length of a list of things that take a few bytes each.
 func (r *hotReader) list(most int) int {
 	n := r.head(cborArray)
-	if n > uint64(most) || n > uint64(len(r.b)-r.at) {
+	if n > uint64(most) || n > uint64(len(r.s)-r.at) {
 		r.bad = true
 		return 0
 	}
@@ -151,7 +154,7 @@ func (r *hotReader) end(outer uint64) {
 // has reads the name of a field if it is the next one.
 func (r *hotReader) has(field string) bool {
 	n := len(field)
-	if r.left == 0 || len(r.b)-r.at <= n || r.b[r.at] != cborText|byte(n) || string(r.b[r.at+1:r.at+1+n]) != field {
+	if r.left == 0 || len(r.s)-r.at <= n || r.s[r.at] != cborText|byte(n) || r.s[r.at+1:r.at+1+n] != field {
 		return false
 	}
 	r.at += 1 + n
@@ -168,21 +171,21 @@ func (r *hotReader) must(field string) {
 
 // skip passes over one item, whatever it is, as long as its length is known.
 func (r *hotReader) skip(depth int) {
-	if r.bad || r.at >= len(r.b) || depth > maxDepth {
+	if r.bad || r.at >= len(r.s) || depth > maxDepth {
 		r.bad = true
 		return
 	}
-	major := r.b[r.at] & 0xe0
+	major := r.s[r.at] & 0xe0
 	n := r.head(major)
 	switch major {
 	case cborText, cborBytes:
-		if n > uint64(len(r.b)-r.at) {
+		if n > uint64(len(r.s)-r.at) {
 			r.bad = true
 			return
 		}
 		r.at += int(n)
 	case cborArray, cborMap:
-		if n > uint64(len(r.b)-r.at) {
+		if n > uint64(len(r.s)-r.at) {
 			r.bad = true
 			return
 		}
@@ -198,6 +201,15 @@ func (r *hotReader) skip(depth int) {
 // read reads the body of a command of a kind that is written by hand; nil when it takes
 // something else.
 func (r *hotReader) read(k Kind) Command {
+	c := r.body(k)
+	if r.at != len(r.s) {
+		return nil
+	}
+	return c
+}
+
+// body is read where something may follow the body.
+func (r *hotReader) body(k Kind) Command {
 	var c Command
 	switch k { //nolint:exhaustive // the others are the codec's
 	case KindGrantLeases:
@@ -215,7 +227,7 @@ func (r *hotReader) read(k Kind) Command {
 	default:
 		return nil
 	}
-	if r.bad || r.at != len(r.b) {
+	if r.bad {
 		return nil
 	}
 	return c
@@ -249,14 +261,15 @@ func (r *hotReader) stamp() (s api.Stamp) {
 }
 
 func (r *hotReader) grant() *GrantLeases {
-	c := new(GrantLeases)
+	c := &r.pools.grants.take(1)[0]
+	*c = GrantLeases{}
 	outer := r.begin()
 	c.Idem = r.idem()
 	r.must("actor")
 	c.Actor = r.name()
 	r.must("items")
 	if n := r.list(MaxItems); !r.bad {
-		c.Items = make([]GrantItem, n)
+		c.Items = r.pools.items.take(n)
 	}
 	for i := range c.Items {
 		c.Items[i] = r.item()
@@ -294,11 +307,12 @@ func (r *hotReader) item() (i GrantItem) {
 }
 
 func (r *hotReader) report() *ReportCell {
-	c := new(ReportCell)
+	c := &r.pools.reports.take(1)[0]
+	*c = ReportCell{}
 	outer := r.begin()
 	if r.has("bound") {
 		if n := r.some(); !r.bad {
-			c.Bound = make([]api.BoundReport, n)
+			c.Bound = r.pools.bound.take(n)
 		}
 		for i := range c.Bound {
 			c.Bound[i] = r.bound()
@@ -306,7 +320,7 @@ func (r *hotReader) report() *ReportCell {
 	}
 	if r.has("ended") {
 		if n := r.some(); !r.bad {
-			c.Ended = make([]api.EndedReport, n)
+			c.Ended = r.pools.ended.take(n)
 		}
 		for i := range c.Ended {
 			c.Ended[i] = r.ended()

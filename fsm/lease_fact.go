@@ -27,7 +27,7 @@ type leaseFact struct {
 	At         api.Tick       `json:"at_tick"`
 }
 
-func (s *State) leaseFact(l api.Lease) leaseFact {
+func (s *State) leaseFact(l *api.Lease) leaseFact {
 	return leaseFact{
 		Lease: l.ID, Run: l.RunID, Tenant: l.Tenant, Provider: l.Provider, Cell: l.CellID, Kind: l.Kind, Amount: l.Amount,
 		State: l.State, Generation: l.Generation, Epoch: l.Epoch, Priority: l.Priority, TTLMs: l.TTLMs, Reason: l.Reason,
@@ -44,33 +44,33 @@ func (s *State) auditLease(kind, actor string, l *api.Lease, f *leaseFact) {
 
 // eventLease records what happened to a lease for those who watch.
 func (s *State) eventLease(kind, actor string, l *api.Lease, f *leaseFact) json.RawMessage {
-	w := s.beginFact()
-	f.appendTo(&w)
-	raw := s.endFact(kind, &w)
-	if raw != nil {
-		s.record(kind, actor, leaseSubject(l), raw)
-	}
-	return raw
+	on := leaseSubject(l)
+	w := s.beginFact(kind, actor, &on)
+	f.appendTo(&w, &s.ticks)
+	return s.endFact(kind, &w)
 }
 
-func (f *leaseFact) appendTo(w *factWriter) {
-	w.text("lease_id", string(f.Lease))
-	w.optional("run_id", string(f.Run))
-	w.text("tenant", string(f.Tenant))
-	w.text("provider", string(f.Provider))
-	w.text("cell_id", string(f.Cell))
-	w.text("kind", string(f.Kind))
-	w.number("amount", f.Amount)
-	w.text("state", string(f.State))
-	w.count("generation", f.Generation)
-	w.count("epoch", f.Epoch)
-	w.text("priority", string(f.Priority))
-	w.number("ttl_ms", f.TTLMs)
-	w.optional("reason", f.Reason)
-	w.optional("comment", f.Comment)
+// leaseTicks are the texts of the ticks of the fact before: what is done together has them in common.
+type leaseTicks struct{ granted, at tickText }
+
+func (f *leaseFact) appendTo(w *factWriter, ticks *leaseTicks) {
+	w.text(`"lease_id":"`, string(f.Lease))
+	w.optional(`,"run_id":"`, string(f.Run))
+	w.text(`,"tenant":"`, string(f.Tenant))
+	w.text(`,"provider":"`, string(f.Provider))
+	w.text(`,"cell_id":"`, string(f.Cell))
+	w.text(`,"kind":"`, string(f.Kind))
+	w.number(`,"amount":`, f.Amount)
+	w.text(`,"state":"`, string(f.State))
+	w.count(`,"generation":`, f.Generation)
+	w.count(`,"epoch":`, f.Epoch)
+	w.text(`,"priority":"`, string(f.Priority))
+	w.number(`,"ttl_ms":`, f.TTLMs)
+	w.optional(`,"reason":"`, f.Reason)
+	w.optional(`,"comment":"`, f.Comment)
 	if f.GraceMs != 0 {
-		w.number("grace_ms", f.GraceMs)
+		w.number(`,"grace_ms":`, f.GraceMs)
 	}
-	w.number("granted_tick", int64(f.Granted))
-	w.number("at_tick", int64(f.At))
+	w.tick(`,"granted_tick":`, f.Granted, &ticks.granted)
+	w.tick(`,"at_tick":`, f.At, &ticks.at)
 }

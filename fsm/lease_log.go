@@ -101,8 +101,8 @@ func (v *View) changedOn(use *cellUse, after uint64) (list []api.Lease) {
 		return list
 	}
 	list = nil
-	for _, in := range []*set[serial]{&use.held, &use.past} {
-		in.Scan(func(epoch serial, _ struct{}) bool {
+	for _, in := range []*bitset[serial]{&use.held, &use.past} {
+		in.Scan(func(epoch serial) bool {
 			if l := v.lease(epoch); l.Modified > after {
 				list = append(list, l)
 			}

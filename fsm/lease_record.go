@@ -160,6 +160,12 @@ func (r leaseRecord) lease() api.Lease {
 
 // read reads a record; false when it is none.
 func (r leaseRecord) read() (l api.Lease, ok bool) {
+	ok = r.readTo(&l)
+	return l, ok
+}
+
+// readTo is read into l, all of which it writes.
+func (r leaseRecord) readTo(l *api.Lease) bool {
 	rd := recordReader{s: string(r)}
 	layout := rd.byte()
 	l.State = stateOfCode(rd.byte())
@@ -189,5 +195,5 @@ func (r leaseRecord) read() (l api.Lease, ok bool) {
 	l.Stamp.BootID = rd.text()
 	l.Stamp.BootTime = rd.int()
 	l.Coordinate = rd.text()
-	return l, rd.ok() && layout == layoutOne && use&0xcc == 0 && use&3 != 3
+	return rd.ok() && layout == layoutOne && use&0xcc == 0 && use&3 != 3
 }

@@ -16,13 +16,18 @@ type leaseTable struct {
 	seed    maphash.Seed // of the hash maps; their order is never seen
 	byEpoch cow.Tree[serial, leaseRecord]
 	byID    *cow.Index           // I3: all, by epoch; one for all views
-	unbound set[tickKey]         // I3, I5: those that wait for their first binding, by the tick at which something is to be done
-	due     set[tickKey]         // I3, I5: the others that have not ended, likewise
-	ended   set[tickKey]         // I3: those to be forgotten, by the tick of their end
+	unbound bitset[tickKey]      // I3, I5: those that wait for their first binding, by the tick at which something is to be done
+	due     bitset[tickKey]      // I3, I5: the others that have not ended, likewise
+	ended   bitset[tickKey]      // I3: those to be forgotten, by the tick of their end
 	run     set[runKey]          // I3: those of a run
 	cells   cow.Hash[*cellUse]   // I3
 	tenants cow.Hash[*tenantUse] // I3
 	live    int
+
+	// Those that were asked for last, as they are in cells and tenants: most commands ask for one
+	// several times in turn. nil is none.
+	lastCell   *cellUse
+	lastTenant *tenantUse
 }
 
 // cellUse is the leases of a cell, and what they take of it.
@@ -31,9 +36,9 @@ type cellUse struct {
 	id         api.CellID
 	used       api.Resources // non-terminal and fenced
 	fenced     api.Resources
-	live       int         // non-terminal
-	held, past set[serial] // the leases that occupy the cell, and the others
-	log        leaseLog    // what changed of them
+	live       int            // non-terminal
+	held, past bitset[serial] // the leases that occupy the cell, and the others
+	log        leaseLog       // what changed of them
 }
 
 // tenantUse is the leases of a tenant, and the sum of the non-terminal ones.
@@ -41,7 +46,7 @@ type tenantUse struct {
 	edit       cow.Edit
 	id         api.TenantID
 	used       api.Resources
-	open, past set[serial] // those that have not ended, and those that have
+	open, past bitset[serial] // those that have not ended, and those that have
 }
 
 func newLeaseTable() leaseTable { return leaseTable{seed: maphash.MakeSeed(), byID: new(cow.Index)} }
@@ -73,9 +78,11 @@ func unbound(l *api.Lease) bool { return l.State == api.LeaseActive && l.BoundGe
 // forgets reports whether a lease may be forgotten when it is old.
 func forgets(l *api.Lease) bool { return l.State.Terminal() && l.State != api.LeaseFenced }
 
+func (t *leaseTable) hash(id api.LeaseID) uint64 { return maphash.String(t.seed, string(id)) }
+
 // get returns the lease with an id in the table as it is after the entry at index now.
 func (t *leaseTable) get(id api.LeaseID, now uint64) (found leaseRecord, ok bool) {
-	_, ok = t.byID.Find(maphash.String(t.seed, string(id)), func(epoch uint64) bool {
+	_, ok = t.byID.Find(t.hash(id), func(epoch uint64) bool {
 		r, ok := t.byEpoch.Get(serial(epoch))
 		if !ok || r.id() != id {
 			return false
@@ -107,102 +114,100 @@ func (t *leaseTable) at(id api.LeaseID, epoch, now uint64) (leaseRecord, bool) {
 
 // cell returns what is known of a cell to be changed in an edit.
 func (t *leaseTable) cell(e cow.Edit, id api.CellID) *cellUse {
-	hash, is := maphash.String(t.seed, string(id)), func(c *cellUse) bool { return c.id == id }
-	use, ok := t.cells.Get(hash, is)
+	use := t.findCell(id)
 	switch {
-	case !ok:
+	case use == nil:
 		use = &cellUse{edit: e, id: id}
 	case use.edit == e:
+		t.lastCell = use
 		return use
 	default:
 		c := *use
 		c.edit = e
 		use = &c
 	}
-	t.cells.Set(e, hash, use, is)
+	t.cells.Set(e, maphash.String(t.seed, string(id)), use, func(c *cellUse) bool { return c.id == id })
+	t.lastCell = use
+	return use
+}
+
+// findCell returns what is known of a cell, to be read; nil when it has no leases.
+func (t *leaseTable) findCell(id api.CellID) *cellUse {
+	if use := t.lastCell; use != nil && use.id == id {
+		return use
+	}
+	use, _ := t.cells.Get(maphash.String(t.seed, string(id)), func(c *cellUse) bool { return c.id == id })
 	return use
 }
 
 // useOf returns what is known of a cell, to be read.
 func (t *leaseTable) useOf(id api.CellID) cellUse {
-	if use, ok := t.cells.Get(maphash.String(t.seed, string(id)), func(c *cellUse) bool { return c.id == id }); ok {
+	if use := t.findCell(id); use != nil {
 		return *use
 	}
 	return cellUse{}
 }
 
 // usedOf returns what leases take of a cell.
-func (t *leaseTable) usedOf(id api.CellID) (used api.Resources) {
-	if use, ok := t.cells.Get(maphash.String(t.seed, string(id)), func(c *cellUse) bool { return c.id == id }); ok {
-		used = use.used
+func (t *leaseTable) usedOf(id api.CellID) api.Resources {
+	if use := t.findCell(id); use != nil {
+		return use.used
 	}
-	return used
+	return api.Resources{}
 }
 
 // tenant returns what is known of a tenant to be changed in an edit.
 func (t *leaseTable) tenant(e cow.Edit, id api.TenantID) *tenantUse {
-	hash, is := maphash.String(t.seed, string(id)), func(c *tenantUse) bool { return c.id == id }
-	use, ok := t.tenants.Get(hash, is)
+	use := t.findTenant(id)
 	switch {
-	case !ok:
+	case use == nil:
 		use = &tenantUse{edit: e, id: id}
 	case use.edit == e:
+		t.lastTenant = use
 		return use
 	default:
 		c := *use
 		c.edit = e
 		use = &c
 	}
-	t.tenants.Set(e, hash, use, is)
+	t.tenants.Set(e, maphash.String(t.seed, string(id)), use, func(c *tenantUse) bool { return c.id == id })
+	t.lastTenant = use
+	return use
+}
+
+// findTenant returns what is known of a tenant, to be read; nil when it has no leases.
+func (t *leaseTable) findTenant(id api.TenantID) *tenantUse {
+	if use := t.lastTenant; use != nil && use.id == id {
+		return use
+	}
+	use, _ := t.tenants.Get(maphash.String(t.seed, string(id)), func(c *tenantUse) bool { return c.id == id })
 	return use
 }
 
 // heldBy returns what is known of a tenant, to be read.
 func (t *leaseTable) heldBy(id api.TenantID) tenantUse {
-	use, ok := t.tenants.Get(maphash.String(t.seed, string(id)), func(c *tenantUse) bool { return c.id == id })
-	if !ok {
-		return tenantUse{}
+	if use := t.findTenant(id); use != nil {
+		return *use
 	}
-	return *use
+	return tenantUse{}
 }
 
-// set stores l, whose record is r, in place of old, where there is one, and keeps indexes and
-// sums. Neither id nor epoch, cell, tenant, run, kind or amount of a lease ever change.
-func (t *leaseTable) set(e cow.Edit, l *api.Lease, r leaseRecord, old *api.Lease) {
-	epoch := serial(l.Epoch)
-	t.byEpoch.Set(e, epoch, r)
-	if old == nil {
-		t.byID.Add(maphash.String(t.seed, string(l.ID)), l.Epoch)
-		if l.RunID != "" {
-			t.run.Set(e, runKey{string(l.RunID), epoch}, struct{}{})
-		}
-	}
-	t.schedule(e, l, old)
-	t.count(e, l, old)
-}
-
-// drop removes l from the table and all its indexes, in the entry at index now.
-func (t *leaseTable) drop(e cow.Edit, l *api.Lease, now uint64) {
-	epoch := serial(l.Epoch)
-	t.byID.Remove(now, maphash.String(t.seed, string(l.ID)), l.Epoch)
-	t.byEpoch.Delete(e, epoch)
-	if l.RunID != "" {
-		t.run.Delete(e, runKey{string(l.RunID), epoch})
-	}
-	t.schedule(e, nil, l)
-	t.count(e, nil, l)
+// standing is what indexes and sums depend on of what changes of a lease; the zero one is that of
+// a lease that is not there. Neither id nor epoch, cell, tenant, run, kind or amount ever change.
+type standing struct {
+	state api.LeaseState
+	place place
 }
 
 // place is where a lease stands in the indexes by tick.
 type place struct {
-	in *set[tickKey] // nil is nowhere
+	in *bitset[tickKey] // nil is nowhere
 	at tickKey
 }
 
+func (t *leaseTable) standing(l *api.Lease) standing { return standing{l.State, t.place(l)} }
+
 func (t *leaseTable) place(l *api.Lease) place {
-	if l == nil {
-		return place{}
-	}
 	if at, ok := due(l); ok {
 		p := place{&t.due, tickKey{uint64(at), serial(l.Epoch)}}
 		if unbound(l) {
@@ -216,91 +221,116 @@ func (t *leaseTable) place(l *api.Lease) place {
 	return place{}
 }
 
-// schedule keeps the indexes by tick.
-func (t *leaseTable) schedule(e cow.Edit, l, old *api.Lease) {
-	before, after := t.place(old), t.place(l)
-	if before == after {
-		return
+// set stores l, whose record is r, and keeps indexes and sums; old is how it stood before.
+func (t *leaseTable) set(e cow.Edit, l *api.Lease, r leaseRecord, old standing) {
+	epoch := serial(l.Epoch)
+	t.byEpoch.Set(e, epoch, r)
+	if old.state == "" {
+		t.byID.Add(t.hash(l.ID), l.Epoch)
+		if l.RunID != "" {
+			t.run.Set(e, runKey{string(l.RunID), epoch}, struct{}{})
+		}
 	}
-	if before.in != nil {
-		before.in.Delete(e, before.at)
+	t.stand(e, l, old, t.standing(l))
+}
+
+// drop removes l from the table and all its indexes, in the entry at index now.
+func (t *leaseTable) drop(e cow.Edit, l *api.Lease, now uint64) {
+	epoch := serial(l.Epoch)
+	t.byID.Remove(now, t.hash(l.ID), l.Epoch)
+	t.byEpoch.Delete(e, epoch)
+	if l.RunID != "" {
+		t.run.Delete(e, runKey{string(l.RunID), epoch})
 	}
-	if after.in != nil {
-		after.in.Set(e, after.at, struct{}{})
+	t.stand(e, l, t.standing(l), standing{})
+}
+
+// stand keeps the indexes by tick, and those and the sums of cell and tenant.
+func (t *leaseTable) stand(e cow.Edit, l *api.Lease, before, after standing) {
+	if before.place != after.place {
+		if in := before.place.in; in != nil {
+			in.Delete(e, before.place.at)
+		}
+		if in := after.place.in; in != nil {
+			in.Set(e, after.place.at)
+		}
+	}
+	t.countCell(e, l, before.state, after.state)
+	if before.state == "" || after.state == "" || before.state.Terminal() != after.state.Terminal() {
+		t.countTenant(e, l, before.state, after.state)
 	}
 }
 
-// count keeps the indexes and sums of cell and tenant.
-func (t *leaseTable) count(e cow.Edit, l, old *api.Lease) {
-	either := l
-	if either == nil {
-		either = old
-	}
-	cell := t.cell(e, either.CellID)
-	from, to := cell.take(old, -1), cell.take(l, 1)
-	if from != to {
-		if from != nil {
-			from.Delete(e, serial(either.Epoch))
-		}
-		if to != nil {
-			to.Set(e, serial(either.Epoch), struct{}{})
+// countCell moves l from one state to another in the index and the sums of its cell.
+func (t *leaseTable) countCell(e cow.Edit, l *api.Lease, before, after api.LeaseState) {
+	cell := t.cell(e, l.CellID)
+	if before != after {
+		from, to := cell.take(l, before, -1), cell.take(l, after, 1)
+		if from != to {
+			if from != nil {
+				from.Delete(e, serial(l.Epoch))
+			}
+			if to != nil {
+				to.Set(e, serial(l.Epoch))
+			}
 		}
 	}
-	if l != nil {
+	if after != "" {
 		cell.log.add(l.Modified, serial(l.Epoch), cell.held.Len()+cell.past.Len())
-	}
-	if cell.held.Len() == 0 && cell.past.Len() == 0 {
+	} else if cell.held.Len() == 0 && cell.past.Len() == 0 {
 		id := cell.id
 		t.cells.Delete(e, maphash.String(t.seed, string(id)), func(c *cellUse) bool { return c.id == id })
+		t.lastCell = nil
 	}
-	wasLive, isLive := old != nil && !old.State.Terminal(), l != nil && !l.State.Terminal()
-	if l != nil && old != nil && wasLive == isLive {
-		return
+}
+
+// countTenant does the same for its tenant.
+func (t *leaseTable) countTenant(e cow.Edit, l *api.Lease, before, after api.LeaseState) {
+	tenant := t.tenant(e, l.Tenant)
+	if before != "" {
+		t.live -= tenant.take(e, l, before, -1)
 	}
-	tenant := t.tenant(e, either.Tenant)
-	if old != nil {
-		t.live -= tenant.take(e, old, -1)
-	}
-	if l != nil {
-		t.live += tenant.take(e, l, 1)
+	if after != "" {
+		t.live += tenant.take(e, l, after, 1)
 	}
 	if tenant.open.Len() == 0 && tenant.past.Len() == 0 {
 		id := tenant.id
 		t.tenants.Delete(e, maphash.String(t.seed, string(id)), func(c *tenantUse) bool { return c.id == id })
+		t.lastTenant = nil
 	}
 }
 
-// take adds l to the sums of the cell, or with sign -1 takes it away, and returns where it belongs;
-// nowhere when there is none.
-func (c *cellUse) take(l *api.Lease, sign int) (in *set[serial]) {
-	if l == nil {
+// take adds l, as one in a state, to the sums of the cell, or with sign -1 takes it away, and
+// returns where it belongs; nowhere when it is not there.
+func (c *cellUse) take(l *api.Lease, state api.LeaseState, sign int) (in *bitset[serial]) {
+	if state == "" {
 		return nil
 	}
 	amount := api.Resources{}.With(l.Kind, int64(sign)*l.Amount)
 	in = &c.past
-	if l.State.Occupies() {
+	if state.Occupies() {
 		c.used = c.used.Add(amount)
 		in = &c.held
 	}
-	if l.State == api.LeaseFenced {
+	if state == api.LeaseFenced {
 		c.fenced = c.fenced.Add(amount)
 	}
-	if !l.State.Terminal() {
+	if !state.Terminal() {
 		c.live += sign
 	}
 	return in
 }
 
-// take adds l to the tenant, or with sign -1 takes it away, and returns how many live leases
-// that is about.
-func (c *tenantUse) take(e cow.Edit, l *api.Lease, sign int) int {
+// take adds l, as one in a state, to the tenant, or with sign -1 takes it away, and returns how
+// many live leases that is about.
+func (c *tenantUse) take(e cow.Edit, l *api.Lease, state api.LeaseState, sign int) int {
 	in, live := &c.past, 0
-	if !l.State.Terminal() {
+	if !state.Terminal() {
 		c.used = c.used.Add(api.Resources{}.With(l.Kind, int64(sign)*l.Amount))
 		in, live = &c.open, 1
 	}
 	if sign > 0 {
-		in.Set(e, serial(l.Epoch), struct{}{})
+		in.Set(e, serial(l.Epoch))
 	} else {
 		in.Delete(e, serial(l.Epoch))
 	}

@@ -23,10 +23,10 @@ func leaseSubject(l *api.Lease) subject {
 
 // turn moves a lease to its next state. Whoever calls has asked CanBecome or knows; a step
 // that the protocol does not have is a bug, and stops the node before anybody relies on it.
-func (s *State) turn(l api.Lease, next api.LeaseState, reason string) api.Lease {
+func (s *State) turn(l *api.Lease, next api.LeaseState, reason string) {
 	if !l.State.CanBecome(next) {
 		s.fail(fmt.Errorf("lease %s cannot become %s from %s", l.ID, next, l.State))
-		return l
+		return
 	}
 	l.State = next
 	if l.Reason == "" {
@@ -36,7 +36,6 @@ func (s *State) turn(l api.Lease, next api.LeaseState, reason string) api.Lease 
 		l.Ended, l.EndedAt = s.meta.Now, s.Wall()
 	}
 	s.putLease(l)
-	return l
 }
 
 // forceDown orders the teardown of a lease that is still usable; what is ending already goes
@@ -50,8 +49,8 @@ func (s *State) forceDown(id api.LeaseID, reason, actor, comment string) {
 		return
 	}
 	announced := l.State != api.LeaseActive
-	l = s.turn(l, api.LeaseForcedTeardown, reason)
-	fact := s.leaseFact(l)
+	s.turn(&l, api.LeaseForcedTeardown, reason)
+	fact := s.leaseFact(&l)
 	fact.Comment = comment
 	switch {
 	case reason == ReasonReleased:
@@ -61,29 +60,29 @@ func (s *State) forceDown(id api.LeaseID, reason, actor, comment string) {
 	default:
 		s.eventLease(eventLeaseForced, actor, &l, &fact)
 	}
-	s.haltRun(l, actor)
+	s.haltRun(&l, actor)
 }
 
 // warn announces the end of an active lease: it is forced down when the grace is over.
-func (s *State) warn(l api.Lease, graceMs int64, reason, actor, comment string) {
+func (s *State) warn(l *api.Lease, graceMs int64, reason, actor, comment string) {
 	l.ForceAt = s.meta.Now + api.Tick(graceMs)*api.Tick(time.Millisecond)
-	l = s.turn(l, api.LeaseRevokeWarning, reason)
+	s.turn(l, api.LeaseRevokeWarning, reason)
 	fact := s.leaseFact(l)
 	fact.Comment, fact.GraceMs = comment, graceMs
-	s.auditLease(auditLeaseRevoked, actor, &l, &fact)
+	s.auditLease(auditLeaseRevoked, actor, l, &fact)
 }
 
 // expire ends the use of a lease whose time is over; its cell has stopped or is stopping.
-func (s *State) expire(l api.Lease, actor string) {
-	l = s.turn(l, api.LeaseExpired, ReasonExpired)
+func (s *State) expire(l *api.Lease, actor string) {
+	s.turn(l, api.LeaseExpired, ReasonExpired)
 	fact := s.leaseFact(l)
-	s.auditLease(auditLeaseExpired, actor, &l, &fact)
+	s.auditLease(auditLeaseExpired, actor, l, &fact)
 	s.haltRun(l, actor)
 }
 
 // end makes a lease terminal: its cell said so, or must have stopped by itself.
-func (s *State) end(l api.Lease, state api.LeaseState, reason, actor, comment string) {
-	l = s.turn(l, state, reason)
+func (s *State) end(l *api.Lease, state api.LeaseState, reason, actor, comment string) {
+	s.turn(l, state, reason)
 	fact := s.leaseFact(l)
 	fact.Comment = comment
 	kind := auditLeaseTornDown
@@ -95,7 +94,7 @@ func (s *State) end(l api.Lease, state api.LeaseState, reason, actor, comment st
 	case api.LeaseTornDown, api.LeaseActive, api.LeaseRevokeWarning, api.LeaseGraceRunning,
 		api.LeaseCheckpoint, api.LeaseForcedTeardown, api.LeaseExpired:
 	}
-	s.auditLease(kind, actor, &l, &fact)
+	s.auditLease(kind, actor, l, &fact)
 	if l.RunID != "" {
 		s.settleRun(l.RunID)
 	}
@@ -103,7 +102,7 @@ func (s *State) end(l api.Lease, state api.LeaseState, reason, actor, comment st
 
 // haltRun orders the teardown of the other leases of a run that just lost the use of one:
 // it cannot go on without it, and holds nothing longer than it must.
-func (s *State) haltRun(l api.Lease, actor string) {
+func (s *State) haltRun(l *api.Lease, actor string) {
 	if l.RunID == "" {
 		return
 	}

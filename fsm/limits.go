@@ -1,10 +1,6 @@
 package fsm
 
-import (
-	"strings"
-
-	"github.com/grafos/grafos/api"
-)
+import "github.com/grafos/grafos/api"
 
 // Bounds of what a command may carry. MaxEntry bounds the whole.
 const (
@@ -37,8 +33,10 @@ func checkText(what, s string, limit int) *api.Error {
 	if len(s) > limit {
 		return api.Refuse(api.TooLarge, "%s has %d bytes: at most %d are taken", what, len(s), limit)
 	}
-	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' }) {
-		return api.Refuse(api.InvalidArgument, "%s holds a control character", what)
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\n' && c != '\t' {
+			return api.Refuse(api.InvalidArgument, "%s holds a control character", what)
+		}
 	}
 	return nil
 }
@@ -50,7 +48,7 @@ func checkID(what, id string) *api.Error {
 	}
 	for _, r := range id {
 		alnum := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-		if !alnum && !strings.ContainsRune("-_.:", r) {
+		if !alnum && r != '-' && r != '_' && r != '.' && r != ':' {
 			return api.Refuse(api.InvalidArgument, "%s %q has a character %q that an id cannot have", what, id, r)
 		}
 	}

@@ -111,10 +111,10 @@ func (w *leaseWalk) ofRun() {
 
 func (w *leaseWalk) ofTenant() {
 	use := w.v.leases.heldBy(w.f.Tenant)
-	visit := func(epoch serial, _ struct{}) bool { return w.visit(epoch) }
+	visit := func(epoch serial) bool { return w.visit(epoch) }
 	if !w.past {
 		on := true
-		use.open.Ascend(w.after, func(epoch serial, _ struct{}) bool {
+		use.open.Ascend(w.after, func(epoch serial) bool {
 			on = w.visit(epoch)
 			return on
 		})
@@ -129,7 +129,7 @@ func (w *leaseWalk) ofTenant() {
 func (w *leaseWalk) ofCell() {
 	use := w.v.leases.useOf(w.f.Cell)
 	var epochs []serial
-	collect := func(epoch serial, _ struct{}) bool {
+	collect := func(epoch serial) bool {
 		if epoch > w.after {
 			epochs = append(epochs, epoch)
 		}

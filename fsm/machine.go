@@ -28,7 +28,8 @@ type Logger interface {
 // that applies, in order, with no lock held.
 type Options struct {
 	Log Logger
-	// Audit takes the audit records of each entry, in order; nil takes none. It is called
+	// Audit takes the audit records of each entry, in order; nil takes none. Their data is there
+	// until it returns: it copies what it keeps (api.AuditRecord.Clone). It is called
 	// again for entries that are replayed after a restart: the sink knows what it has. When it
 	// fails the node must stop.
 	Audit func([]api.AuditRecord) error
@@ -50,8 +51,8 @@ type Options struct {
 type Machine struct {
 	opts   Options
 	codec  codec
-	names  *names // of the goroutine that applies, as is the state
-	state  *State // of the goroutine that applies
+	memory *memory // of the goroutine that applies, as is the state
+	state  *State  // of the goroutine that applies
 	view   atomic.Pointer[View]
 	topics topics
 	ring   ring
@@ -80,7 +81,7 @@ func New(o Options) *Machine {
 	if o.EventRing <= 0 {
 		o.EventRing = DefaultEventRing
 	}
-	m := &Machine{opts: o, names: newNames(), topics: topics{chans: map[Topic]chan struct{}{}, parts: map[Topic]*uint64{}}, ring: ring{limit: o.EventRing}}
+	m := &Machine{opts: o, memory: new(memory), topics: topics{chans: map[Topic]chan struct{}{}, parts: map[Topic]*uint64{}}, ring: ring{limit: o.EventRing}}
 	cd, err := newCodec()
 	if err != nil {
 		m.stop(err) // the options are constants: a test would have told
@@ -163,6 +164,7 @@ func (m *Machine) apply(index uint64, e Entry) []Result {
 		s.change.reset()
 	}
 	s.begin(index, e)
+	s.lookAhead(e.Commands)
 	results := make([]Result, len(e.Commands))
 	for i, c := range e.Commands {
 		s.sub = uint32(i)
@@ -184,6 +186,20 @@ func (m *Machine) apply(index uint64, e Entry) []Result {
 	}
 	m.publish()
 	return results
+}
+
+// lookAhead touches what grants will look for in the two large indexes and hardly ever find.
+func (s *State) lookAhead(cs []Command) {
+	for _, c := range cs {
+		g, ok := c.(*GrantLeases)
+		if !ok {
+			continue
+		}
+		s.keys.byKey.Touch(s.keys.hash(g.Idem.Scope, g.Idem.Key))
+		for i := range g.Items {
+			s.leases.byID.Touch(s.leases.hash(g.Items[i].ID))
+		}
+	}
 }
 
 // applyOne applies one command: a key that was seen before answers what it answered then.
@@ -227,7 +243,7 @@ func (s *State) answer(res Result, problem *api.Error) Result {
 func (m *Machine) publish() {
 	s := m.state
 	m.view.Store(s.publish())
-	m.ring.add(s.meta.Index, s.events)
+	m.ring.add(s.meta.Index, &s.events)
 	m.mu.Lock()
 	if len(m.fingerprints) >= 2*keepFingerprints {
 		m.fingerprints = append(m.fingerprints[:0], m.fingerprints[len(m.fingerprints)-keepFingerprints:]...)

@@ -56,7 +56,7 @@ func (s *State) over(at api.Tick, n int, begun bool) bool {
 
 func (s *State) pruneLeases(limit int) {
 	for i := range limit {
-		k, _, ok := s.leases.ended.Min()
+		k, ok := s.leases.ended.Min()
 		if !ok || !s.over(api.Tick(k.at), s.leases.ended.Len(), i > 0) {
 			return
 		}

@@ -58,23 +58,30 @@ func (s *State) dropTenant(id api.TenantID) {
 
 // Lease returns a lease's record. Most commands ask for one lease several times in turn.
 func (s *State) Lease(id api.LeaseID) (api.Lease, bool) {
-	if !s.seen.valid || s.seen.id != id {
-		l, ok := s.View.Lease(id)
-		s.seen = seenLease{valid: true, id: id, lease: l, ok: ok}
+	l, ok := s.look(id)
+	if !ok {
+		return api.Lease{}, false
 	}
-	return s.seen.lease, s.seen.ok
+	return *l, true
 }
 
-// leaseAt is Lease of one that should have an epoch.
-func (s *State) leaseAt(id api.LeaseID, epoch uint64) (api.Lease, bool) {
+// look is Lease for who reads the record at once: it is there until the next one is looked at or
+// written.
+func (s *State) look(id api.LeaseID) (*api.Lease, bool) {
+	if !s.seen.valid || s.seen.id != id {
+		r, ok := s.leases.get(id, s.meta.Index)
+		s.see(id, r, ok)
+	}
+	return &s.seen.lease, s.seen.ok
+}
+
+// lookAt is look for a lease that should have an epoch.
+func (s *State) lookAt(id api.LeaseID, epoch uint64) (*api.Lease, bool) {
 	if !s.seen.valid || s.seen.id != id {
 		r, ok := s.leases.at(id, epoch, s.meta.Index)
-		s.seen = seenLease{valid: true, id: id, ok: ok}
-		if ok {
-			s.seen.lease = r.lease()
-		}
+		s.see(id, r, ok)
 	}
-	return s.seen.lease, s.seen.ok
+	return &s.seen.lease, s.seen.ok
 }
 
 // seenLease is the lease that was read or written last.
@@ -85,43 +92,53 @@ type seenLease struct {
 	ok    bool // it exists
 }
 
+func (s *State) see(id api.LeaseID, r leaseRecord, ok bool) {
+	s.seen.valid, s.seen.id, s.seen.ok = true, id, ok
+	if ok {
+		r.readTo(&s.seen.lease)
+	}
+}
+
 // putLease stores a lease in place of what there is, and keeps what hangs on it.
-func (s *State) putLease(l api.Lease) {
-	old, had := s.Lease(l.ID)
+func (s *State) putLease(l *api.Lease) {
+	old, had := s.look(l.ID)
 	if !had {
 		s.addLease(l)
 		return
 	}
-	s.noteLease(&l, &old)
+	before := s.passed
+	if before.state == "" {
+		before = s.leases.standing(old)
+	}
+	ends := l.State.Terminal() && !old.State.Terminal()
+	s.noteLease(l, old)
 	if s.passing && !l.State.Terminal() {
+		s.passed = before
 		return
 	}
-	stored := &old
-	if s.passing {
-		stored, s.passing = &s.passed, false
-	}
-	s.leases.set(s.edit, &l, leaseRecord(s.rec), stored)
-	if l.State.Terminal() && !old.State.Terminal() {
+	s.passing, s.passed = false, standing{}
+	s.leases.set(s.edit, l, leaseRecord(s.rec), before)
+	if ends {
 		s.shrinkHeld(l.CellID)
 		s.shrinkQuotaHeld(l.Tenant)
 	}
 }
 
 // addLease stores a lease that there was none of before.
-func (s *State) addLease(l api.Lease) {
-	s.noteLease(&l, nil)
-	s.leases.set(s.edit, &l, leaseRecord(s.rec), nil)
+func (s *State) addLease(l *api.Lease) {
+	s.noteLease(l, nil)
+	s.leases.set(s.edit, l, leaseRecord(s.rec), standing{})
 }
 
-// noteLease enters a lease into all but its table; s.rec is its record then.
+// noteLease enters a lease into all but its table; s.rec is its record then. old, which may be
+// the one that was seen last, is not there any more.
 func (s *State) noteLease(l, old *api.Lease) {
 	l.Modified = s.meta.Index
 	s.rec = appendLease(s.rec[:0], l)
-	s.seen = seenLease{valid: true, id: l.ID, lease: *l, ok: true}
 	s.note(tableLeases, s.rec)
 	s.touched.fixed |= 1 << topicLeases
 	s.touched.leases = append(s.touched.leases, l.ID)
-	s.touched.cells = append(s.touched.cells, l.CellID)
+	s.touched.cells = add(s.touched.cells, l.CellID)
 	s.touched.leasesAt, s.touched.leasesOf = add(s.touched.leasesAt, l.Provider), add(s.touched.leasesOf, l.Tenant)
 	if l.RunID != "" {
 		s.touched.runs = add(s.touched.runs, l.RunID) // a run is shown with its leases
@@ -129,6 +146,8 @@ func (s *State) noteLease(l, old *api.Lease) {
 	if s.change != nil {
 		s.change.Leases = append(s.change.Leases, changedLease(old, l))
 	}
+	s.seen.valid, s.seen.id, s.seen.ok = true, l.ID, true
+	s.seen.lease = *l
 }
 
 func (s *State) dropLease(epoch serial) {

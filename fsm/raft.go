@@ -15,7 +15,7 @@ func (m *Machine) Apply(l *raft.Log) any {
 	if err := m.stopped(); err != nil {
 		return err
 	}
-	e, err := m.codec.decodeEntry(l.Data, m.names)
+	e, err := m.codec.decodeEntry(l.Data, m.memory)
 	if err != nil {
 		if unknown, ok := errors.AsType[*UnknownEntryError](err); ok {
 			unknown.Index = l.Index

@@ -34,6 +34,14 @@ func (r *recordReader) byte() byte {
 }
 
 func (r *recordReader) uint() uint64 {
+	if r.at < len(r.s) && r.s[r.at] < 0x80 { // most are small
+		r.at++
+		return uint64(r.s[r.at-1])
+	}
+	return r.longUint()
+}
+
+func (r *recordReader) longUint() uint64 {
 	var x uint64
 	for shift := 0; shift < 64; shift += 7 {
 		b := r.byte()
@@ -85,9 +93,14 @@ func (r *recordReader) count() int {
 // ok reports whether everything was there, and nothing more.
 func (r *recordReader) ok() bool { return !r.bad && r.at == len(r.s) }
 
-func appendUint(b []byte, n uint64) []byte { return binary.AppendUvarint(b, n) }
+func appendUint(b []byte, n uint64) []byte {
+	if n < 0x80 { // most are small
+		return append(b, byte(n))
+	}
+	return binary.AppendUvarint(b, n)
+}
 
-func appendInt(b []byte, n int64) []byte { return binary.AppendVarint(b, n) }
+func appendInt(b []byte, n int64) []byte { return appendUint(b, uint64(n<<1)^uint64(n>>63)) }
 
 func appendText[T ~string](b []byte, s T) []byte {
 	return append(appendUint(b, uint64(len(s))), s...)

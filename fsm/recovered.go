@@ -13,6 +13,9 @@ const epochJump = 1 << 32
 // maxRecoveries bounds the recoveries that are remembered, to know one that is told again.
 const maxRecoveries = 16
 
+// AuditClusterRecovered is the kind of the audit record of a recovery, and of a restore.
+const AuditClusterRecovered = "cluster_recovered"
+
 // Recovered says that the cluster was made again from what one node had, after a quorum was
 // lost: entries that others had acknowledged may be missing. The recovered node sends it as the
 // first entry of its first term.
@@ -23,10 +26,13 @@ type Recovered struct {
 	Index  uint64     `json:"last_index"` // of that log
 	Term   uint64     `json:"last_term"`  // of that log
 	Reason string     `json:"reason,omitempty"`
+	// Report is what a restore answers, for whoever asks for it again. It is in no log entry: a
+	// restored state comes as a snapshot, with the record that says so.
+	Report *api.RestoreReport `json:"report,omitempty"`
 }
 
-// recoveryFact is what the audit chain says of a recovery.
-type recoveryFact struct {
+// RecoveryFact is what the audit chain says of a recovery.
+type RecoveryFact struct {
 	ID           string     `json:"recovery_id"`
 	Node         api.NodeID `json:"node_id"`
 	Index        uint64     `json:"last_index"`
@@ -35,6 +41,8 @@ type recoveryFact struct {
 	Before       uint64     `json:"epoch_before"` // the newest fencing number that is known to have been given
 	After        uint64     `json:"epoch_after"`
 	Reason       string     `json:"reason,omitempty"`
+	// Report is what a restore answered; nil of a recovery.
+	Report *api.RestoreReport `json:"report,omitempty"`
 }
 
 // Kind returns KindRecovered.
@@ -61,9 +69,9 @@ func (c Recovered) apply(s *State) (Result, *api.Error) {
 		keep = keep[1:]
 	}
 	s.meta.Recoveries = append(slices.Clone(keep), c.ID)
-	s.audit(auditClusterRecovered, c.Actor, subject{}, recoveryFact{
+	s.audit(AuditClusterRecovered, c.Actor, subject{}, RecoveryFact{
 		ID: c.ID, Node: c.Node, Index: c.Index, Term: c.Term, ClusterEpoch: s.meta.ClusterEpoch,
-		Before: before, After: s.meta.Epoch, Reason: c.Reason,
+		Before: before, After: s.meta.Epoch, Reason: c.Reason, Report: c.Report,
 	})
 	return Result{}, nil
 }

@@ -24,11 +24,11 @@ func TestRecovered(t *testing.T) {
 	if got := r.audited(before); len(got) != 1 || got[0] != "cluster_recovered" {
 		t.Fatalf("audited %v", got)
 	}
-	var fact recoveryFact
+	var fact RecoveryFact
 	if err := json.Unmarshal(r.audit[before].Data, &fact); err != nil {
 		t.Fatal(err)
 	}
-	want := recoveryFact{ID: "rec-1", Node: "s2", Index: 17, Term: 3, ClusterEpoch: 1, Before: 1, After: 1 + 1<<32, Reason: rec.Reason}
+	want := RecoveryFact{ID: "rec-1", Node: "s2", Index: 17, Term: 3, ClusterEpoch: 1, Before: 1, After: 1 + 1<<32, Reason: rec.Reason}
 	if fact != want || r.audit[before].Identity != "operator/root" {
 		t.Errorf("the chain says %+v by %s, want %+v", fact, r.audit[before].Identity, want)
 	}

@@ -33,7 +33,7 @@ func (c RenewLease) apply(s *State) (Result, *api.Error) {
 	if !ok {
 		return Result{}, api.Refuse(api.NotFound, "lease %s does not exist", c.Lease)
 	}
-	if p := s.mayRenew(l); p != nil {
+	if p := s.mayRenew(&l); p != nil {
 		return Result{}, p
 	}
 	l.TTLMs = max(c.TTLMs, leastTTL(s.meta.Now, l.StoppedBy()))
@@ -43,9 +43,9 @@ func (c RenewLease) apply(s *State) (Result, *api.Error) {
 	l.Stamp = c.Stamp
 	l.Expires = s.meta.Now + api.Tick(l.TTL())
 	l.ExpiresAt = s.after(l.TTL())
-	s.putLease(l)
+	s.putLease(&l)
 	if !mutant.On(mutant.SilentRenewal) {
-		fact := s.leaseFact(l)
+		fact := s.leaseFact(&l)
 		s.auditLease(auditLeaseRenewed, c.Actor, &l, &fact)
 	}
 	return Result{Leases: []api.LeaseID{l.ID}}, nil
@@ -66,7 +66,7 @@ func leastTTL(now, stopped api.Tick) int64 {
 }
 
 // mayRenew says why a lease can no longer be renewed.
-func (s *State) mayRenew(l api.Lease) *api.Error {
+func (s *State) mayRenew(l *api.Lease) *api.Error {
 	switch l.State {
 	case api.LeaseActive:
 		if l.Expires > s.meta.Now {

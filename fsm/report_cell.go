@@ -69,10 +69,11 @@ func (s *State) takeInventory(id api.CellID, r api.InventoryReport, actor string
 
 // bound records that a binding is open.
 func (s *State) bound(cell api.CellID, b api.BoundReport, actor string) *api.Error {
-	l, p := s.reported(cell, b.LeaseID, b.Epoch)
+	seen, p := s.reported(cell, b.LeaseID, b.Epoch)
 	if p != nil {
 		return p
 	}
+	l := *seen
 	if !l.State.Usable() {
 		kind := api.LeaseRevoked
 		if l.State == api.LeaseExpired || l.Reason == ReasonExpired {
@@ -93,20 +94,20 @@ func (s *State) bound(cell api.CellID, b api.BoundReport, actor string) *api.Err
 	if b.Coordinate != "" {
 		l.Coordinate = b.Coordinate
 	}
-	s.putLease(l)
-	fact := s.leaseFact(l)
+	s.putLease(&l)
+	fact := s.leaseFact(&l)
 	s.eventLease(eventLeaseBound, actor, &l, &fact)
 	return nil
 }
 
-// reported finds the lease that an item of a report is about.
-func (s *State) reported(cell api.CellID, id api.LeaseID, epoch uint64) (api.Lease, *api.Error) {
-	l, ok := s.leaseAt(id, epoch)
+// reported finds the lease that an item of a report is about, to be read at once.
+func (s *State) reported(cell api.CellID, id api.LeaseID, epoch uint64) (*api.Lease, *api.Error) {
+	l, ok := s.lookAt(id, epoch)
 	if !ok || l.CellID != cell {
-		return api.Lease{}, api.Refuse(api.NotFound, "cell %s has no lease %s", cell, id)
+		return nil, api.Refuse(api.NotFound, "cell %s has no lease %s", cell, id)
 	}
 	if l.Epoch != epoch {
-		return api.Lease{}, api.Refuse(api.StaleEpoch, "lease %s has epoch %d, not %d", id, l.Epoch, epoch)
+		return nil, api.Refuse(api.StaleEpoch, "lease %s has epoch %d, not %d", id, l.Epoch, epoch)
 	}
 	return l, nil
 }
@@ -114,10 +115,11 @@ func (s *State) reported(cell api.CellID, id api.LeaseID, epoch uint64) (api.Lea
 // hasEnded records how a lease ended on its cell. One that nobody had ended yet is walked
 // through the state that says why. A terminal lease stays as it is.
 func (s *State) hasEnded(cell api.CellID, e api.EndedReport, actor string) *api.Error {
-	l, p := s.reported(cell, e.LeaseID, e.Epoch)
+	seen, p := s.reported(cell, e.LeaseID, e.Epoch)
 	if p != nil {
 		return p
 	}
+	l := *seen
 	if e.State != api.LeaseTornDown && e.State != api.LeaseFenced {
 		return api.Refuse(api.InvalidArgument, "a cell says that a lease is torndown or fenced, not what it said of %s", l.ID)
 	}
@@ -125,15 +127,15 @@ func (s *State) hasEnded(cell api.CellID, e api.EndedReport, actor string) *api.
 		if l.RunID == "" {
 			// It is at its end with the next step: nobody looks at the tables in between. A run's
 			// lease takes others with it.
-			s.passing, s.passed = true, l
+			s.passing = true
 		}
-		reason := s.endReason(l, e)
+		reason := endReason(&l, e)
 		if reason == ReasonExpired {
-			s.expire(l, actor)
+			s.expire(&l, actor)
 		} else {
 			s.forceDown(l.ID, reason, actor, "")
+			l, _ = s.Lease(l.ID)
 		}
-		l, _ = s.Lease(l.ID)
 	}
 	if l.State.Terminal() {
 		return nil
@@ -142,13 +144,13 @@ func (s *State) hasEnded(cell api.CellID, e api.EndedReport, actor string) *api.
 	if comment == l.Reason {
 		comment = ""
 	}
-	s.end(l, e.State, ReasonReleased, actor, comment)
+	s.end(&l, e.State, ReasonReleased, actor, comment)
 	return nil
 }
 
 // endReason returns why a usable lease ended on its cell. A run's lease that its cell gave
 // up without a result is not released by anybody: the run was lost.
-func (s *State) endReason(l api.Lease, e api.EndedReport) string {
+func endReason(l *api.Lease, e api.EndedReport) string {
 	if e.Reason != "" && e.Reason != ReasonReleased {
 		return e.Reason
 	}

@@ -46,13 +46,13 @@ func (s *State) revoke(id api.LeaseID, graceMs int64, reason, actor, comment str
 		return
 	}
 	if l.State == api.LeaseActive {
-		s.warn(l, graceMs, reason, actor, comment)
+		s.warn(&l, graceMs, reason, actor, comment)
 		return
 	}
 	if at := s.meta.Now + api.Tick(graceMs)*api.Tick(time.Millisecond); at < l.ForceAt {
 		l.ForceAt = at
-		s.putLease(l)
-		fact := s.leaseFact(l)
+		s.putLease(&l)
+		fact := s.leaseFact(&l)
 		fact.Comment, fact.GraceMs = comment, graceMs
 		s.auditLease(auditLeaseRevoked, actor, &l, &fact)
 	}

@@ -50,8 +50,8 @@ func (r *rig) options() Options {
 				if err := r.chain.Next(rec); err != nil {
 					return err
 				}
+				r.audit = append(r.audit, rec.Clone())
 			}
-			r.audit = append(r.audit, recs...)
 			return nil
 		},
 	}

@@ -87,7 +87,7 @@ func (l *loader) lease(rec leaseRecord) error {
 	if v.Epoch <= l.last() {
 		return fmt.Errorf("lease %s of epoch %d is out of order", v.ID, v.Epoch)
 	}
-	s.leases.set(s.edit, &v, rec, nil)
+	s.leases.set(s.edit, &v, rec, standing{})
 	return nil
 }
 

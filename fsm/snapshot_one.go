@@ -57,7 +57,7 @@ func (l *loader) loadOne(t table, body []byte) error {
 		if err := l.inOrder(string(v.ID)); err != nil {
 			return err
 		}
-		s.leases.set(s.edit, &v, leaseRecord(appendLease(s.rec[:0], &v)), nil)
+		s.leases.set(s.edit, &v, leaseRecord(appendLease(s.rec[:0], &v)), standing{})
 		return nil
 	case tableRuns:
 		var v api.Run

@@ -22,17 +22,16 @@ type State struct {
 	sum    hash.Hash // the fingerprint of this entry
 	trail  []byte    // what was changed and is not in sum yet
 	rec    []byte    // scratch, for one record
-	json   []byte    // scratch, for the data of one event
-	raw    []byte    // what the data of the newest events is cut from
 	value  bytes.Buffer
+	ticks  leaseTicks
 
 	seen    seenLease
-	passing bool      // a lease is on its way to its end in one command
-	passed  api.Lease // as the tables have it meanwhile
-	writes  int       // changes of this entry
-	grown   int       // leases that it granted
-	sub     uint32    // place of the command in the entry
-	events  []api.Event
+	passing bool       // a lease is on its way to its end in one command
+	passed  standing   // what the tables have of it meanwhile
+	writes  int        // changes of this entry
+	grown   int        // leases that it granted
+	sub     uint32     // place of the command in the entry
+	events  eventBatch // in memory that is used again
 	audits  []api.AuditRecord
 	touched touched
 	change  *Change // what changed, when somebody wants to know
@@ -68,7 +67,8 @@ func (s *State) begin(index uint64, e Entry) {
 	s.meta.Index = index
 	s.meta.Now = max(prev, min(e.Tick, prev+MaxStep))
 	s.meta.Wall = min(max(e.Wall, 0), maxWall)
-	s.writes, s.events, s.audits = 0, again(s.events), again(s.audits)
+	s.writes, s.audits = 0, again(s.audits)
+	s.events.begin(index, s.meta.Wall)
 	s.grown = 0
 	s.touched.reset()
 	s.seen.valid = false
@@ -97,7 +97,7 @@ func (s *State) finish() {
 	s.sum.Write(s.trail)
 	s.sum.Sum(s.meta.Fingerprint[:0])
 	s.touched.fixed |= 1 << topicIndex
-	if len(s.events) > 0 {
+	if s.events.n > 0 {
 		s.touched.fixed |= 1 << topicEvents
 	}
 }

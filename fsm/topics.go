@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/grafos/grafos/api"
@@ -92,9 +93,11 @@ func (t *touched) reset() {
 	}
 }
 
-// add appends id unless it was the last one: what is changed together often has one owner.
+// add appends id unless it is one of the last few: what is changed together often has one owner,
+// or some in turn.
 func add[T comparable](list []T, id T) []T {
-	if n := len(list); n > 0 && list[n-1] == id {
+	const few = 4
+	if slices.Contains(list[max(0, len(list)-few):], id) {
 		return list
 	}
 	return append(list, id)

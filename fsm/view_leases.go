@@ -27,7 +27,7 @@ func (v *View) lease(epoch serial) api.Lease {
 func (v *View) LeasesOn(c api.CellID) []api.Lease {
 	use := v.leases.useOf(c)
 	list := make([]api.Lease, 0, use.live)
-	use.held.Scan(func(epoch serial, _ struct{}) bool {
+	use.held.Scan(func(epoch serial) bool {
 		if l := v.lease(epoch); !l.State.Terminal() {
 			list = append(list, l)
 		}
@@ -69,7 +69,7 @@ func compare(a, b uint64) int {
 func (v *View) LeasesOf(t api.TenantID) []api.Lease {
 	use := v.leases.heldBy(t)
 	list := make([]api.Lease, 0, use.open.Len())
-	use.open.Scan(func(epoch serial, _ struct{}) bool {
+	use.open.Scan(func(epoch serial) bool {
 		list = append(list, v.lease(epoch))
 		return true
 	})
@@ -93,9 +93,9 @@ func (v *View) LeasesOfRun(r api.RunID) []api.Lease {
 // due first.
 func (v *View) DueLeases(now api.Tick, limit int) []api.LeaseID {
 	var keys []tickKey
-	for _, in := range []*set[tickKey]{&v.leases.unbound, &v.leases.due} {
+	for _, in := range []*bitset[tickKey]{&v.leases.unbound, &v.leases.due} {
 		n := 0
-		in.Scan(func(k tickKey, _ struct{}) bool {
+		in.Scan(func(k tickKey) bool {
 			if k.at > uint64(now) || n >= limit {
 				return false
 			}
@@ -123,8 +123,8 @@ func (v *View) Unbound() int { return v.leases.unbound.Len() }
 
 // NextDue returns the earliest cluster time at which a lease is due; false when none is.
 func (v *View) NextDue() (api.Tick, bool) {
-	a, _, waits := v.leases.unbound.Min()
-	b, _, ok := v.leases.due.Min()
+	a, waits := v.leases.unbound.Min()
+	b, ok := v.leases.due.Min()
 	if !ok || waits && a.at < b.at {
 		return api.Tick(a.at), waits
 	}

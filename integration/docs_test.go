@@ -85,9 +85,9 @@ func TestOperationsPage(t *testing.T) {
 	if len(settings) < 15 {
 		t.Errorf("the page names %d settings", len(settings))
 	}
-	told := readPage(t, "../cmd/grafos/node/metrics.go")
+	told := readPage(t, "../cmd/grafos/node/metrics.go") + readPage(t, "../cmd/grafos/node/metrics_api.go")
 	for _, m := range regexp.MustCompile("`grafos_(\\w+)`").FindAllStringSubmatch(page, -1) {
-		if !strings.Contains(told, `"`+m[1]+`"`) {
+		if !strings.Contains(told, `"`+m[1]+`"`) && !strings.Contains(told, `"grafos_`+m[1]+`"`) {
 			t.Errorf("the page names a metric grafos_%s, and there is none", m[1])
 		}
 	}
@@ -95,6 +95,36 @@ func TestOperationsPage(t *testing.T) {
 	for _, a := range anchors {
 		if !slices.Contains(headings(page), a[1]) {
 			t.Errorf("the page leads to #%s, and has no such part", a[1])
+		}
+	}
+}
+
+// wantMetrics: whatever a scheduler tells of itself is in the page's table, and only what is
+// bounded is a label.
+func wantMetrics(t *testing.T, scraped string) {
+	t.Helper()
+	page, families := readPage(t, "../docs/operations.md"), regexp.MustCompile(`(?m)^# TYPE (grafos_\w+)`).FindAllStringSubmatch(scraped, -1)
+	for _, m := range families {
+		if !strings.Contains(page, "`"+m[1]+"`") {
+			t.Errorf("a scheduler tells %s, and the page does not name it", m[1])
+		}
+	}
+	if len(families) < 20 {
+		t.Errorf("a scheduler tells %d families", len(families))
+	}
+	for _, want := range []string{
+		`grafos_http_request_seconds_count{class="2xx",method="POST",route="/api/v1/leases"} `,
+		`grafos_http_request_seconds_count{class="4xx",method="none",route="none"} `,
+		`grafos_certificate_days_left{certificate="ca"} `, `grafos_certificate_days_left{certificate="scheduler"} `,
+		"grafos_snapshot_last_ok NaN", "grafos_archive_last_ok NaN", "grafos_cell_sessions ", "grafos_streams_open ",
+	} {
+		if !strings.Contains(scraped, "\n"+want) {
+			t.Errorf("a scheduler does not tell %s", want)
+		}
+	}
+	for _, m := range regexp.MustCompile(`(?m)^grafos_\w+\{.*route="([^"]*)"`).FindAllStringSubmatch(scraped, -1) {
+		if m[1] != "none" && !strings.HasPrefix(m[1], "/") || strings.ContainsAny(m[1], "?%") {
+			t.Errorf("a route is %q", m[1])
 		}
 	}
 }

@@ -229,7 +229,7 @@ func TestOperatorRaft(t *testing.T) {
 	// before s2 was well again: then one of the four lost its own.
 	wantGroup(t, c, "(s1) s2 s3 s4", "(s2) s1 s3 s4", "(s3) s1 s2 s4", "(s4) s1 s2 s3")
 
-	if _, err := c.Run(t.Context(), "operator", "raft", "remove", "s4", "--yes"); err != nil {
+	if _, err := c.Run(t.Context(), "operator", "raft", "remove", "s4", "--reason", "back to three", "--yes"); err != nil {
 		t.Fatal(err)
 	}
 	wantGroup(t, c, "s1 s2 s3")
@@ -240,13 +240,13 @@ func TestOperatorRaft(t *testing.T) {
 	defer func() { _ = one.Close() }()
 	eventually(t, 10*time.Second, func() string {
 		_, err := one.ListLeases(t.Context(), api.LeaseFilter{}, api.ReadOptions{Consistency: api.Stale})
-		if api.KindOf(err) != api.NoLeader || !strings.Contains(err.Error(), "was removed") {
+		if api.KindOf(err) != api.SchedulerRemoved || !strings.Contains(err.Error(), " was removed from the cluster by operator/") || !strings.Contains(err.Error(), ": back to three") {
 			return fmt.Sprintf("s4 answers: %v", err)
 		}
 		return ""
 	})
 	st, err := one.NodeState(t.Context())
-	if err != nil || st.Ready || !strings.Contains(st.NotReady, "was removed") {
+	if err != nil || st.Ready || st.Removed == nil || !strings.Contains(st.NotReady, "was removed") {
 		t.Errorf("s4 says of itself: %+v, %v", st, err)
 	}
 	checkAgreement(t, c)

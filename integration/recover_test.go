@@ -3,6 +3,7 @@ package integration
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +13,9 @@ import (
 
 // recovered is the part of operator recover's answer that the test reads.
 type recovered struct {
-	DryRun    bool `json:"dry_run"`
+	DryRun    bool   `json:"dry_run"`
+	Verdict   string `json:"verdict"`
+	Detail    string `json:"detail"`
 	Survivors []struct {
 		Node      api.NodeID `json:"node_id"`
 		LastIndex uint64     `json:"last_index"`
@@ -52,6 +55,10 @@ func TestRecover(t *testing.T) {
 	if is := nodeID(t, c, "s3"); is != was {
 		t.Errorf("refused, and %s is %s now", was, is)
 	}
+	var early recovered
+	if err := c.JSON(t.Context(), &early, append(args, "--dry-run")...); err != nil || early.Verdict != "start_instead" {
+		t.Errorf("while a quorum is there, a dry run says %+v, %v", early, err)
+	}
 	for _, name := range []string{"s1", "s2"} {
 		if err := c.Kill(t.Context(), name); err != nil {
 			t.Fatal(err)
@@ -68,10 +75,21 @@ func TestRecover(t *testing.T) {
 	if !dry.DryRun || dry.Node != "" || len(dry.Survivors) != 2 || dry.Survivors[0].Node != was || len(dry.Asked) != 2 || dry.Asked[0].Answers || dry.Asked[1].Answers {
 		t.Errorf("the dry run says %+v", dry)
 	}
+	mine, other, want := dry.Survivors[0], dry.Survivors[1], "may_be_recovered"
+	if other.LastTerm > mine.LastTerm || other.LastTerm == mine.LastTerm && other.LastIndex > mine.LastIndex {
+		want = "other_has_more" // the others lived on without it
+	}
+	if dry.Verdict != want {
+		t.Errorf("the verdict is %s, want %s of %+v", dry.Verdict, want, dry)
+	}
+	piped, err := c.Run(t.Context(), append(args, "--dry-run")...)
+	if err != nil || !strings.Contains(string(piped), "it can be recovered from this directory; nothing was changed\n") {
+		t.Errorf("a pipe gets %s, %v", piped, err)
+	}
 	if err := c.JSON(t.Context(), &done, append(args, "--reason", "two disks were lost")...); err != nil {
 		t.Fatal(err)
 	}
-	if is := nodeID(t, c, "s3"); done.Node != is || is == was || done.Epoch != 1 {
+	if is := nodeID(t, c, "s3"); done.Node != is || is == was || done.Epoch != 1 || done.Verdict != "recovered" {
 		t.Errorf("recovered as %+v; the directory is %s's", done, is)
 	}
 	if _, err := os.Stat(filepath.Join(done.Backup, "raft.db")); err != nil {

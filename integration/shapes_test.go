@@ -169,7 +169,11 @@ func (d *door) testHTTPShapes(t *testing.T) {
 				t.Errorf("%s without a certificate: %s: %s", path, resp.Status, b)
 			}
 		}
+		if resp, _ := d.send(t, call{who: operator, path: "/api/v1/nothing-of-ours"}); resp.StatusCode != http.StatusNotFound {
+			t.Errorf("what is not there: %s", resp.Status)
+		}
 		resp, b := d.send(t, call{who: operator, path: "/metrics"})
+		wantMetrics(t, string(b))
 		if resp.StatusCode != http.StatusOK || !strings.Contains(string(b), "# TYPE ") || strings.Contains(string(b), string(run.ID)) {
 			t.Errorf("metrics: %s", resp.Status)
 		}

@@ -72,11 +72,26 @@ func TestSnapshots(t *testing.T) {
 	refuse(t, c, api.InvalidArgument, 2, "operator", "snapshot", "restore", file)
 	began := time.Now()
 	key := []string{"--yes", "--idempotency-key", "a-restore", "--reason", "a drill"}
-	for range 2 { // the second time it is done already
-		if err := c.JSON(t.Context(), &done, append([]string{"operator", "snapshot", "restore", file}, key...)...); err != nil {
+	again := func() (report api.RestoreReport) {
+		t.Helper()
+		if err := c.JSON(t.Context(), &report, append([]string{"operator", "snapshot", "restore", file}, key...)...); err != nil {
 			t.Fatal(err)
 		}
+		return report
 	}
+	done = again()
+	if done.Repeated || done.LeasesLost != 1 || done.LeasesEnded != 1 || done.Before.Tenants != 2 || done.Snapshot.Tenants != 1 {
+		t.Errorf("the restore says %+v", done)
+	}
+	wantAgain := func(when string) { // what is done already is answered as it was
+		t.Helper()
+		second := again()
+		was := second.Repeated
+		if second.Repeated = false; !was || second != done {
+			t.Errorf("%s it says repeated %v: %+v, first it was %+v", when, was, second, done)
+		}
+	}
+	wantAgain("the second time")
 	t.Logf("restored twice in %s", time.Since(began).Round(time.Millisecond))
 	refuse(t, c, api.NotFound, 5, "lease", "show", string(lost.ID))
 	eventually(t, 20*time.Second, func() string {
@@ -85,6 +100,7 @@ func TestSnapshots(t *testing.T) {
 		}
 		return ""
 	})
+	var later api.LeaseID
 	// Its cell has stopped what the cluster knows nothing of.
 	eventually(t, 20*time.Second, func() string {
 		var set api.GrantSet
@@ -94,8 +110,16 @@ func TestSnapshots(t *testing.T) {
 		if set.Leases[0].Epoch <= 1<<32 {
 			t.Fatalf("a new lease has epoch %d", set.Leases[0].Epoch)
 		}
+		later = set.Leases[0].ID
 		return ""
 	})
+	if _, err := c.Run(t.Context(), "operator", "raft", "transfer"); err != nil {
+		t.Fatal(err)
+	}
+	wantAgain("at the next leader")
+	if l := showLeaseOf(t, c, later); l.State != api.LeaseActive {
+		t.Errorf("asked again, the restore ends a lease that was given after it: it is %s", l.State)
+	}
 	said, err := c.Exec(t.Context(), nil, "lease", "read", string(lost.ID), "--length", "1", "--json")
 	if err != nil || said.Code == 0 {
 		t.Errorf("what was lost can still be read: %v, %s", err, said.Stdout)

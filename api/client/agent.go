@@ -31,7 +31,7 @@ func (c *Client) Register(ctx context.Context, r api.RegisterRequest) (*api.Regi
 // The scheduler knows the provider from the certificate.
 func (c *Client) Watch(ctx context.Context, _ api.ProviderID, cell api.CellID, r api.WatchRequest) iter.Seq2[api.Desired, error] {
 	return func(yield func(api.Desired, error) bool) {
-		body, err := c.openStream(ctx, userBase+"/cells/"+seg(cell)+"/watch", watchQuery(r))
+		body, err := c.openStream(ctx, userBase+"/cells/"+seg(cell)+"/watch", watchQuery(r), nil)
 		if err != nil {
 			yield(api.Desired{}, err)
 			return

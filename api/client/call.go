@@ -48,6 +48,8 @@ type call struct {
 	extra time.Duration
 	// stream leaves the answer's body open beyond the call, and the time unbounded.
 	stream bool
+	// waits is told when it is tried again; nil is one of its own.
+	waits *waits
 }
 
 // get returns a read.

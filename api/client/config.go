@@ -27,6 +27,10 @@ type Config struct {
 	// Ping is how often a silent connection is probed, and how long a probe may take; 0 is
 	// 2 s. A scheduler that is stopped or cut off is noticed within twice that.
 	Ping time.Duration
+	// Waiting is told what a call or a stream waits for when it has waited for some seconds, and
+	// now and then after; nil is nobody. A stream of events then goes on, for as long as it takes,
+	// when no scheduler leads.
+	Waiting func(why error)
 	// Log is told about fail-over. It is never nil.
 	Log hclog.Logger
 	// Token returns the bearer token of a call; nil is none.

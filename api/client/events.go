@@ -24,7 +24,7 @@ const ndjson = "application/x-ndjson"
 // stream broke and goes on.
 func (c *Client) Events(ctx context.Context, f api.EventFilter) iter.Seq2[api.Event, error] {
 	return func(yield func(api.Event, error) bool) {
-		s := eventStream{client: c, filter: f, yield: yield, marks: f.Bookmarks}
+		s := eventStream{client: c, filter: f, yield: yield, marks: f.Bookmarks, waits: c.waits()}
 		s.filter.Bookmarks = true // they cost little, and without them a narrow filter falls behind
 		for round := 0; ; round++ {
 			before := s.filter.From
@@ -32,9 +32,12 @@ func (c *Client) Events(ctx context.Context, f api.EventFilter) iter.Seq2[api.Ev
 			if s.stopped || ctx.Err() != nil {
 				return
 			}
-			if err != nil && !resumable(err) {
+			if err != nil && !resumable(err) && !c.patient(err, s.met) {
 				yield(api.Event{}, err)
 				return
+			}
+			if err != nil {
+				s.waits.failed(err)
 			}
 			s.broke = err
 			if s.filter.From != before {
@@ -62,14 +65,16 @@ type eventStream struct {
 	client  *Client
 	filter  api.EventFilter // of the next connection
 	yield   func(api.Event, error) bool
-	marks   bool  // the consumer wants to see bookmarks
-	stopped bool  // the consumer wants no more
+	marks   bool // the consumer wants to see bookmarks
+	stopped bool // the consumer wants no more
+	met     bool // a scheduler has sent something
+	waits   *waits
 	broke   error // why the connection before ended, until the consumer was told
 }
 
 // follow yields what one connection brings.
 func (s *eventStream) follow(ctx context.Context) error {
-	body, err := s.client.openStream(ctx, userBase+"/events", eventQuery(s.filter))
+	body, err := s.client.openStream(ctx, userBase+"/events", eventQuery(s.filter), s.waits)
 	if err != nil {
 		return err
 	}
@@ -102,7 +107,8 @@ func (s *eventStream) take(e api.Event, base string) {
 			return
 		}
 	}
-	s.broke = nil
+	s.broke, s.met = nil, true
+	s.waits.answered()
 	s.filter.From = e.Cursor.String()
 	if e.Type == api.EventBookmark && !s.marks {
 		return
@@ -149,9 +155,9 @@ func eventQuery(f api.EventFilter) url.Values {
 }
 
 // openStream opens a stream of lines at whichever scheduler gives one.
-func (c *Client) openStream(ctx context.Context, path string, q url.Values) (*vigil, error) {
+func (c *Client) openStream(ctx context.Context, path string, q url.Values, w *waits) (*vigil, error) {
 	var stream *vigil
-	k := call{method: http.MethodGet, path: path, query: q, accept: ndjson, stream: true}
+	k := call{method: http.MethodGet, path: path, query: q, accept: ndjson, stream: true, waits: w}
 	err := c.each(ctx, k, func(resp *http.Response) error {
 		stream = watchOver(resp.Body, idleLimit)
 		stream.header = resp.Header

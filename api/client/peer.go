@@ -53,8 +53,8 @@ func (p *Peer) Member(ctx context.Context) (*api.MemberState, error) {
 }
 
 // Dismiss tells the peer that an operator removes it.
-func (p *Peer) Dismiss(ctx context.Context) error {
-	return p.client.do(ctx, call{method: http.MethodPost, path: peerBase + "/member:dismiss", write: true}, nil)
+func (p *Peer) Dismiss(ctx context.Context, d api.Dismissal) error {
+	return p.client.do(ctx, call{method: http.MethodPost, path: peerBase + "/member:dismiss", body: d, write: true}, nil)
 }
 
 // Sightings asks what the peer has seen of every cell.

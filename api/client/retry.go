@@ -45,7 +45,7 @@ func judge(err error) (verdict, time.Duration) {
 	}
 	wait := time.Duration(min(max(p.RetryAfterMs, 0), maxRetryAfter.Milliseconds())) * time.Millisecond
 	switch p.Kind { //nolint:exhaustive // every other kind is an answer
-	case api.NoLeader, api.OutcomeUnknown:
+	case api.NoLeader, api.OutcomeUnknown, api.SchedulerRemoved:
 		return other, wait
 	case api.Overloaded:
 		return later, wait
@@ -74,7 +74,10 @@ func (c *Client) each(ctx context.Context, k call, take func(*http.Response) err
 	bounded, cancel := context.WithTimeout(ctx, c.config.Timeout+k.extra)
 	defer cancel()
 
-	run := pursuit{client: c, call: &p}
+	run := pursuit{client: c, call: &p, waits: k.waits}
+	if run.waits == nil {
+		run.waits = c.waits()
+	}
 	for {
 		base, began := c.URL(), time.Now()
 		err := run.once(ctx, bounded, base, take)
@@ -82,7 +85,7 @@ func (c *Client) each(ctx context.Context, k call, take func(*http.Response) err
 			return nil
 		}
 		run.failures++
-		run.listen(err)
+		run.listen(base, err)
 		run.doubt(err, time.Since(began))
 		if !run.again(bounded, base, err) {
 			return run.end(ctx, bounded, err)
@@ -94,18 +97,21 @@ func (c *Client) each(ctx context.Context, k call, take func(*http.Response) err
 type pursuit struct {
 	client   *Client
 	call     *prepared
+	waits    *waits
 	failures int
 	// sent says that some scheduler may have seen the call, tried that the one of the newest
 	// try may.
 	sent, tried bool
 	// unsure says that some scheduler may have done it: it saw the call, and did not say what
-	// became of it. One that answers no_leader has not.
+	// became of it. One that answers no_leader, or that it was removed, has not.
 	unsure bool
 	// held is for how long a scheduler held the call at most before it said no_leader.
 	held time.Duration
 	// said is the newest problem that a scheduler answered with: it says more than that
 	// another one could not be reached.
 	said *api.Error
+	// removed are the schedulers that said that they are no members any more.
+	removed map[string]bool
 	// distrusted counts the tries in a row that TLS ended.
 	distrusted int
 }
@@ -179,7 +185,7 @@ func (r *pursuit) again(ctx context.Context, base string, err error) bool {
 	if what == final || ctx.Err() != nil || r.client.attempts > 0 && r.failures >= r.client.attempts {
 		return false
 	}
-	if r.hopeless(ctx) {
+	if r.hopeless(ctx) || len(r.removed) == n {
 		return false
 	}
 	if what == other {
@@ -188,6 +194,7 @@ func (r *pursuit) again(ctx context.Context, base string, err error) bool {
 	if what == later || wait > 0 || r.failures%n == 0 {
 		wait = max(wait, 0) + backoff(r.failures/n)
 	}
+	r.waits.failed(err)
 	r.client.config.Log.Debug("call again", "method", r.call.method, "path", r.call.path,
 		"scheduler", base, "failures", r.failures, "wait", wait, "error", err)
 	return pause(ctx, wait)
@@ -213,14 +220,37 @@ func (r *pursuit) doubt(err error, took time.Duration) {
 	}
 }
 
-// listen keeps what a scheduler said.
-func (r *pursuit) listen(err error) {
+// listen keeps what a scheduler said. That one was removed says nothing of the cluster, unless
+// all say so.
+func (r *pursuit) listen(base string, err error) {
 	if _, broken := errors.AsType[*brokenError](err); broken {
 		return
 	}
-	if p, ok := api.AsError(err); ok {
+	p, ok := api.AsError(err)
+	switch {
+	case !ok:
+	case p.Kind == api.SchedulerRemoved:
+		if r.removed == nil {
+			r.removed = map[string]bool{}
+		}
+		r.removed[base] = true
+	default:
 		r.said = p
 	}
+}
+
+// passed reports whether err says nothing of what became of the call, or of what would.
+func (r *pursuit) passed(err error) bool {
+	if _, broken := errors.AsType[*brokenError](err); broken {
+		return true
+	}
+	switch api.KindOf(err) { //nolint:exhaustive // every other kind is an answer
+	case api.NoLeader:
+		return r.call.write && r.unsure
+	case api.SchedulerRemoved:
+		return len(r.removed) < len(r.client.urls) || r.call.write && r.unsure
+	}
+	return false
 }
 
 // untrusted reports whether TLS, or our own check in it, found the other side to be somebody
@@ -232,7 +262,7 @@ func untrusted(err error) bool {
 
 // end returns the error that the call ends with, err being that of its last try.
 func (r *pursuit) end(ctx, bounded context.Context, err error) error {
-	if _, broken := errors.AsType[*brokenError](err); !broken && (!r.call.write || !r.unsure || api.KindOf(err) != api.NoLeader) {
+	if !r.passed(err) {
 		return err // a refusal says more than that the time is up
 	}
 	cause := err

@@ -101,6 +101,54 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
+// TestRemovedScheduler: one that was removed is passed by; what the others say counts, and when
+// all say it, nobody waits for more.
+func TestRemovedScheduler(t *testing.T) {
+	removed := func(asked *atomic.Int32) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			asked.Add(1)
+			refuse(w, api.Refuse(api.SchedulerRemoved, "s4 was removed by operator/alice"))
+		}
+	}
+	var gone, also atomic.Int32
+	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"index":9}`) }
+	if a, err := served(t, removed(&gone), ok).CreateTenant(t.Context(), "acme", api.WriteOptions{}); err != nil || a.Index != 9 || gone.Load() != 1 {
+		t.Errorf("with another one: %v, after it was asked %d times", err, gone.Load())
+	}
+	gone.Store(0)
+	_, err := served(t, removed(&gone), removed(&also)).CreateTenant(t.Context(), "acme", api.WriteOptions{})
+	if p, is := api.AsError(err); !is || p.Kind != api.SchedulerRemoved || p.Retryable || gone.Load() != 1 || also.Load() != 1 {
+		t.Errorf("with removed ones alone: %v, after %d and %d", err, gone.Load(), also.Load())
+	}
+	gone.Store(0)
+	down := func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err = served(t, removed(&gone), down).ListTenants(ctx, api.ReadOptions{}); api.KindOf(err) != api.NoLeader {
+		t.Errorf("while the other one is down: %v, want no_leader: it may come back", err)
+	}
+	if _, err = served(t, removed(&gone), down).CreateTenant(ctx, "acme", api.WriteOptions{}); api.KindOf(err) != api.NoLeader && api.KindOf(err) != api.OutcomeUnknown {
+		t.Errorf("a write while the other one is down: %v", err)
+	}
+}
+
+// TestLeaderOfRemoved: what asks for the leader by itself passes by who was removed, too.
+func TestLeaderOfRemoved(t *testing.T) {
+	state := func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"node_id":"s4","removed":{"kind":"scheduler_removed","detail":"s4 was removed","status":409}}`)
+	}
+	c := served(t, state, state)
+	if err := c.atLeader(t.Context(), func(*Client) error { return nil }); api.KindOf(err) != api.SchedulerRemoved {
+		t.Errorf("got %v", err)
+	}
+	other := served(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"leader_url":"https://s1"}`) })
+	c.urls[1] = other.urls[0]
+	at := ""
+	if err := c.atLeader(t.Context(), func(l *Client) error { at = l.URL(); return nil }); err != nil || at != "https://s1" {
+		t.Errorf("asked %q: %v", at, err)
+	}
+}
+
 // TestKindNotStatus: the kind is read from the body.
 func TestKindNotStatus(t *testing.T) {
 	c := served(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -300,7 +348,7 @@ func TestWriteWithoutLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0
 		held := func(err error) error {
-			r := pursuit{client: &Client{urls: []string{"https://a"}, config: Config{Log: hclog.NewNullLogger()}}, call: &prepared{call: call{write: true}}}
+			r := pursuit{client: &Client{urls: []string{"https://a"}, config: Config{Log: hclog.NewNullLogger()}}, call: &prepared{call: call{write: true}}, waits: &waits{}}
 			bounded, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			for tries = 1; ; tries++ {
@@ -315,7 +363,7 @@ func TestWriteWithoutLeader(t *testing.T) {
 					time.Sleep(5 * time.Second)
 				}
 				r.failures++
-				r.listen(err)
+				r.listen("https://a", err)
 				r.doubt(err, 5*time.Second)
 				if !r.again(bounded, "https://a", err) {
 					return r.end(t.Context(), bounded, err)

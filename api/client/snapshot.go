@@ -53,9 +53,19 @@ const restoreExtra = 2 * time.Minute
 func (c *Client) atLeader(ctx context.Context, do func(*Client) error) error {
 	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	for round := 0; ; round++ {
+	for round, removed := 0, 0; ; round++ {
 		err := c.tryLeader(ctx, do)
-		if api.KindOf(err) != api.NoLeader || !pause(ctx, backoff(round)) {
+		switch api.KindOf(err) { //nolint:exhaustive // every other kind is an answer
+		case api.NoLeader:
+			removed = 0
+		case api.SchedulerRemoved: // the same as everybody in a row says is an answer
+			if removed++; removed >= len(c.urls) {
+				return err
+			}
+		default:
+			return err
+		}
+		if !pause(ctx, backoff(round)) {
 			return err
 		}
 	}
@@ -65,6 +75,10 @@ func (c *Client) tryLeader(ctx context.Context, do func(*Client) error) error {
 	st, err := c.NodeState(ctx)
 	if err != nil {
 		return err
+	}
+	if st.Removed != nil {
+		c.next(c.URL())
+		return st.Removed
 	}
 	if st.LeaderURL == "" {
 		c.next(c.URL())

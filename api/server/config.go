@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -45,6 +46,8 @@ type Config struct {
 	// Stopping ends streams and blocking reads, and nothing else, before the listener is shut
 	// down: what is being decided is answered first. nil is that nothing does.
 	Stopping context.Context //nolint:containedctx // the node's own life, or a part of it
+	// Open counts the streams and blocking reads of users that are open; nil counts nothing.
+	Open *atomic.Int64
 	// Observe is told of every answer, for metrics; nil is nobody. route is the route's
 	// pattern and never holds an id.
 	Observe func(route, method string, status int, took time.Duration)

@@ -305,7 +305,7 @@ func (f *fake) Events(ctx context.Context, flt api.EventFilter) iter.Seq2[api.Ev
 func (f *fake) NodeState(ctx context.Context) (*api.NodeState, error) {
 	st := filled[api.NodeState]()
 	if f.leaderURL != "" {
-		st.LeaderURL = f.leaderURL
+		st.LeaderURL, st.Removed = f.leaderURL, nil
 	}
 	return give(ctx, f, st, "NodeState")
 }
@@ -322,7 +322,7 @@ func (f *fake) Member(ctx context.Context) (*api.MemberState, error) {
 	return give(ctx, f, filled[api.MemberState](), "Member")
 }
 
-func (f *fake) Dismiss(ctx context.Context) error { return f.note(ctx, "Dismiss") }
+func (f *fake) Dismiss(ctx context.Context, d api.Dismissal) error { return f.note(ctx, "Dismiss", d) }
 
 func (f *fake) RaftMembers(ctx context.Context) (*api.RaftMembers, error) {
 	return give(ctx, f, filled[api.RaftMembers](), "RaftMembers")

@@ -118,7 +118,7 @@ func (s *server) sendOn(ctx context.Context, x *exchange, r *http.Request, url s
 	if err != nil {
 		return nil, err
 	}
-	if resp.StatusCode == http.StatusServiceUnavailable {
+	if mayPass(resp.StatusCode) {
 		return passing(resp)
 	}
 	return resp, nil
@@ -167,8 +167,18 @@ func (s *server) deposed(ctx context.Context, url string) bool {
 	return false
 }
 
-// passing looks into a 503: no_leader and outcome_unknown pass with the next leader and are
-// the error, anything else is the answer.
+// mayPass reports whether an answer of this status may be one that passes with the next leader.
+func mayPass(status int) bool {
+	return status == http.StatusServiceUnavailable || status == api.SchedulerRemoved.Status()
+}
+
+// passes reports whether the next leader may do better.
+func passes(k api.Kind) bool {
+	return k == api.NoLeader || k == api.OutcomeUnknown || k == api.SchedulerRemoved
+}
+
+// passing looks into an answer: what passes with the next leader is the error, anything else is
+// the answer.
 func passing(resp *http.Response) (*http.Response, error) {
 	b, err := io.ReadAll(io.LimitReader(resp.Body, maxForwardProblem))
 	_ = resp.Body.Close()
@@ -179,7 +189,7 @@ func passing(resp *http.Response) (*http.Response, error) {
 	if err := json.Unmarshal(b, &p); err != nil || p.Kind == "" {
 		return nil, api.Refuse(api.OutcomeUnknown, "the leader answered %s without a problem document", resp.Status)
 	}
-	if p.Kind == api.NoLeader || p.Kind == api.OutcomeUnknown {
+	if passes(p.Kind) {
 		return nil, &p
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(b))

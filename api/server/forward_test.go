@@ -105,6 +105,22 @@ func TestForwardRepeats(t *testing.T) {
 	}
 }
 
+// TestForwardRemoved: the one that led was removed; its answer is not the cluster's.
+func TestForwardRemoved(t *testing.T) {
+	second := start(t, nil)
+	var n *sched
+	first := start(t, func(c *Config) {
+		c.Standing = func() error {
+			n.leader.set(false, second.url)
+			return api.Refuse(api.SchedulerRemoved, "it was removed")
+		}
+	})
+	n = follower(t, first)
+	if _, err := dial(t, api.RoleTenant, n).RequestLeases(t.Context(), aLease(), api.WriteOptions{}); err != nil || second.fake.count("RequestLeases") != 1 {
+		t.Errorf("%v; the next leader was asked %d times", err, second.fake.count("RequestLeases"))
+	}
+}
+
 // TestForwardStandstill: the leader stands still, and says nothing when another one leads.
 func TestForwardStandstill(t *testing.T) {
 	first, second := start(t, nil), start(t, nil)

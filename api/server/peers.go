@@ -15,8 +15,13 @@ func (s *server) member(ctx context.Context, _ *struct{}) (*api.MemberState, err
 	return s.config.Peers.Member(ctx)
 }
 
-func (s *server) dismiss(ctx context.Context, _ *struct{}) (*taken, error) {
-	if err := s.config.Peers.Dismiss(ctx); err != nil {
+// dismissIn may have no body: a release sends none that does not tell who.
+type dismissIn struct {
+	Body *api.Dismissal
+}
+
+func (s *server) dismiss(ctx context.Context, in *dismissIn) (*taken, error) {
+	if err := s.config.Peers.Dismiss(ctx, orZero(in.Body)); err != nil {
 		return nil, err
 	}
 	return &taken{Taken: true}, nil

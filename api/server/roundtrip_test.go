@@ -213,7 +213,7 @@ func TestRoundTripPeers(t *testing.T) {
 	if got, err := p.Member(ctx); err != nil || !cmp.Equal(*got, filled[api.MemberState]()) {
 		t.Errorf("Member = %v, %v", got, err)
 	}
-	if err := p.Dismiss(ctx); err != nil || n.fake.last().Call != "Dismiss" {
+	if err := p.Dismiss(ctx, api.Dismissal{Actor: "operator/alice", Reason: "why"}); err != nil || n.fake.last().Call != "Dismiss" {
 		t.Errorf("Dismiss: %v", err)
 	}
 	if got, err := p.Sightings(ctx); err != nil || !cmp.Equal(*got, filled[api.SightingTable]()) {

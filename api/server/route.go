@@ -200,6 +200,10 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, try short, h http.
 			return err
 		}
 		defer release()
+		if open := s.config.Open; open != nil {
+			open.Add(1)
+			defer open.Add(-1)
+		}
 	}
 	ctx := context.WithValue(api.WithCaller(r.Context(), caller), exchangeKey{}, x)
 	if try != nil && r.ContentLength == 0 && try(ctx, x, r) {

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -9,27 +10,27 @@ import (
 
 // bindings are the leases whose binding somebody waits for, so that one report wakes each
 // request once, when it has all that it waits for. A waiter is only ever told to look again:
-// what is so stands in the replicated state. It is told, too, every leadCheck, for whatever
-// else may have become of a lease or of this node's lead.
+// what is so stands in the replicated state. Every leadCheck it is reminded of whatever else may
+// have become of a lease or of this node's lead.
 type bindings struct {
 	mu    sync.Mutex
 	open  map[api.LeaseID][]*waiter // guarded by mu
-	order []*waiter                 // since the last look, as they came; guarded by mu
-	armed bool                      // the next look is set; guarded by mu
+	order []*waiter                 // as they came; guarded by mu
+	armed bool                      // the next reminder is set; guarded by mu
 }
 
 // waiter waits for some leases at once.
 type waiter struct {
-	left int           // guarded by bindings.mu
-	look chan struct{} // closed when it is time to look
-	told bool          // all of its leases were reported; set before look is closed
+	left   int           // guarded by bindings.mu
+	told   chan struct{} // closed when all of its leases were reported
+	remind chan struct{} // holds one
 }
 
 func newBindings() *bindings { return &bindings{open: map[api.LeaseID][]*waiter{}} }
 
 // expect registers a waiter for leases, before it looks at them.
 func (b *bindings) expect(ids []api.LeaseID) *waiter {
-	w := &waiter{left: len(ids), look: make(chan struct{})}
+	w := &waiter{left: len(ids), told: make(chan struct{}), remind: make(chan struct{}, 1)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, id := range ids {
@@ -38,7 +39,7 @@ func (b *bindings) expect(ids []api.LeaseID) *waiter {
 	b.order = append(b.order, w)
 	if !b.armed {
 		b.armed = true
-		time.AfterFunc(leadCheck, b.all)
+		time.AfterFunc(leadCheck, b.remind)
 	}
 	return w
 }
@@ -73,24 +74,25 @@ func (b *bindings) told(reports []api.BoundReport) {
 	for _, r := range reports {
 		for _, w := range b.open[r.LeaseID] {
 			if w.left--; w.left == 0 {
-				w.told = true
-				close(w.look)
+				close(w.told)
 			}
 		}
 		delete(b.open, r.LeaseID)
 	}
 }
 
-// all has everybody look, in the order in which they came.
-func (b *bindings) all() {
+// remind reminds everybody who still waits, in the order in which they came.
+func (b *bindings) remind() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.order = slices.DeleteFunc(b.order, func(w *waiter) bool { return w.left <= 0 })
 	for _, w := range b.order {
-		if w.left > 0 {
-			w.left = 0
-			close(w.look)
+		select {
+		case w.remind <- struct{}{}:
+		default:
 		}
 	}
-	clear(b.open)
-	b.order, b.armed = nil, false
+	if b.armed = len(b.order) > 0; b.armed {
+		time.AfterFunc(leadCheck, b.remind)
+	}
 }

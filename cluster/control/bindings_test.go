@@ -3,6 +3,7 @@ package control
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/grafos/grafos/api"
 )
@@ -17,7 +18,7 @@ func reported(ids ...api.LeaseID) []api.BoundReport {
 
 func looks(w *waiter) bool {
 	select {
-	case <-w.look:
+	case <-w.told:
 		return true
 	default:
 		return false
@@ -35,7 +36,7 @@ func TestBindingsWakeOnce(t *testing.T) {
 			t.Error("woken too early")
 		}
 		b.told(reported("b"))
-		if !looks(two) || !looks(one) || !two.told || !one.told {
+		if !looks(two) || !looks(one) {
 			t.Error("not woken by the last report")
 		}
 		b.forget(two, []api.LeaseID{"a", "b"})
@@ -45,27 +46,33 @@ func TestBindingsWakeOnce(t *testing.T) {
 	})
 }
 
-// TestBindingsLook: whoever is told nothing looks again every leadCheck, and what was
-// forgotten is kept no longer.
-func TestBindingsLook(t *testing.T) {
+// TestBindingsRemind: whoever still waits is reminded every leadCheck, and what was forgotten is kept
+// no longer.
+func TestBindingsRemind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBindings()
+		w := b.expect([]api.LeaseID{"a", "b"})
+		gone := b.expect([]api.LeaseID{"b", "c"})
+		b.forget(gone, []api.LeaseID{"b", "c"})
+		if len(b.open["b"]) != 1 || len(b.open["c"]) != 0 {
+			t.Fatalf("kept: %v", b.open)
+		}
+		b.told(reported("a"))
 		for range 3 {
-			w := b.expect([]api.LeaseID{"a", "b"})
-			gone := b.expect([]api.LeaseID{"b", "c"})
-			b.forget(gone, []api.LeaseID{"b", "c"})
-			if len(b.open["b"]) != 1 || len(b.open["c"]) != 0 {
-				t.Fatalf("kept: %v", b.open)
+			began := time.Now()
+			<-w.remind
+			if looks(w) || looks(gone) || len(gone.remind) > 0 || time.Since(began) != leadCheck {
+				t.Error("told what was not so, or not in time")
 			}
-			b.told(reported("a"))
-			<-w.look
-			if w.told || looks(gone) {
-				t.Error("told what was not so")
-			}
-			synctest.Wait()
-			if len(b.open) != 0 || b.armed {
-				t.Errorf("kept: %v, armed %v", b.open, b.armed)
-			}
+		}
+		b.told(reported("b"))
+		if !looks(w) {
+			t.Error("not told")
+		}
+		time.Sleep(leadCheck)
+		synctest.Wait()
+		if len(b.open)+len(b.order) != 0 || b.armed {
+			t.Errorf("kept: %v, %v, armed %v", b.open, b.order, b.armed)
 		}
 	})
 }

@@ -40,26 +40,38 @@ func (c *Control) bound(ctx context.Context, id api.LeaseID, gen uint64) (api.Le
 // waitAll waits until each of the leases is bound in generation gen or has ended, until ctx or
 // the time ends, or until this node leads no more.
 func (c *Control) waitAll(ctx context.Context, ids []api.LeaseID, gen uint64, until time.Time) {
-	for {
+	for len(ids) > 0 {
 		w := c.bindings.expect(ids)
-		if open := c.unbound(ids, gen); len(open) < len(ids) {
-			c.bindings.forget(w, ids) // nobody tells of those that are bound already
-			if ids = open; len(ids) == 0 {
-				return
+		left, over := c.await(ctx, w, ids, gen, until)
+		c.bindings.forget(w, ids)
+		if over {
+			return
+		}
+		ids = left
+	}
+}
+
+// await waits for what w waits for. What is left is to be waited for anew, unless it is over.
+func (c *Control) await(ctx context.Context, w *waiter, ids []api.LeaseID, gen uint64, until time.Time) (left []api.LeaseID, over bool) {
+	every := min(1+len(ids)/16, 5) // many are not looked at each time: it is what a slow batch costs
+	for n := 0; ; n++ {
+		if n%every == 0 {
+			if open := c.unbound(ids, gen); len(open) < len(ids) {
+				return open, len(open) == 0 // nobody tells of those that are bound already
 			}
-			continue
 		}
 		select {
-		case <-w.look:
+		case <-w.told:
+			if gen == 1 {
+				return nil, true // any report of a lease is of its first generation or a later one
+			}
+			return c.unbound(ids, gen), false
+		case <-w.remind:
 		case <-ctx.Done():
-			c.bindings.forget(w, ids)
-			return
-		}
-		if w.told && gen == 1 {
-			return // any report of a lease is of its first generation or a later one
+			return nil, true
 		}
 		if !c.cfg.Cluster.Leads() || c.cfg.Clock.Now().After(until) {
-			return
+			return nil, true
 		}
 	}
 }

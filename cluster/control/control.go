@@ -51,7 +51,7 @@ type Group interface {
 	api.Membership
 	Members(ctx context.Context) (*api.RaftMembers, error)
 	Transfer(ctx context.Context, to api.NodeID) (*api.RaftTransfer, error)
-	Remove(ctx context.Context, id api.NodeID, force bool) error
+	Remove(ctx context.Context, id api.NodeID, force bool, d api.Dismissal) error
 	// Peers lists the members with what gossip knows of them.
 	Peers() []api.Peer
 }

@@ -41,10 +41,13 @@ type recordsMissing interface {
 	Missing() (from, to uint64)
 }
 
+// Sessions counts the sessions of cells that this scheduler holds.
+func (c *Control) Sessions() int { return c.sessions.count() }
+
 // NodeState says what this scheduler is, to an operator with the invariants that are broken.
 func (c *Control) NodeState(ctx context.Context) (*api.NodeState, error) {
 	st := c.cfg.Cluster.State()
-	st.Sessions = c.sessions.count()
+	st.Sessions = c.Sessions()
 	if api.CallerFrom(ctx).Role != api.RoleOperator {
 		st.Fingerprints = nil // consoles ask often, and have no use for them
 		return &st, nil

@@ -18,7 +18,9 @@ func (c *Control) Member(ctx context.Context) (*api.MemberState, error) {
 }
 
 // Dismiss takes that an operator removes this scheduler.
-func (c *Control) Dismiss(ctx context.Context) error { return c.cfg.Cluster.Dismiss(ctx) }
+func (c *Control) Dismiss(ctx context.Context, d api.Dismissal) error {
+	return c.cfg.Cluster.Dismiss(ctx, d)
+}
 
 // Sightings is what this scheduler itself saw of the cells.
 func (c *Control) Sightings(context.Context) (*api.SightingTable, error) {

@@ -62,7 +62,7 @@ func (c *Control) RaftRemove(ctx context.Context, node api.NodeID, force bool, o
 	if err := c.note(ctx, fsm.NoteMembership{Idem: id, Change: fsm.RaftRemove, Node: node, Force: force}, o); err != nil {
 		return nil, err
 	}
-	if err := c.cfg.Cluster.Remove(ctx, node, force); err != nil {
+	if err := c.cfg.Cluster.Remove(ctx, node, force, api.Dismissal{Actor: actor(ctx), Reason: o.Reason}); err != nil {
 		return nil, err
 	}
 	return c.cfg.Cluster.Members(ctx)

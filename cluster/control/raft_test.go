@@ -32,6 +32,9 @@ func TestMembershipIsNoted(t *testing.T) {
 	if _, err := r.c.RaftTransfer(ctx, "s3", api.WriteOptions{Reason: "for the night"}); err != nil {
 		t.Error(err)
 	}
+	if want := (api.Dismissal{Actor: "operator/root", Reason: "its disk is old"}); r.dismissal != want {
+		t.Errorf("it was told %+v, want %+v", r.dismissal, want)
+	}
 	if want := []api.NodeID{"s2"}; !slices.Equal(r.removed, want) {
 		t.Errorf("removed %v, want %v", r.removed, want)
 	}

@@ -27,20 +27,21 @@ type rig struct {
 	c *Control
 	m *fsm.Machine
 
-	mu      sync.Mutex
-	index   uint64
-	log     bytes.Buffer // every entry, as it is on the disk
-	entries [][]byte     // the same, one by one
-	read    func() error // called by every verified read: the node catches up, or cannot
-	reads   int          // verified reads
-	follows bool
-	touch   time.Duration
-	ahead   api.Tick     // cluster time that the next entry adds
-	peer    api.Peers    // of every other scheduler
-	lose    int          // so many commands are answered no_leader
-	removed []api.NodeID // guarded by mu
-	grants  int
-	blobs   map[api.Digest][]byte
+	mu        sync.Mutex
+	index     uint64
+	log       bytes.Buffer // every entry, as it is on the disk
+	entries   [][]byte     // the same, one by one
+	read      func() error // called by every verified read: the node catches up, or cannot
+	reads     int          // verified reads
+	follows   bool
+	touch     time.Duration
+	ahead     api.Tick      // cluster time that the next entry adds
+	peer      api.Peers     // of every other scheduler
+	lose      int           // so many commands are answered no_leader
+	removed   []api.NodeID  // guarded by mu
+	dismissal api.Dismissal // guarded by mu
+	grants    int
+	blobs     map[api.Digest][]byte
 }
 
 const heartbeatLimit = 15 * time.Second
@@ -198,7 +199,7 @@ func (r *rig) Member(context.Context) (*api.MemberState, error) {
 
 func (r *rig) Stats() map[string]string { return map[string]string{"term": "7"} }
 
-func (r *rig) Dismiss(context.Context) error { return nil }
+func (r *rig) Dismiss(context.Context, api.Dismissal) error { return nil }
 
 func (r *rig) Members(context.Context) (*api.RaftMembers, error) {
 	return &api.RaftMembers{Leader: "s1", Term: 7}, nil
@@ -222,9 +223,10 @@ func (r *rig) Removable(id api.NodeID, force bool) error {
 	return nil
 }
 
-func (r *rig) Remove(_ context.Context, id api.NodeID, _ bool) error {
+func (r *rig) Remove(_ context.Context, id api.NodeID, _ bool, d api.Dismissal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.dismissal = d
 	r.removed = append(r.removed, id)
 	return nil
 }

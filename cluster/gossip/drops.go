@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/grafos/grafos/cluster/rumor"
 )
@@ -70,8 +71,9 @@ func dropOfDigest(err error) Drop {
 
 // Drops counts what was dropped, by reason. The zero value is ready.
 type Drops struct {
-	mu sync.Mutex
-	n  map[Drop]uint64 // guarded by mu
+	mu   sync.Mutex
+	n    map[Drop]uint64    // guarded by mu
+	said map[Drop]time.Time // guarded by mu: when each was written last
 }
 
 // Count returns how often something was dropped for a reason.
@@ -81,20 +83,36 @@ func (d *Drops) Count(why Drop) uint64 {
 	return d.n[why]
 }
 
-// add counts one more, and reports whether it is worth a line: the first, the tenth, the
-// hundredth. Whoever floods this port shall not flood the log.
+// dropSaid is how often a reason is written: whoever floods this port shall not flood the log.
+const dropSaid = 30 * time.Second
+
+// add counts one more, and reports whether it is worth a line: the first of a reason, and one
+// every dropSaid.
 func (d *Drops) add(why Drop) (n uint64, loud bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.n == nil {
-		d.n = map[Drop]uint64{}
+		d.n, d.said = map[Drop]uint64{}, map[Drop]time.Time{}
 	}
 	d.n[why]++
-	n = d.n[why]
-	for power := uint64(1); power <= n; power *= 10 {
-		if power == n {
-			return n, why != DropOld
-		}
+	now := time.Now()
+	if loud = why != DropOld && (d.n[why] == 1 || now.Sub(d.said[why]) >= dropSaid); loud {
+		d.said[why] = now
 	}
-	return n, false
+	return d.n[why], loud
+}
+
+// cause is a drop in words; "" is that the line says enough.
+func (w Drop) cause() string {
+	switch w { //nolint:exhaustive // the others are no strangers
+	case DropCluster:
+		return "it is of another cluster, or of none"
+	case DropKey:
+		return "it has another gossip key"
+	case DropMember:
+		return "it is no scheduler of a release that this one knows"
+	case DropFull:
+		return "as many schedulers as are remembered live already"
+	}
+	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -89,18 +90,25 @@ func TestDropsAreCounted(t *testing.T) {
 
 // TestDropsAreSeldomWritten: a flood of forged packets is counted, not written.
 func TestDropsAreSeldomWritten(t *testing.T) {
-	var out bytes.Buffer
-	log := hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Info})
-	drops := &Drops{}
-	for range 12345 {
-		if _, err := (demoted{log: log, drops: drops}).Write([]byte("[ERR] memberlist: Decrypt packet failed: no installed keys could decrypt the message from=x\n")); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := hclog.New(&hclog.LoggerOptions{Output: &out, Level: hclog.Info})
+		drops := &Drops{}
+		flood := func() {
+			for range 12345 {
+				if _, err := (demoted{log: log, drops: drops}).Write([]byte("[ERR] memberlist: Decrypt packet failed: no installed keys could decrypt the message from=x\n")); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
-	}
-	if n := drops.Count(DropKey); n != 12345 {
-		t.Errorf("counted %d", n)
-	}
-	if n := strings.Count(out.String(), "\n"); n != 5 {
-		t.Errorf("%d lines:\n%s", n, out.String())
-	}
+		flood()
+		time.Sleep(dropSaid)
+		flood()
+		if n := drops.Count(DropKey); n != 2*12345 {
+			t.Errorf("counted %d", n)
+		}
+		if text := out.String(); strings.Count(text, "\n") != 2 || !strings.Contains(text, "count=12346") || !strings.Contains(text, `from=x" cause="it has another gossip key"`) {
+			t.Errorf("wrote\n%s", text)
+		}
+	})
 }

@@ -61,6 +61,8 @@ type Gossip struct {
 	told chan struct{}
 	// asked is closed when every address of Join was asked once.
 	asked chan struct{}
+	// refused is when it was said of an address of Join that it refuses this scheduler; rejoin's.
+	refused map[string]time.Time
 }
 
 // Open joins the gossip. It returns as soon as this scheduler listens; the others are found
@@ -88,7 +90,7 @@ func Open(ctx context.Context, c Config) (*Gossip, error) {
 	}
 	run, stop := context.WithCancel(context.Background())
 	g := &Gossip{
-		c: c, list: list, d: d, stop: stop, told: make(chan struct{}, 1), asked: make(chan struct{}),
+		c: c, list: list, d: d, stop: stop, told: make(chan struct{}, 1), asked: make(chan struct{}), refused: map[string]time.Time{},
 		// Read once: memberlist writes into its own node while it tells of a new Meta.
 		addr: list.LocalNode().Address(),
 	}

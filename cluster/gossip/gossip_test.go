@@ -3,7 +3,9 @@ package gossip
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,6 +53,36 @@ func eventually(t *testing.T, what string, cond func() bool) {
 			t.Fatalf("never: %s", what)
 		}
 	}
+}
+
+// lines is a log that is read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer // guarded by mu
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// have reports whether one line has all of the words.
+func (l *lines) have(words ...string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *lines) count(word string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), word)
 }
 
 // alive prints the members that live: "s1 s2".
@@ -129,15 +161,25 @@ func kill(g *Gossip) {
 
 // TestStrangersAreRefused: another cluster, another key, a member that is no scheduler.
 func TestStrangersAreRefused(t *testing.T) {
-	s1 := open(t, testConfig("s1"))
+	var told lines
+	first := testConfig("s1")
+	first.Log = hclog.New(&hclog.LoggerOptions{Output: &told})
+	s1 := open(t, first)
 	cluster := testConfig("s2", s1.Addr())
 	cluster.ClusterID = "g-other"
 	key := testConfig("s3", s1.Addr())
 	key.Key = bytes.Repeat([]byte{8}, 32)
-	for _, c := range []Config{cluster, key} {
+	for cause, c := range map[string]Config{"another cluster": cluster, "another gossip key": key} {
+		var says lines
+		c.Log = hclog.New(&hclog.LoggerOptions{Output: &says})
 		g := open(t, c)
 		if _, err := g.list.Join([]string{s1.Addr()}); err == nil {
 			t.Errorf("%s joined", c.Node)
+		}
+		eventually(t, "it says who refuses it, and why", func() bool { return says.have("refused as a member: by="+s1.Addr(), cause) })
+		eventually(t, "the other says whom it refuses, and why", func() bool { return told.have("gossip dropped", "from=127.0.0.1", cause) })
+		if n := says.count("refused as a member"); n != 1 {
+			t.Errorf("it says so %d times", n)
 		}
 	}
 	mc := memberlist.DefaultLocalConfig()

@@ -42,5 +42,9 @@ func sayDropped(log hclog.Logger, drops *Drops, why Drop, text string) {
 	if loud {
 		level = hclog.Warn
 	}
-	log.Log(level, "gossip dropped", "reason", string(why), "count", n, "text", text)
+	args := []any{"reason", string(why), "count", n, "text", text}
+	if cause := why.cause(); cause != "" {
+		args = append(args, "cause", cause)
+	}
+	log.Log(level, "gossip dropped", args...)
 }

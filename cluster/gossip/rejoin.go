@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -41,9 +42,37 @@ func (g *Gossip) ask(ctx context.Context) {
 			continue
 		}
 		if _, err := g.list.Join([]string{addr}); err != nil {
-			g.c.Log.Debug("scheduler not reached", "address", addr, "error", err)
+			g.notTaken(addr, err)
 		}
 	}
+}
+
+// notTaken says why an address of Join did not take this scheduler: one that is not there yet is
+// asked again without a word, one that refuses it is named, at once and every dropSaid.
+func (g *Gossip) notTaken(addr string, err error) {
+	cause := refusal(err.Error())
+	if cause == "" {
+		g.c.Log.Debug("scheduler not reached", "address", addr, "error", err)
+		return
+	}
+	if now := time.Now(); g.refused[addr].IsZero() || now.Sub(g.refused[addr]) >= dropSaid {
+		g.refused[addr] = now
+		g.c.Log.Warn("refused as a member", "by", addr, "cause", cause, "cluster", g.c.ClusterID, "error", err)
+	}
+}
+
+// refusal is why a join failed at a scheduler that is there; "" where it was not reached. memberlist
+// says it in words, and one that is of another cluster closes the connection without any.
+func refusal(text string) string {
+	switch why, is := dropOf(text); {
+	case is && why == DropCluster:
+		return "it is of another cluster"
+	case is && why == DropKey:
+		return "it has another gossip key"
+	case strings.Contains(text, "EOF") || strings.Contains(text, "connection reset"):
+		return "it closed the connection without an answer, as one of another cluster does"
+	}
+	return ""
 }
 
 // present reports whether addr is a live member's, or this scheduler's own. A name that does

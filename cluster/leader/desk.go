@@ -16,9 +16,18 @@ type desk struct {
 	counts map[api.CellID]int
 	tenant map[api.TenantID]usage
 	views  map[api.ProviderID]*placement.View
+	// seats has, of each cell in views, what a grant there is stamped with.
+	seats map[api.CellID]seat
 	// refused has why a request was refused: one that asks for the same gets the same
 	// explanation, until the desk gives something away.
 	refused map[placement.Request]*api.Error
+}
+
+// seat is a cell in a view of the desk, as its record and its newest heartbeat say.
+type seat struct {
+	epoch uint64
+	stamp api.Stamp
+	at    int // in the view
 }
 
 // usage is what a tenant holds beyond the committed state.
@@ -35,7 +44,7 @@ func (t *term) newDesk() *desk {
 		t: t, view: t.cfg.Machine.View(),
 		cells: map[api.CellID]api.Resources{}, counts: map[api.CellID]int{},
 		tenant: map[api.TenantID]usage{}, views: map[api.ProviderID]*placement.View{},
-		refused: map[placement.Request]*api.Error{},
+		seats: map[api.CellID]seat{}, refused: map[placement.Request]*api.Error{},
 	}
 	for _, b := range inFlight {
 		if _, committed := d.view.Lease(b.first); !committed && !b.refused.Load() {
@@ -157,6 +166,7 @@ func (d *desk) provider(id api.ProviderID) *placement.View {
 	for _, rec := range d.view.Cells(id) {
 		ready, reasons := d.view.Readiness(rec)
 		sight, seen := d.t.cfg.Sightings.Best(rec.ID, rec.Epoch)
+		d.seats[rec.ID] = seat{rec.Epoch, sight.Stamp, len(v.Cells)}
 		v.Cells = append(v.Cells, placement.Cell{
 			ID: rec.ID, Readiness: ready, Reasons: reasons, Mode: rec.Mode,
 			Revoking: rec.Revoking, Revoked: rec.Revoked, Capacity: rec.Capacity,
@@ -173,9 +183,8 @@ func (d *desk) provider(id api.ProviderID) *placement.View {
 // place fills the command in and takes its resources from the desk.
 func (d *desk) place(j *job, cell api.CellID, res api.Resources) {
 	g := *j.grant
-	rec, _ := d.view.Cell(cell)
-	sight, _ := d.t.cfg.Sightings.Best(cell, rec.Epoch)
-	g.Cell, g.CellEpoch, g.Stamp = cell, rec.Epoch, sight.Stamp
+	s := d.seats[cell]
+	g.Cell, g.CellEpoch, g.Stamp = cell, s.epoch, s.stamp
 	g.Items = make([]fsm.GrantItem, len(j.grant.Items))
 	for i, it := range j.grant.Items {
 		it.ID = api.LeaseID(api.NewID(d.t.cfg.Random, "l-"))
@@ -191,11 +200,7 @@ func (d *desk) place(j *job, cell api.CellID, res api.Resources) {
 	d.t.booked.add(j, b)
 	d.take(b)
 	clear(d.refused)
-	v := d.provider(g.Provider)
-	for i := range v.Cells {
-		if v.Cells[i].ID == cell {
-			v.Cells[i].Free = v.Cells[i].Free.Sub(res)
-			v.Cells[i].Leases += len(g.Items)
-		}
-	}
+	taken := &d.provider(g.Provider).Cells[s.at]
+	taken.Free = taken.Free.Sub(res)
+	taken.Leases += len(g.Items)
 }

@@ -52,6 +52,14 @@ func (t *Transport) append(id raft.ServerID, at raft.ServerAddress, args *raft.A
 		err = t.Link.AppendEntries(id, t.where.of(id, at), args, resp)
 	}
 	sent(resp, err)
+	return t.answered(id, at, err)
+}
+
+// answered takes note of a member that answered.
+func (t *Transport) answered(id raft.ServerID, at raft.ServerAddress, err error) error {
+	if err == nil {
+		t.unreached.reached(id, at)
+	}
 	return err
 }
 
@@ -63,12 +71,12 @@ func (*Transport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft
 
 // RequestVote sends to where the member is.
 func (t *Transport) RequestVote(id raft.ServerID, at raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
-	return t.Link.RequestVote(id, t.where.of(id, at), args, resp)
+	return t.answered(id, at, t.Link.RequestVote(id, t.where.of(id, at), args, resp))
 }
 
 // RequestPreVote sends to where the member is.
 func (t *Transport) RequestPreVote(id raft.ServerID, at raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	return t.Link.RequestPreVote(id, t.where.of(id, at), args, resp)
+	return t.answered(id, at, t.Link.RequestPreVote(id, t.where.of(id, at), args, resp))
 }
 
 // InstallSnapshot sends to where the member is.

@@ -5,6 +5,7 @@
 //	where a member is, by gossip                           addressed.go
 //	a leader that says nothing since its disk hangs        hush.go
 //	followers hear at once what is committed               herald.go
+//	whom raft does not reach, said once                    unreached.go
 //	who still follows, for linearizable reads              witness.go
 //	what of a leader's request is taken out, and why       proven.go, covered.go
 //

@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api/clock"
@@ -38,7 +39,7 @@ func TestHushedAsksNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, inner := raft.NewInmemTransport("")
-		tr := New(memory{InmemTransport: inner}, clock.System())
+		tr := New(memory{InmemTransport: inner}, clock.System(), hclog.NewNullLogger())
 		header := raft.AppendEntriesRequest{Term: 3}
 		tr.witness.sending("s2", &header)(&raft.AppendEntriesResponse{Term: 3}, nil)
 		tr.Hush(3, time.Minute)

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api/clock"
@@ -23,25 +24,26 @@ import (
 // a follower commits only what its leader's request proves (proven.go), and takes what is repeated
 // to it after a snapshot (covered.go).
 // Followers hear at once what is committed when nothing follows (herald.go), and who follows is
-// counted (witness.go).
+// counted (witness.go). A member that answers again is no trouble any more (unreached.go).
 type Transport struct {
 	Link
-	where   addresses
-	quiet   hushed
-	herald  *herald
-	witness *witness
-	raft    atomic.Pointer[raft.Raft] // nil before it has started
-	rpc     chan raft.RPC
-	done    chan struct{}
-	wg      sync.WaitGroup
+	where     addresses
+	quiet     hushed
+	herald    *herald
+	witness   *witness
+	unreached *unreached
+	raft      atomic.Pointer[raft.Raft] // nil before it has started
+	rpc       chan raft.RPC
+	done      chan struct{}
+	wg        sync.WaitGroup
 
 	closeOnce sync.Once
 	closeErr  error
 }
 
-// New changes a link. Close ends both.
-func New(l Link, c clock.Clock) *Transport {
-	t := &Transport{Link: l, rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}}
+// New changes a link. Close ends both. To log, or Logger, it says whom it does not reach.
+func New(l Link, c clock.Clock, log hclog.Logger) *Transport {
+	t := &Transport{Link: l, unreached: newUnreached(log, c), rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}}
 	t.herald, t.witness = newHerald(t.append), newWitness(t.append)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.wg.Go(func() {
@@ -69,6 +71,9 @@ func New(l Link, c clock.Clock) *Transport {
 
 // Serve names the raft that is spoken for: before it is known, its RPCs are passed on as they are.
 func (t *Transport) Serve(r *raft.Raft) { t.raft.Store(r) }
+
+// Logger is for raft.
+func (t *Transport) Logger() hclog.Logger { return t.unreached }
 
 // Learn takes what gossip says of where the members are.
 func (t *Transport) Learn(members []rumor.Member) { t.where.learn(members) }

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api/clock"
@@ -22,7 +23,7 @@ func TestStandsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, inner := raft.NewInmemTransport("")
-		tr := New(memory{InmemTransport: inner}, clock.System())
+		tr := New(memory{InmemTransport: inner}, clock.System(), hclog.NewNullLogger())
 		began := time.Now()
 		if err := tr.StartElection(t.Context(), raft.RPCHeader{}); !errors.Is(err, ErrBusy) || time.Since(began) != StandWithin {
 			t.Errorf("%v after %s", err, time.Since(began))

@@ -15,5 +15,5 @@ func connect(c ui.Connection) (cli.Services, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Config{URLs: c.URLs, TLS: conf, Token: c.Token, Timeout: c.Timeout, Log: hclog.NewNullLogger()})
+	return client.New(client.Config{URLs: c.URLs, TLS: conf, Token: c.Token, Timeout: c.Timeout, Waiting: c.Waiting, Log: hclog.NewNullLogger()})
 }

@@ -100,7 +100,7 @@ var errUnfinished = errors.New("the outcome was not learned before the end")
 // unsure reports whether a request is to be repeated.
 func unsure(err error) bool {
 	switch api.KindOf(err) { //nolint:exhaustive // the others are answers
-	case api.NoLeader, api.OutcomeUnknown, api.Overloaded:
+	case api.NoLeader, api.OutcomeUnknown, api.Overloaded, api.SchedulerRemoved:
 		return true
 	}
 	return false

@@ -63,7 +63,7 @@ func (w *World) remove(ctx context.Context) (time.Duration, func()) {
 	id := victim.id()
 	change, cancel := context.WithTimeout(ctx, changeTime)
 	defer cancel()
-	if err := n.node.Remove(change, id, false); err != nil && api.KindOf(err) != api.OutcomeUnknown {
+	if err := n.node.Remove(change, id, false, api.Dismissal{}); err != nil && api.KindOf(err) != api.OutcomeUnknown {
 		w.trace.add("not removed: %s", api.KindOf(err))
 		return 0, nil
 	}

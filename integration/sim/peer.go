@@ -41,8 +41,8 @@ func (p *peer) Member(ctx context.Context) (*api.MemberState, error) {
 }
 
 // Dismiss tells the scheduler that it was removed.
-func (p *peer) Dismiss(ctx context.Context) error {
-	_, err := overPeer(ctx, p, func(ctx context.Context, s *scheduler) (nothing, error) { return nothing{}, s.control.Dismiss(ctx) })
+func (p *peer) Dismiss(ctx context.Context, d api.Dismissal) error {
+	_, err := overPeer(ctx, p, func(ctx context.Context, s *scheduler) (nothing, error) { return nothing{}, s.control.Dismiss(ctx, d) })
 	return err
 }
 

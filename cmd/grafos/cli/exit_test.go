@@ -23,7 +23,7 @@ func exitCodes() map[int][]api.Kind {
 			api.LeaseExpiredKind, api.LeaseRevoked, api.LeaseFencedKind, api.StaleGeneration, api.StaleEpoch, api.WrongAudience,
 			api.BadSignature, api.CaveatFailed, api.TokenExpired,
 		},
-		7: {api.Conflict, api.TenantHasLeases},
+		7: {api.Conflict, api.TenantHasLeases, api.SchedulerRemoved},
 		8: {api.Overloaded, api.NoLeader, api.OutcomeUnknown, api.BindTimeout},
 	}
 }

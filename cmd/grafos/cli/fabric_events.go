@@ -30,7 +30,8 @@ happens. A cursor is the first column in a pipe and .cursor in JSON; --from CURS
 after it, on any scheduler. Where events are no longer held, a gap says so.
 
 When the scheduler that sends them dies, the stream goes on at another one by itself, and
-says so: nothing is missing and nothing comes twice.`,
+says so: nothing is missing and nothing comes twice. Where no scheduler leads, it says that
+and waits.`,
 		Example: "  grafos fabric events --from now --type lease_,run_\n  grafos fabric events --follow=false --json --jq .type",
 		Args:    exactly(),
 		RunE: a.online(func(ctx context.Context, s *session, _ []string) error {

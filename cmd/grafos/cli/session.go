@@ -27,6 +27,7 @@ func (a *app) online(do func(context.Context, *session, []string) error) func(*c
 		if err != nil {
 			return err
 		}
+		conn.Waiting = u.Waiting
 		services, err := a.o.Connect(conn)
 		if err != nil {
 			return err

@@ -75,10 +75,11 @@ type saver interface {
 
 // schedule is when a leader takes archives by itself, and where it keeps them.
 type schedule struct {
-	dir   string
-	every time.Duration
-	keep  int
-	log   hclog.Logger
+	dir    string
+	every  time.Duration
+	keep   int
+	result *outcome // of the newest
+	log    hclog.Logger
 }
 
 // run takes them until ctx ends. Each scheduler has a directory of its own: a new leader
@@ -110,17 +111,26 @@ func (s schedule) takeIfDue(ctx context.Context, node saver) error {
 			return nil
 		}
 	}
+	names, err = s.take(ctx, node, names)
+	if s.result.set(err); err != nil {
+		return err
+	}
+	return s.prune(names)
+}
+
+// take takes one and returns names with its own.
+func (s schedule) take(ctx context.Context, node saver, names []string) ([]string, error) {
 	r, err := node.SaveSnapshot(ctx, false)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	name := filepath.Join(s.dir, "grafos-"+time.Now().UTC().Format("20060102T150405.000Z")+archiveSuffix)
 	info, err := writeArchive(name, r)
 	if err = errors.Join(err, r.Close()); err != nil {
-		return err
+		return nil, err
 	}
 	s.log.Info("scheduled snapshot taken", "path", name, "index", info.Index, "bytes", info.Size)
-	return s.prune(append(names, name))
+	return append(names, name), nil
 }
 
 // list returns the archives, oldest first: their names begin with their time.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -65,7 +66,15 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 func TestSchedule(t *testing.T) {
 	l := &leading{archive: archiveBytes(t, "a state")}
-	s := schedule{dir: filepath.Join(t.TempDir(), "saved"), every: time.Hour, keep: 2, log: hclog.NewNullLogger()}
+	s := schedule{dir: filepath.Join(t.TempDir(), "saved"), every: time.Hour, keep: 2, result: &outcome{}, log: hclog.NewNullLogger()}
+	if v := s.result.value(); !math.IsNaN(v) {
+		t.Errorf("the result before the first is %v", v)
+	}
+	l.err = errors.New("the disk is full")
+	if err := s.takeIfDue(t.Context(), l); err == nil || s.result.value() != 0 {
+		t.Errorf("one that failed: %v, the result is %v", err, s.result.value())
+	}
+	l.err, l.saved = nil, 0
 	take := func() []string {
 		t.Helper()
 		if err := s.takeIfDue(t.Context(), l); err != nil {
@@ -91,6 +100,9 @@ func TestSchedule(t *testing.T) {
 		if len(names) > s.keep {
 			t.Errorf("%d are kept", len(names))
 		}
+	}
+	if s.result.value() != 1 {
+		t.Errorf("the result is %v", s.result.value())
 	}
 	if l.saved != 4 {
 		t.Errorf("%d were taken", l.saved)

@@ -7,8 +7,6 @@ import (
 	"net/http/pprof"
 	"sync"
 	"time"
-
-	"github.com/grafos/grafos/api"
 )
 
 // debugServer serves Go's profiles on a loopback address. They tell nothing of tenants, but
@@ -24,12 +22,8 @@ func openDebug(ctx context.Context, bind string) (*debugServer, error) {
 	if bind == "" {
 		return d, nil
 	}
-	host, _, err := net.SplitHostPort(bind)
-	if err != nil {
-		return nil, api.Refuse(api.InvalidArgument, "--debug-bind is %q: it must be host:port", bind)
-	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return nil, api.Refuse(api.InvalidArgument, "--debug-bind is %q: profiles are served on a loopback address only", bind)
+	if err := checkDebug(bind); err != nil {
+		return nil, err
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", bind)
 	if err != nil {

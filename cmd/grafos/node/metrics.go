@@ -4,6 +4,8 @@ import (
 	"context"
 	"math"
 	"net/http"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -16,9 +18,23 @@ import (
 	"github.com/grafos/grafos/fsm"
 )
 
+// measured is what the metrics tell of.
+type measured struct {
+	node     *cluster.Node
+	machine  *fsm.Machine
+	drops    *gossip.Drops
+	dir      string // of the data
+	requests *requestMetrics
+	open     *atomic.Int64        // streams and blocking reads of users
+	sessions func() int           // of cells
+	saved    *outcome             // of the newest archive
+	ends     map[string]time.Time // of certificates, by what they are
+}
+
 // newMetrics exposes the node in Prometheus' format. Labels carry no ids: their number
 // does not grow with the fleet.
-func newMetrics(n *cluster.Node, m *fsm.Machine, drops *gossip.Drops, dir string) http.Handler {
+func newMetrics(s measured) http.Handler {
+	n, m := s.node, s.machine
 	r := prometheus.NewRegistry()
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	gauge := func(name, help string, value func() float64) {
@@ -54,16 +70,18 @@ func newMetrics(n *cluster.Node, m *fsm.Machine, drops *gossip.Drops, dir string
 		well:      ofLeader("raft_voters_healthy", "Voters that answer, hear their leader and have caught up"),
 		tolerated: ofLeader("raft_failures_tolerated", "How many of the healthy voters may fail"),
 	})
-	gauge("data_free_bytes", "Free space on the disk of the data directory.", func() float64 { return freeBytes(dir) })
+	gauge("data_free_bytes", "Free space on the disk of the data directory.", func() float64 { return freeBytes(s.dir) })
 	gauge("leases_live", "Leases that have not ended.", func() float64 { return float64(m.View().Counts().LiveLeases) })
 	gauge("runs_live", "Runs without a result.", func() float64 { return float64(m.View().Counts().LiveRuns) })
 	gauge("tenants", "Tenants.", func() float64 { return float64(m.View().Counts().Tenants) })
 	gauge("audit_sequence", "Newest record of the audit chain.", func() float64 { return float64(m.View().AuditHead().Sequence) })
+	gauge("idempotency_keys", "Idempotency keys that are kept.", func() float64 { return float64(m.View().Counts().Keys) })
+	s.register(r, gauge)
 	for _, why := range []gossip.Drop{gossip.DropCluster, gossip.DropKey, gossip.DropMalformed, gossip.DropMember, gossip.DropOld, gossip.DropFull} {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "grafos_gossip_dropped_total", Help: "What came over gossip and was not taken, by reason.",
 			ConstLabels: prometheus.Labels{"reason": string(why)},
-		}, func() float64 { return float64(drops.Count(why)) }))
+		}, func() float64 { return float64(s.drops.Count(why)) }))
 	}
 	r.MustRegister(&cellMetrics{
 		m:     m,
@@ -71,6 +89,24 @@ func newMetrics(n *cluster.Node, m *fsm.Machine, drops *gossip.Drops, dir string
 		unmet: prometheus.NewDesc("grafos_cell_requirement_unmet", "Cells that do not meet a requirement.", []string{"provider", "requirement"}, nil),
 	})
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
+}
+
+// register adds what is of this process and its disk.
+func (s measured) register(r *prometheus.Registry, gauge func(name, help string, value func() float64)) {
+	snapshot := snapshotMetrics{s.dir}
+	gauge("snapshot_age_seconds", "Age of the newest snapshot of Raft on this disk; NaN where there is none.", snapshot.age)
+	gauge("snapshot_bytes", "Size of the newest snapshot of Raft on this disk; 0 where there is none.", snapshot.bytes)
+	gauge("snapshot_last_ok", "1 when the newest snapshot that this scheduler took for its log went well, 0 when it failed, NaN before the first.", func() float64 { return snapshotOutcome(s.node) })
+	gauge("archive_last_ok", "1 when the newest scheduled snapshot (snapshot_every) of this scheduler went well, 0 when it failed, NaN before the first.", s.saved.value)
+	gauge("streams_open", "Streams and blocking reads of users that are open here.", func() float64 { return float64(s.open.Load()) })
+	gauge("cell_sessions", "Sessions of cells that are open here.", func() float64 { return float64(s.sessions()) })
+	for what, until := range s.ends {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "grafos_certificate_days_left", Help: "Days until a certificate of this scheduler ends.",
+			ConstLabels: prometheus.Labels{"certificate": what},
+		}, func() float64 { return daysLeft(until) }))
+	}
+	r.MustRegister(s.requests.took)
 }
 
 // freeBytes is NaN where the disk does not say.

@@ -48,6 +48,11 @@ type recoverReport struct {
 	Survivors []survivor    `json:"survivors"`
 	Asked     []askedMember `json:"asked"`
 	Quorum    int           `json:"quorum"` // of the lost group
+	// Present counts the voters that are there, or would be: this one among them.
+	Present int `json:"voters_present"`
+	// Verdict is what follows from it, one of the verdicts below, Detail the same for people.
+	Verdict string `json:"verdict"`
+	Detail  string `json:"detail"`
 	// The rest is of the new group; empty in a dry run.
 	Recovery string     `json:"recovery_id,omitempty"`
 	Node     api.NodeID `json:"node_id,omitempty"`
@@ -57,6 +62,14 @@ type recoverReport struct {
 	Leases   int        `json:"live_leases"`
 	Backup   string     `json:"backup,omitempty"`
 }
+
+// The verdicts of operator recover.
+const (
+	verdictStart     = "start_instead"  // a quorum can be had: nothing is lost
+	verdictLess      = "other_has_more" // another directory of --compare has more
+	verdictMay       = "may_be_recovered"
+	verdictRecovered = "recovered"
+)
 
 type recoverOptions struct {
 	dir, material, reason string
@@ -162,6 +175,7 @@ func (o *recoverOptions) recover(ctx context.Context, u *ui.UI, material *pki.Ma
 		return nil, err
 	}
 	if o.dryRun {
+		report.judge(mine)
 		return report, nil
 	}
 	question := fmt.Sprintf("Make cluster %s again from %s, which ends with entry %d of term %d? What only the lost schedulers had is lost.",
@@ -169,7 +183,11 @@ func (o *recoverOptions) recover(ctx context.Context, u *ui.UI, material *pki.Ma
 	if err := u.Confirm(ctx, o.yes, question, material.ClusterID); err != nil {
 		return nil, err
 	}
-	return report, o.make(report, mine)
+	if err := o.make(report, mine); err != nil {
+		return report, err
+	}
+	report.judge(mine)
+	return report, nil
 }
 
 // inspect opens what a directory keeps, which verifies all of it, and closes it again.
@@ -197,7 +215,6 @@ func openKept(dir string) (*cluster.Storage, error) {
 
 // compare looks into the other directories, and refuses to go on from one that has less.
 func (o *recoverOptions) compare(report *recoverReport, mine survivor) error {
-	best := mine
 	for _, dir := range o.others {
 		owner, err := ownerOf(dir, report.ClusterID)
 		if err != nil {
@@ -208,16 +225,24 @@ func (o *recoverOptions) compare(report *recoverReport, mine survivor) error {
 			return fmt.Errorf("look into %s: %w", dir, err)
 		}
 		report.Survivors = append(report.Survivors, other)
-		if other.Newer(best.Kept) {
-			best = other
-		}
 	}
-	if best.Dir != mine.Dir && !o.dryRun {
+	if best := report.best(); best.Dir != mine.Dir && !o.dryRun {
 		return api.Refuse(api.Conflict, "%s has more: it ends with entry %d of term %d, %s with entry %d of term %d",
 			best.Dir, best.LastIndex, best.LastTerm, mine.Dir, mine.LastIndex, mine.LastTerm).
 			WithHint("recover with --data-dir %s", best.Dir)
 	}
 	return nil
+}
+
+// best is the survivor that has the most; of equal ones the first.
+func (r *recoverReport) best() survivor {
+	best := r.Survivors[0]
+	for _, s := range r.Survivors[1:] {
+		if s.Newer(best.Kept) {
+			best = s
+		}
+	}
+	return best
 }
 
 // ask asks the other members, and refuses while a quorum of the group could be had.
@@ -246,7 +271,7 @@ func (o *recoverOptions) ask(ctx context.Context, report *recoverReport, materia
 			there++
 		}
 	}
-	report.Quorum = voters/2 + 1
+	report.Quorum, report.Present = voters/2+1, there
 	if there >= report.Quorum && !o.dryRun {
 		return api.Refuse(api.Conflict, "%d of %d voters are there, this one among them, and %d are a quorum: nothing is lost", there, voters, report.Quorum).
 			WithHint("start this scheduler as before; who answers: grafos operator recover --dry-run")

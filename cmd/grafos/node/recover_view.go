@@ -21,11 +21,7 @@ func (r *recoverReport) view(p *ui.Page) {
 	}
 	p.Table(held)
 	asked := ui.Table{Header: []string{"MEMBER", "ADDRESS", "VOTE", "ANSWERS"}}
-	there := 0
 	for _, m := range r.Asked {
-		if m.Answers && m.Voter {
-			there++
-		}
 		asked.Row(ui.ID(m.Node), ui.ID(m.Address), yes(m.Voter), yes(m.Answers))
 	}
 	if len(r.Asked) > 0 {
@@ -33,15 +29,41 @@ func (r *recoverReport) view(p *ui.Page) {
 		p.Table(asked)
 	}
 	p.Line()
-	switch {
+	style := map[string]ui.Style{verdictStart: ui.Warn, verdictLess: ui.Warn, verdictRecovered: ui.Good}[r.Verdict]
+	said(p, style, r.Detail)
+	if r.Backup != "" {
+		said(p, ui.Dim, "the data as it was: "+r.Backup)
+	}
+}
+
+// said adds a line that pipes get too.
+func said(p *ui.Page, style ui.Style, text string) {
+	if p.Terminal {
+		p.Line(ui.Span{Text: text, Style: style})
+		return
+	}
+	p.Text(text)
+}
+
+// judge says what follows from what was found, or done. mine is the survivor that it is about.
+func (r *recoverReport) judge(mine survivor) {
+	switch best := r.best(); {
 	case !r.DryRun:
-		p.Line(ui.Span{Text: fmt.Sprintf("recovered: scheduler %s at %s is the only member, at index %d, cluster epoch %d, with %s",
-			r.Node, r.Address, r.Index, r.Epoch, ui.Count(r.Leases, "live lease")), Style: ui.Good})
-		p.Line(ui.Span{Text: "the data as it was: " + r.Backup, Style: ui.Dim})
-	case there+1 >= r.Quorum:
-		p.Line(ui.Span{Text: fmt.Sprintf("dry run: %d other voters answer, and with this one that is a quorum (%d): start it instead", there, r.Quorum), Style: ui.Warn})
+		r.Verdict = verdictRecovered
+		r.Detail = fmt.Sprintf("recovered: scheduler %s at %s is the only member, at index %d, cluster epoch %d, with %s",
+			r.Node, r.Address, r.Index, r.Epoch, ui.Count(r.Leases, "live lease"))
+	case r.Present >= r.Quorum:
+		r.Verdict = verdictStart
+		r.Detail = fmt.Sprintf("dry run: %s would be there, this one among them, and %d are a quorum: nothing is lost, start this scheduler instead",
+			ui.Count(r.Present, "voter"), r.Quorum)
+	case best.Dir != mine.Dir:
+		r.Verdict = verdictLess
+		r.Detail = fmt.Sprintf("dry run: recover from %s instead, which has more: it ends with entry %d of term %d, this one with entry %d of term %d",
+			best.Dir, best.LastIndex, best.LastTerm, mine.LastIndex, mine.LastTerm)
 	default:
-		p.Line(ui.Span{Text: fmt.Sprintf("dry run: %d other voters answer, %d are a quorum: nothing was changed", there, r.Quorum)})
+		r.Verdict = verdictMay
+		r.Detail = fmt.Sprintf("dry run: %s would be there, this one among them, and %d are a quorum: it can be recovered from this directory; nothing was changed",
+			ui.Count(r.Present, "voter"), r.Quorum)
 	}
 }
 

@@ -35,17 +35,20 @@ import (
 
 // scheduler is a running scheduler node: the floors of design.md tied together.
 type scheduler struct {
-	log     hclog.Logger
-	recent  *logRing
-	metrics http.Handler
-	node    *cluster.Node
-	control *control.Control
-	blobs   *blob.Store
-	drops   gossip.Drops
-	machine *fsm.Machine
-	http    *http.Server
-	served  chan error
-	opened  atomic.Pointer[cluster.Node] // node, for those that run while it is opened
+	log      hclog.Logger
+	recent   *logRing
+	metrics  http.Handler
+	requests *requestMetrics
+	streams  atomic.Int64 // of users, and blocking reads, that are open
+	saved    outcome      // of the newest archive
+	node     *cluster.Node
+	control  *control.Control
+	blobs    *blob.Store
+	drops    gossip.Drops
+	machine  *fsm.Machine
+	http     *http.Server
+	served   chan error
+	opened   atomic.Pointer[cluster.Node] // node, for those that run while it is opened
 
 	cancel context.CancelFunc
 	// stopping ends streams and blocking reads; drained ends what is left of the requests.
@@ -70,6 +73,10 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	if err != nil {
 		return err
 	}
+	cert, err := ownCertificate(material, s) // before anything is written: the names in it may not be ones
+	if err != nil {
+		return err
+	}
 	id, err := cluster.ClaimDir(s.DataDir, material.ClusterID, s.Name)
 	if err != nil {
 		return err
@@ -79,10 +86,6 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 		return err
 	}
 	n.undo = append(n.undo, release)
-	cert, err := ownCertificate(material, s)
-	if err != nil {
-		return err
-	}
 	joins, err := cluster.HadData(s.DataDir)
 	if err != nil {
 		return err
@@ -125,7 +128,15 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 		return err
 	}
 	n.undo = append(n.undo, debug.Close)
-	n.metrics = newMetrics(n.node, n.machine, &n.drops, s.DataDir)
+	ends, err := certificateEnds(material, cert)
+	if err != nil {
+		return err
+	}
+	n.requests = newRequestMetrics()
+	n.metrics = newMetrics(measured{
+		node: n.node, machine: n.machine, drops: &n.drops, dir: s.DataDir, requests: n.requests, open: &n.streams,
+		sessions: func() int { return n.control.Sessions() }, saved: &n.saved, ends: ends,
+	})
 	lead := n.openControl(s, version, id, material, audit, sightings)
 	handler, err := n.handler(ctx, material, identity)
 	if err != nil {
@@ -134,7 +145,7 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	n.wg.Go(func() { n.node.Lead(ctx, lead.Run) })
 	n.wg.Go(func() { n.sweep(ctx) })
 	if keep := s.snapshotSettings; keep.Every > 0 {
-		plan := schedule{dir: keep.Dir, every: time.Duration(keep.Every), keep: keep.Keep, log: n.log.Named("snapshot")}
+		plan := schedule{dir: keep.Dir, every: time.Duration(keep.Every), keep: keep.Keep, result: &n.saved, log: n.log.Named("snapshot")}
 		n.wg.Go(func() { plan.run(ctx, n.node) })
 	}
 	n.wg.Go(func() { catch.run(ctx, n.node, n.blobs) })
@@ -213,7 +224,7 @@ func (n *scheduler) handler(ctx context.Context, material *pki.Material, identit
 	h, err := server.New(server.Config{
 		Services: n.control, Agent: n.control, Peers: n.control,
 		Leader: place{n.node, transport}, Auth: auth{material, n.control}, Info: n.node.State, Head: n.head, Standing: n.node.Standing,
-		Console: console.Handler(), Metrics: n.metrics, CAPEM: material.CAPEM,
+		Console: console.Handler(), Metrics: n.metrics, Observe: n.requests.observe, Open: &n.streams, CAPEM: material.CAPEM,
 		Stopping: stopping, Log: n.log.Named("api"),
 	})
 	if err != nil {

@@ -190,6 +190,9 @@ func (s *serverSettings) complete() error {
 			return err
 		}
 	}
+	if err := s.checkPlace(); err != nil {
+		return err
+	}
 	s.DataDir, err = filepath.Abs(s.DataDir)
 	return err
 }

@@ -83,7 +83,7 @@ func TestServerSettingsComplete(t *testing.T) {
 	whole := serverSettings{
 		OnDamage: damageRejoin, RaftHeartbeat: duration(500 * time.Millisecond), RaftElection: duration(500 * time.Millisecond), RaftLease: duration(400 * time.Millisecond),
 		Name: "s1", DataDir: "d", Material: "m", Bind: "10.0.0.1:1", RaftBind: "0.0.0.0:2", GossipBind: "10.0.0.1:3",
-		Heartbeat: duration(time.Second), HeartbeatLimit: duration(3 * time.Second), SnapshotBytes: "1M", Stable: duration(time.Second),
+		Heartbeat: duration(time.Second), HeartbeatLimit: duration(3 * time.Second), SnapshotBytes: "1M", Stable: duration(time.Second), BootstrapExpect: 3,
 	}
 	s := whole
 	if err := s.complete(); err != nil {
@@ -106,6 +106,17 @@ func TestServerSettingsComplete(t *testing.T) {
 		"no size":         func(s *serverSettings) { s.SnapshotBytes = "much" },
 		"small snapshots": func(s *serverSettings) { s.SnapshotBytes = "1K" },
 		"binding address": func(s *serverSettings) { s.GossipBind = "7492" },
+		"binding port":    func(s *serverSettings) { s.RaftBind = "127.0.0.1:99999" },
+		"port":            func(s *serverSettings) { s.RaftAdvertise = "10.0.0.1:0" },
+		"nobody's":        func(s *serverSettings) { s.Advertise = "0.0.0.0:7490" },
+		"no host":         func(s *serverSettings) { s.GossipAdvertise = ":7492" },
+		"even":            func(s *serverSettings) { s.BootstrapExpect = 2 },
+		"none":            func(s *serverSettings) { s.BootstrapExpect = 0 },
+		"join":            func(s *serverSettings) { s.Join = []string{"10.0.0.2:7492", "s3"} },
+		"provider":        func(s *serverSettings) { s.Providers = []string{"a b"} },
+		"owner":           func(s *serverSettings) { s.Providers = []string{"lab=mine"} },
+		"profiles":        func(s *serverSettings) { s.DebugBind = "10.0.0.1:6060" },
+		"profiles' port":  func(s *serverSettings) { s.DebugBind = "127.0.0.1:http" },
 	} {
 		s := whole
 		spoil(&s)

@@ -293,6 +293,9 @@ func restoreView(p *ui.Page, r *api.RestoreReport) {
 		p.Line(ui.Span{Text: "dry run: nothing was changed; " + text, Style: ui.Warn})
 		return
 	}
+	if r.Repeated {
+		text += " (it was done before, under the same idempotency key)"
+	}
 	p.Line(ui.Span{Text: fmt.Sprintf("restored, at index %d: %s", r.Index, text), Style: ui.Good})
 }
 

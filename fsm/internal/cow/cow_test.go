@@ -115,7 +115,11 @@ func TestTree(t *testing.T) {
 		span := rapid.SampledFrom([]int{20, 200, 5000}).Draw(t, "span")
 		for range rapid.IntRange(1, 60).Draw(t, "rounds") {
 			n := rapid.IntRange(1, 80).Draw(t, "n")
-			switch what := rapid.IntRange(0, 5).Draw(t, "what"); what {
+			switch what := rapid.IntRange(0, 6).Draw(t, "what"); what {
+			case 6: // in place
+				for range n {
+					now.change(t, edit, num(rapid.IntRange(0, span).Draw(t, "key")))
+				}
 			case 0: // in order, as most indexes grow
 				for range n {
 					next++
@@ -173,6 +177,18 @@ func (c *copied) set(t *rapid.T, e Edit, k num) {
 	c.model[k] = v
 	if got, ok := c.tree.Get(k); !ok || got != v {
 		t.Fatalf("get %d: %d %v, want %d", k, got, ok, v)
+	}
+}
+
+func (c *copied) change(t *rapid.T, e Edit, k num) {
+	was, had := c.model[k]
+	v := c.tree.Own(e, k)
+	if (v != nil) != had || had && *v != was {
+		t.Fatalf("own %d: %v, want %d %v", k, v, was, had)
+	}
+	if had {
+		*v++
+		c.model[k] = was + 1
 	}
 }
 

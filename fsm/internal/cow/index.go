@@ -66,6 +66,15 @@ func (x *Index) Find(sum uint64, is func(ref uint64) bool) (ref uint64, ok bool)
 	}
 }
 
+// Touch brings what Find will look at near, for whoever looks for many: their ways to memory are
+// gone together, and not one after the other.
+func (x *Index) Touch(sum uint64) {
+	sum = slotHash(sum)
+	if slots := x.shards[sum>>56].slots.Load(); slots != nil {
+		(*slots)[sum&uint64(len(*slots)-1)].hash.Load()
+	}
+}
+
 // slotHash keeps hashes apart from what stands in their place.
 func slotHash(sum uint64) uint64 {
 	if sum < slotHashes {

@@ -27,6 +27,8 @@ type Connection struct {
 	Origin string
 	// Timeout is the explicit --timeout; 0 leaves the client's default.
 	Timeout time.Duration
+	// Waiting is told what a call waits for.
+	Waiting func(why error)
 }
 
 // maxTokenFile bounds a bearer token's file, in bytes.

@@ -64,7 +64,7 @@ func KindExit(k api.Kind) int {
 		api.LeaseExpiredKind, api.LeaseRevoked, api.LeaseFencedKind, api.StaleGeneration, api.StaleEpoch,
 		api.WrongAudience, api.BadSignature, api.CaveatFailed, api.TokenExpired:
 		return ExitUnauthorised
-	case api.Conflict, api.TenantHasLeases:
+	case api.Conflict, api.TenantHasLeases, api.SchedulerRemoved:
 		return ExitConflict
 	case api.Overloaded, api.NoLeader, api.OutcomeUnknown, api.BindTimeout:
 		return ExitUnavailable

@@ -89,6 +89,15 @@ func (u *UI) Note(format string, args ...any) {
 	_, _ = fmt.Fprintln(u.Err, Clean(fmt.Sprintf(format, args...)))
 }
 
+// Waiting tells a person what a command waits for before it goes on.
+func (u *UI) Waiting(why error) {
+	text := why.Error()
+	if p, ok := api.AsError(why); ok {
+		text = p.Detail
+	}
+	u.Note("waiting: %s", text)
+}
+
 // Progress tells a person on a terminal how a longer command gets on.
 func (u *UI) Progress(spans ...Span) {
 	if u.Output.Machine() || !u.ErrTerminal {

@@ -15,9 +15,11 @@ import (
 // How a watch waits. A terminal is drawn again at least every refresh, so that ages stay
 // true; a busy cluster is read at most once a pace.
 const (
-	watchWait    = 20 * time.Second
+	watchWait    = 3 * time.Second // and a watch that has lost its cluster says so soon
 	watchRefresh = 2 * time.Second
 	watchPace    = 100 * time.Millisecond
+	// watchRetry is the least time between two reads that were not answered.
+	watchRetry = time.Second
 )
 
 // Watched is one answer of a watch.
@@ -32,11 +34,14 @@ type Watched struct {
 }
 
 // Show prints what read answers, once; with follow it goes on with every change until ctx
-// ends, which is then no failure. A terminal is redrawn in place, a pipe gets the rows
+// ends, which is then no failure, and waits for the cluster where nobody leads. A terminal is redrawn in place, a pipe gets the rows
 // that changed, a program one document a change.
 func (u *UI) Show(ctx context.Context, follow bool, read func(context.Context, api.ReadOptions) (Watched, error)) error {
 	o := u.Read()
 	now, err := read(ctx, o)
+	if follow && err != nil {
+		now, err = again(ctx, err, false, func() (Watched, error) { return read(ctx, o) })
+	}
 	if err != nil {
 		return err
 	}
@@ -59,8 +64,28 @@ func (u *UI) Show(ctx context.Context, follow bool, read func(context.Context, a
 		}
 		o.AfterIndex, o.Wait = now.Index, w.wait()
 		if now, err = read(ctx, o); err != nil {
+			now, err = again(ctx, err, true, func() (Watched, error) { return read(ctx, o) })
+		}
+		if err != nil {
 			return unlessEnded(ctx, err)
 		}
+	}
+}
+
+// again repeats a read of a watch that failed with err until it is answered, or fails in a way
+// that does not pass by itself. met says that the cluster has answered before: where it has not,
+// nobody but a scheduler can say that it is worth waiting for.
+func again(ctx context.Context, err error, met bool, read func() (Watched, error)) (Watched, error) {
+	for {
+		p, ok := api.AsError(err)
+		if !ok || !p.Retryable || !met && p.RequestID == "" || !Sleep(ctx, watchRetry) {
+			return Watched{}, err
+		}
+		now, next := read()
+		if next == nil {
+			return now, nil
+		}
+		err = next
 	}
 }
 
