@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,17 +57,18 @@ func (m *requestMetrics) observe(route, method string, status int, took time.Dur
 	o.Observe(took.Seconds())
 }
 
-// statusClasses are the names of the classes of status.
-var statusClasses = [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
+// statusClass names a class of status; what is none is one class.
+func statusClass(first int) string {
+	if first < 1 || first > 5 {
+		return "none"
+	}
+	return strconv.Itoa(first) + "xx"
+}
 
 func (m *requestMetrics) learn(k requestKey) prometheus.Observer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	class := statusClasses[0]
-	if k.class > 0 && k.class < len(statusClasses) {
-		class = statusClasses[k.class]
-	}
-	o := m.took.WithLabelValues(k.route, k.method, class)
+	o := m.took.WithLabelValues(k.route, k.method, statusClass(k.class))
 	known := maps.Clone(*m.known.Load())
 	known[k] = o
 	m.known.Store(&known)
