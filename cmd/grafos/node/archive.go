@@ -28,7 +28,7 @@ func (a archives) RestoreArchive(ctx context.Context, archive io.Reader, o contr
 	if err == nil {
 		var report *api.RestoreReport
 		if report, err = a.Restore(ctx, cluster.Restore{
-			ID: o.ID, Actor: o.Actor, Reason: o.Reason, DryRun: o.DryRun, Index: info.Index, Term: info.Term, State: state,
+			ID: o.ID, Digest: info.SHA256, Actor: o.Actor, Reason: o.Reason, DryRun: o.DryRun, Index: info.Index, Term: info.Term, State: state,
 		}); err == nil {
 			return report, nil
 		}
