@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,15 +57,12 @@ func (m *requestMetrics) observe(route, method string, status int, took time.Dur
 	o.Observe(took.Seconds())
 }
 
-// statusClasses are the names of the classes of status.
-var statusClasses = [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
-
 func (m *requestMetrics) learn(k requestKey) prometheus.Observer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	class := statusClasses[0]
-	if k.class > 0 && k.class < len(statusClasses) {
-		class = statusClasses[k.class]
+	class := "none"
+	if k.class >= 1 && k.class <= 5 {
+		class = strconv.Itoa(k.class) + "xx"
 	}
 	o := m.took.WithLabelValues(k.route, k.method, class)
 	known := maps.Clone(*m.known.Load())
