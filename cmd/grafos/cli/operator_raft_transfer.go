@@ -18,9 +18,6 @@ func (a *app) raftTransfer() *cobra.Command {
 given. The command returns when the other one leads.`,
 		Args: atMostOne("ID"),
 		RunE: a.online(func(ctx context.Context, s *session, args []string) error {
-			if err := write.check(); err != nil {
-				return err
-			}
 			to, err := s.transferTo(ctx, args)
 			if err != nil {
 				return err

@@ -200,6 +200,7 @@ func badArchive(path string, err error) error {
 
 func snapshotRestore() *cobra.Command {
 	var o api.WriteOptions
+	var key ui.Key
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
@@ -210,7 +211,7 @@ the file are ended; every session, token and fencing number of before is void. N
 resource is given again before its cell confirmed, or must have stopped.`,
 		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.IdempotencyKey == "" {
+			if o.IdempotencyKey = string(key); key == "" {
 				o.IdempotencyKey = "cli-" + rand.Text()
 			}
 			if err := ui.From(cmd.Context()).CanConfirm(yes || o.DryRun); err != nil {
@@ -227,7 +228,7 @@ resource is given again before its cell confirmed, or must have stopped.`,
 	f := cmd.Flags()
 	f.BoolVar(&o.DryRun, "dry-run", false, "say what would change, but change nothing")
 	f.StringVar(&o.Reason, "reason", "", "why, for the audit chain")
-	f.StringVar(&o.IdempotencyKey, "idempotency-key", "", "key under which repeating this is harmless (default: a new one)")
+	key.AddFlag(f)
 	f.BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }
