@@ -54,6 +54,8 @@ func TestSnapshots(t *testing.T) {
 		t.Error(err)
 	}
 	testBadArchives(t, c, file)
+	refuse(t, c, api.NotFound, 5, "operator", "snapshot", "save", filepath.Join(c.Dir(), "none", "x"))
+	refuse(t, c, api.InvalidArgument, 2, "operator", "snapshot", "save", c.Dir())
 
 	lost := lease()
 	if _, err := c.Run(t.Context(), "admin", "create-tenant", "later"); err != nil {

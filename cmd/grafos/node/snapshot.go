@@ -170,7 +170,7 @@ func readArchive(path string) (*archiveReport, *fsm.View, error) {
 		return nil, nil, api.Refuse(api.NotFound, "there is no file %s", path)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, ui.FileError(err)
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	info, state, err := snap.ReadArchive(f, path)
@@ -195,7 +195,7 @@ func badArchive(path string, err error) error {
 		return api.Refuse(api.DigestMismatch, "%v", damage).
 			WithHint("take an older file, or another copy of this one: every one proves itself (grafos operator snapshot verify FILE)")
 	}
-	return fmt.Errorf("%s: %w", path, err)
+	return ui.FileError(fmt.Errorf("%s: %w", path, err)) // such as a directory
 }
 
 func snapshotRestore() *cobra.Command {
@@ -236,7 +236,7 @@ resource is given again before its cell confirmed, or must have stopped.`,
 func restoreFile(ctx context.Context, u *ui.UI, c *client.Client, path string, o api.WriteOptions, yes bool) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return ui.FileError(err)
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	st, err := f.Stat()
