@@ -48,6 +48,6 @@ func (s *session) transferTo(ctx context.Context, args []string) (api.NodeID, er
 func transferView(p *ui.Page, t api.RaftTransfer) {
 	p.Name(string(t.To))
 	table := ui.Table{Header: []string{"FROM", "TO"}}
-	table.Row(ui.ID(t.From), orDash(string(t.To)).In(ui.Good))
+	table.Row(orDash(string(t.From)), orDash(string(t.To)).In(ui.Good))
 	p.Table(table)
 }
