@@ -35,6 +35,17 @@ func TestCheckDigest(t *testing.T) {
 	}
 }
 
+func TestCheckKey(t *testing.T) {
+	for key, ok := range map[string]bool{
+		"k": true, "cli-7!~": true, strings.Repeat("k", MaxKeyLen): true,
+		"": false, strings.Repeat("k", MaxKeyLen+1): false, "a b": false, "a\n": false, "\x00": false, "ü": false, "\x7f": false, "a\xff": false,
+	} {
+		if err := CheckKey(key); (err == nil) != ok || !ok && KindOf(err) != InvalidArgument {
+			t.Errorf("%q: %v", key, err)
+		}
+	}
+}
+
 func TestCheckTTL(t *testing.T) {
 	for ms, ok := range map[int64]bool{999: false, 1000: true, MaxTTL.Milliseconds(): true, MaxTTL.Milliseconds() + 1: false, 0: false, -1: false} {
 		if err := CheckTTL(ms); (err == nil) != ok {

@@ -105,9 +105,13 @@ type RaftTransferRequest struct {
 
 // RaftTransfer answers operator raft transfer.
 type RaftTransfer struct {
-	From NodeID `json:"from"`
-	To   NodeID `json:"to"`
+	// From is who led; left out of a repeated answer: it is not kept.
+	From NodeID `json:"from,omitempty"`
+	// To is who leads, or, of a dry run, would: left out where nobody is known to be healthy yet.
+	To   NodeID `json:"to,omitempty"`
 	Term uint64 `json:"term"`
+	// Repeated: it was done before under the same key.
+	Repeated bool `json:"repeated,omitempty"`
 }
 
 // idSuffix is the length of what a scheduler's id has behind its name: a dash and six random

@@ -61,6 +61,24 @@ type WriteOptions struct {
 // MaxKeyLen bounds an idempotency key.
 const MaxKeyLen = 128
 
+// CheckKey refuses what is no idempotency key: one that is given has from 1 to MaxKeyLen
+// characters of printable ASCII, and no space.
+func CheckKey(key string) error {
+	if key == "" {
+		return Refuse(InvalidArgument, "the idempotency key is empty: nothing would tell a repetition from another request").
+			WithHint("give one, of a variable that is set, or leave it out: one is made")
+	}
+	if len(key) > MaxKeyLen {
+		return Refuse(InvalidArgument, "the idempotency key has %d bytes: at most %d", len(key), MaxKeyLen)
+	}
+	for _, r := range key {
+		if r <= ' ' || r > '~' {
+			return Refuse(InvalidArgument, "the idempotency key has a character %q: use printable ASCII without spaces", r)
+		}
+	}
+	return nil
+}
+
 // The services below are implemented twice: by the scheduler over its replicated state, and
 // by the client over HTTP. Errors are *Error throughout. The caller's identity travels in the
 // context (WithCaller) on the scheduler, and in the certificate or token from the client.

@@ -46,7 +46,7 @@ func TestRecover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if v.ClusterEpoch() != 1 || !v.Recovered("rec-1") || v.Index() != k.LastIndex+indexJump || tenants(v) != "a b" {
+	if _, known := v.Recovery("rec-1"); v.ClusterEpoch() != 1 || !known || v.Index() != k.LastIndex+indexJump || tenants(v) != "a b" {
 		t.Errorf("epoch %d, index %d, tenants %s", v.ClusterEpoch(), v.Index(), tenants(v))
 	}
 	last := audited[len(audited)-1]

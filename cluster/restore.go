@@ -58,8 +58,9 @@ func ReadState(r io.Reader) (*fsm.View, error) {
 
 // Restore is a state to put in place of the cluster's.
 type Restore struct {
-	// ID names the restore: what was done under it is not done again.
-	ID, Actor, Reason string
+	// ID names the restore: what was done under it is not done again. Digest is of the archive:
+	// another one under the same ID is refused.
+	ID, Digest, Actor, Reason string
 	// Index and Term are of the snapshot, as its archive says.
 	Index, Term uint64
 	State       io.Reader
@@ -75,9 +76,10 @@ func (n *Node) Restore(ctx context.Context, q Restore) (*api.RestoreReport, erro
 		return nil, n.notLeading()
 	}
 	now := n.machine.View()
-	if now.Recovered(q.ID) { // the answer was lost
-		return &api.RestoreReport{Repeated: true, Recovery: q.ID, Index: now.Index(), Before: counts(now), Snapshot: counts(now)}, nil
+	if report, err := q.doneBefore(now); report != nil || err != nil {
+		return report, err
 	}
+	q.ID = q.recovery()
 	var tail []api.AuditRecord
 	aside := &machine{Machine: fsm.New(fsm.Options{Log: n.log.Named("restore"), Audit: func(recs []api.AuditRecord) error {
 		for _, r := range recs {
@@ -114,6 +116,31 @@ func (n *Node) Restore(ctx context.Context, q Restore) (*api.RestoreReport, erro
 // tooNew refuses a state that some scheduler, or all, could not read.
 func tooNew(format string, args ...any) *api.Error {
 	return api.Refuse(api.Conflict, format, args...).WithHint("bring every scheduler to the newest release first: grafos operator raft list")
+}
+
+// recovery is the id that the restore is remembered by: it says of which archive it was.
+func (q Restore) recovery() string {
+	if q.Digest == "" {
+		return q.ID
+	}
+	return q.ID + "-" + q.Digest[:min(len(q.Digest), digestKept)]
+}
+
+// digestKept is how much of an archive's digest its restore is remembered by, in hex digits.
+const digestKept = 16
+
+// doneBefore answers a restore whose ID is known already, since the answer was lost; nil is that
+// it is not. Of one that an older release did, nobody knows which archive it was.
+func (q Restore) doneBefore(now *fsm.View) (*api.RestoreReport, error) {
+	id, done := now.Recovery(q.ID)
+	switch {
+	case !done:
+		return nil, nil
+	case id != q.recovery() && id != q.ID:
+		return nil, api.Refuse(api.Conflict, "the idempotency key was used before for another archive, in restore %s: nothing was changed", id).
+			WithHint("use a key of its own for every restore")
+	}
+	return &api.RestoreReport{Repeated: true, Recovery: id, Index: now.Index(), Before: counts(now), Snapshot: counts(now)}, nil
 }
 
 // replace does what Restore says, while nobody decides anything.

@@ -49,9 +49,15 @@ func TestRestore(t *testing.T) {
 	r.wantRead("a b")
 	index := r.leader().machine.View().Index()
 	for range 2 {
-		done, err := restore(Restore{ID: "rst-1", Actor: "operator/root", Index: saved.Index(), Term: 2})
-		if err != nil || done.Index <= index {
+		done, err := restore(Restore{ID: "rst-1", Digest: strings.Repeat("a", 64), Actor: "operator/root", Index: saved.Index(), Term: 2})
+		if err != nil || done.Index <= index || done.Recovery != "rst-1-aaaaaaaaaaaaaaaa" {
 			t.Fatalf("restore: %+v, %v", done, err)
+		}
+	}
+	// Another archive under the same id is another request, dry or not.
+	for _, dry := range []bool{true, false} {
+		if _, err := restore(Restore{ID: "rst-1", Digest: strings.Repeat("b", 64), DryRun: dry}); api.KindOf(err) != api.Conflict {
+			t.Errorf("another archive, dry run %v: %v", dry, err)
 		}
 	}
 	r.leader()

@@ -22,8 +22,8 @@ const (
 	RaftRemove   Membership = "raft_remove_asked"
 )
 
-// membershipFact is what the audit chain says of it.
-type membershipFact struct {
+// MembershipFact is what the audit chain says of it.
+type MembershipFact struct {
 	Node   api.NodeID `json:"node_id,omitempty"`
 	Force  bool       `json:"force,omitempty"`
 	Reason string     `json:"reason,omitempty"`
@@ -42,6 +42,6 @@ func (c NoteMembership) apply(s *State) (Result, *api.Error) {
 	if c.Change != RaftTransfer && c.Change != RaftRemove {
 		return Result{}, api.Refuse(api.InvalidArgument, "%q is no change of the Raft group", c.Change)
 	}
-	s.audit(string(c.Change), c.Actor, subject{}, membershipFact{Node: c.Node, Force: c.Force, Reason: c.Reason})
+	s.audit(string(c.Change), c.Actor, subject{}, MembershipFact{Node: c.Node, Force: c.Force, Reason: c.Reason})
 	return Result{}, nil
 }

@@ -112,7 +112,7 @@ func TestReleaseSnapshots(t *testing.T) {
 		}
 	}
 	v, err := ReadSnapshot(bytes.NewReader(readRelease(t, "recovered_v2.bin")))
-	if err != nil || v.ClusterEpoch() != 1 || !v.Recovered("rec-1") || v.Epoch() < epochJump || v.Level() != 1 {
+	if err != nil || v.ClusterEpoch() != 1 || !recovered(v, "rec-1") || v.Epoch() < epochJump || v.Level() != 1 {
 		t.Errorf("of a recovered cluster: %v", err)
 	}
 }

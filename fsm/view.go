@@ -2,7 +2,7 @@ package fsm
 
 import (
 	"encoding/hex"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -62,8 +62,17 @@ func (v *View) Epoch() uint64 { return v.meta.Epoch }
 // ClusterEpoch counts how often the cluster was recovered from the loss of its quorum.
 func (v *View) ClusterEpoch() uint64 { return v.meta.ClusterEpoch }
 
-// Recovered reports whether a recovery is one of those that the state remembers.
-func (v *View) Recovered(id string) bool { return slices.Contains(v.meta.Recoveries, id) }
+// Recovery returns the id of the recovery that is called name, where the state remembers it. An
+// id may say more than its name, after a "-".
+func (v *View) Recovery(name string) (id string, found bool) {
+	for _, id := range v.meta.Recoveries {
+		id, _, _ = strings.Cut(id, ".") // one step of several
+		if id == name || strings.HasPrefix(id, name+"-") {
+			return id, true
+		}
+	}
+	return "", false
+}
 
 // AuditHead returns the newest link of the audit chain.
 func (v *View) AuditHead() api.AuditHead { return v.meta.Audit }

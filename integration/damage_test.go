@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/integration/internal/harness"
 )
 
@@ -83,6 +84,9 @@ func TestDamage(t *testing.T) {
 	if err != nil || said.Code != 1 || !strings.Contains(string(said.Stderr), "--on-damage rejoin") {
 		t.Errorf("%v, exit %d: %s", err, said.Code, said.Stderr)
 	}
+	again := []string{"operator", "recover", "--yes", "--data-dir", filepath.Join(c.DevDir(), "nodes", last), "--material", filepath.Join(c.DevDir(), "material")}
+	refuse(t, c, api.DigestMismatch, 2, again...)
+	refuse(t, c, api.DigestMismatch, 2, append(again, "--dry-run")...)
 	if is := nodeID(t, c, last); is != was {
 		t.Errorf("it was %s and is %s", was, is)
 	}

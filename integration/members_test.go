@@ -194,6 +194,19 @@ func TestOperatorRaft(t *testing.T) {
 		t.Errorf("%s leads (%v), not %s", now.Name, err, next.Name)
 	}
 	refuse(t, c, api.NotFound, 5, "operator", "raft", "transfer", "s4")
+	// Without a name a dry run says whom it would be; under a key it is handed over once.
+	var would, first, second api.RaftTransfer
+	if err := c.JSON(t.Context(), &would, "operator", "raft", "transfer", "--dry-run"); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []*api.RaftTransfer{&first, &second} {
+		if err := c.JSON(t.Context(), to, "operator", "raft", "transfer", "--idempotency-key", "hand-over"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if would.To == "" || would.To == would.From || first.From != would.From || first.To == "" || !second.Repeated || second.To != first.To {
+		t.Errorf("a dry run says %+v, the first %+v, the second %+v", would, first, second)
+	}
 	refuse(t, c, api.NotFound, 5, "operator", "raft", "remove", "s9", "--yes")
 	refuse(t, c, api.InvalidArgument, 2, "operator", "raft", "remove", "s4")
 

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,8 +57,19 @@ func TestRecover(t *testing.T) {
 		t.Errorf("refused, and %s is %s now", was, is)
 	}
 	var early recovered
-	if err := c.JSON(t.Context(), &early, append(args, "--dry-run")...); err != nil || early.Verdict != "start_instead" {
-		t.Errorf("while a quorum is there, a dry run says %+v, %v", early, err)
+	dryRun := func(to *recovered, more ...string) int {
+		t.Helper()
+		said, err := c.Exec(t.Context(), nil, append(append(args, "--dry-run", "--json"), more...)...)
+		if err == nil {
+			err = json.Unmarshal(said.Stdout, to)
+		}
+		if err != nil || (said.Code == 0) != (len(said.Stderr) == 0) {
+			t.Fatalf("a dry run: %v, exit %d: %s", err, said.Code, said.Stderr)
+		}
+		return said.Code
+	}
+	if code := dryRun(&early); code != 7 || early.Verdict != "start_instead" { // as the real one
+		t.Errorf("while a quorum is there, a dry run exits %d and says %+v", code, early)
 	}
 	for _, name := range []string{"s1", "s2"} {
 		if err := c.Kill(t.Context(), name); err != nil {
@@ -69,18 +81,16 @@ func TestRecover(t *testing.T) {
 	}
 
 	var dry, done recovered
-	if err := c.JSON(t.Context(), &dry, append(args, "--dry-run", "--compare", filepath.Join(c.DevDir(), "nodes", "s1"))...); err != nil {
-		t.Fatal(err)
-	}
+	code := dryRun(&dry, "--compare", filepath.Join(c.DevDir(), "nodes", "s1"))
 	if !dry.DryRun || dry.Node != "" || len(dry.Survivors) != 2 || dry.Survivors[0].Node != was || len(dry.Asked) != 2 || dry.Asked[0].Answers || dry.Asked[1].Answers {
 		t.Errorf("the dry run says %+v", dry)
 	}
-	mine, other, want := dry.Survivors[0], dry.Survivors[1], "may_be_recovered"
+	mine, other, want, exit := dry.Survivors[0], dry.Survivors[1], "may_be_recovered", 0
 	if other.LastTerm > mine.LastTerm || other.LastTerm == mine.LastTerm && other.LastIndex > mine.LastIndex {
-		want = "other_has_more" // the others lived on without it
+		want, exit = "other_has_more", 7 // the others lived on without it
 	}
-	if dry.Verdict != want {
-		t.Errorf("the verdict is %s, want %s of %+v", dry.Verdict, want, dry)
+	if dry.Verdict != want || code != exit {
+		t.Errorf("the verdict is %s, exit %d, want %s, exit %d of %+v", dry.Verdict, code, want, exit, dry)
 	}
 	piped, err := c.Run(t.Context(), append(args, "--dry-run")...)
 	if err != nil || !strings.Contains(string(piped), "it can be recovered from this directory; nothing was changed\n") {

@@ -54,6 +54,8 @@ func TestSnapshots(t *testing.T) {
 		t.Error(err)
 	}
 	testBadArchives(t, c, file)
+	refuse(t, c, api.NotFound, 5, "operator", "snapshot", "save", filepath.Join(c.Dir(), "none", "x"))
+	refuse(t, c, api.InvalidArgument, 2, "operator", "snapshot", "save", c.Dir())
 
 	lost := lease()
 	if _, err := c.Run(t.Context(), "admin", "create-tenant", "later"); err != nil {
@@ -92,6 +94,12 @@ func TestSnapshots(t *testing.T) {
 		}
 	}
 	wantAgain("the second time")
+	// Under the same key another file is another request.
+	other := filepath.Join(c.Dir(), "other.grafsnap")
+	if _, err := c.Run(t.Context(), "operator", "snapshot", "save", other); err != nil {
+		t.Fatal(err)
+	}
+	refuse(t, c, api.Conflict, 7, append([]string{"operator", "snapshot", "restore", other}, key...)...)
 	t.Logf("restored twice in %s", time.Since(began).Round(time.Millisecond))
 	refuse(t, c, api.NotFound, 5, "lease", "show", string(lost.ID))
 	eventually(t, 20*time.Second, func() string {

@@ -66,6 +66,14 @@ func write(method, path string, body any, o api.WriteOptions) call {
 	return call{method: method, path: userBase + path, query: writeQuery(o), body: body, key: key, write: true}
 }
 
+// check refuses a call that could not be sent, or that no scheduler takes.
+func (c call) check() error {
+	if c.key == "" {
+		return nil
+	}
+	return api.CheckKey(c.key)
+}
+
 // prepared is a call whose body and query are encoded.
 type prepared struct {
 	call
@@ -75,6 +83,9 @@ type prepared struct {
 
 func (c call) prepare() (prepared, error) {
 	p := prepared{call: c}
+	if err := c.check(); err != nil {
+		return p, err
+	}
 	if len(c.query) > 0 {
 		p.queried = c.query.Encode()
 	}
@@ -118,6 +129,10 @@ func (c *Client) heads(p *prepared) (heads, error) {
 		token, err := c.config.Token()
 		if err != nil {
 			return h, api.Refuse(api.Unauthenticated, "read the bearer token: %v", err)
+		}
+		if token != "" && !printable(token) {
+			return h, api.Refuse(api.Unauthenticated, "the bearer token has a character that no header may have").
+				WithHint("is its file the right one, with one token in it?")
 		}
 		h.authorization = "Bearer " + token
 	}

@@ -85,8 +85,10 @@ func (c *Client) each(ctx context.Context, k call, take func(*http.Response) err
 			return nil
 		}
 		run.failures++
+		took := time.Since(began)
+		run.doubt(err, took)
+		err = run.mute(bounded, base, err, took)
 		run.listen(base, err)
-		run.doubt(err, time.Since(began))
 		if !run.again(bounded, base, err) {
 			return run.end(ctx, bounded, err)
 		}
@@ -110,6 +112,8 @@ type pursuit struct {
 	// said is the newest problem that a scheduler answered with: it says more than that
 	// another one could not be reached.
 	said *api.Error
+	// silent says which scheduler took the call last and let its time pass.
+	silent string
 	// removed are the schedulers that said that they are no members any more.
 	removed map[string]bool
 	// distrusted counts the tries in a row that TLS ended.
@@ -280,6 +284,11 @@ func (r *pursuit) end(ctx, bounded context.Context, err error) error {
 	}
 	if r.said != nil {
 		return &endedError{problem: r.said, cause: cause}
+	}
+	if r.silent != "" {
+		p := api.Refuse(api.NoLeader, "%s, and no other one of %s answered", r.silent, strings.Join(r.client.urls, ", ")).
+			WithHint("it may wait for a leader: give it more time (--timeout), or %s", hintQuorum)
+		return &endedError{problem: p, cause: cause}
 	}
 	p := api.Refuse(api.NoLeader, "no scheduler of %s answered: %v", strings.Join(r.client.urls, ", "), err).
 		WithHint("check the addresses, and that a scheduler is running")

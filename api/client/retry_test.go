@@ -386,3 +386,34 @@ func deadline(ctx context.Context) time.Time {
 	at, _ := ctx.Deadline()
 	return at
 }
+
+// TestBadKey: a key that no scheduler takes is refused before anybody is asked.
+func TestBadKey(t *testing.T) {
+	c := served(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("asked: %s", r.URL) })
+	for _, key := range []string{"a\nb", "a b", "ü", "\x00", strings.Repeat("k", api.MaxKeyLen+1)} {
+		o := api.WriteOptions{IdempotencyKey: key}
+		if _, err := c.CreateTenant(t.Context(), "acme", o); api.KindOf(err) != api.InvalidArgument {
+			t.Errorf("%q: %v", key, err)
+		}
+		if _, err := c.RestoreSnapshot(t.Context(), 5, strings.NewReader("state"), o); api.KindOf(err) != api.InvalidArgument {
+			t.Errorf("restore under %q: %v", key, err)
+		}
+	}
+}
+
+// TestBadToken: what cannot be a token is refused before anybody is asked, and at once.
+func TestBadToken(t *testing.T) {
+	for _, token := range []string{"a\nb", "ü", "a\x00"} {
+		c, err := New(Config{URLs: []string{"https://127.0.0.1:1"}, Timeout: time.Minute, Token: func() (string, error) { return token, nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if _, err := c.CreateTenant(t.Context(), "acme", api.WriteOptions{}); api.KindOf(err) != api.Unauthenticated || time.Since(began) > 10*time.Second {
+			t.Errorf("%q: %v", token, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -38,6 +38,9 @@ func (c *Client) SaveSnapshot(ctx context.Context, stale bool) (io.ReadCloser, e
 // archive is an io.Seeker.
 func (c *Client) RestoreSnapshot(ctx context.Context, size int64, archive io.Reader, o api.WriteOptions) (*api.RestoreReport, error) {
 	w := write(http.MethodPost, "/operator/snapshot:restore", nil, o)
+	if err := w.check(); err != nil { // before the leader is looked for
+		return nil, err
+	}
 	src := &source{r: archive}
 	defer src.end()
 	w.open, w.size, w.extra = src.open, size, blobExtra(size)+restoreExtra

@@ -106,6 +106,8 @@ func TestBadHeaders(t *testing.T) {
 	}{
 		{"long key", http.Header{"Idempotency-Key": {strings.Repeat("k", 129)}}, api.InvalidArgument},
 		{"key with a space", http.Header{"Idempotency-Key": {"a b"}}, api.InvalidArgument},
+		{"empty key", http.Header{"Idempotency-Key": {""}}, api.InvalidArgument},
+		{"two keys", http.Header{"Idempotency-Key": {"a", "b"}}, api.InvalidArgument},
 		{"other content type", http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, api.InvalidArgument},
 		{"odd content type", http.Header{"Content-Type": {";+"}}, api.InvalidArgument},
 		{"odd accept", http.Header{"Accept": {"text/plain"}}, ""},

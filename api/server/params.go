@@ -59,9 +59,9 @@ type WriteParams struct {
 
 // options returns what the services take.
 func (p WriteParams) options() (api.WriteOptions, error) {
-	for _, r := range p.Key {
-		if r <= ' ' || r > '~' {
-			return api.WriteOptions{}, api.Refuse(api.InvalidArgument, "Idempotency-Key has a character %q: use printable ASCII without spaces", r)
+	if p.Key != "" {
+		if err := api.CheckKey(p.Key); err != nil {
+			return api.WriteOptions{}, err
 		}
 	}
 	if strings.ContainsFunc(p.Reason, func(r rune) bool { return r < ' ' }) {
@@ -77,9 +77,16 @@ type PageParams struct {
 }
 
 // ensureKey gives a write without an idempotency key one, at its first hop, so that
-// forwarding may repeat it.
-func ensureKey(r *http.Request) {
-	if r.Header.Get(headKey) == "" {
-		r.Header.Set(headKey, rand.Text())
+// forwarding may repeat it. A header that is there and empty is a mistake: whoever sent it
+// believes that the write can be repeated.
+func ensureKey(r *http.Request) error {
+	switch keys := r.Header[headKey]; {
+	case len(keys) == 0:
+		r.Header[headKey] = []string{rand.Text()}
+	case len(keys) > 1:
+		return api.Refuse(api.InvalidArgument, "the request has %d headers %s: one is for one request", len(keys), headKey)
+	case keys[0] == "":
+		return api.CheckKey("")
 	}
+	return nil
 }

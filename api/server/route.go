@@ -224,7 +224,9 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, try short, h http.
 		x.body = body
 	}
 	if rt.leader {
-		ensureKey(r)
+		if err := ensureKey(r); err != nil {
+			return err
+		}
 		return s.decide(x, r, body, by, h)
 	}
 	h(x, r)

@@ -50,6 +50,9 @@ func (s *server) restoreSnapshot(x *exchange, r *http.Request) error {
 	if size > maxArchive {
 		return tooLarge(maxArchive)
 	}
+	if err := ensureKey(r); err != nil {
+		return err
+	}
 	q := r.URL.Query()
 	o, err := WriteParams{Key: r.Header.Get(headKey), Reason: q.Get("reason"), DryRun: q.Get("dry_run") == "true"}.options()
 	if err != nil {

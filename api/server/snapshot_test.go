@@ -2,6 +2,7 @@ package server
 
 import (
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -37,5 +38,17 @@ func TestRoundTripSnapshots(t *testing.T) {
 		if diff := cmp.Diff([]any{int64(5), "state", o}, n.fake.last().Args); diff != "" {
 			t.Error(diff)
 		}
+	}
+}
+
+func TestRestoreUnderNoKey(t *testing.T) {
+	n := start(t, nil)
+	c := raw(t, api.RoleOperator)
+	url := n.url + "/api/v1/operator/snapshot:restore"
+	if _, p := ask(t, c, "POST", url, []byte("state"), http.Header{"Idempotency-Key": {""}}); p.Kind != api.InvalidArgument {
+		t.Errorf("got %q (%s)", p.Kind, p.Detail)
+	}
+	if len(n.fake.calls) != 0 {
+		t.Errorf("a service was asked: %v", n.fake.calls)
 	}
 }

@@ -74,8 +74,8 @@ func narrow(ctx context.Context, asked api.TenantID) (api.TenantID, error) {
 // idem makes the idempotency of a write: the key belongs to its scope, the hash tells
 // another request under the same key.
 func idem(scope string, o api.WriteOptions, op string, request any) (fsm.Idem, error) {
-	if len(o.IdempotencyKey) > api.MaxKeyLen {
-		return fsm.Idem{}, api.Refuse(api.InvalidArgument, "the idempotency key has %d bytes: at most %d", len(o.IdempotencyKey), api.MaxKeyLen)
+	if len(o.IdempotencyKey) > api.MaxKeyLen { // a batch's item may have any other
+		return fsm.Idem{}, api.CheckKey(o.IdempotencyKey)
 	}
 	if o.IdempotencyKey == "" {
 		return fsm.Idem{}, nil

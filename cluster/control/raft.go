@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 
 	"github.com/grafos/grafos/api"
@@ -24,8 +25,15 @@ func (c *Control) RaftTransfer(ctx context.Context, to api.NodeID, o api.WriteOp
 	if err != nil {
 		return nil, err
 	}
-	if c.asked(id) && to == list.Leader {
-		return &api.RaftTransfer{To: list.Leader, Term: list.Term}, nil
+	again := c.asked(id)
+	if to == "" && again {
+		to = c.named(ctx, id)
+	}
+	if to == "" {
+		to = furthest(list)
+	}
+	if again && to == list.Leader {
+		return &api.RaftTransfer{To: list.Leader, Term: list.Term, Repeated: true}, nil
 	}
 	if err := c.cfg.Cluster.Transferable(to); err != nil {
 		return nil, err
@@ -38,6 +46,40 @@ func (c *Control) RaftTransfer(ctx context.Context, to api.NodeID, o api.WriteOp
 	}
 	return c.cfg.Cluster.Transfer(ctx, to)
 }
+
+// furthest returns the healthy voter that has the most of the log, but for the leader; "" leaves
+// it to Raft, where none is known to be healthy yet.
+func furthest(list *api.RaftMembers) api.NodeID {
+	var best api.RaftMember
+	for _, m := range list.Members {
+		if m.Voter && m.Healthy && m.Node != list.Leader && (best.Node == "" || m.LastIndex > best.LastIndex) {
+			best = m
+		}
+	}
+	return best.Node
+}
+
+// named returns whom the lead was handed to when nobody was named, and the same was asked under
+// the same key; "" is that it is not known any more.
+func (c *Control) named(ctx context.Context, id fsm.Idem) api.NodeID {
+	old, ok := c.cfg.Machine.View().IdemKey(id.Scope, id.Key)
+	if !ok {
+		return ""
+	}
+	for _, e := range c.cfg.Machine.EventsAfter(api.EndOf(old.Index-1), maxNoted).Events {
+		if e.Cursor.Index > old.Index {
+			break
+		}
+		var fact fsm.MembershipFact
+		if e.Type == string(fsm.RaftTransfer) && e.Identity == actor(ctx) && json.Unmarshal(e.Data, &fact) == nil {
+			return fact.Node
+		}
+	}
+	return ""
+}
+
+// maxNoted bounds the events that are looked through for one of a certain entry.
+const maxNoted = 1000
 
 // RaftRemove takes a member out of the Raft group. Asked again under the same key it does
 // nothing where that one is no member any more.

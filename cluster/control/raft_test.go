@@ -52,3 +52,34 @@ func TestMembershipIsNoted(t *testing.T) {
 		t.Errorf("noted %q, want %q", noted, want)
 	}
 }
+
+// TestTransferToWhoeverIsFurthest: without a name it goes to the healthy voter that has the most;
+// asked again under its key, it is not handed on once more.
+func TestTransferToWhoeverIsFurthest(t *testing.T) {
+	r := newRig(t)
+	transfer := func(to api.NodeID, o api.WriteOptions) api.RaftTransfer {
+		t.Helper()
+		got, err := r.c.RaftTransfer(r.operator(), to, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return *got
+	}
+	if got, want := transfer("", api.WriteOptions{DryRun: true}), (api.RaftTransfer{From: "s1", To: "s3", Term: 7}); got != want {
+		t.Errorf("a dry run says %+v, want %+v", got, want)
+	}
+	key := api.WriteOptions{IdempotencyKey: "k-1"}
+	if got, want := transfer("", key), (api.RaftTransfer{From: "s1", To: "s3", Term: 8}); got != want {
+		t.Errorf("handed over: %+v, want %+v", got, want)
+	}
+	r.leader = "s3" // the others are as far now
+	if got, want := transfer("", key), (api.RaftTransfer{To: "s3", Term: 7, Repeated: true}); got != want {
+		t.Errorf("the second time: %+v, want %+v", got, want)
+	}
+	named := api.WriteOptions{IdempotencyKey: "k-2"}
+	transfer("s2", named)
+	r.leader = "s2"
+	if got, want := transfer("s2", named), (api.RaftTransfer{To: "s2", Term: 7, Repeated: true}); got != want {
+		t.Errorf("one that was named, the second time: %+v, want %+v", got, want)
+	}
+}

@@ -2,10 +2,12 @@ package control
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -39,6 +41,7 @@ type rig struct {
 	peer      api.Peers     // of every other scheduler
 	lose      int           // so many commands are answered no_leader
 	removed   []api.NodeID  // guarded by mu
+	leader    api.NodeID    // "" is s1
 	dismissal api.Dismissal // guarded by mu
 	grants    int
 	blobs     map[api.Digest][]byte
@@ -202,7 +205,14 @@ func (r *rig) Stats() map[string]string { return map[string]string{"term": "7"} 
 func (r *rig) Dismiss(context.Context, api.Dismissal) error { return nil }
 
 func (r *rig) Members(context.Context) (*api.RaftMembers, error) {
-	return &api.RaftMembers{Leader: "s1", Term: 7}, nil
+	list := &api.RaftMembers{Leader: cmp.Or(r.leader, "s1"), Term: 7}
+	for i, id := range []api.NodeID{"s1", "s2", "s3", "s4", "s5"} { // s4 has no vote, s5 does not answer
+		if slices.Contains(r.removed, id) {
+			continue
+		}
+		list.Members = append(list.Members, api.RaftMember{Node: id, Voter: i != 3, Healthy: i != 4, LastIndex: uint64(10 + i)})
+	}
+	return list, nil
 }
 
 func (r *rig) Transfer(_ context.Context, to api.NodeID) (*api.RaftTransfer, error) {

@@ -16,9 +16,6 @@ func (a *app) createTenant() *cobra.Command {
 		Example: "  grafos admin create-tenant acme && grafos admin set-quota acme --cpu 20000 --mem 64G",
 		Args:    exactly("TENANT"),
 		RunE: a.online(func(ctx context.Context, s *session, args []string) error {
-			if err := write.check(); err != nil {
-				return err
-			}
 			answer, err := s.CreateTenant(ctx, api.TenantID(args[0]), write.options())
 			return s.showTenant(answer, err, &write)
 		}),

@@ -16,9 +16,6 @@ func (a *app) deleteTenant() *cobra.Command {
 		Short: "Delete a tenant that holds no lease",
 		Args:  exactly("TENANT"),
 		RunE: a.online(func(ctx context.Context, s *session, args []string) error {
-			if err := write.check(); err != nil {
-				return err
-			}
 			question := fmt.Sprintf("Delete tenant %s with its quota?", args[0])
 			if err := s.Confirm(ctx, write.yes || write.dryRun, question, args[0]); err != nil {
 				return err

@@ -42,9 +42,6 @@ func (a *app) setQuota() *cobra.Command {
 }
 
 func (o *setQuotaOptions) run(ctx context.Context, s *session, tenant api.TenantID) error {
-	if err := o.write.check(); err != nil {
-		return err
-	}
 	quota, err := s.quotaOf(ctx, tenant)
 	if err != nil {
 		return err

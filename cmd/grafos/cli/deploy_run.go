@@ -44,9 +44,6 @@ func (o *deployRunOptions) run(ctx context.Context, s *session, cwd, dir string,
 	if o.provider == "" {
 		return missingProvider()
 	}
-	if err := o.write.check(); err != nil {
-		return err
-	}
 	t, err := o.findTasklet(cwd, dir, args)
 	if err != nil {
 		return err

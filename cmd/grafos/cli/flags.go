@@ -16,7 +16,7 @@ import (
 type writeFlags struct {
 	dryRun bool
 	reason string
-	key    string
+	key    ui.Key
 	yes    bool
 }
 
@@ -24,7 +24,7 @@ func (f *writeFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.BoolVar(&f.dryRun, "dry-run", false, "decide and answer, but change nothing")
 	fs.StringVar(&f.reason, "reason", "", "`why`, for the audit chain")
-	fs.StringVar(&f.key, "idempotency-key", "", "`key` under which repeating this is harmless (default: a new one)")
+	f.key.AddFlag(fs)
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask")
 }
 
@@ -32,17 +32,9 @@ func (f *writeFlags) add(cmd *cobra.Command) {
 // that a failure can tell the one to repeat with.
 func (f *writeFlags) options() api.WriteOptions {
 	if f.key == "" {
-		f.key = "cli-" + rand.Text()
+		f.key = ui.Key("cli-" + rand.Text())
 	}
-	return api.WriteOptions{IdempotencyKey: f.key, Reason: f.reason, DryRun: f.dryRun}
-}
-
-// check refuses a key that no scheduler takes.
-func (f *writeFlags) check() error {
-	if len(f.key) > api.MaxKeyLen {
-		return api.Refuse(api.InvalidArgument, "--idempotency-key has %d bytes: it may have %d", len(f.key), api.MaxKeyLen)
-	}
-	return nil
+	return api.WriteOptions{IdempotencyKey: string(f.key), Reason: f.reason, DryRun: f.dryRun}
 }
 
 // repeatable says under which key to repeat a write whose outcome was not learned.
@@ -51,7 +43,7 @@ func (f *writeFlags) repeatable(err error) error {
 		return err
 	}
 	problem := *api.Problem(err)
-	problem.Hint = "repeat it with --idempotency-key " + f.key + ": it is done once, however often it is asked"
+	problem.Hint = "repeat it with --idempotency-key " + string(f.key) + ": it is done once, however often it is asked"
 	return &problem
 }
 

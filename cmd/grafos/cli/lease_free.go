@@ -16,9 +16,6 @@ func (a *app) leaseFree() *cobra.Command {
 		Short: "Give a lease back; freeing one that has ended is no error",
 		Args:  exactly("LEASE"),
 		RunE: a.online(func(ctx context.Context, s *session, args []string) error {
-			if err := write.check(); err != nil {
-				return err
-			}
 			return s.leaseID(ctx, args[0], func(id api.LeaseID) error {
 				answer, err := s.FreeLease(ctx, id, write.options())
 				if err != nil {

@@ -30,9 +30,6 @@ func (a *app) leaseRenew() *cobra.Command {
 }
 
 func (o *leaseRenewOptions) run(ctx context.Context, s *session, id api.LeaseID) error {
-	if err := o.write.check(); err != nil {
-		return err
-	}
 	ttl := o.ttl.D.Milliseconds()
 	if !o.ttl.Given {
 		now, err := s.ShowLease(ctx, id, s.Read())

@@ -51,9 +51,6 @@ func (o *leaseRequestOptions) run(ctx context.Context, s *session) error {
 	if err := request.Check(); err != nil {
 		return err
 	}
-	if err := o.write.check(); err != nil {
-		return err
-	}
 	set, err := s.RequestLeases(ctx, request, o.write.options())
 	if err != nil {
 		return o.write.repeatable(err)

@@ -35,9 +35,6 @@ func (o *leaseRevokeOptions) run(ctx context.Context, s *session, given string) 
 	if o.grace < 0 {
 		return api.Refuse(api.InvalidArgument, "--grace %s is negative", o.grace)
 	}
-	if err := o.write.check(); err != nil {
-		return err
-	}
 	agreed := o.write.yes || o.write.dryRun
 	if err := s.CanConfirm(agreed); err != nil {
 		return err

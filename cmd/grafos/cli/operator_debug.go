@@ -97,7 +97,7 @@ func (a *app) gather(ctx context.Context, s *session, file string) (*debugAnswer
 	}
 	answer.Bytes = len(packed)
 	if err := os.WriteFile(file, packed, 0o600); err != nil {
-		return nil, fmt.Errorf("write the bundle: %w", err)
+		return nil, ui.FileError(fmt.Errorf("write the bundle: %w", err))
 	}
 	return answer, nil
 }

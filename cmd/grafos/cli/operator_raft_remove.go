@@ -24,9 +24,6 @@ comes back, and is then a spare without a vote.
 What would leave the others without a quorum that is healthy is refused.`,
 		Args: exactly("ID"),
 		RunE: a.online(func(ctx context.Context, s *session, args []string) error {
-			if err := write.check(); err != nil {
-				return err
-			}
 			asks := !write.yes && !write.dryRun
 			if err := s.CanConfirm(!asks); err != nil {
 				return err

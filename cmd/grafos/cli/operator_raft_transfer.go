@@ -18,9 +18,6 @@ func (a *app) raftTransfer() *cobra.Command {
 given. The command returns when the other one leads.`,
 		Args: atMostOne("ID"),
 		RunE: a.online(func(ctx context.Context, s *session, args []string) error {
-			if err := write.check(); err != nil {
-				return err
-			}
 			to, err := s.transferTo(ctx, args)
 			if err != nil {
 				return err
@@ -51,6 +48,6 @@ func (s *session) transferTo(ctx context.Context, args []string) (api.NodeID, er
 func transferView(p *ui.Page, t api.RaftTransfer) {
 	p.Name(string(t.To))
 	table := ui.Table{Header: []string{"FROM", "TO"}}
-	table.Row(ui.ID(t.From), orDash(string(t.To)).In(ui.Good))
+	table.Row(orDash(string(t.From)), orDash(string(t.To)).In(ui.Good))
 	p.Table(table)
 }

@@ -17,9 +17,6 @@ func (a *app) providerEnable(on bool) *cobra.Command {
 		Short: "Let a provider take new work",
 		Args:  exactly("PROVIDER"),
 		RunE: a.online(func(ctx context.Context, s *session, args []string) error {
-			if err := write.check(); err != nil {
-				return err
-			}
 			status, err := s.EnableProvider(ctx, api.ProviderID(args[0]), on, write.options())
 			if err != nil {
 				return write.repeatable(err)

@@ -44,9 +44,6 @@ func (o *revokeCellOptions) run(ctx context.Context, s *session, provider api.Pr
 	if o.grace < 0 {
 		return api.Refuse(api.InvalidArgument, "--grace %s is negative", o.grace)
 	}
-	if err := o.write.check(); err != nil {
-		return err
-	}
 	asks := !o.write.yes && !o.write.dryRun
 	if err := s.CanConfirm(!asks); err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"github.com/grafos/grafos/cluster/control"
 	"github.com/grafos/grafos/cluster/store/disk"
 	"github.com/grafos/grafos/cluster/store/snap"
+	"github.com/grafos/grafos/cmd/grafos/internal/ui"
 )
 
 // archives are the snapshots of a node, as archives.
@@ -28,7 +29,7 @@ func (a archives) RestoreArchive(ctx context.Context, archive io.Reader, o contr
 	if err == nil {
 		var report *api.RestoreReport
 		if report, err = a.Restore(ctx, cluster.Restore{
-			ID: o.ID, Actor: o.Actor, Reason: o.Reason, DryRun: o.DryRun, Index: info.Index, Term: info.Term, State: state,
+			ID: o.ID, Digest: info.SHA256, Actor: o.Actor, Reason: o.Reason, DryRun: o.DryRun, Index: info.Index, Term: info.Term, State: state,
 		}); err == nil {
 			return report, nil
 		}
@@ -44,7 +45,7 @@ func (a archives) RestoreArchive(ctx context.Context, archive io.Reader, o contr
 func writeArchive(path string, r io.Reader) (snap.Info, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return snap.Info{}, fmt.Errorf("write snapshot: %w", err)
+		return snap.Info{}, ui.FileError(fmt.Errorf("write snapshot %s: %w", path, err))
 	}
 	tmp := f.Name()
 	_, err = io.Copy(f, r)
@@ -56,7 +57,7 @@ func writeArchive(path string, r io.Reader) (snap.Info, error) {
 		err = os.Rename(tmp, path)
 	}
 	if err != nil {
-		return snap.Info{}, errors.Join(fmt.Errorf("write snapshot %s: %w", path, err), os.Remove(tmp))
+		return snap.Info{}, errors.Join(ui.FileError(fmt.Errorf("write snapshot %s: %w", path, err)), os.Remove(tmp))
 	}
 	return info, disk.SyncDir(filepath.Dir(path))
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/grafos/grafos/capbroker/pki"
 	"github.com/grafos/grafos/cluster"
 	"github.com/grafos/grafos/cluster/store"
+	"github.com/grafos/grafos/cluster/store/disk"
 	"github.com/grafos/grafos/cluster/wire"
 	"github.com/grafos/grafos/cmd/grafos/internal/ui"
 	"github.com/grafos/grafos/fsm"
@@ -104,10 +105,10 @@ func recoverCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			u := ui.From(cmd.Context())
 			report, err := o.run(cmd.Context(), u)
-			if err != nil {
-				return err
+			if report == nil || err != nil && !o.dryRun {
+				return unusable(err)
 			}
-			return u.Print(report, func(p *ui.Page) { report.view(p) })
+			return errors.Join(u.Print(report, func(p *ui.Page) { report.view(p) }), unusable(err))
 		},
 	}
 	f := cmd.Flags()
@@ -115,10 +116,22 @@ func recoverCommand() *cobra.Command {
 	f.StringVar(&o.material, "material", "", "folder of the cluster's material (required)")
 	f.StringSliceVar(&o.others, "compare", nil, "data directories of other schedulers, or copies of them, to compare with")
 	f.StringVar(&o.reason, "reason", "", "why, for the audit chain")
-	f.BoolVar(&o.dryRun, "dry-run", false, "look and ask, but change nothing")
+	f.BoolVar(&o.dryRun, "dry-run", false, "look and ask, but change nothing; it exits as the real one would")
 	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	f.DurationVar(&o.askTime, "ask-time", 2*time.Second, "how long to wait for each other scheduler's answer")
 	return cmd
+}
+
+// unusable says what is wrong with a directory that cannot be recovered from.
+func unusable(err error) error {
+	if _, known := api.AsError(err); known {
+		return err
+	}
+	if _, damaged := errors.AsType[*disk.CorruptError](err); damaged {
+		return api.Refuse(api.DigestMismatch, "%v", err).
+			WithHint("recover from the data of another scheduler, or from an older copy of this one: --data-dir DIR")
+	}
+	return ui.FileError(err)
 }
 
 func (o *recoverOptions) run(ctx context.Context, u *ui.UI) (*recoverReport, error) {
@@ -168,22 +181,26 @@ func (o *recoverOptions) recover(ctx context.Context, u *ui.UI, material *pki.Ma
 		return nil, err
 	}
 	report.Survivors = []survivor{mine}
-	if err := o.compare(report, mine); err != nil {
+	if err := o.compare(report); err != nil {
 		return nil, err
 	}
 	if err := o.ask(ctx, report, material, mine); err != nil {
 		return nil, err
 	}
+	member, err := report.allowed(mine)
 	if o.dryRun {
 		report.judge(mine)
-		return report, nil
+		return report, err
+	}
+	if err != nil {
+		return nil, err
 	}
 	question := fmt.Sprintf("Make cluster %s again from %s, which ends with entry %d of term %d? What only the lost schedulers had is lost.",
 		material.ClusterID, o.dir, mine.LastIndex, mine.LastTerm)
 	if err := u.Confirm(ctx, o.yes, question, material.ClusterID); err != nil {
 		return nil, err
 	}
-	if err := o.make(report, mine); err != nil {
+	if err := o.make(report, mine, member.RaftAddr); err != nil {
 		return report, err
 	}
 	report.judge(mine)
@@ -213,8 +230,8 @@ func openKept(dir string) (*cluster.Storage, error) {
 	return openStorage(dir, kind, cluster.Disk{}, hclog.NewNullLogger())
 }
 
-// compare looks into the other directories, and refuses to go on from one that has less.
-func (o *recoverOptions) compare(report *recoverReport, mine survivor) error {
+// compare looks into the other directories.
+func (o *recoverOptions) compare(report *recoverReport) error {
 	for _, dir := range o.others {
 		owner, err := ownerOf(dir, report.ClusterID)
 		if err != nil {
@@ -226,12 +243,43 @@ func (o *recoverOptions) compare(report *recoverReport, mine survivor) error {
 		}
 		report.Survivors = append(report.Survivors, other)
 	}
-	if best := report.best(); best.Dir != mine.Dir && !o.dryRun {
-		return api.Refuse(api.Conflict, "%s has more: it ends with entry %d of term %d, %s with entry %d of term %d",
+	return nil
+}
+
+// allowed refuses to recover from mine while a quorum could be had, from one that has less, or
+// from no member, and returns the member that mine is of. A dry run is refused in the same way.
+func (r *recoverReport) allowed(mine survivor) (api.Peer, error) {
+	if r.Present >= r.Quorum {
+		return api.Peer{}, api.Refuse(api.Conflict, "%d of %d voters are there, this one among them, and %d are a quorum: nothing is lost",
+			r.Present, mine.voters(), r.Quorum).
+			WithHint("start this scheduler as before; who answers: grafos operator recover --dry-run")
+	}
+	if best := r.best(); best.Dir != mine.Dir {
+		return api.Peer{}, api.Refuse(api.Conflict, "%s has more: it ends with entry %d of term %d, %s with entry %d of term %d",
 			best.Dir, best.LastIndex, best.LastTerm, mine.Dir, mine.LastIndex, mine.LastTerm).
 			WithHint("recover with --data-dir %s", best.Dir)
 	}
-	return nil
+	for _, same := range []func(api.NodeID) bool{
+		func(id api.NodeID) bool { return id == mine.Node },
+		// A recovery that was interrupted: the id was changed, the group was not.
+		func(id api.NodeID) bool { return api.SchedulerName(id) == api.SchedulerName(mine.Node) },
+	} {
+		if i := slices.IndexFunc(mine.Members, func(m api.Peer) bool { return same(m.Node) }); i >= 0 {
+			return mine.Members[i], nil
+		}
+	}
+	return api.Peer{}, api.Refuse(api.Conflict, "scheduler %s is no member of the group that its data names", mine.Node).
+		WithHint("recover from the data of a member")
+}
+
+func (s survivor) voters() int {
+	n := 0
+	for _, m := range s.Members {
+		if m.Voter {
+			n++
+		}
+	}
+	return n
 }
 
 // best is the survivor that has the most; of equal ones the first.
@@ -245,18 +293,15 @@ func (r *recoverReport) best() survivor {
 	return best
 }
 
-// ask asks the other members, and refuses while a quorum of the group could be had.
+// ask asks the other members who of them is there.
 func (o *recoverOptions) ask(ctx context.Context, report *recoverReport, material *pki.Material, mine survivor) error {
 	cert, err := schedulerCertificate(material, "recover", nil, nil)
 	if err != nil {
 		return err
 	}
 	identity := pki.ClientTLS(pki.ClientOptions{Cert: cert, Roots: material.Pool(), ClusterID: material.ClusterID, Server: api.RoleScheduler})
-	voters, there := 0, 0
+	there := 0
 	for _, m := range mine.Members {
-		if m.Voter {
-			voters++
-		}
 		if m.Node == mine.Node {
 			if m.Voter {
 				there++ // it would be, if it were started
@@ -271,25 +316,12 @@ func (o *recoverOptions) ask(ctx context.Context, report *recoverReport, materia
 			there++
 		}
 	}
-	report.Quorum, report.Present = voters/2+1, there
-	if there >= report.Quorum && !o.dryRun {
-		return api.Refuse(api.Conflict, "%d of %d voters are there, this one among them, and %d are a quorum: nothing is lost", there, voters, report.Quorum).
-			WithHint("start this scheduler as before; who answers: grafos operator recover --dry-run")
-	}
+	report.Quorum, report.Present = mine.voters()/2+1, there
 	return nil
 }
 
 // make makes the new group.
-func (o *recoverOptions) make(report *recoverReport, mine survivor) error {
-	i := slices.IndexFunc(mine.Members, func(m api.Peer) bool { return m.Node == mine.Node })
-	if i < 0 {
-		// A recovery that was interrupted: the id was changed, the group was not.
-		i = slices.IndexFunc(mine.Members, func(m api.Peer) bool { return api.SchedulerName(m.Node) == api.SchedulerName(mine.Node) })
-	}
-	if i < 0 {
-		return api.Refuse(api.Conflict, "scheduler %s is no member of the group that its data names", mine.Node).
-			WithHint("recover from the data of a member")
-	}
+func (o *recoverOptions) make(report *recoverReport, mine survivor, addr string) error {
 	backup, err := copyAside(raftDir(o.dir))
 	if err != nil {
 		return fmt.Errorf("keep a copy of the data: %w", err)
@@ -300,7 +332,7 @@ func (o *recoverOptions) make(report *recoverReport, mine survivor) error {
 	if err != nil {
 		return fmt.Errorf("give this scheduler a new id: %w", err)
 	}
-	report.Recovery, report.Node, report.Address = "rec-"+strings.ToLower(rand.Text()[:12]), id, mine.Members[i].RaftAddr
+	report.Recovery, report.Node, report.Address = "rec-"+strings.ToLower(rand.Text()[:12]), id, addr
 	v, err := o.rewrite(fsm.Recovered{ID: report.Recovery, Actor: "operator/recover", Node: mine.Node, Reason: o.reason}, id, report.Address)
 	if err != nil {
 		return fmt.Errorf("recover (the data as it was is in %s): %w", backup, err)

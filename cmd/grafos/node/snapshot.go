@@ -170,7 +170,7 @@ func readArchive(path string) (*archiveReport, *fsm.View, error) {
 		return nil, nil, api.Refuse(api.NotFound, "there is no file %s", path)
 	}
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, ui.FileError(err)
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	info, state, err := snap.ReadArchive(f, path)
@@ -195,11 +195,12 @@ func badArchive(path string, err error) error {
 		return api.Refuse(api.DigestMismatch, "%v", damage).
 			WithHint("take an older file, or another copy of this one: every one proves itself (grafos operator snapshot verify FILE)")
 	}
-	return fmt.Errorf("%s: %w", path, err)
+	return ui.FileError(fmt.Errorf("%s: %w", path, err)) // such as a directory
 }
 
 func snapshotRestore() *cobra.Command {
 	var o api.WriteOptions
+	var key ui.Key
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "restore FILE",
@@ -210,7 +211,7 @@ the file are ended; every session, token and fencing number of before is void. N
 resource is given again before its cell confirmed, or must have stopped.`,
 		Args: oneFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if o.IdempotencyKey == "" {
+			if o.IdempotencyKey = string(key); key == "" {
 				o.IdempotencyKey = "cli-" + rand.Text()
 			}
 			if err := ui.From(cmd.Context()).CanConfirm(yes || o.DryRun); err != nil {
@@ -227,7 +228,7 @@ resource is given again before its cell confirmed, or must have stopped.`,
 	f := cmd.Flags()
 	f.BoolVar(&o.DryRun, "dry-run", false, "say what would change, but change nothing")
 	f.StringVar(&o.Reason, "reason", "", "why, for the audit chain")
-	f.StringVar(&o.IdempotencyKey, "idempotency-key", "", "key under which repeating this is harmless (default: a new one)")
+	key.AddFlag(f)
 	f.BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }
@@ -235,7 +236,7 @@ resource is given again before its cell confirmed, or must have stopped.`,
 func restoreFile(ctx context.Context, u *ui.UI, c *client.Client, path string, o api.WriteOptions, yes bool) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return ui.FileError(err)
 	}
 	defer f.Close() //nolint:errcheck // it was only read
 	st, err := f.Stat()
