@@ -173,19 +173,18 @@ func TestHangingDisk(t *testing.T) {
 // TestDeafFollowerDeposesNobody: one that the leader does not reach leaves it in its place, as
 // long as the others hear it.
 func TestDeafFollowerDeposesNobody(t *testing.T) {
-	quiet(t, func(t *testing.T, w *World, leader *scheduler) {
-		t.Helper()
-		for range 12 { // raft's own timer may be first, which is refused by the others
-			w.net.heal()
+	for range 12 { // raft's own timer, which is random, may be first; it is refused by the others
+		quiet(t, func(t *testing.T, w *World, leader *scheduler) {
+			t.Helper()
 			pass(t.Context(), 5*time.Second)
 			term := leader.node.State().Term
 			w.net.cut(leader.seat.name, w.others(leader.seat)[0].name)
 			pass(t.Context(), 10*time.Second)
 			if now := leader.node.State().Term; !leader.leads() || now != term {
-				t.Fatalf("it led term %d; it leads: %v, and the term is %d", term, leader.leads(), now)
+				t.Errorf("it led term %d; it leads: %v, and the term is %d", term, leader.leads(), now)
 			}
-		}
-	})
+		})
+	}
 }
 
 // TestHungLeaderIsReplaced: its heartbeats need no disk, and would keep it leader for ever.
