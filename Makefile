@@ -82,7 +82,7 @@ bin/sim.wasm:
 	@GOOS=wasip1 GOARCH=wasm go test -c -o bin/sim.wasm ./integration/sim
 
 .PHONY: sim-soak
-sim-soak: ## 100,000 leader kills and a simulated year, in worlds of an hour.
+sim-soak: ## 100,000 leader kills and a simulated year, in worlds of an hour; goes on where it was interrupted.
 	GRAFOS_SIM_WORLDS=8800 GRAFOS_SIM_FILE=$(CURDIR)/sim-soak.json go test -count=1 -timeout 0 -run TestSoak -v ./integration/sim
 
 .PHONY: mutants

@@ -53,7 +53,7 @@ func follow(t *testing.T, entries ...*raft.Log) *followed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr := peer.New(memoryLink{InmemTransport: inner}, clock.System(), hclog.NewNullLogger())
+	tr := peer.New(memoryLink{InmemTransport: inner}, clock.System(), hclog.NewNullLogger(), func() {})
 	f.raft, err = raft.NewRaft(conf, f.machine, &emptied{cache, snaps, func(err error) { f.ended <- err }}, f.store, snaps, tr)
 	if err != nil {
 		t.Fatal(err)

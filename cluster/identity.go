@@ -20,6 +20,9 @@ type owner struct {
 	ClusterID string     `json:"cluster_id"`
 	Name      string     `json:"name"`
 	Node      api.NodeID `json:"node_id"` // empty once it was retired, until the next start
+	// Storage is the id of the Raft directory in which this id's votes and log are; empty until
+	// there is one. Another directory, or an empty one, is none of this id's.
+	Storage string `json:"storage_id,omitempty"`
 	// Retired are ids that this scheduler had, the newest last: their votes are forgotten.
 	Retired []api.NodeID `json:"retired,omitempty"`
 }
@@ -33,7 +36,8 @@ const (
 // ClaimDir makes dir this scheduler's and returns its id: the name and a few random
 // characters, made at the first start, and anew at the first start after SetAside. A
 // scheduler whose directory was lost comes back under another id, since a vote that was
-// forgotten must not be given twice. A directory of another cluster or scheduler is refused.
+// forgotten must not be given twice; that the Raft directory alone was lost is found when it is
+// opened (StorageID). A directory of another cluster or scheduler is refused.
 func ClaimDir(dir, clusterID, name string) (api.NodeID, error) {
 	if err := api.CheckName("scheduler name", name); err != nil {
 		return "", err
@@ -73,6 +77,7 @@ func SetAside(dir, raftDir, reason string) (where string, err error) {
 	}
 	if o.Node != "" {
 		o.retire()
+		o.Storage = ""
 		if err := writeOwner(file, o); err != nil {
 			return "", err
 		}
@@ -111,6 +116,25 @@ func ReadOwner(dir string) (Owner, error) {
 		return Owner{}, err
 	}
 	return Owner{ClusterID: o.ClusterID, Name: o.Name, Node: o.Node}, o.check(file, dir, o.ClusterID, o.Name)
+}
+
+// StorageID returns the id of the Raft directory that belongs to a scheduler's id; empty where
+// it never had one.
+func StorageID(dir string) (string, error) {
+	o, err := readOwner(filepath.Join(dir, "node.json"))
+	return o.Storage, err
+}
+
+// KeepStorageID notes which Raft directory belongs to a scheduler's id: before anything is written
+// there that must not be forgotten.
+func KeepStorageID(dir, id string) error {
+	file := filepath.Join(dir, "node.json")
+	o, err := readOwner(file)
+	if err != nil {
+		return err
+	}
+	o.Storage = id
+	return writeOwner(file, o)
 }
 
 // retire makes the id one that this scheduler had.

@@ -273,15 +273,6 @@ func (n *Node) Touch() time.Duration {
 	return clock.Since(n.cfg.Clock, last)
 }
 
-// Age is how old this node's state may be, as readers are told it: Touch, or api.NeverHeard where
-// this process has heard no leader, and knows nothing of it.
-func (n *Node) Age() time.Duration {
-	if n.raft.State() != raft.Leader && n.raft.LastContact().IsZero() {
-		return api.NeverHeard
-	}
-	return n.Touch()
-}
-
 // LeaderMoved returns a channel that is closed at the next change of who leads.
 func (n *Node) LeaderMoved() <-chan struct{} { return n.leadership.wait() }
 

@@ -29,6 +29,7 @@ type Node struct {
 	trans   *peer.Transport
 	gossip  Gossip
 	started time.Time
+	heard   heard
 
 	leadership *leadership
 	verifier   *batcher
@@ -132,7 +133,7 @@ func (n *Node) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open raft link: %w", err)
 	}
-	n.trans = peer.New(link, c.Clock, n.log.Named("raft"))
+	n.trans = peer.New(link, c.Clock, n.log.Named("raft"), n.hears)
 	n.machine.tell = n.trans.Committed
 	n.onClose(n.trans.Close)
 	n.raft, err = n.newRaft(cached, storage)
@@ -342,11 +343,10 @@ func (n *Node) State() api.NodeState {
 		Peers: n.Peers(), Fingerprints: n.machine.Fingerprints(), Differs: n.Differs(),
 	}
 	st.LeaderURL = n.urlOf(api.NodeID(id))
-	if st.Role != "leader" {
+	if age := n.Age(); age != api.NeverHeard {
+		st.LastContactMs = age.Milliseconds()
+	} else {
 		st.LastContactMs = -1
-		if last := n.raft.LastContact(); !last.IsZero() {
-			st.LastContactMs = clock.Since(n.cfg.Clock, last).Milliseconds()
-		}
 	}
 	st.Ready, st.NotReady = n.ready(st)
 	if out := n.out.Load(); out != nil && out.Kind == api.SchedulerRemoved {

@@ -100,21 +100,23 @@ func TestLostDisk(t *testing.T) {
 		<-w.history.next()
 	}
 	lost := followerOf(t, c)
-	was := nodeID(t, c, lost.Name)
-	if err := c.Kill(t.Context(), lost.Name); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(filepath.Join(c.DevDir(), "nodes", lost.Name)); err != nil {
-		t.Fatal(err)
-	}
-	began := time.Now()
-	if err := c.Restart(t.Context(), lost.Name); err != nil {
-		t.Fatal(err)
-	}
-	list := wantGroup(t, c, "s1 s2 s3")
-	t.Logf("a voter again %s after it was started with an empty disk", time.Since(began).Round(time.Millisecond))
-	if is := nodeID(t, c, lost.Name); is == was || !slices.ContainsFunc(list.Members, func(m api.RaftMember) bool { return m.Node == is }) {
-		t.Errorf("it was %s, is %s, and the members are %+v", was, is, list.Members)
+	for _, part := range []string{"", "raft"} { // all of it, and what was mounted there
+		was := nodeID(t, c, lost.Name)
+		if err := c.Kill(t.Context(), lost.Name); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Join(c.DevDir(), "nodes", lost.Name, part)); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := c.Restart(t.Context(), lost.Name); err != nil {
+			t.Fatal(err)
+		}
+		list := wantGroup(t, c, "s1 s2 s3")
+		t.Logf("a voter again %s after it was started without its %q", time.Since(began).Round(time.Millisecond), part)
+		if is := nodeID(t, c, lost.Name); is == was || !slices.ContainsFunc(list.Members, func(m api.RaftMember) bool { return m.Node == is }) {
+			t.Errorf("it was %s, is %s, and the members are %+v", was, is, list.Members)
+		}
 	}
 	stop()
 	settle(t.Context(), t, w)

@@ -25,6 +25,8 @@ const (
 	SkipVerify Fault = "skip-verify"
 	// TrustStandstill takes answers for new that were under way while the process stood still.
 	TrustStandstill Fault = "trust-standstill"
+	// StaleAge says that the state of a leader that stood still is new.
+	StaleAge Fault = "stale-age"
 	// VerifyCountsSpares takes the answers of members without a vote for those of voters.
 	VerifyCountsSpares Fault = "verify-counts-spares"
 	// VerifyOldAnswer takes answers for new whose questions were asked before the read began.
@@ -76,7 +78,7 @@ func All() []Fault {
 	return []Fault{
 		AckBeforeCommit, ForgetKeys, QuotaByOne, CapacityByOne, SkipCellEpoch, StaleRead, SkipVerify, SkipBarrier, GiveEarly, WallTicks,
 		LongToken, GossipVerdict, KeepGeneration, SilentRenewal, FinaliseTwice, OldStamp, EarlyEnd, LateEnd, BlindLog, ForgetVote,
-		CommitUnproven, TrustStandstill, VerifyCountsSpares, VerifyOldAnswer, HeraldAhead, HungTalks, StandAlone,
+		CommitUnproven, TrustStandstill, StaleAge, VerifyCountsSpares, VerifyOldAnswer, HeraldAhead, HungTalks, StandAlone,
 		OldToken, ServeLate, KeepRevoked,
 	}
 }

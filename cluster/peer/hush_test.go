@@ -39,7 +39,7 @@ func TestHushedAsksNobody(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, inner := raft.NewInmemTransport("")
-		tr := New(memory{InmemTransport: inner}, clock.System(), hclog.NewNullLogger())
+		tr := New(memory{InmemTransport: inner}, clock.System(), hclog.NewNullLogger(), func() {})
 		header := raft.AppendEntriesRequest{Term: 3}
 		tr.witness.sending("s2", &header)(&raft.AppendEntriesResponse{Term: 3}, nil)
 		tr.Hush(3, time.Minute)

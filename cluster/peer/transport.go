@@ -42,9 +42,10 @@ type Transport struct {
 }
 
 // New changes a link. Close ends both. To log, or Logger, it says whom it does not reach.
-func New(l Link, c clock.Clock, log hclog.Logger) *Transport {
+// hears is told of every message of a leader of this term or a later one.
+func New(l Link, c clock.Clock, log hclog.Logger, hears func()) *Transport {
 	t := &Transport{Link: l, unreached: newUnreached(log, c), rpc: make(chan raft.RPC), done: make(chan struct{}), quiet: hushed{clock: c}}
-	t.herald, t.witness = newHerald(t.append), newWitness(t.append)
+	t.herald, t.witness = newHerald(t.append), newWitness(c, t.append)
 	ctx, cancel := context.WithCancel(context.Background())
 	t.wg.Go(func() {
 		defer cancel()
@@ -56,6 +57,9 @@ func New(l Link, c clock.Clock, log hclog.Logger) *Transport {
 		for {
 			select {
 			case rpc := <-l.Consumer():
+				if t.ofLeader(rpc) {
+					hears()
+				}
 				select {
 				case t.rpc <- t.covered(proven(rpc)):
 				case <-t.done:
@@ -67,6 +71,21 @@ func New(l Link, c clock.Clock, log hclog.Logger) *Transport {
 		}
 	})
 	return t
+}
+
+// ofLeader reports whether a leader of this node's term, or of a later one, sent rpc.
+func (t *Transport) ofLeader(rpc raft.RPC) bool {
+	r := t.raft.Load()
+	if r == nil {
+		return false
+	}
+	switch q := rpc.Command.(type) {
+	case *raft.AppendEntriesRequest:
+		return q.Term >= r.CurrentTerm()
+	case *raft.InstallSnapshotRequest:
+		return q.Term >= r.CurrentTerm()
+	}
+	return false
 }
 
 // Serve names the raft that is spoken for: before it is known, its RPCs are passed on as they are.

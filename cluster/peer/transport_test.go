@@ -23,7 +23,7 @@ func TestStandsAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		_, inner := raft.NewInmemTransport("")
-		tr := New(memory{InmemTransport: inner}, clock.System(), hclog.NewNullLogger())
+		tr := New(memory{InmemTransport: inner}, clock.System(), hclog.NewNullLogger(), func() {})
 		began := time.Now()
 		if err := tr.StartElection(t.Context(), raft.RPCHeader{}); !errors.Is(err, ErrBusy) || time.Since(began) != StandWithin {
 			t.Errorf("%v after %s", err, time.Since(began))

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/api/mutant"
 )
 
@@ -21,8 +23,9 @@ import (
 // clock is involved. Every append counts, raft's and ours. Who still waits has more sent, one to
 // a member at a time: an append without entries, with header and term of raft's own messages.
 type witness struct {
-	send func(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error
-	kick chan struct{} // holds one
+	send  func(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error
+	clock clock.Clock
+	kick  chan struct{} // holds one
 
 	mu    sync.Mutex
 	now   uint64                     // guarded by mu: the number of the newest question
@@ -34,9 +37,10 @@ type witness struct {
 
 // present is what a member answered in this term.
 type present struct {
-	seen uint64 // it answered a message that was sent after this question was asked
-	busy bool   // a message of the witness's own is under way
-	lost bool   // the last message failed: it is left to raft until one does not
+	seen uint64    // it answered a message that was sent after this question was asked
+	at   time.Time // when the newest message that it answered was sent
+	busy bool      // a message of the witness's own is under way
+	lost bool      // the last message failed: it is left to raft until one does not
 }
 
 // Question is whether this node still leads a term.
@@ -56,15 +60,39 @@ func (t *Transport) Ask(term uint64, voters []raft.Server, need int) *Question {
 	return t.witness.ask(term, voters, need)
 }
 
+// Followed returns when the newest message was sent that need of the voters, which are all but this
+// node, answered in the term that it leads or led last: until then it was followed. The zero time is
+// never.
+func (t *Transport) Followed(voters []raft.Server, need int) time.Time {
+	return t.witness.followed(voters, need)
+}
+
+func (w *witness) followed(voters []raft.Server, need int) time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var newest []time.Time
+	for _, v := range voters {
+		if p := w.peers[v.ID]; p != nil && !p.at.IsZero() {
+			newest = append(newest, p.at)
+		}
+	}
+	if need < 1 || len(newest) < need {
+		return time.Time{}
+	}
+	slices.SortFunc(newest, func(a, b time.Time) int { return b.Compare(a) })
+	return newest[need-1]
+}
+
 // Forget ends a question.
 func (t *Transport) Forget(q *Question) { t.witness.forget(q) }
 
-func newWitness(send func(raft.ServerID, raft.ServerAddress, *raft.AppendEntriesRequest, *raft.AppendEntriesResponse) error) *witness {
-	return &witness{send: send, kick: make(chan struct{}, 1)}
+func newWitness(c clock.Clock, send func(raft.ServerID, raft.ServerAddress, *raft.AppendEntriesRequest, *raft.AppendEntriesResponse) error) *witness {
+	return &witness{send: send, clock: c, kick: make(chan struct{}, 1)}
 }
 
 // sending notes a message; sent must be called with its answer.
 func (w *witness) sending(id raft.ServerID, args *raft.AppendEntriesRequest) (sent func(*raft.AppendEntriesResponse, error)) {
+	now := w.clock.Now()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if args.Term > w.term {
@@ -92,6 +120,9 @@ func (w *witness) sending(id raft.ServerID, args *raft.AppendEntriesRequest) (se
 			number = w.now
 		}
 		p.seen = max(p.seen, number)
+		if now.After(p.at) {
+			p.at = now
+		}
 		w.endLocked(func(q *Question) error { return w.answerLocked(q) })
 		if len(w.open) > 0 {
 			w.wake()

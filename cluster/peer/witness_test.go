@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api/clock"
 )
 
 // witnessRig is a witness of s1, which leads term 7, over a link that is scripted: a message of
@@ -28,7 +30,7 @@ func newWitnessRig(t *testing.T) *witnessRig {
 		{ID: "s1"}, {ID: "s2"}, {ID: "s3"}, {ID: "s4", Suffrage: raft.Nonvoter},
 	}, "s1")
 	ctx, cancel := context.WithCancel(t.Context())
-	r.witness = newWitness(func(id raft.ServerID, _ raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	r.witness = newWitness(clock.System(), func(id raft.ServerID, _ raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 		if len(args.Entries) > 0 || args.PrevLogEntry > 0 || string(args.ID) != "s1" {
 			t.Errorf("sent %+v", args)
 		}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,12 +21,17 @@ type Options struct {
 	LogOptions
 	// Retain is how many of the newest snapshots are kept; 0 is 2.
 	Retain int
+	// ID is the directory's, where it was begun before. Another directory, or one that holds
+	// no log, is damage then. Empty is that any directory is the right one.
+	ID string
 }
 
 // Store is all that Raft keeps in one directory.
 type Store struct {
 	Log       *Log
 	Snapshots *snap.Store
+	// ID is the directory's: made when it was begun.
+	ID string
 }
 
 // Open opens the log and the snapshots in dir, or begins there, and verifies that together
@@ -38,14 +44,15 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, disk.Explain("make", dir, err)
 	}
-	if err := claimKind(dir, o.Kind); err != nil {
+	id, err := claimKind(dir, o.Kind, o.ID)
+	if err != nil {
 		return nil, err
 	}
 	logs, err := OpenLog(logPath(dir, o.Kind), o.LogOptions)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{Log: logs}
+	s := &Store{Log: logs, ID: id}
 	if err := s.openSnapshots(dir, o); err != nil {
 		return nil, errors.Join(err, logs.Close())
 	}
@@ -117,8 +124,9 @@ const kindFile = "storage.json"
 const kindVersion = 1
 
 type storage struct {
-	Version int  `json:"version"`
-	Log     Kind `json:"log"`
+	Version int    `json:"version"`
+	Log     Kind   `json:"log"`
+	ID      string `json:"id,omitempty"` // none of the first releases
 }
 
 func logPath(dir string, k Kind) string {
@@ -145,46 +153,81 @@ func KindOf(dir string) (Kind, error) {
 	return s.Log, nil
 }
 
-// claimKind makes dir a directory of logs of kind k, unless it is one of another kind.
-func claimKind(dir string, k Kind) error {
+// claimKind makes dir a directory of logs of kind k, unless it is one of another kind, or not the
+// one of an id, and returns its id.
+func claimKind(dir string, k Kind, id string) (string, error) {
 	path := filepath.Join(dir, kindFile)
-	b, err := os.ReadFile(path)
+	s, err := readKind(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return beginKind(dir, path, k)
+		s.Log, err = k, noOther(dir, k)
 	}
 	if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
+		return "", err
 	}
+	if s.Log != k {
+		return "", otherKind(dir, s.Log, k)
+	}
+	if id != "" {
+		if err := isOf(dir, s, id); err != nil {
+			return "", err
+		}
+	}
+	if s.ID != "" {
+		return s.ID, nil
+	}
+	s.Version, s.ID = kindVersion, id
+	if s.ID == "" {
+		s.ID = rand.Text()
+	}
+	b, err := json.Marshal(s)
+	if err != nil {
+		return "", fmt.Errorf("encode %s: %w", path, err)
+	}
+	return s.ID, disk.WriteFile(path, append(b, '\n'))
+}
+
+func readKind(path string) (storage, error) {
 	var s storage
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return s, fmt.Errorf("read %s: %w", path, err)
+	}
 	if err := json.Unmarshal(b, &s); err != nil {
-		return &CorruptError{File: path, Why: err.Error()}
+		return s, &CorruptError{File: path, Why: err.Error()}
 	}
 	if s.Version != kindVersion {
-		return api.Refuse(api.Conflict, "%s has version %d, this grafos knows version %d", path, s.Version, kindVersion).
+		return s, api.Refuse(api.Conflict, "%s has version %d, this grafos knows version %d", path, s.Version, kindVersion).
 			WithHint("use the version of grafos that wrote it, or a newer one")
 	}
 	if CheckKind(s.Log) != nil {
-		return &CorruptError{File: path, Why: fmt.Sprintf("%q is no kind of log", string(s.Log))}
+		return s, &CorruptError{File: path, Why: fmt.Sprintf("%q is no kind of log", string(s.Log))}
 	}
-	if s.Log != k {
-		return otherKind(dir, s.Log, k)
+	return s, nil
+}
+
+// isOf finds a directory that is not the one of an id: whose log and votes are lost, all at once,
+// so that nothing in it tells of them. A directory that only lost its storage.json has a log.
+func isOf(dir string, s storage, id string) error {
+	exists, err := engineExists(logPath(dir, s.Log), s.Log)
+	switch {
+	case err != nil:
+		return err
+	case !exists:
+		return &CorruptError{File: dir, Why: "the log and the votes that this scheduler wrote are gone: it is empty, or another directory (is a disk not mounted?)"}
+	case s.ID != "" && s.ID != id:
+		return &CorruptError{File: dir, Why: fmt.Sprintf("it is directory %s, this scheduler wrote its log and its votes into directory %s", s.ID, id)}
 	}
 	return nil
 }
 
-// beginKind writes the kind down, where there is no log of another kind: the release before
-// wrote nothing down.
-func beginKind(dir, path string, k Kind) error {
+// noOther refuses where there is a log of another kind: the first release wrote no kind down.
+func noOther(dir string, k Kind) error {
 	for _, other := range []Kind{BoltDB, WAL} {
 		if exists, err := engineExists(logPath(dir, other), other); err != nil || exists && other != k {
 			return errors.Join(err, otherKind(dir, other, k))
 		}
 	}
-	b, err := json.Marshal(storage{kindVersion, k})
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", path, err)
-	}
-	return disk.WriteFile(path, append(b, '\n'))
+	return nil
 }
 
 func otherKind(dir string, have, want Kind) error {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
 	"os"
 	"path/filepath"
@@ -254,7 +255,11 @@ func TestKindIsKept(t *testing.T) {
 				}
 				must(t, os.RemoveAll(file))
 			}
-			must(t, openStore(t, dir, o).Close())
+			var was storage
+			must(t, json.Unmarshal(recorded, &was))
+			same := o
+			same.ID = was.ID
+			must(t, openStore(t, dir, same).Close())
 			if again, err := os.ReadFile(file); err != nil || !bytes.Equal(again, recorded) {
 				t.Errorf("recorded %s, %v", again, err)
 			}
@@ -294,4 +299,46 @@ func TestStoreOfTheFirstRelease(t *testing.T) {
 		t.Errorf("lists %v", metas)
 	}
 	must(t, s.Close())
+}
+
+// TestDirectoryIsOfItsID: whoever had a directory is not given an empty one, or another, in its
+// place: the votes and the log that it acknowledged are in the old one.
+func TestDirectoryIsOfItsID(t *testing.T) {
+	for _, kind := range kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			begun := func() (string, Options) {
+				dir, o := dirOf(t, kind)
+				s := openStore(t, dir, o)
+				o.ID = s.ID
+				must(t, s.Log.SetUint64([]byte("CurrentTerm"), 1))
+				must(t, s.Log.StoreLogs([]*raft.Log{{Index: 1, Term: 1, Data: []byte("a")}}))
+				must(t, s.Close())
+				return dir, o
+			}
+			dir, o := begun()
+			must(t, openStore(t, dir, o).Close())
+			must(t, os.Remove(filepath.Join(dir, kindFile)))
+			if s := openStore(t, dir, o); s.ID != o.ID {
+				t.Errorf("it has a log, and is directory %s", s.ID)
+			} else {
+				must(t, s.Close())
+			}
+			other, _ := begun()
+			expectDamaged(t, other, o, filepath.Base(other))
+			for _, keep := range []string{kindFile, "snapshots", "nothing"} {
+				dir, o := begun()
+				entries, err := os.ReadDir(dir)
+				must(t, err)
+				for _, e := range entries {
+					if e.Name() != keep {
+						must(t, os.RemoveAll(filepath.Join(dir, e.Name())))
+					}
+				}
+				expectDamaged(t, dir, o, filepath.Base(dir))
+			}
+			dir, o = begun()
+			must(t, os.RemoveAll(dir))
+			expectDamaged(t, dir, o, filepath.Base(dir))
+		})
+	}
 }

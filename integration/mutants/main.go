@@ -53,6 +53,7 @@ func hunters() map[mutant.Fault][]suite {
 		mutant.StaleRead:       {world},
 		mutant.SkipVerify:      {probes},
 		mutant.TrustStandstill: {pulse},
+		mutant.StaleAge:        {probes},
 
 		mutant.VerifyCountsSpares: {spare, quorum},
 		mutant.VerifyOldAnswer:    {quorum},

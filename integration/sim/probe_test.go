@@ -234,7 +234,7 @@ func TestBarrierWaits(t *testing.T) {
 
 // TestStandstillServesNoRead: a leader stands still, and the others elect another one. When it
 // goes on, what it reads first are answers that were under way before: none of them confirms
-// that it leads now.
+// that it leads now, and a stale read says how old it is.
 func TestStandstillServesNoRead(t *testing.T) {
 	quiet(t, func(t *testing.T, w *World, _ *scheduler) {
 		t.Helper()
@@ -289,7 +289,7 @@ func readAcrossStandstill(t *testing.T, w *World, old *scheduler, i int) {
 	if err := tenant(next(), "next-"+itoa(i)); err != nil {
 		t.Fatal(err)
 	}
-	at := next().machine.View().Index()
+	at, committed := next().machine.View().Index(), time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	read := make(chan struct{})
@@ -301,6 +301,13 @@ func readAcrossStandstill(t *testing.T, w *World, old *scheduler, i int) {
 	}()
 	synctest.Wait() // the question is there before it goes on
 	old.proc.goOn()
+	for range 100 { // it is cut off, and finds out only with time that it leads no more
+		if age := old.node.Age(); age >= 0 && age < time.Since(committed) && old.machine.View().Index() < at {
+			t.Errorf("a state that is %s behind says that it is at most %s old", time.Since(committed), age)
+			break
+		}
+		pass(t.Context(), 10*time.Millisecond)
+	}
 	<-read
 	<-done
 }

@@ -57,14 +57,18 @@ func (m *requestMetrics) observe(route, method string, status int, took time.Dur
 	o.Observe(took.Seconds())
 }
 
+// statusClass names a class of status; what is none is one class.
+func statusClass(first int) string {
+	if first < 1 || first > 5 {
+		return "none"
+	}
+	return strconv.Itoa(first) + "xx"
+}
+
 func (m *requestMetrics) learn(k requestKey) prometheus.Observer {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	class := "none"
-	if k.class >= 1 && k.class <= 5 {
-		class = strconv.Itoa(k.class) + "xx"
-	}
-	o := m.took.WithLabelValues(k.route, k.method, class)
+	o := m.took.WithLabelValues(k.route, k.method, statusClass(k.class))
 	known := maps.Clone(*m.known.Load())
 	known[k] = o
 	m.known.Store(&known)

@@ -227,7 +227,7 @@ func openKept(dir string) (*cluster.Storage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openStorage(raftDir(dir), kind, cluster.Disk{}, hclog.NewNullLogger())
+	return openStorage(dir, kind, cluster.Disk{}, hclog.NewNullLogger())
 }
 
 // compare looks into the other directories.

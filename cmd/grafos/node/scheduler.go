@@ -168,7 +168,7 @@ func (n *scheduler) openNode(
 		Heartbeat: time.Duration(s.RaftHeartbeat), Election: time.Duration(s.RaftElection), Lease: time.Duration(s.RaftLease),
 		Stable: time.Duration(s.Stable), Behind: catch.Behind, Joins: joins, Forked: catch.forked,
 		Storage: func(d cluster.Disk) (*cluster.Storage, error) {
-			return openStorage(raftDir(s.DataDir), store.Kind(s.LogStore), d, n.log)
+			return openStorage(s.DataDir, store.Kind(s.LogStore), d, n.log)
 		},
 		Link: func() (peer.Link, error) {
 			return wire.Open(wire.Config{

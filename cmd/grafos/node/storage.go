@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"io"
 	"path/filepath"
 
@@ -16,13 +17,23 @@ func raftDir(dataDir string) string { return filepath.Join(dataDir, "raft") }
 // auditDir is where it keeps its copy of the audit chain.
 func auditDir(dataDir string) string { return filepath.Join(dataDir, "audit") }
 
-// openStorage opens the Raft log and the snapshots of a scheduler under dir.
-func openStorage(dir string, kind store.Kind, d cluster.Disk, log hclog.Logger) (*cluster.Storage, error) {
-	s, err := store.Open(dir, store.Options{LogOptions: store.LogOptions{
+// openStorage opens the Raft log and the snapshots of a scheduler, in the directory that belongs to
+// its id.
+func openStorage(dataDir string, kind store.Kind, d cluster.Disk, log hclog.Logger) (*cluster.Storage, error) {
+	id, err := cluster.StorageID(dataDir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := store.Open(raftDir(dataDir), store.Options{ID: id, LogOptions: store.LogOptions{
 		Kind: kind, Log: log.Named("store"), OnStall: d.Stalled, OnFault: d.Failed,
 	}})
 	if err != nil {
 		return nil, err
+	}
+	if id == "" {
+		if err := cluster.KeepStorageID(dataDir, s.ID); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
 	}
 	export := func(id string, w io.Writer) error {
 		_, err := s.Snapshots.Export(id, w)
