@@ -55,7 +55,7 @@ func eventFilter(r *http.Request) (api.EventFilter, error) {
 	default:
 		return f, api.Refuse(api.InvalidArgument, "query bookmarks %q is neither true nor false", clip(q.Get("bookmarks"), 40))
 	}
-	for _, list := range q["types"] {
+	for _, list := range q[paramTypes] {
 		for t := range strings.SplitSeq(list, ",") {
 			if t != "" {
 				f.Types = append(f.Types, t)
@@ -131,7 +131,7 @@ func (w *sseWriter) flush() error { return w.took(w.session.Flush()) }
 func describeEvents(op *huma.Operation) {
 	op.Parameters = []*huma.Param{
 		queryParam("from", huma.TypeString, "A cursor index.sub to continue after, now, or oldest (the same as nothing) for all that is still held. Last-Event-ID goes before it."),
-		queryParam("types", huma.TypeString, "Prefixes of event types, separated by commas."),
+		queryParam(paramTypes, huma.TypeString, "Prefixes of event types, separated by commas. It may be given more than once."),
 		queryParam("provider", huma.TypeString, "Only this provider's events."),
 		queryParam("tenant", huma.TypeString, "Only this tenant's events."),
 		queryParam("bookmarks", huma.TypeBoolean, "Tell how far the stream has come, in events of type bookmark: at once, then every 10 s."),

@@ -39,6 +39,7 @@ func hot[I, O any](h func(context.Context, *I) (*O, error), take taker[I]) binde
 			return true
 		}
 		s.router.wrap = func(slow http.HandlerFunc) http.HandlerFunc {
+			slow = plainly(slow)
 			return s.guard(r, func(w http.ResponseWriter, req *http.Request) {
 				if !quickly(w, req) {
 					slow(w, req)

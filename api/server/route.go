@@ -118,9 +118,30 @@ func (rt route) checkQuery(op *huma.Operation, req *http.Request) error {
 	return nil
 }
 
+// checkRepeats is checkQuery for what is given twice; of every route.
+func (rt route) checkRepeats(req *http.Request) error {
+	if rt.probe || req.URL.RawQuery == "" || !strings.HasPrefix(rt.path, "/api/") {
+		return nil
+	}
+	return onceEach(req)
+}
+
 // open tells the router which guard the next typed route has: huma registers the handler.
 func (s *server) open(r route) {
-	s.router.wrap = func(h http.HandlerFunc) http.HandlerFunc { return s.guard(r, h) }
+	s.router.wrap = func(h http.HandlerFunc) http.HandlerFunc { return s.guard(r, plainly(h)) }
+}
+
+// plainly refuses a body that says something twice, which huma would not see.
+func plainly(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if x := exchangeFrom(r.Context()); x != nil {
+			if err := uniqueNames(x.body); err != nil {
+				x.refuse(err)
+				return
+			}
+		}
+		h(w, r)
+	}
 }
 
 // refusal is err for huma, logged where it is grafOS's own fault.
@@ -208,6 +229,9 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, try short, h http.
 	ctx := context.WithValue(api.WithCaller(r.Context(), caller), exchangeKey{}, x)
 	if try != nil && r.ContentLength == 0 && try(ctx, x, r) {
 		return nil
+	}
+	if err := rt.checkRepeats(r); err != nil {
+		return err
 	}
 	ctx, cancel := rt.bound(ctx, wait, caller)
 	defer cancel()

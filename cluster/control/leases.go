@@ -210,6 +210,9 @@ func (c *Control) ListLeases(ctx context.Context, f api.LeaseFilter, o api.ReadO
 		return nil, err
 	}
 	f.Tenant = tenant
+	if err := fsm.CheckLeasePage(f); err != nil {
+		return nil, err
+	}
 	v, err := c.view(ctx, o, c.leasesOf(ctx, f))
 	if err != nil {
 		return nil, err

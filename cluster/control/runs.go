@@ -119,6 +119,9 @@ func (c *Control) ListRuns(ctx context.Context, f api.RunFilter, o api.ReadOptio
 		return nil, err
 	}
 	f.Tenant = tenant
+	if err := fsm.CheckRunPage(f); err != nil {
+		return nil, err
+	}
 	v, err := c.view(ctx, o, c.runsOf(f))
 	if err != nil {
 		return nil, err
