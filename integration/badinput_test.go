@@ -193,7 +193,7 @@ func (d *door) testHTTP(t *testing.T) {
 		{"ttl over 64 bits", api.InvalidArgument, "", call{path: "/leases", body: ttl("1e30")}},
 		{"no ttl", api.InvalidArgument, "ttl", call{path: "/leases", body: `{"provider":"local","tenant":"acme","resources":{"mem":4096}}`}},
 		{"unknown priority", api.InvalidArgument, "priority", call{path: "/leases", body: strings.Replace(good, "{", `{"priority":"urgent",`, 1)}},
-		{"key with a space", api.InvalidArgument, "Idempotency-Key", call{path: "/leases", body: good, header: map[string]string{"Idempotency-Key": "a b"}}},
+		{"key with a space", api.InvalidArgument, "idempotency key", call{path: "/leases", body: good, header: map[string]string{"Idempotency-Key": "a b"}}},
 		{"key too long", api.InvalidArgument, "Idempotency-Key", call{path: "/leases", body: good, header: map[string]string{"Idempotency-Key": strings.Repeat("k", 129)}}},
 		{"unknown query", api.InvalidArgument, "query.colour", call{path: "/leases?colour=red"}},
 		{"unknown consistency", api.InvalidArgument, "consistency", call{path: "/leases?consistency=perhaps"}},

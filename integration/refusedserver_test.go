@@ -1,11 +1,13 @@
 package integration
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/grafos/grafos/api"
 )
@@ -32,7 +34,7 @@ func TestRefusedServerLeavesNothing(t *testing.T) {
 		{"--raft-bind", "127.0.0.1:99999"},
 		{"--gossip-bind", "nowhere"},
 		{"--advertise", "0.0.0.0:7490"},
-		{"--raft-advertise", "127.0.0.1:0"},
+		{"--raft-bind", "127.0.0.1:7491", "--raft-advertise", "127.0.0.1:0"},
 		{"--gossip-advertise", "127.0.0.1:99999"},
 		{"--advertise", "not_a_host!:7490"},
 		{"--bootstrap-expect", "0"},
@@ -50,8 +52,10 @@ func TestRefusedServerLeavesNothing(t *testing.T) {
 		{"--debug-bind", "127.0.0.1:99999"},
 	} {
 		dir := t.TempDir()
-		cmd := exec.CommandContext(t.Context(), binary(t), append(append([]string{"server", "--data-dir", dir, "--json"}, usual...), bad...)...)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // one that is not refused runs on
+		cmd := exec.CommandContext(ctx, binary(t), append(append([]string{"server", "--data-dir", dir, "--json"}, usual...), bad...)...)
 		_, err := cmd.Output()
+		cancel()
 		var p api.Error
 		exit, ended := err.(*exec.ExitError) //nolint:errorlint // Output returns it as it is
 		if !ended || exit.ExitCode() != 2 || json.Unmarshal(exit.Stderr, &p) != nil || p.Kind != api.InvalidArgument {

@@ -14,23 +14,13 @@ import (
 
 // checkPlace refuses a place in the network, or in a cluster, that cannot be.
 func (s *serverSettings) checkPlace() error {
-	for _, a := range []struct {
-		what, address string
-		least         int // of the port: 0 is any that is free
-	}{
-		{"bind", s.Bind, 0},
-		{"raft-bind", s.RaftBind, 0},
-		{"gossip-bind", s.GossipBind, 0},
-		{"advertise", s.Advertise, 1},
-		{"raft-advertise", s.RaftAdvertise, 1},
-		{"gossip-advertise", s.GossipAdvertise, 1},
+	for _, a := range []struct{ what, bind, advertise string }{
+		{"", s.Bind, s.Advertise},
+		{"raft-", s.RaftBind, s.RaftAdvertise},
+		{"gossip-", s.GossipBind, s.GossipAdvertise},
 	} {
-		host, err := checkAddress(a.what, a.address, a.least)
-		if err != nil {
+		if err := checkListens(a.what, a.bind, a.advertise); err != nil {
 			return err
-		}
-		if ip := net.ParseIP(host); a.least > 0 && (host == "" || ip != nil && ip.IsUnspecified()) {
-			return api.Refuse(api.InvalidArgument, "--%s is %q: others cannot reach it there", a.what, a.address)
 		}
 	}
 	for _, a := range s.Join {
@@ -53,7 +43,27 @@ func (s *serverSettings) checkPlace() error {
 	return cluster.CheckExpect(s.BootstrapExpect)
 }
 
-// checkAddress returns the host of an address.
+// checkListens refuses what cannot be listened on, or where others cannot reach it. Where any port
+// will do there is none to advertise.
+func checkListens(what, bind, advertise string) error {
+	if _, err := checkAddress(what+"bind", bind, 0); err != nil {
+		return err
+	}
+	least := 1
+	if strings.HasSuffix(bind, ":0") {
+		least = 0
+	}
+	host, err := checkAddress(what+"advertise", advertise, least)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return api.Refuse(api.InvalidArgument, "--%sadvertise is %q: others cannot reach it there", what, advertise)
+	}
+	return nil
+}
+
+// checkAddress returns the host of an address. Port 0 is any that is free.
 func checkAddress(what, address string, least int) (string, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
