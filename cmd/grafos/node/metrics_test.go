@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,12 +34,12 @@ func TestRequestMetrics(t *testing.T) {
 	}
 	got := map[string]uint64{}
 	for _, s := range families[0].GetMetric() {
-		name := ""
+		var name strings.Builder
 		for _, l := range s.GetLabel() {
-			name += l.GetValue() + " "
+			name.WriteString(l.GetValue() + " ")
 		}
-		got[name] = s.GetHistogram().GetSampleCount()
-		if name == "2xx POST /api/v1/leases " && below(s.GetHistogram(), 0.001) != 0 {
+		got[name.String()] = s.GetHistogram().GetSampleCount()
+		if name.String() == "2xx POST /api/v1/leases " && below(s.GetHistogram(), 0.001) != 0 {
 			t.Error("3 ms is counted below 1 ms")
 		}
 	}
