@@ -34,7 +34,11 @@ type asked struct {
 }
 
 func newAsked(n int) *asked {
-	return &asked{done: make(chan struct{}), left: n, answers: make([]answer, n), given: make([]bool, n)}
+	a := &asked{done: make(chan struct{}), left: n, answers: make([]answer, n), given: make([]bool, n)}
+	if n == 0 {
+		close(a.done) // every answer of none is there
+	}
+	return a
 }
 
 // give answers a job; only its first answer counts.

@@ -386,6 +386,40 @@ func TestLateJob(t *testing.T) {
 	})
 }
 
+// TestAdmitNone: of a batch nothing may be left to decide, and nobody waits for that.
+func TestAdmitNone(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.ready("c1")
+		began := time.Now()
+		if results, errs := r.l.AdmitAll(r.t.Context(), nil); len(results)+len(errs) != 0 || time.Since(began) != 0 {
+			r.t.Errorf("%v, %v after %s", results, errs, time.Since(began))
+		}
+	})
+}
+
+// TestAdmitSome: each of many is decided on its own, and who gives up hears so of what is not.
+func TestAdmitSome(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.ready("c1")
+		results, errs := r.l.AdmitAll(r.t.Context(), []fsm.GrantLeases{grant(500), grant(4001), grant(500)})
+		if errs[0] != nil || errs[2] != nil || len(results[0].Leases) != 1 || len(results[2].Leases) != 1 || results[0].Leases[0] == results[2].Leases[0] {
+			r.t.Errorf("granted %v, %v", results, errs)
+		}
+		if api.KindOf(errs[1]) != api.NoEligibleProviderCells {
+			r.t.Errorf("more than a cell has: %v", errs[1])
+		}
+		free := make(chan struct{})
+		r.holding(func(context.Context, fsm.Entry) error { <-free; return nil })
+		ctx, cancel := context.WithTimeout(r.t.Context(), time.Second)
+		defer cancel()
+		_, errs = r.l.AdmitAll(ctx, []fsm.GrantLeases{grant(4001), grant(500)})
+		if api.KindOf(errs[0]) != api.NoEligibleProviderCells || api.KindOf(errs[1]) != api.OutcomeUnknown {
+			r.t.Errorf("given up: %v", errs)
+		}
+		close(free)
+	})
+}
+
 // TestCallerGone: a caller that gave up is not kept waiting, and takes nothing.
 func TestCallerGone(t *testing.T) {
 	bubble(t, func(r *rig) {
