@@ -59,10 +59,21 @@ func (a Account) plus(o Account) Account {
 	a.Used += o.Used
 	a.Entries += o.Entries
 	a.Fulls += o.Fulls
+	a.Faults, a.Acks, a.Refusals = counted(a.Faults, o.Faults), counted(a.Acks, o.Acks), counted(a.Refusals, o.Refusals)
 	return a
 }
 
-// String is what plus adds up.
+func counted(a, b map[string]int) map[string]int {
+	sum := make(map[string]int, max(len(a), len(b)))
+	for _, m := range []map[string]int{a, b} {
+		for k, n := range m {
+			sum[k] += n
+		}
+	}
+	return sum
+}
+
+// String is what plus adds up, in a line.
 func (a Account) String() string {
 	return fmt.Sprintf("%d leader kills, %d kills in a hand-over, %d combined faults, %d standstills, %d disks and members gone for good, "+
 		"%d acknowledged requests, %d of them at cells, %d entries, %d whole states checked, %s of simulated time",
