@@ -64,6 +64,9 @@ type Lease struct {
 	// BoundGeneration is the newest generation that the cell has confirmed; 0 is none.
 	BoundGeneration uint64 `json:"bound_generation,omitempty"`
 	Coordinate      string `json:"coordinate,omitempty"`
+	// Holder names the key of the only one who may use the lease's tokens: the base64url SHA-256 of
+	// its SubjectPublicKeyInfo. "" is that whoever has a token may use it.
+	Holder string `json:"holder,omitempty"`
 	// Reason says why the lease ended or is ending: released, expired, revoked, bind_timeout, ...
 	Reason string `json:"reason,omitempty"`
 
@@ -101,6 +104,8 @@ type LeaseRequest struct {
 	TTLMs     int64      `json:"ttl_ms"`
 	Tenant    TenantID   `json:"tenant,omitempty"`
 	Priority  Priority   `json:"priority,omitempty"`
+	// Holder names the key that the leases' tokens are for; "" is nobody's.
+	Holder string `json:"holder,omitempty"`
 }
 
 // Check refuses what can be refused without looking at the cluster.

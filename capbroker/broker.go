@@ -7,12 +7,14 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"aidanwoods.dev/go-paseto"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/capbroker/holder"
 )
 
 // Config says whose tokens a Broker mints.
@@ -25,16 +27,21 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Broker mints and verifies the tokens of one cell. It is immutable and safe for
-// concurrent use; printed, it shows no key.
+// Broker mints and verifies the tokens of one cell. It is safe for concurrent use; printed,
+// it shows no key.
 type Broker struct {
 	cell     api.CellID
+	audience string
 	now      func() time.Time
 	signer   signer
 	public   paseto.V4AsymmetricPublicKey
 	implicit []byte
 	frame    frame
 	kid      string
+	opens    []byte // the caveats of a token that reads and writes
+	epoch    atomic.Uint64
+	cache    *cache
+	nonces   *nonces
 }
 
 // New makes a Broker with a new key.
@@ -56,9 +63,17 @@ func New(c Config) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take broker key: %w", err)
 	}
+	opens, err := json.Marshal(holder.Caveats{Ops: []string{OpRead, OpWrite}})
+	if err != nil {
+		return nil, fmt.Errorf("encode caveats: %w", err)
+	}
+	nonces, err := newNonces()
+	if err != nil {
+		return nil, err
+	}
 	sum := sha256.Sum256(pub)
 	b := &Broker{
-		cell: c.Cell, now: c.Now, signer: signer{secret}, public: public,
+		cell: c.Cell, audience: string(c.Cell) + dataPlane, now: c.Now, opens: opens, cache: newCache(), nonces: nonces, signer: signer{secret}, public: public,
 		// Names have no '/', so no two pairs give the same bytes.
 		implicit: []byte(c.ClusterID + "/" + string(c.Cell)),
 		kid:      hex.EncodeToString(sum[:8]),
@@ -76,6 +91,13 @@ func monotonic(c clock.Clock) func() time.Time {
 	start := c.Now()
 	return func() time.Time { return start.Add(clock.Since(c, start)) }
 }
+
+// SetEpoch is told of a registration: tokens say in which one they were minted, and those of
+// another are refused.
+func (b *Broker) SetEpoch(epoch uint64) { b.epoch.Store(epoch) }
+
+// Challenge returns a nonce for the proof of a holder. It holds for a short time, and once.
+func (b *Broker) Challenge() string { return b.nonces.issue(b.now()) }
 
 // PublicKey returns the hex Ed25519 key that the broker's tokens verify with.
 func (b *Broker) PublicKey() string { return b.public.ExportHex() }

@@ -84,22 +84,25 @@ func TestMintVerify(t *testing.T) {
 	c := newClock()
 	b := newBroker(t, "g-1", "aws-1", c)
 	l := memLease()
+	l.RunID = "r-1"
+	b.SetEpoch(7)
 	token := mustMint(t, b, l)
 	got, err := b.Verify(token)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Claims{
-		LeaseID: "l-1", Generation: 3, Epoch: 42, Tenant: "acme", Kind: api.KindMem, Amount: 1 << 20, Audience: "aws-1",
-		IssuedAt: c.Now(), ExpiresAt: c.Now().Add(time.Minute), Ops: []string{"read", "write"},
+		LeaseID: "l-1", Run: "r-1", Generation: 3, Epoch: 42, CellEpoch: 7, Tenant: "acme", Kind: api.KindMem, Amount: 1 << 20,
+		Issuer: "aws-1", Audience: "aws-1/data",
+		IssuedAt: c.Now(), NotBefore: c.Now(), ExpiresAt: c.Now().Add(time.Minute), Ops: []string{"read", "write"},
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, got.Claims); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	if !strings.HasPrefix(token, "v4.public.") || len(token) > 700 {
+	if !strings.HasPrefix(token, "v4.public.") || len(token) > 800 {
 		t.Errorf("token of %d bytes: %s", len(token), token)
 	}
-	if err := got.Check(l, OpWrite); err != nil {
+	if err := got.check(l, OpWrite); err != nil {
 		t.Errorf("Check: %v", err)
 	}
 	if again := mustMint(t, b, l); again == token {
@@ -118,8 +121,12 @@ func TestTokenLife(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := b.Verify(token); err != nil || got.ExpiresAt.Sub(c.Now()) != want {
-			t.Errorf("%s left: lives %s, %v; want %s", left, got.ExpiresAt.Sub(c.Now()), err, want)
+		got, err := b.Verify(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if life := got.ExpiresAt.Sub(c.Now()); life != want {
+			t.Errorf("%s left: lives %s; want %s", left, life, want)
 		}
 	}
 }
@@ -139,8 +146,11 @@ func TestTokenEndsWithItsLease(t *testing.T) {
 		}
 		start := c.Now()
 		got, err := b.Verify(token)
-		if err != nil || !got.ExpiresAt.Equal(start.Add(min(left, 300*time.Second))) {
-			t.Fatalf("ends at %s, %v", got.ExpiresAt, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !got.ExpiresAt.Equal(start.Add(min(left, 300*time.Second))) {
+			t.Fatalf("ends at %s", got.ExpiresAt)
 		}
 		c.Add(min(left, api.MaxTokenLife) - 1)
 		if _, err := b.Verify(token); err != nil {
@@ -212,8 +222,11 @@ func TestOpsByKind(t *testing.T) {
 		l := memLease()
 		l.Kind, l.Use = c.kind, c.use
 		got, err := b.Verify(mustMint(t, b, l))
-		if err != nil || len(got.Ops) != c.ops {
-			t.Errorf("%s %s: ops %v, %v", c.kind, c.use, got.Ops, err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Ops) != c.ops {
+			t.Errorf("%s %s: ops %v", c.kind, c.use, got.Ops)
 		}
 	}
 }
@@ -234,8 +247,8 @@ func sealed(tb testing.TB, b *Broker, claims map[string]any, footer string) stri
 
 func rawClaims(c *testClock) map[string]any {
 	return map[string]any{
-		"v": 1, "jti": "J", "aud": "aws-1", "sub": "acme", "iat": c.Now(), "exp": c.Now().Add(time.Minute),
-		"lease": "l-1", "generation": 3, "epoch": 42, "kind": "mem", "amount": 1, "ops": []string{"read"},
+		"v": 2, "jti": "J", "iss": "aws-1", "aud": "aws-1/data", "sub": "acme", "iat": c.Now(), "nbf": c.Now(), "exp": c.Now().Add(time.Minute),
+		"lease": "l-1", "generation": 3, "epoch": 42, "cell_epoch": 0, "kind": "mem", "amount": 1, "caveats": map[string]any{"ops": []string{"read"}},
 	}
 }
 
@@ -259,7 +272,8 @@ func TestVerifyRefuses(t *testing.T) {
 	restarted := newBroker(t, "g-1", "aws-1", c)
 	elsewhere := newBroker(t, "g-1", "aws-2", c)
 	foreign := newBroker(t, "g-2", "aws-1", c)
-	stolen := *b // our key, another cell: what the implicit assertion is for
+	stolen := newBroker(t, "g-1", "aws-1", c) // our key, another cell: what the implicit assertion is for
+	stolen.signer, stolen.public, stolen.kid = b.signer, b.public, b.kid
 	stolen.implicit = []byte("g-1/aws-2")
 	stolen.frame = newFrame([]byte(b.footer()), stolen.implicit)
 	l2 := memLease()
@@ -280,36 +294,40 @@ func TestVerifyRefuses(t *testing.T) {
 		"no signature":          {"v4.public." + base64.RawURLEncoding.EncodeToString([]byte(`{}`)), api.BadSignature, "not a capability token"},
 		"zero signature":        {"v4.public." + base64.RawURLEncoding.EncodeToString(make([]byte, 80)) + "." + parts[3], api.BadSignature, "does not verify"},
 		"no footer":             {strings.Join(parts[:3], "."), api.BadSignature, "names no key"},
-		"other footer":          {sealed(t, b, rawClaims(c), `{"kid":"other"}`), "", ""},
+		"other footer":          {sealed(t, b, rawClaims(c), `{"kid":"other"}`), api.BadSignature, `key "other"`},
 		"footer swapped":        {strings.Join(parts[:3], ".") + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"kid":"x"}`)), api.BadSignature, `key "x"`},
 		"footer garbage":        {strings.Join(parts[:3], ".") + ".YQ", api.BadSignature, "names no key"},
 		"earlier process":       {mustMint(t, restarted, memLease()), api.BadSignature, "this cell's agent has key"},
-		"another cell":          {mustMint(t, elsewhere, l2), api.WrongAudience, `for cell "aws-2", this is cell aws-1`},
+		"another cell":          {mustMint(t, elsewhere, l2), api.WrongAudience, `for "aws-2/data", this is the data plane of cell aws-1`},
 		"another cluster":       {mustMint(t, foreign, memLease()), api.BadSignature, "this cell's agent has key"},
-		"our key elsewhere":     {mustMint(t, &stolen, memLease()), api.BadSignature, "bad signature"},
-		"audience":              {spoiled("aud", "aws-2"), api.WrongAudience, "aws-2"},
-		"no audience":           {spoiled("aud", nil), api.WrongAudience, `cell ""`},
-		"version 2":             {spoiled("v", 2), api.BadSignature, "version is 2"},
+		"our key elsewhere":     {mustMint(t, stolen, memLease()), api.BadSignature, "bad signature"},
+		"audience":              {spoiled("aud", "aws-2/data"), api.WrongAudience, "aws-2"},
+		"no data plane":         {spoiled("aud", "aws-1"), api.WrongAudience, `for "aws-1"`},
+		"no audience":           {spoiled("aud", nil), api.WrongAudience, `for ""`},
+		"issuer":                {spoiled("iss", "aws-2"), api.WrongAudience, "aws-1"},
+		"no issuer":             {spoiled("iss", nil), api.WrongAudience, "aws-1"},
+		"version 1":             {spoiled("v", 1), api.BadSignature, "version is 1"},
+		"version 3":             {spoiled("v", 3), api.BadSignature, "version is 3"},
+		"no beginning":          {spoiled("nbf", nil), api.BadSignature, "nbf"},
+		"another registration":  {spoiled("cell_epoch", 1), api.StaleEpoch, "registration 1 of cell aws-1, which is in registration 0"},
+		"a holder without form": {spoiled("cnf", "me"), api.BadSignature, "cnf"},
+		"unknown caveat":        {spoiled("caveats", map[string]any{"on_sundays": true}), api.CaveatFailed, "on_sundays"},
+		"unknown operation":     {spoiled("caveats", map[string]any{"ops": []string{"read", "erase"}}), api.CaveatFailed, "erase"},
+		"caveat of a link":      {spoiled("caveats", map[string]any{"max_bytes": 1}), api.BadSignature, "other than ops"},
 		"no version":            {spoiled("v", nil), api.BadSignature, "version is 0"},
 		"unknown claim":         {spoiled("only_on_sundays", true), api.BadSignature, "only_on_sundays"},
 		"negative epoch":        {spoiled("epoch", -1), api.BadSignature, "decode claims"},
-		"no lease":              {spoiled("lease", nil), api.BadSignature, "lease, iat or exp"},
-		"no end":                {spoiled("exp", nil), api.BadSignature, "lease, iat or exp"},
+		"no lease":              {spoiled("lease", nil), api.BadSignature, "lease, iat, nbf or exp"},
+		"no end":                {spoiled("exp", nil), api.BadSignature, "lease, iat, nbf or exp"},
 		"lives too long":        {spoiled("exp", c.Now().Add(301*time.Second)), api.BadSignature, "it lives 5m1s"},
 		"ends before it begins": {spoiled("exp", c.Now().Add(-time.Second)), api.BadSignature, "it lives -1s"},
-		"from the future":       {spoiled("iat", c.Now().Add(10*time.Second)), api.TokenExpired, "issued 10s in the future"},
+		"from the future":       {spoiled("nbf", c.Now().Add(10*time.Second)), api.TokenExpired, "issued 10s in the future"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := b.Verify(tc.token)
-			if tc.kind == "" { // signed by us: the footer is not what decides
-				if err != nil {
-					t.Error(err)
-				}
-				return
-			}
 			wantRefusal(t, err, tc.kind, tc.says)
-			if diff := cmp.Diff(Claims{}, got); diff != "" {
-				t.Errorf("got claims beside the error: %s", diff)
+			if got != nil {
+				t.Errorf("got claims beside the error: %+v", got.Claims)
 			}
 		})
 	}
@@ -443,12 +461,12 @@ func FuzzVerify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		got, err := b.Verify(s)
 		if err == nil {
-			if got.Audience != "aws-1" || got.ExpiresAt.Sub(got.IssuedAt) > api.MaxTokenLife {
+			if got.Audience != "aws-1/data" || got.ExpiresAt.Sub(got.IssuedAt) > api.MaxTokenLife {
 				t.Fatalf("took %q: %+v", s, got)
 			}
 			return
 		}
-		kinds := []api.Kind{api.BadSignature, api.WrongAudience, api.TokenExpired, api.TooLarge}
+		kinds := []api.Kind{api.BadSignature, api.WrongAudience, api.TokenExpired, api.TooLarge, api.CaveatFailed, api.StaleEpoch}
 		if k := api.KindOf(err); !slices.Contains(kinds, k) {
 			t.Fatalf("kind %s: %v", k, err)
 		}

@@ -70,19 +70,24 @@ func (f frame) close(u unsigned, signature [ed25519.SignatureSize]byte) string {
 func (b body) append(to []byte) []byte {
 	to = strconv.AppendInt(append(to, `{"amount":`...), b.Amount, 10)
 	to = appendText(append(to, `,"aud":`...), b.Audience)
+	if len(b.Caveats) > 0 {
+		to = append(append(to, `,"caveats":`...), b.Caveats...)
+	}
+	to = strconv.AppendUint(append(to, `,"cell_epoch":`...), b.CellEpoch, 10)
+	if b.Holder != "" {
+		to = appendText(append(to, `,"cnf":`...), b.Holder)
+	}
 	to = strconv.AppendUint(append(to, `,"epoch":`...), b.Epoch, 10)
 	to = appendTime(append(to, `,"exp":`...), b.ExpiresAt)
 	to = strconv.AppendUint(append(to, `,"generation":`...), b.Generation, 10)
 	to = appendTime(append(to, `,"iat":`...), b.IssuedAt)
+	to = appendText(append(to, `,"iss":`...), b.Issuer)
 	to = appendText(append(to, `,"jti":`...), b.ID)
 	to = appendText(append(to, `,"kind":`...), string(b.Kind))
 	to = appendText(append(to, `,"lease":`...), string(b.LeaseID))
-	for i, op := range b.Ops {
-		to = append(to, [2]string{`,"ops":[`, `,`}[min(i, 1)]...)
-		to = appendText(to, op)
-	}
-	if len(b.Ops) > 0 {
-		to = append(to, ']')
+	to = appendTime(append(to, `,"nbf":`...), b.NotBefore)
+	if b.Run != "" {
+		to = appendText(append(to, `,"run":`...), string(b.Run))
 	}
 	to = appendText(append(to, `,"sub":`...), string(b.Tenant))
 	to = strconv.AppendInt(append(to, `,"v":`...), int64(b.Version), 10)

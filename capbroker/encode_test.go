@@ -41,7 +41,9 @@ func anyClaims(t *rapid.T) body {
 		Tenant: api.TenantID(text.Draw(t, "sub")), IssuedAt: at("iat"), ExpiresAt: at("exp"),
 		LeaseID: api.LeaseID(text.Draw(t, "lease")), Generation: rapid.Uint64().Draw(t, "generation"),
 		Epoch: rapid.Uint64().Draw(t, "epoch"), Kind: api.LeaseKind(text.Draw(t, "kind")), Amount: rapid.Int64().Draw(t, "amount"),
-		Ops: rapid.SliceOfN(text, 0, 3).Draw(t, "ops"),
+		Issuer: text.Draw(t, "iss"), NotBefore: at("nbf"), CellEpoch: rapid.Uint64().Draw(t, "cell_epoch"),
+		Run: api.RunID(text.Draw(t, "run")), Holder: text.Draw(t, "cnf"),
+		Caveats: json.RawMessage(rapid.SampledFrom([]string{"", `{"ops":["read","write"]}`}).Draw(t, "caveats")),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/mutant"
+	"github.com/grafos/grafos/capbroker/holder"
 )
 
 // Mint makes a token for a lease of this cell. left is how long the lease has to live on
@@ -54,6 +55,11 @@ func (b *Broker) refuse(l api.Lease, left time.Duration) error {
 	if left <= 0 {
 		return api.Refuse(api.LeaseExpiredKind, "lease %s ended %s ago: no token outlives its lease", l.ID, span(-left))
 	}
+	if l.Holder != "" {
+		if _, err := holder.ParseThumbprint(l.Holder); err != nil {
+			return err // a token that nobody can use
+		}
+	}
 	return checkState(l)
 }
 
@@ -61,11 +67,16 @@ func (b *Broker) claimsOf(l api.Lease, left time.Duration, now time.Time) body {
 	if mutant.On(mutant.LongToken) {
 		left += time.Second
 	}
-	return body{
-		Version: tokenVersion, ID: rand.Text(), Audience: string(b.cell), Tenant: l.Tenant,
-		IssuedAt: now, ExpiresAt: now.Add(min(left, api.MaxTokenLife)),
-		LeaseID: l.ID, Generation: l.Generation, Epoch: l.Epoch, Kind: l.Kind, Amount: l.Amount, Ops: opsOf(l),
+	c := body{
+		Version: tokenVersion, ID: rand.Text(), Issuer: string(b.cell), Audience: b.audience, Tenant: l.Tenant,
+		IssuedAt: now, NotBefore: now, ExpiresAt: now.Add(min(left, api.MaxTokenLife)),
+		LeaseID: l.ID, Run: l.RunID, Generation: l.Generation, Epoch: l.Epoch, CellEpoch: b.epoch.Load(),
+		Kind: l.Kind, Amount: l.Amount, Holder: l.Holder,
 	}
+	if opensBytes(l) {
+		c.Caveats = b.opens
+	}
+	return c
 }
 
 // span prints a duration to the millisecond.

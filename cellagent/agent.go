@@ -143,6 +143,7 @@ func (a *Agent) run(ctx context.Context) error {
 		a.log.Info("registered", "cell_epoch", answer.Epoch, "index", answer.Index, "agent", a.name)
 		a.reporter.timers.Store(timersOf(answer))
 		a.roster.learn(answer.Schedulers)
+		a.keeper.broker.SetEpoch(answer.Epoch)
 		a.keeper.begin(answer.Index, answer.Epoch != epoch)
 		epoch = answer.Epoch
 		a.surveyor.repeat()

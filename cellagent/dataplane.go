@@ -7,51 +7,49 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker/holder"
 )
 
 const (
-	// dataMost bounds the bytes of one read or write.
-	dataMost = 1 << 20
-	// dataInFlight bounds the operations at one time, and so the memory of their buffers.
-	dataInFlight = 256
-	// dataTimeout bounds one operation; whoever needs more time for 1 MiB has lost it.
-	dataTimeout = 30 * time.Second
+	// requestTime bounds a request and its answer where they are no pieces.
+	requestTime = 30 * time.Second
 	// tokenMost bounds what is looked at of an Authorization header.
-	tokenMost = 4 << 10
+	tokenMost = holder.MaxChain + 16
 	// dataPath is followed by a lease's id.
 	dataPath = "/v1/leases/"
 )
 
-// The operations that a capability token may allow.
-const (
-	opRead  = "read"
-	opWrite = "write"
-)
-
 // dataPlane serves the bytes of mem regions and blocks to whoever shows the capability token
-// of the lease. The client's certificate, if any, says nothing here: the token is the proof,
-// and the cell's own record of the lease decides, on every operation.
+// of the lease, and is its holder where the token names one. The cell's own record of the lease
+// decides, on every operation, and on every piece of a long one.
 type dataPlane struct {
-	broker Broker
-	find   func(api.LeaseID) (api.Lease, Opened, int64, error)
-	room   chan struct{}
-	log    hclog.Logger
+	broker  Broker
+	clock   Clock
+	find    func(api.LeaseID) (api.Lease, Opened, int64, error)
+	room    chan struct{}
+	guests  *guests
+	buffers sync.Pool
+	log     hclog.Logger
 }
 
 func newDataPlane(k *keeper) *dataPlane {
-	return &dataPlane{broker: k.broker, find: k.find, room: make(chan struct{}, dataInFlight), log: k.log.Named("data")}
+	return &dataPlane{
+		broker: k.broker, clock: k.clock, find: k.find, room: make(chan struct{}, dataInFlight), guests: newGuests(),
+		buffers: sync.Pool{New: func() any { return new([pieceMost]byte) }}, log: k.log.Named("data"),
+	}
 }
 
 // handler returns the routes: every path is here.
 func (p *dataPlane) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+dataPath+"{id}", p.serve(p.read))
-	mux.HandleFunc("PUT "+dataPath+"{id}", p.serve(p.write))
+	mux.HandleFunc("GET "+dataPath+"{id}", p.serve(opRead, p.readHTTP))
+	mux.HandleFunc("PUT "+dataPath+"{id}", p.serve(opWrite, p.writeHTTP))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		p.refuse(w, api.Refuse(api.NotFound, "%s %s does not exist here", r.Method, r.URL.Path))
 	})
@@ -59,140 +57,151 @@ func (p *dataPlane) handler() http.Handler {
 }
 
 // serve bounds the operations under way and writes refusals.
-func (p *dataPlane) serve(op func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+func (p *dataPlane) serve(op string, do func(http.ResponseWriter, *http.Request, *operation) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case p.room <- struct{}{}:
-			defer func() { <-p.room }()
-		default:
-			busy := api.Refuse(api.Overloaded, "the cell serves %d operations already", dataInFlight)
-			busy.RetryAfterMs = 50
-			p.refuse(w, busy)
-			return
+		err := p.one(w, r, op, do)
+		if _, begun := errors.AsType[*cutError](err); begun {
+			panic(http.ErrAbortHandler) // the client sees that the answer is not whole
 		}
-		if err := op(w, r); err != nil {
+		if err != nil {
 			p.refuse(w, err)
 		}
 	}
 }
 
-// admit returns the lease's binding when the token allows op on it at this moment.
-func (p *dataPlane) admit(r *http.Request, op string) (Opened, error) {
+func (p *dataPlane) one(w http.ResponseWriter, r *http.Request, op string, do func(http.ResponseWriter, *http.Request, *operation) error) error {
+	from, err := peerOf(r)
+	if err != nil {
+		return err
+	}
+	if err := p.guests.enter(from.name); err != nil {
+		return err
+	}
+	defer p.guests.leave(from.name)
+	o, err := operationOf(r, op)
+	if err != nil {
+		return err
+	}
+	o.peer = from
+	if o.proof != "" {
+		w.Header().Set(holder.NonceHeader, p.broker.Challenge()) // of the next one
+	}
+	return do(w, r, o)
+}
+
+// operationOf reads what a request asks for.
+func operationOf(r *http.Request, op string) (*operation, error) {
+	o := &operation{op: op, lease: api.LeaseID(r.PathValue("id")), proof: r.Header.Get(holder.ProofHeader)}
 	header := r.Header.Get("Authorization")
 	token, ok := strings.CutPrefix(header, "Bearer ")
 	if !ok || len(header) > tokenMost {
 		return nil, api.Refuse(api.Unauthenticated, "no capability token: send it as Authorization: Bearer TOKEN").
 			WithHint("grafos lease token %s", r.PathValue("id"))
 	}
-	claims, err := p.broker.Verify(strings.TrimSpace(token))
-	if err != nil {
+	o.token = strings.TrimSpace(token)
+	var err error
+	if o.offset, err = queryInt(r, "offset", 0); err != nil {
 		return nil, err
 	}
-	l, open, _, err := p.find(api.LeaseID(r.PathValue("id")))
-	if err != nil {
-		return nil, err
-	}
-	if err := claims.Check(l, op); err != nil {
-		return nil, err
-	}
-	if open == nil {
-		return nil, api.Refuse(api.LeaseRevoked, "lease %s has ended: %s", l.ID, l.Reason)
-	}
-	if l.Kind != api.KindBlock && (l.Kind != api.KindMem || l.Use != api.UseRegion) {
-		return nil, api.Refuse(api.InvalidArgument, "lease %s is for %s %s: it holds no bytes to %s", l.ID, l.Kind, l.Use, op)
-	}
-	return open, nil
+	o.length, err = queryInt(r, "length", toEnd)
+	return o, err
 }
 
-// read answers length bytes from offset: at most 1 MiB, up to the end where no length is given.
-func (p *dataPlane) read(w http.ResponseWriter, r *http.Request) error {
-	open, err := p.admit(r, opRead)
-	if err != nil {
-		return err
-	}
-	offset, err := queryInt(r, "offset", 0)
-	if err != nil {
-		return err
-	}
-	length, err := queryInt(r, "length", min(dataMost, max(open.Size()-offset, 0)))
-	if err != nil {
-		return err
-	}
-	if err := inside(offset, length, open.Size()); err != nil {
-		return err
-	}
-	buf := make([]byte, length)
-	if _, err := open.ReadAt(buf, offset); err != nil && !errors.Is(err, io.EOF) {
-		return p.broken(r, err)
-	}
-	h := w.Header()
+// readHTTP answers length bytes from offset: up to the end where no length is given.
+func (p *dataPlane) readHTTP(w http.ResponseWriter, r *http.Request, o *operation) error {
+	return p.read(r.Context(), o, &answer{w, http.NewResponseController(w)})
+}
+
+// answer is an outlet to an HTTP client.
+type answer struct {
+	http.ResponseWriter
+	times *http.ResponseController
+}
+
+func (a *answer) begin(length int64) {
+	h := a.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Length", strconv.FormatInt(length, 10))
 	h.Set("Cache-Control", "no-store")
-	_, _ = w.Write(buf) // a reader that went away
-	return nil
+	_ = a.times.SetReadDeadline(time.Time{}) // nothing more is read
 }
 
-// write takes a body of at most 1 MiB to offset. The token and the lease are looked at when
-// the whole body is there: a slow sender does not outlive its lease.
-func (p *dataPlane) write(w http.ResponseWriter, r *http.Request) error {
-	if _, err := p.admit(r, opWrite); err != nil {
-		return err // before a byte is read for somebody who may not write
+func (a *answer) piece(b []byte, within time.Duration) error {
+	if within <= 0 {
+		return errLate
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, dataMost))
-	if err != nil {
-		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			return api.Refuse(api.TooLarge, "the body has more than %d bytes: write in parts", dataMost)
-		}
-		return api.Refuse(api.InvalidArgument, "the body cannot be read: %v", err)
+	_ = a.times.SetWriteDeadline(time.Now().Add(within)) // a recorder has none
+	_, err := a.Write(b)
+	return err //nolint:wrapcheck // a reader that went away
+}
+
+// errLate says that a lease ends before anything can be sent.
+var errLate = errors.New("the lease ends")
+
+// writeHTTP takes the body to offset. One whose length is not told in advance has to fit one piece.
+func (p *dataPlane) writeHTTP(w http.ResponseWriter, r *http.Request, o *operation) error {
+	from := &question{r.Body, http.NewResponseController(w)}
+	if r.ContentLength < 0 {
+		return p.writeUntold(w, r, o, from)
 	}
-	open, err := p.admit(r, opWrite)
-	if err != nil {
+	if o.length != toEnd && o.length != r.ContentLength {
+		return api.Refuse(api.InvalidArgument, "the length is said to be %d, the body has %d bytes", o.length, r.ContentLength)
+	}
+	o.length = r.ContentLength
+	if err := p.write(r.Context(), o, from); err != nil {
 		return err
-	}
-	offset, err := queryInt(r, "offset", 0)
-	if err != nil {
-		return err
-	}
-	if err := inside(offset, int64(len(body)), open.Size()); err != nil {
-		return err
-	}
-	if _, err := open.WriteAt(body, offset); err != nil {
-		return p.broken(r, err)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-// broken returns the refusal for an operation that failed on an open binding. A teardown that
-// began meanwhile is told as what it is.
-func (p *dataPlane) broken(r *http.Request, err error) error {
-	id := api.LeaseID(r.PathValue("id"))
-	l, open, _, findErr := p.find(id)
-	switch {
-	case findErr != nil:
-		return findErr
-	case open != nil:
-		p.log.Error("operation failed on an open binding", "lease_id", id, "error", err)
-		if _, ok := api.AsError(err); ok {
-			return err
-		}
-		return api.Refuse(api.Internal, "lease %s cannot be used: %v", id, err)
-	case l.State == api.LeaseExpired:
-		return api.Refuse(api.LeaseExpiredKind, "lease %s has ended: %s", id, l.Reason)
+// writeUntold takes a body whose end has to come before it is known how long it is.
+func (p *dataPlane) writeUntold(w http.ResponseWriter, r *http.Request, o *operation, from *question) error {
+	said := o.length
+	o.length = 0
+	if _, err := p.admit(o, nil); err != nil {
+		return err
 	}
-	return api.Refuse(api.LeaseRevoked, "lease %s has ended: %s", id, l.Reason)
+	_ = from.times.SetReadDeadline(time.Now().Add(pieceTime))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, pieceMost))
+	if err != nil {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+			return api.Refuse(api.TooLarge, "the body has more than %d bytes and does not say how many", pieceMost).
+				WithHint("send its Content-Length")
+		}
+		return api.Refuse(api.InvalidArgument, "the body cannot be read: %v", err)
+	}
+	if o.length = int64(len(body)); said != toEnd && said != o.length {
+		return api.Refuse(api.InvalidArgument, "the length is said to be %d, the body has %d bytes", said, o.length)
+	}
+	if err := p.write(r.Context(), o, held(body)); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
-// inside refuses what is not within size bytes, or more than fits one request.
-func inside(offset, length, size int64) error {
-	if length > dataMost {
-		return api.Refuse(api.TooLarge, "%d bytes are asked for: at most %d a request", length, dataMost)
-	}
-	if offset < 0 || length < 0 || offset > size || length > size-offset {
-		return api.Refuse(api.InvalidArgument, "offset %d and length %d are not within the %d bytes of the lease", offset, length, size)
-	}
+// held is an inlet of bytes that are there.
+type held []byte
+
+func (h held) piece(b []byte, _ time.Duration) error {
+	copy(b, h)
 	return nil
+}
+
+// question is an inlet from an HTTP client.
+type question struct {
+	io.Reader
+	times *http.ResponseController
+}
+
+func (q *question) piece(b []byte, within time.Duration) error {
+	if within <= 0 {
+		return errLate
+	}
+	_ = q.times.SetReadDeadline(time.Now().Add(within)) // a recorder has none
+	_, err := io.ReadFull(q, b)
+	return err //nolint:wrapcheck // it is told to the client as it is
 }
 
 func queryInt(r *http.Request, name string, or int64) (int64, error) {
@@ -219,9 +228,13 @@ func (p *dataPlane) refuse(w http.ResponseWriter, err error) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
+	if problem.Kind == api.Unauthenticated {
+		h.Set(holder.NonceHeader, p.broker.Challenge())
+	}
 	if problem.RetryAfterMs > 0 {
 		h.Set("Retry-After", strconv.FormatInt((problem.RetryAfterMs+999)/1000, 10))
 	}
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(pieceTime))
 	w.WriteHeader(problem.Status)
 	_, _ = w.Write(body) // a reader that went away
 }
@@ -230,9 +243,10 @@ func (p *dataPlane) refuse(w http.ResponseWriter, err error) {
 func newDataServer(h http.Handler, log hclog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
+		ConnContext:       withConnection,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       dataTimeout,
-		WriteTimeout:      dataTimeout,
+		ReadTimeout:       requestTime,
+		WriteTimeout:      requestTime,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          log.Named("data").StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug}),

@@ -2,7 +2,6 @@ package cellagent
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -11,8 +10,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/capbroker"
@@ -91,9 +88,13 @@ func TestDataPlaneBounds(t *testing.T) {
 			{"overflow", "GET", "/v1/leases/m?offset=9223372036854775807&length=1048576", nil, api.InvalidArgument},
 			{"negative", "GET", "/v1/leases/m?offset=-1", nil, api.InvalidArgument},
 			{"no number", "GET", "/v1/leases/m?offset=x", nil, api.InvalidArgument},
-			{"read too much", "GET", "/v1/leases/big?length=1048577", nil, api.TooLarge},
+			{"read much", "GET", "/v1/leases/big?offset=1&length=4194303", nil, ""},
+			{"read too much", "GET", "/v1/leases/big?offset=1&length=4194304", nil, api.InvalidArgument},
+			{"read a huge length", "GET", "/v1/leases/big?length=9223372036854775807", nil, api.InvalidArgument},
 			{"write beyond", "PUT", "/v1/leases/m?offset=4095", []byte("ab"), api.InvalidArgument},
-			{"write too much", "PUT", "/v1/leases/big", make([]byte, 1<<20+1), api.TooLarge},
+			{"write much", "PUT", "/v1/leases/big?offset=1", make([]byte, 4<<20-1), ""},
+			{"write too much", "PUT", "/v1/leases/big?offset=1", make([]byte, 4<<20), api.InvalidArgument},
+			{"a length that is not the body's", "PUT", "/v1/leases/m?length=3", []byte("ab"), api.InvalidArgument},
 			{"write nothing", "PUT", "/v1/leases/m", nil, ""},
 			{"a cpu has no bytes", "GET", "/v1/leases/c", nil, api.CaveatFailed},
 			{"no such path", "GET", "/v1/lease", nil, api.NotFound},
@@ -232,13 +233,43 @@ func (s *slowBody) Read(p []byte) (int, error) {
 	return copy(p, "late"), nil
 }
 
+// A cell whose bindings are all being touched says so; a client that has more under way than is
+// its share is told at once, and takes nothing from others.
 func TestDataPlaneOverload(t *testing.T) {
-	p := &dataPlane{room: make(chan struct{}), log: hclog.NewNullLogger()}
-	w := httptest.NewRecorder()
-	p.handler().ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/v1/leases/m", nil))
-	if got := kindOf(t, w); got != api.Overloaded || w.Header().Get("Retry-After") != "1" {
-		t.Errorf("answered %q, retry after %q", got, w.Header().Get("Retry-After"))
-	}
+	inBubble(t, func(b *bench) {
+		t := b.t
+		b.grant("m", time.Minute)
+		synctest.Wait()
+		p := newDataPlane(b.agent.keeper)
+		p.room = make(chan struct{})
+		get := func(addr string) *httptest.ResponseRecorder {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v1/leases/m", nil)
+			r.RemoteAddr = addr
+			r.Header.Set("Authorization", "Bearer "+b.cluster.token("m"))
+			w := httptest.NewRecorder()
+			p.handler().ServeHTTP(w, r)
+			return w
+		}
+		if w := get("192.0.2.1:1"); kindOf(t, w) != api.Overloaded || w.Header().Get("Retry-After") != "1" {
+			t.Errorf("answered %d, retry after %q", w.Code, w.Header().Get("Retry-After"))
+		}
+		p.room = make(chan struct{}, 1)
+		for range operationsPerPeer {
+			if err := p.guests.enter("address 192.0.2.1"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if w := get("192.0.2.1:2"); kindOf(t, w) != api.Overloaded {
+			t.Errorf("beyond its share: answered %d", w.Code)
+		}
+		if w := get("192.0.2.2:1"); kindOf(t, w) != "" {
+			t.Errorf("another client: answered %d", w.Code)
+		}
+		p.guests.leave("address 192.0.2.1")
+		if w := get("192.0.2.1:3"); kindOf(t, w) != "" {
+			t.Errorf("within its share again: answered %d", w.Code)
+		}
+	})
 }
 
 // flip changes one character in the middle of a token.

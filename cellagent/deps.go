@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker"
+	"github.com/grafos/grafos/capbroker/holder"
 	"github.com/grafos/grafos/cellagent/work"
 )
 
@@ -59,11 +61,25 @@ type Broker interface {
 	// MintAll is Mint for many at once; the answers stand at the places of the leases.
 	MintAll(leases []api.Lease, left []time.Duration) ([]string, []error)
 	Verify(token string) (Claims, error)
+	// SetEpoch is told of each registration: it voids the tokens of the ones before.
+	SetEpoch(epoch uint64)
+	// Challenge returns a nonce for the proof of a holder.
+	Challenge() string
 }
 
-// Claims is what a verified token says, to be checked against the cell's own record of a lease.
+// Claims is what a verified token says. An operation is good when Standing, Confirm and Allow,
+// in this order, refuse nothing.
 type Claims interface {
-	Check(l api.Lease, op string) error
+	// Standing compares it with the cell's own record of its lease.
+	Standing(l api.Lease) error
+	// Named reports whether it names the key of its holder, Bound whether that is another one
+	// than the connection's, so that a proof is needed.
+	Named() bool
+	Bound(key holder.Thumbprint) bool
+	// Confirm refuses whoever is not its holder. It takes a proof once.
+	Confirm(u capbroker.Use) error
+	// Allow refuses what it is not for.
+	Allow(l api.Lease, u capbroker.Use) error
 }
 
 // Deps is everything that the agent gets from outside: Open fills it with what this host has.

@@ -605,7 +605,13 @@ type bench struct {
 
 type realBroker struct{ *capbroker.Broker }
 
-func (b realBroker) Verify(token string) (Claims, error) { return b.Broker.Verify(token) }
+func (b realBroker) Verify(token string) (Claims, error) {
+	v, err := b.Broker.Verify(token)
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
 
 // newBench makes a bench inside a bubble; the agent is started by start.
 func newBench(t *testing.T, urls ...string) *bench {

@@ -7,10 +7,13 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker"
+	"github.com/grafos/grafos/capbroker/holder"
 )
 
 // anyBroker takes every token for one that allows everything.
@@ -20,7 +23,11 @@ func (anyBroker) Verify(string) (Claims, error) { return anyClaims{}, nil }
 
 type anyClaims struct{}
 
-func (anyClaims) Check(api.Lease, string) error { return nil }
+func (anyClaims) Standing(api.Lease) error             { return nil }
+func (anyClaims) Named() bool                          { return true }
+func (anyClaims) Bound(holder.Thumbprint) bool         { return false }
+func (anyClaims) Confirm(capbroker.Use) error          { return nil }
+func (anyClaims) Allow(api.Lease, capbroker.Use) error { return nil }
 
 // FuzzDataPlane asks for any range, past the token, and expects bytes within the binding or a
 // typed refusal.
@@ -34,11 +41,10 @@ func FuzzDataPlane(f *testing.F) {
 			return
 		}
 		bound := &fakeBinding{data: make([]byte, 4096)}
-		p := &dataPlane{
-			broker: anyBroker{}, room: make(chan struct{}, 1), log: hclog.NewNullLogger(),
-			find: func(id api.LeaseID) (api.Lease, Opened, int64, error) {
-				return api.Lease{ID: id, Kind: api.KindMem, Use: api.UseRegion, State: api.LeaseActive}, strict{t, bound}, 1, nil
-			},
+		clock := newFakeClock()
+		p := newDataPlane(&keeper{broker: anyBroker{}, clock: clock, log: hclog.NewNullLogger()})
+		p.find = func(id api.LeaseID) (api.Lease, Opened, int64, error) {
+			return api.Lease{ID: id, Kind: api.KindMem, Use: api.UseRegion, State: api.LeaseActive}, strict{t, bound}, clock.Now() + int64(time.Minute), nil
 		}
 		w := httptest.NewRecorder()
 		r := httptest.NewRequestWithContext(t.Context(), method, "/v1/leases/l", bytes.NewReader(body))

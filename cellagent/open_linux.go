@@ -109,7 +109,7 @@ func (d *Deps) openListener(ctx context.Context, c Config) error {
 	if err != nil {
 		return fmt.Errorf("listen for data: %w", err)
 	}
-	d.Listener = tls.NewListener(l, pki.ServerTLS(pki.ServerOptions{
+	d.Listener = tls.NewListener(newBounded(l, connectionsMost), pki.ServerTLS(pki.ServerOptions{
 		Cert: c.Credential, Roots: c.Roots, ClusterID: c.ClusterID, Clients: tls.VerifyClientCertIfGiven,
 		NextProtos: []string{"h2", "http/1.1"}, Log: c.Log.Named("data"),
 	}))
@@ -132,7 +132,13 @@ func dialerOf(c Config) Dialer {
 type tokenBroker struct{ *capbroker.Broker }
 
 // Verify verifies a token.
-func (b tokenBroker) Verify(token string) (Claims, error) { return b.Broker.Verify(token) }
+func (b tokenBroker) Verify(token string) (Claims, error) {
+	v, err := b.Broker.Verify(token)
+	if err != nil {
+		return nil, err // and no claims: a nil inside an interface is not nil
+	}
+	return v, nil
+}
 
 // bindingHost is a binding.Host whose bindings are an interface.
 type bindingHost struct{ *binding.Host }

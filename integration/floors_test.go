@@ -26,7 +26,11 @@ func floors() [][]string {
 			"api/mutant", // deliberate faults, in no release
 			"api/quick",  // the JSON of what every admission passes through
 		},
-		{"capbroker/pki", "fsm/internal/cow"}, // the client verifies schedulers with it; the trees of the state
+		{
+			"capbroker/pki",    // the client verifies schedulers with it
+			"capbroker/holder", // what a holder of tokens does with a key
+			"fsm/internal/cow", // the trees of the state
+		},
 		{"cluster/store/disk"},
 		{"cluster/store/snap"},
 		{
@@ -67,8 +71,8 @@ func floors() [][]string {
 func sees() map[string][]string {
 	return map[string][]string{
 		// A cell does; it neither remembers (fsm) nor decides (placement). Commands are a client like any other.
-		"cellagent":                     {"api", "api/client", "api/clock", "api/mutant", "capbroker", "capbroker/pki", "cellagent/binding", "cellagent/tasklet", "cellagent/work"},
-		"cmd/grafos/cli":                {"api", "api/client", "cmd/grafos/internal/ui"},
+		"cellagent":                     {"api", "api/client", "api/clock", "api/mutant", "capbroker", "capbroker/holder", "capbroker/pki", "cellagent/binding", "cellagent/tasklet", "cellagent/work"},
+		"cmd/grafos/cli":                {"api", "api/client", "capbroker/holder", "cmd/grafos/internal/ui"},
 		"integration/internal/harness":  {"api", "api/client", "capbroker/pki"},
 		"integration/internal/promises": {"api", "api/client"},
 		"integration/internal/history":  {"api"},

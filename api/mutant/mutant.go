@@ -43,6 +43,8 @@ const (
 	OldToken Fault = "old-generation-served"
 	// ServeLate has a cell serve whoever comes after a lease's end before its timer has rung (L6, L7).
 	ServeLate Fault = "served-past-deadline"
+	// AnyHolder has a cell take a token that names a holder's key from whoever shows it (L7).
+	AnyHolder Fault = "any-holder-served"
 	// KeepRevoked has a cell keep a lease whose end it has heard of, until its deadline (L6).
 	KeepRevoked Fault = "revoked-lease-kept"
 	// GossipVerdict declares a cell unhealthy without asking anybody.
@@ -79,6 +81,6 @@ func All() []Fault {
 		AckBeforeCommit, ForgetKeys, QuotaByOne, CapacityByOne, SkipCellEpoch, StaleRead, SkipVerify, SkipBarrier, GiveEarly, WallTicks,
 		LongToken, GossipVerdict, KeepGeneration, SilentRenewal, FinaliseTwice, OldStamp, EarlyEnd, LateEnd, BlindLog, ForgetVote,
 		CommitUnproven, TrustStandstill, StaleAge, VerifyCountsSpares, VerifyOldAnswer, HeraldAhead, HungTalks, StandAlone,
-		OldToken, ServeLate, KeepRevoked,
+		OldToken, ServeLate, KeepRevoked, AnyHolder,
 	}
 }

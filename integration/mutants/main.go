@@ -60,6 +60,7 @@ func hunters() map[mutant.Fault][]suite {
 
 		mutant.OldToken:    {world, token},
 		mutant.ServeLate:   {stands, world},
+		mutant.AnyHolder:   {token, cell},
 		mutant.KeepRevoked: {world, cell},
 
 		mutant.HeraldAhead: {herald},

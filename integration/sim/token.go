@@ -36,7 +36,7 @@ func saysOf(token string) (says, error) {
 		return says{}, errors.New("it is too short")
 	}
 	var b struct {
-		Cell       api.CellID  `json:"aud"`
+		Cell       api.CellID  `json:"iss"`
 		Lease      api.LeaseID `json:"lease"`
 		Generation uint64      `json:"generation"`
 		From       time.Time   `json:"iat"`
@@ -55,7 +55,13 @@ type minter struct {
 }
 
 // Verify verifies a token.
-func (m minter) Verify(token string) (cellagent.Claims, error) { return m.Broker.Verify(token) }
+func (m minter) Verify(token string) (cellagent.Claims, error) {
+	v, err := m.Broker.Verify(token)
+	if err != nil {
+		return nil, err // and no claims: a nil inside an interface is not nil
+	}
+	return v, nil
+}
 
 // Mint makes a token.
 func (m minter) Mint(l api.Lease, left time.Duration) (string, error) {
