@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"encoding/base64"
+	"time"
+)
 
 // Bounds of a lease's time to live.
 const (
@@ -131,7 +134,26 @@ func (r LeaseRequest) Check() error {
 	if r.Priority != "" && !r.Priority.Valid() {
 		return Refuse(InvalidArgument, "priority %q is not one of guaranteed, standard, scavenger", clip(string(r.Priority), 40))
 	}
+	if err := CheckHolder(r.Holder); err != nil {
+		return err
+	}
 	return r.Resources.CheckAsk()
+}
+
+// holderSize is the bytes of a key's thumbprint.
+const holderSize = 32
+
+// CheckHolder refuses what does not name a holder's key; "" names nobody's.
+func CheckHolder(s string) error {
+	if s == "" {
+		return nil
+	}
+	// The decoder passes over line breaks: the length tells.
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	if err != nil || len(raw) != holderSize || len(s) != base64.RawURLEncoding.EncodedLen(holderSize) {
+		return Refuse(InvalidArgument, "holder %q is not the thumbprint of a key: it is the SHA-256 of the public key, 43 characters of base64url", clip(s, 60))
+	}
+	return nil
 }
 
 // CheckTTL refuses a time to live outside 1 s to 24 h.

@@ -233,7 +233,9 @@ func partly(done int64, err error) error {
 }
 
 // within is the time of the next piece: it does not outlast the lease.
-func (p *dataPlane) within(t touchable) time.Duration { return min(pieceTime, left(t.ends, p.clock.Now())) }
+func (p *dataPlane) within(t touchable) time.Duration {
+	return min(pieceTime, left(t.ends, p.clock.Now()))
+}
 
 // touch calls f, which touches a binding, when there is a free slot. Slots are held for no
 // client, however slow.

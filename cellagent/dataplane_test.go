@@ -73,7 +73,7 @@ func TestDataPlaneBounds(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		t := b.t
 		b.grant("m", time.Minute)
-		b.grant("big", time.Minute, func(l *api.Lease) { l.Kind, l.Use, l.Amount = api.KindBlock, "", 4<<20 })
+		b.grant("big", time.Minute, func(l *api.Lease) { l.Kind, l.Use, l.Amount = api.KindBlock, "", 1<<20 })
 		b.grant("c", time.Minute, func(l *api.Lease) { l.Kind, l.Use, l.Amount = api.KindCPU, "", 500 })
 		synctest.Wait()
 		tests := []struct {
@@ -88,12 +88,12 @@ func TestDataPlaneBounds(t *testing.T) {
 			{"overflow", "GET", "/v1/leases/m?offset=9223372036854775807&length=1048576", nil, api.InvalidArgument},
 			{"negative", "GET", "/v1/leases/m?offset=-1", nil, api.InvalidArgument},
 			{"no number", "GET", "/v1/leases/m?offset=x", nil, api.InvalidArgument},
-			{"read much", "GET", "/v1/leases/big?offset=1&length=4194303", nil, ""},
-			{"read too much", "GET", "/v1/leases/big?offset=1&length=4194304", nil, api.InvalidArgument},
+			{"read much", "GET", "/v1/leases/big?offset=1&length=1048575", nil, ""},
+			{"read too much", "GET", "/v1/leases/big?offset=1&length=1048576", nil, api.InvalidArgument},
 			{"read a huge length", "GET", "/v1/leases/big?length=9223372036854775807", nil, api.InvalidArgument},
 			{"write beyond", "PUT", "/v1/leases/m?offset=4095", []byte("ab"), api.InvalidArgument},
-			{"write much", "PUT", "/v1/leases/big?offset=1", make([]byte, 4<<20-1), ""},
-			{"write too much", "PUT", "/v1/leases/big?offset=1", make([]byte, 4<<20), api.InvalidArgument},
+			{"write much", "PUT", "/v1/leases/big?offset=1", make([]byte, 1<<20-1), ""},
+			{"write too much", "PUT", "/v1/leases/big?offset=1", make([]byte, 1<<20), api.InvalidArgument},
 			{"a length that is not the body's", "PUT", "/v1/leases/m?length=3", []byte("ab"), api.InvalidArgument},
 			{"write nothing", "PUT", "/v1/leases/m", nil, ""},
 			{"a cpu has no bytes", "GET", "/v1/leases/c", nil, api.CaveatFailed},

@@ -9,7 +9,7 @@ import (
 // check refuses a grant that could not be right in any state.
 func (c *GrantLeases) check() *api.Error {
 	if p := first(checkText("actor", c.Actor, maxActor), checkName("tenant", string(c.Tenant)), checkCellName(c.Provider, c.Cell),
-		api.Problem(api.CheckTTL(c.TTLMs)), checkStamp(c.Stamp)); p != nil {
+		api.Problem(api.CheckTTL(c.TTLMs)), checkStamp(c.Stamp), api.Problem(api.CheckHolder(c.Holder))); p != nil {
 		return p
 	}
 	if !c.Priority.Valid() {

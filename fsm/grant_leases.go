@@ -22,6 +22,8 @@ type GrantLeases struct { //nolint:recvcheck // a command is a value; what check
 	Stamp     api.Stamp      `json:"stamp"`
 	Items     []GrantItem    `json:"items"`
 	Run       *api.Run       `json:"run,omitempty"`
+	// Holder names the key that the leases' tokens are for. It came with level 2.
+	Holder string `json:"holder,omitempty"`
 }
 
 // GrantItem is one lease of a grant.
@@ -34,6 +36,14 @@ type GrantItem struct {
 
 // Kind returns KindGrantLeases.
 func (GrantLeases) Kind() Kind { return KindGrantLeases }
+
+// level is 2 where a holder is named.
+func (c GrantLeases) level() Level {
+	if c.Holder != "" {
+		return 2
+	}
+	return 1
+}
 
 func (c GrantLeases) idem() Idem { return c.Idem }
 
@@ -87,6 +97,7 @@ func (c *GrantLeases) lease(s *State, i GrantItem, run api.RunID) api.Lease {
 		ID: i.ID, RunID: run, Tenant: c.Tenant, Provider: c.Provider, CellID: c.Cell, Kind: i.Kind, Use: i.Use, Amount: i.Amount,
 		State: api.LeaseActive, Generation: 1, Epoch: s.meta.Epoch, Priority: c.Priority, TTLMs: c.TTLMs,
 		GrantedAt: s.Wall(), ExpiresAt: s.after(ttl), Granted: s.meta.Now, Expires: s.meta.Now + api.Tick(ttl), Stamp: c.Stamp,
+		Holder: c.Holder,
 	}
 }
 

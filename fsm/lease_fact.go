@@ -23,6 +23,7 @@ type leaseFact struct {
 	Reason     string         `json:"reason,omitempty"`
 	Comment    string         `json:"comment,omitempty"` // of whoever asked
 	GraceMs    int64          `json:"grace_ms,omitempty"`
+	Holder     string         `json:"holder,omitempty"` // whose key the tokens are for
 	Granted    api.Tick       `json:"granted_tick"`
 	At         api.Tick       `json:"at_tick"`
 }
@@ -31,7 +32,7 @@ func (s *State) leaseFact(l *api.Lease) leaseFact {
 	return leaseFact{
 		Lease: l.ID, Run: l.RunID, Tenant: l.Tenant, Provider: l.Provider, Cell: l.CellID, Kind: l.Kind, Amount: l.Amount,
 		State: l.State, Generation: l.Generation, Epoch: l.Epoch, Priority: l.Priority, TTLMs: l.TTLMs, Reason: l.Reason,
-		Granted: l.Granted, At: s.meta.Now,
+		Granted: l.Granted, At: s.meta.Now, Holder: l.Holder,
 	}
 }
 
@@ -71,6 +72,7 @@ func (f *leaseFact) appendTo(w *factWriter, ticks *leaseTicks) {
 	if f.GraceMs != 0 {
 		w.number(`,"grace_ms":`, f.GraceMs)
 	}
+	w.optional(`,"holder":"`, f.Holder)
 	w.tick(`,"granted_tick":`, f.Granted, &ticks.granted)
 	w.tick(`,"at_tick":`, f.At, &ticks.at)
 }

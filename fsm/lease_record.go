@@ -125,12 +125,17 @@ const codeUnfenced = 10
 // appendLease writes the compact form of a lease. Most leases have nothing that layoutTwo has and
 // layoutOne has not, and keep the bytes that they always had.
 func appendLease(b []byte, l *api.Lease) []byte {
-	if l.Unfenced == 0 {
-		return appendLeaseOne(b, l, layoutOne, codeOfState(l.State))
+	state := codeOfState(l.State)
+	if l.Unfenced != 0 {
+		state = codeUnfenced
 	}
-	b = appendLeaseOne(b, l, layoutTwo, codeUnfenced)
+	if l.Unfenced == 0 && l.Holder == "" {
+		return appendLeaseOne(b, l, layoutOne, state)
+	}
+	b = appendLeaseOne(b, l, layoutTwo, state)
 	b = appendInt(b, int64(l.Unfenced))
-	return appendTime(b, l.UnfencedAt)
+	b = appendTime(b, l.UnfencedAt)
+	return appendText(b, l.Holder)
 }
 
 func appendLeaseOne(b []byte, l *api.Lease, layout, state byte) []byte {
@@ -216,10 +221,11 @@ func (r leaseRecord) readTo(l *api.Lease) bool {
 	l.Stamp.BootID = rd.text()
 	l.Stamp.BootTime = rd.int()
 	l.Coordinate = rd.text()
-	l.Unfenced, l.UnfencedAt = 0, time.Time{}
+	l.Unfenced, l.UnfencedAt, l.Holder = 0, time.Time{}, ""
 	if layout == layoutTwo {
-		l.Unfenced, l.UnfencedAt = api.Tick(rd.int()), rd.time()
+		l.Unfenced, l.UnfencedAt, l.Holder = api.Tick(rd.int()), rd.time(), rd.text()
 	}
-	known := layout == layoutOne && state != codeUnfenced || layout == layoutTwo && state == codeUnfenced && l.Unfenced > 0
-	return rd.ok() && known && use&0xcc == 0 && use&3 != 3
+	lifted := l.Unfenced != 0
+	known := layout == layoutOne || layout == layoutTwo && (lifted || l.Holder != "")
+	return rd.ok() && known && lifted == (state == codeUnfenced) && l.Unfenced >= 0 && use&0xcc == 0 && use&3 != 3
 }

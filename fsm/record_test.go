@@ -29,6 +29,10 @@ func TestRecordsAreWhole(t *testing.T) {
 	}
 	// What no fence was cleared of has the layout that it always had.
 	l.Unfenced, l.UnfencedAt = 0, time.Time{}
+	if got, ok := leaseRecord(appendLease(nil, &l)).read(); !ok || cmp.Diff(l, got) != "" || l.Holder == "" {
+		t.Errorf("held lease (-want +got):\n%s", cmp.Diff(l, got))
+	}
+	l.Holder = ""
 	rec = leaseRecord(appendLease(nil, &l))
 	if got, ok := rec.read(); !ok || cmp.Diff(l, got) != "" || rec[0] != layoutOne || !rec.occupies() {
 		t.Errorf("lease of layout %d, occupies %v (-want +got):\n%s", rec[0], rec.occupies(), cmp.Diff(l, got))

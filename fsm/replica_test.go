@@ -194,6 +194,9 @@ func (p *pair) grant(t *rapid.T, idem Idem, tenant api.TenantID, cell api.CellID
 		amount := rapid.Int64Range(1, 2000).Draw(t, "amount")
 		c.Items = append(c.Items, rapid.SampledFrom([]GrantItem{cpu(id, amount), mem(id, amount<<20), {ID: id, Kind: api.KindGPU, Amount: 1}}).Draw(t, "item"))
 	}
+	if p.m.View().Level() >= 2 && rapid.Bool().Draw(t, "held") {
+		c.Holder = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE"
+	}
 	if lost := p.m.View().LostRuns(1); len(lost) > 0 {
 		c.Run, c.Tenant = &lost[0], lost[0].Tenant
 	} else if rapid.Bool().Draw(t, "run") {

@@ -147,6 +147,7 @@ func (o *out) leaseTimes(l *api.Lease) {
 	o.timeField(`,"unfenced_at":`, l.UnfencedAt)
 	o.numberField(`,"bound_generation":`, l.BoundGeneration)
 	o.textField(`,"coordinate":`, l.Coordinate)
+	o.textField(`,"holder":`, l.Holder)
 	o.textField(`,"reason":`, l.Reason)
 	o.raw(`,"granted_tick":`)
 	o.int(int64(l.Granted))
@@ -207,6 +208,7 @@ func (o *out) leaseRequest(r *api.LeaseRequest) {
 	o.int(r.TTLMs)
 	o.textField(`,"tenant":`, string(r.Tenant))
 	o.textField(`,"priority":`, string(r.Priority))
+	o.textField(`,"holder":`, r.Holder)
 }
 
 func (o *out) batchItem(i *api.BatchItem) {

@@ -91,6 +91,9 @@ func (d *in) leaseRequestField(r *api.LeaseRequest, name []byte) int {
 	case "priority":
 		r.Priority = d.priority()
 		return 4
+	case "holder":
+		r.Holder = d.text()
+		return 6
 	}
 	return unknown
 }

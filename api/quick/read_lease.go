@@ -136,6 +136,9 @@ func (d *in) leaseRest(l *api.Lease, name []byte) int {
 	case "unfenced_at":
 		l.UnfencedAt = d.time()
 		return leaseAlways + 10
+	case "holder":
+		l.Holder = d.text()
+		return leaseAlways + 12
 	}
 	return unknown
 }

@@ -26,9 +26,12 @@ func (t Thumbprint) String() string { return b64(t[:]) }
 
 // ParseThumbprint reads what String wrote, and nothing else.
 func ParseThumbprint(s string) (Thumbprint, error) {
+	if err := api.CheckHolder(s); err != nil {
+		return Thumbprint{}, err
+	}
 	raw, err := unb64(s)
 	if err != nil || len(raw) != sha256.Size || Thumbprint(raw) == (Thumbprint{}) {
-		return Thumbprint{}, api.Refuse(api.InvalidArgument, "%.60q is not the thumbprint of a key: it is the SHA-256 of the public key, 43 characters of base64url", s)
+		return Thumbprint{}, api.Refuse(api.InvalidArgument, "%q names no key", s)
 	}
 	return Thumbprint(raw), nil
 }

@@ -50,7 +50,9 @@ func (c Caveats) Check() error {
 }
 
 // Free reports whether nothing is restricted.
-func (c Caveats) Free() bool { return len(c.Ops) == 0 && c.Offset == 0 && c.Length == 0 && c.MaxBytes == 0 }
+func (c Caveats) Free() bool {
+	return len(c.Ops) == 0 && c.Offset == 0 && c.Length == 0 && c.MaxBytes == 0
+}
 
 // Allow refuses an operation that is outside of the caveats.
 func (c Caveats) Allow(op string, offset, length int64) error {
