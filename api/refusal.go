@@ -126,20 +126,22 @@ const (
 // Error is the one error type that crosses a hop: an RFC 9457 problem document.
 // A program reads Kind, a person reads Detail and Hint.
 type Error struct {
-	Type         string       `json:"type,omitempty"`
-	Kind         Kind         `json:"kind"`
-	Title        string       `json:"title"`
-	Status       int          `json:"status"`
-	Detail       string       `json:"detail"`
-	Retryable    bool         `json:"retryable"`
-	RetryAfterMs int64        `json:"retry_after_ms,omitempty"`
-	Reason       string       `json:"reason,omitempty"`
-	Provider     ProviderID   `json:"provider,omitempty"`
-	Candidates   []Candidate  `json:"candidates,omitempty"`
-	Hint         string       `json:"hint,omitempty"`
-	RequestID    string       `json:"request_id,omitempty"`
-	Index        uint64       `json:"index,omitempty"`
-	Errors       []FieldError `json:"errors,omitempty"`
+	Type         string `json:"type,omitempty"`
+	Kind         Kind   `json:"kind"`
+	Title        string `json:"title"`
+	Status       int    `json:"status"`
+	Detail       string `json:"detail"`
+	Retryable    bool   `json:"retryable"`
+	RetryAfterMs int64  `json:"retry_after_ms,omitempty"`
+	// Nonce is what a cell wants the holder's proof to be made with.
+	Nonce      string       `json:"nonce,omitempty"`
+	Reason     string       `json:"reason,omitempty"`
+	Provider   ProviderID   `json:"provider,omitempty"`
+	Candidates []Candidate  `json:"candidates,omitempty"`
+	Hint       string       `json:"hint,omitempty"`
+	RequestID  string       `json:"request_id,omitempty"`
+	Index      uint64       `json:"index,omitempty"`
+	Errors     []FieldError `json:"errors,omitempty"`
 	*Shortage
 }
 

@@ -110,6 +110,7 @@ type CellAgent interface {
 	Watch(ctx context.Context, p ProviderID, c CellID, r WatchRequest) iter.Seq2[Desired, error]
 	// Report returns when everything in the report is committed.
 	Report(ctx context.Context, p ProviderID, c CellID, r Report) (*ReportAnswer, error)
+	CellRelay
 }
 
 // Leases grants and reads leases.
@@ -254,6 +255,7 @@ type Services interface {
 // UserServices is the rest of Services.
 type UserServices interface {
 	Blobs
+	Relay
 	Tenants
 	Audit
 	Events

@@ -23,11 +23,13 @@ type Desired struct {
 	Closing string `json:"closing,omitempty"`
 }
 
-// Ask asks a cell for a fresh capability token of a lease.
+// Ask asks a cell for a fresh capability token of a lease, or for an operation on its bytes.
 type Ask struct {
 	ID         string  `json:"ask_id"`
 	LeaseID    LeaseID `json:"lease_id"`
 	Generation uint64  `json:"generation"`
+	// Data asks for an operation on the lease's bytes instead of a token.
+	Data *DataAsk `json:"data,omitempty"`
 }
 
 // Heartbeat is a cell's sign of life.

@@ -38,6 +38,7 @@ type Agent struct {
 	reporter *reporter
 	surveyor *surveyor
 	server   *http.Server
+	relay    *relay
 	alarm    Alarm
 	deps     Deps
 
@@ -129,7 +130,10 @@ func assemble(c Config, d Deps, mods *modules) *Agent {
 		failed: failed, log: log.Named("report"),
 	}
 	a.surveyor = &surveyor{probe: d.Probe, capacity: d.Capacity, outbox: out, log: log.Named("inventory")}
-	a.server = newDataServer(newDataPlane(a.keeper).handler(), log)
+	plane := newDataPlane(a.keeper)
+	a.server = newDataServer(plane.handler(), log)
+	a.relay = newRelay(c.CellID, plane, d.Dial, &a.life.wg, log.Named("relay"))
+	a.keeper.relayed = a.relay.take
 	return a
 }
 
@@ -204,7 +208,7 @@ func (a *Agent) close() error {
 	a.reporter.outbox.drained(ctx)
 	a.control.end()
 	a.life.end()
-	return errors.Join(err, a.alarm.Close(), a.fleet.close(), a.deps.close())
+	return errors.Join(err, a.alarm.Close(), a.fleet.close(), a.relay.close(), a.deps.close())
 }
 
 // closeServer lets the operations under way end, for a moment.

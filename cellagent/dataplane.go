@@ -219,6 +219,10 @@ func queryInt(r *http.Request, name string, or int64) (int64, error) {
 // refuse writes a problem document.
 func (p *dataPlane) refuse(w http.ResponseWriter, err error) {
 	problem := api.Problem(err)
+	if problem.Kind == api.Unauthenticated {
+		problem.Nonce = p.broker.Challenge()
+		w.Header().Set(holder.NonceHeader, problem.Nonce)
+	}
 	body, encErr := json.Marshal(problem)
 	if encErr != nil {
 		p.log.Error("encode problem", "error", encErr)
@@ -228,9 +232,6 @@ func (p *dataPlane) refuse(w http.ResponseWriter, err error) {
 	h := w.Header()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Cache-Control", "no-store")
-	if problem.Kind == api.Unauthenticated {
-		h.Set(holder.NonceHeader, p.broker.Challenge())
-	}
 	if problem.RetryAfterMs > 0 {
 		h.Set("Retry-After", strconv.FormatInt((problem.RetryAfterMs+999)/1000, 10))
 	}

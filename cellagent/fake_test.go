@@ -115,6 +115,7 @@ type cluster struct {
 	putBlob  func(api.Digest) error
 	register func() error
 	changed  chan struct{}
+	relays   map[string]*relayed
 }
 
 type node struct {
@@ -133,7 +134,7 @@ func newCluster(t *testing.T, urls ...string) *cluster {
 	c := &cluster{
 		t: t, index: 10, leases: map[api.LeaseID]api.Lease{}, runs: map[api.RunID]api.Run{},
 		blobs: map[api.Digest][]byte{}, nodes: map[string]*node{}, tokens: map[api.LeaseID]string{},
-		changed: make(chan struct{}),
+		changed: make(chan struct{}), relays: map[string]*relayed{},
 	}
 	for _, u := range urls {
 		c.nodes[u] = &node{url: u, up: true, down: make(chan struct{}), push: make(chan api.Desired)}
@@ -692,4 +693,37 @@ func (b *bench) grant(id string, ttl time.Duration, change ...func(*api.Lease)) 
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
+}
+
+// relayed is one operation that a scheduler carries to the cell.
+type relayed struct {
+	body   []byte
+	answer api.RelayAnswer
+	got    []byte
+	err    error
+	done   chan struct{}
+}
+
+func (f *fakeFabric) RelayBody(_ context.Context, _ api.CellID, ask string) (io.ReadCloser, error) {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	if r, ok := f.c.relays[ask]; ok {
+		return io.NopCloser(bytes.NewReader(r.body)), nil
+	}
+	return nil, api.Refuse(api.NotFound, "no operation %s", ask)
+}
+
+func (f *fakeFabric) RelayAnswer(_ context.Context, _ api.CellID, ask string, a api.RelayAnswer) error {
+	f.c.mu.Lock()
+	r, ok := f.c.relays[ask]
+	f.c.mu.Unlock()
+	if !ok {
+		return api.Refuse(api.NotFound, "no operation %s", ask)
+	}
+	r.answer = a
+	if a.Body != nil {
+		r.got, r.err = io.ReadAll(a.Body)
+	}
+	close(r.done)
+	return nil
 }

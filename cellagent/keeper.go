@@ -49,6 +49,7 @@ type keeper struct {
 	broker     Broker
 	outbox     *outbox
 	coordinate func(api.LeaseID) string
+	relayed    func(context.Context, api.Ask) // takes an operation that comes through a scheduler
 	workshop   *workshop
 	log        hclog.Logger
 
@@ -120,6 +121,10 @@ func (k *keeper) take(ctx context.Context, d api.Desired) {
 	}
 	k.mu.Unlock()
 	for _, ask := range d.Asks {
+		if ask.Data != nil {
+			k.relayed(ctx, ask)
+			continue
+		}
 		k.outbox.putMinted(k.answer(ask))
 	}
 }

@@ -38,7 +38,7 @@ func floors() [][]string {
 		},
 		{
 			"fsm", "placement", "capbroker", "api/client", "api/console",
-			"cellagent/binding", "cellagent/tasklet", "cluster/rumor",
+			"cellagent/binding", "cellagent/tasklet", "cluster/rumor", "cluster/relay",
 		},
 		{"cluster/peer"},  // between raft and the network
 		{"cluster/pilot"}, // who belongs to the Raft group: decided on the leader, under the node

@@ -40,6 +40,8 @@ type call struct {
 	open   func() (io.Reader, error)
 	size   int64  // of the raw body
 	accept string // "" is JSON
+	// head is more headers, or other values than a call has; "" is not sent.
+	head map[string]string
 	// key is the idempotency key of a write; "" with write means that repeating is harmless
 	// for another reason.
 	key   string
@@ -108,7 +110,7 @@ func (c call) prepare() (prepared, error) {
 // waits goes over HTTP/2, where answers that are made together leave together, and requests that
 // are made together arrive together: the leader then decides more of them at a time.
 func (p *prepared) brief() bool {
-	return !p.stream && p.open == nil && p.extra == 0 && len(p.json) <= maxRequest && p.method != http.MethodHead
+	return !p.stream && p.open == nil && p.extra == 0 && p.head == nil && len(p.json) <= maxRequest && p.method != http.MethodHead
 }
 
 // heads are the headers that a call has, "" of those that it has not.
@@ -173,6 +175,11 @@ func (c *Client) request(ctx context.Context, base string, p *prepared, h *heads
 	} {
 		if f[1] != "" {
 			req.Header[f[0]] = []string{f[1]}
+		}
+	}
+	for name, value := range p.head {
+		if value != "" {
+			req.Header.Set(name, value)
 		}
 	}
 	return req, nil

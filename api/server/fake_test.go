@@ -393,3 +393,42 @@ func (f *fake) ReferBlob(ctx context.Context, t api.TenantID, d api.Digest, size
 func (f *fake) AuditReplica(ctx context.Context, flt api.AuditFilter) (*api.AuditPage, error) {
 	return give(ctx, f, filled[api.AuditPage](), "AuditReplica", flt)
 }
+
+func (f *fake) LeaseData(ctx context.Context, r api.DataRequest) (*api.DataAnswer, error) {
+	var body string
+	if r.Body != nil {
+		text, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		body = string(text)
+	}
+	r.Body = nil
+	if err := f.note(ctx, "LeaseData", r, body); err != nil {
+		return nil, err
+	}
+	if r.Write {
+		return &api.DataAnswer{Nonce: "n"}, nil
+	}
+	return &api.DataAnswer{Nonce: "n", Length: int64(len(f.blob)), Body: io.NopCloser(strings.NewReader(f.blob))}, nil
+}
+
+func (f *fake) RelayBody(ctx context.Context, c api.CellID, ask string) (io.ReadCloser, error) {
+	if err := f.note(ctx, "RelayBody", c, ask); err != nil {
+		return nil, err
+	}
+	return io.NopCloser(strings.NewReader(f.blob)), nil
+}
+
+func (f *fake) RelayAnswer(ctx context.Context, c api.CellID, ask string, a api.RelayAnswer) error {
+	var body string
+	if a.Body != nil {
+		text, err := io.ReadAll(a.Body)
+		if err != nil {
+			return err
+		}
+		body = string(text)
+	}
+	a.Body = nil
+	return f.note(ctx, "RelayAnswer", c, ask, a, body)
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/capbroker/pki"
+	"github.com/grafos/grafos/cluster/relay"
 	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 	"github.com/grafos/grafos/placement"
@@ -148,6 +149,7 @@ type Control struct {
 	batched  *semaphore.Weighted // for requests of batches that are under way
 	deciding *semaphore.Weighted // and for those on their way to a decision
 	bindings *bindings
+	relays   *relay.Table
 
 	invariants invariants
 }
@@ -170,6 +172,6 @@ func New(c Config) *Control {
 	return &Control{
 		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(),
 		batched: semaphore.NewWeighted(maxBatched), deciding: semaphore.NewWeighted(maxDeciding),
-		bindings: newBindings(), invariants: invariants{clock: c.Clock},
+		bindings: newBindings(), relays: relay.New(), invariants: invariants{clock: c.Clock},
 	}
 }

@@ -178,3 +178,13 @@ func (f *fabric) deliver(ctx context.Context, m message, active bool, yield func
 	}
 	return true
 }
+
+// RelayBody is not simulated: no scheduler of a world carries operations.
+func (f *fabric) RelayBody(context.Context, api.CellID, string) (io.ReadCloser, error) {
+	return nil, api.Refuse(api.Internal, "not simulated")
+}
+
+// RelayAnswer is not simulated either.
+func (f *fabric) RelayAnswer(context.Context, api.CellID, string, api.RelayAnswer) error {
+	return api.Refuse(api.Internal, "not simulated")
+}

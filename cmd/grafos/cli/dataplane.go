@@ -3,23 +3,24 @@ package cli
 import (
 	"bytes"
 	"context"
-	"encoding/json"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker/holder"
 	"github.com/grafos/grafos/cmd/grafos/internal/ui"
 )
 
-// Bounds of one exchange with a cell. Longer transfers are several of them, so that a
-// token that ends half way is replaced and nothing is held whole in memory.
+// Bounds of one exchange with a cell. Longer transfers are several of them, so that a token that
+// ends half way is replaced.
 const (
-	maxTransfer     = 1 << 20 // what a cell takes at once
+	maxTransfer     = 8 << 20   // what goes at once
+	maxProven       = 256 << 10 // what a cell writes under one proof
 	maxCellProblem  = 1 << 20
 	maxLeaseTokenIn = 16 << 10
 )
@@ -28,20 +29,58 @@ const (
 type binding struct {
 	session *session
 	http    *http.Client
+	relay   bool // every exchange goes through a scheduler
+	fixed   bool // the caller said which way
 	lease   api.Lease
 	token   string
 	own     bool // the token is the caller's own file: it is never replaced
+	// key proves the holder, where the cell asks for it; nonce is what it does that with.
+	key   *holder.Key
+	nonce string
+	// scratch is what is written in one exchange.
+	scratch []byte
 }
 
+// bindOptions say how a lease is reached.
+type bindOptions struct {
+	token  string // file
+	holder string // file of the holder's key, or "self"
+	via    string
+}
+
+func (o *bindOptions) add(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVar(&o.token, "lease-token", "", "`file` with a capability token (default: a fresh one)")
+	fs.StringVar(&o.holder, "holder-key", "", "`file` with the key that the token is for, self: that of the caller's certificate")
+	fs.StringVar(&o.via, "via", "", "direct or relay: through a scheduler (default: relay where the cell cannot be reached)")
+}
+
+func (o *bindOptions) check() error {
+	switch o.via {
+	case "", viaDirect, viaRelay:
+		return nil
+	}
+	return api.Refuse(api.InvalidArgument, "--via %.40q is neither direct nor relay", o.via)
+}
+
+// The ways to a cell.
+const (
+	viaDirect = "direct"
+	viaRelay  = "relay"
+)
+
 // bind finds the coordinate of a lease and a token for it: the caller's, or a fresh one.
-func (a *app) bind(ctx context.Context, s *session, given, tokenFile string) (*binding, error) {
-	b := &binding{session: s}
+func (a *app) bind(ctx context.Context, s *session, given string, o bindOptions) (*binding, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	b := &binding{session: s, fixed: o.via != "", relay: o.via == viaRelay}
 	err := s.leaseID(ctx, given, func(id api.LeaseID) error {
-		if tokenFile == "" {
+		if o.token == "" {
 			b.lease.ID = id
 			return b.refresh(ctx)
 		}
-		return b.withToken(ctx, id, tokenFile)
+		return b.withToken(ctx, id, o.token)
 	})
 	if err != nil {
 		return nil, err
@@ -50,8 +89,16 @@ func (a *app) bind(ctx context.Context, s *session, given, tokenFile string) (*b
 		return nil, api.Refuse(api.InvalidArgument, "lease %s is for %s and has nothing to read or write", b.lease.ID, b.lease.Kind).
 			WithHint("mem leases of lease request, and block leases, have")
 	}
-	b.http, err = a.o.DataPlane(s.conn)
-	return b, err
+	if b.key, err = s.holderKey(o.holder, b.lease.Holder); err != nil {
+		return nil, err
+	}
+	if b.http, err = a.o.DataPlane(s.conn); err != nil {
+		return nil, err
+	}
+	if !b.fixed && s.conn.CertFile == "" && s.conn.TokenFile != "" {
+		b.relay = true // who has a bearer token alone proves nothing to a cell
+	}
+	return b, nil
 }
 
 func (b *binding) withToken(ctx context.Context, id api.LeaseID, file string) error {
@@ -95,7 +142,7 @@ func (b *binding) span(offset, length int64) (int64, error) {
 func (b *binding) read(ctx context.Context, w io.Writer, offset, length int64) error {
 	for length > 0 {
 		chunk := min(length, maxTransfer)
-		body, err := b.exchange(ctx, http.MethodGet, offset, chunk, nil)
+		body, err := b.exchange(ctx, transfer{offset: offset, length: chunk})
 		if err != nil {
 			return err
 		}
@@ -114,40 +161,54 @@ func (b *binding) read(ctx context.Context, w io.Writer, offset, length int64) e
 	return nil
 }
 
-// write copies r to the lease from offset on and returns how many bytes the cell took.
-func (b *binding) write(ctx context.Context, r io.Reader, offset int64) (int64, error) {
-	var total int64
-	buf := make([]byte, maxTransfer)
-	for {
-		n, readErr := io.ReadFull(r, buf)
-		if n > 0 {
-			if _, err := b.span(offset+total, int64(n)); err != nil {
-				return total, err
-			}
-			body, err := b.exchange(ctx, http.MethodPut, offset+total, int64(n), buf[:n])
-			if err != nil {
-				return total, err
-			}
-			// The answer has nothing that is needed; the status said it.
-			_ = body.Close()
-			total += int64(n)
+// write copies length bytes of r to the lease from offset on and returns how many the cell took.
+func (b *binding) write(ctx context.Context, r io.Reader, offset, length int64) (int64, error) {
+	most := int64(maxTransfer)
+	if b.key != nil {
+		most = maxProven
+	}
+	b.scratch = make([]byte, min(most, length))
+	for total := int64(0); ; {
+		piece := b.scratch[:min(most, length-total)]
+		if _, err := io.ReadFull(r, piece); err != nil {
+			return total, fmt.Errorf("read standard input: %w", err)
 		}
-		switch readErr {
-		case nil:
-		case io.EOF, io.ErrUnexpectedEOF:
+		body, err := b.exchange(ctx, transfer{write: true, offset: offset + total, length: int64(len(piece)), data: piece})
+		if err != nil {
+			return total, err
+		}
+		if body != nil {
+			_ = body.Close() // the status said it
+		}
+		if total += int64(len(piece)); total >= length {
 			return total, nil
-		default:
-			return total, fmt.Errorf("read standard input: %w", readErr)
 		}
 	}
 }
 
-// exchange is one request to the cell. A token that ran out is replaced once; a cell that
-// is busy is asked again a few times, at the pace that it names.
-func (b *binding) exchange(ctx context.Context, method string, offset, length int64, data []byte) (io.ReadCloser, error) {
-	replaced := b.own
+// transfer is one exchange with a cell.
+type transfer struct {
+	write          bool
+	offset, length int64
+	data           []byte
+}
+
+// request is the transfer as its proof is about it.
+func (t transfer) request(b *binding) holder.Request {
+	r := holder.Request{Op: "read", Lease: b.lease.ID, Cell: b.lease.CellID, Token: b.token, Offset: t.offset, Length: t.length}
+	if t.write {
+		r.Op, r.Body = "write", sha256.Sum256(t.data)
+	}
+	return r
+}
+
+// exchange is one request to the cell. A token that ran out is replaced once; a proof is made
+// where the cell asks for one; a cell that is busy is asked again a few times, at the pace that
+// it names; and one that cannot be reached is reached through a scheduler.
+func (b *binding) exchange(ctx context.Context, t transfer) (io.ReadCloser, error) {
+	replaced, proved := b.own, false
 	for busy := 0; ; {
-		body, err := b.once(ctx, method, offset, length, data)
+		body, err := b.once(ctx, t)
 		kind := api.KindOf(err)
 		switch {
 		case kind == api.Overloaded && busy < maxBusy:
@@ -161,6 +222,11 @@ func (b *binding) exchange(ctx context.Context, method string, offset, length in
 			if err := b.refresh(ctx); err != nil {
 				return nil, err
 			}
+		case kind == api.Unauthenticated && b.key != nil && !proved && api.Problem(err).Nonce != "":
+			proved = true
+			b.nonce = api.Problem(err).Nonce
+		case b.mayRelay(err):
+			b.relay = true
 		default:
 			return body, err
 		}
@@ -173,58 +239,8 @@ const (
 	minBusyMs = 20
 )
 
-// replaceable reports whether a fresh token may help: the one at hand ran out, or a
-// renewal voided it.
-func replaceable(k api.Kind) bool { return k == api.TokenExpired || k == api.StaleGeneration }
-
-func (b *binding) once(ctx context.Context, method string, offset, length int64, data []byte) (io.ReadCloser, error) {
-	target, err := url.Parse(b.lease.Coordinate)
-	if err != nil || target.Scheme != "https" {
-		return nil, api.Refuse(api.Internal, "lease %s has the coordinate %q, which is not an https URL", b.lease.ID, b.lease.Coordinate)
-	}
-	query := target.Query()
-	query.Set("offset", strconv.FormatInt(offset, 10))
-	query.Set("length", strconv.FormatInt(length, 10))
-	target.RawQuery = query.Encode()
-	req, err := http.NewRequestWithContext(ctx, method, target.String(), bytes.NewReader(data))
-	if err != nil {
-		return nil, fmt.Errorf("ask cell %s: %w", b.lease.CellID, err)
-	}
-	req.Header.Set("Authorization", "Bearer "+b.token)
-	if data != nil {
-		req.Header.Set("Content-Type", "application/octet-stream")
-	}
-	resp, err := b.http.Do(req)
-	if err != nil {
-		return nil, b.unreachable(err)
-	}
-	if resp.StatusCode/100 != 2 {
-		return nil, b.refused(resp)
-	}
-	return resp.Body, nil
-}
-
-func (b *binding) unreachable(err error) error {
-	if _, ok := api.AsError(err); ok {
-		return err
-	}
-	return api.Refuse(api.OutcomeUnknown, "cell %s did not answer: %v", b.lease.CellID, err).
-		WithHint("grafos provider status %s", b.lease.Provider)
-}
-
-// refused reads the problem of an answer and closes it.
-func (b *binding) refused(resp *http.Response) error {
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxCellProblem))
-	if closeErr := resp.Body.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return b.unreachable(err)
-	}
-	var problem api.Error
-	if err := json.Unmarshal(text, &problem); err != nil || problem.Kind == "" {
-		return api.Refuse(api.Internal, "cell %s answered %s without a problem document: %q",
-			b.lease.CellID, resp.Status, strings.TrimSpace(string(text[:min(len(text), 200)])))
-	}
-	return &problem
+// replaceable reports whether a fresh token may help: the one at hand ran out, or a renewal or
+// a new registration of the cell voided it.
+func replaceable(k api.Kind) bool {
+	return k == api.TokenExpired || k == api.StaleGeneration || k == api.StaleEpoch
 }

@@ -51,6 +51,7 @@ type fake struct {
 	follow    []api.RunState // the states that reading a run steps through
 	after     func(*fake)    // called at every blocking read
 	pageSize  int
+	carry     func(api.DataRequest) (*api.DataAnswer, error)
 }
 
 func (f *fake) Close() error { return nil }
@@ -579,4 +580,17 @@ func fakePlan() api.Plan {
 			}},
 		},
 	}
+}
+
+// LeaseData carries to what is behind every lease.
+func (f *fake) LeaseData(_ context.Context, r api.DataRequest) (*api.DataAnswer, error) {
+	if err := f.called("LeaseData"); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.carry == nil {
+		return nil, api.Refuse(api.OutcomeUnknown, "no scheduler holds a session of the cell")
+	}
+	return f.carry(r)
 }

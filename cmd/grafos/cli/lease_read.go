@@ -25,7 +25,7 @@ const maxDocumentData = 64 << 20
 type leaseReadOptions struct {
 	offset ui.Size
 	length ui.Size
-	token  string
+	bind   bindOptions
 }
 
 func (a *app) leaseRead() *cobra.Command {
@@ -36,7 +36,7 @@ func (a *app) leaseRead() *cobra.Command {
 		Example: "  grafos lease read LEASE --offset 4K --length 512 | xxd",
 		Args:    exactly("LEASE"),
 		RunE: a.online(func(ctx context.Context, s *session, args []string) error {
-			b, err := a.bind(ctx, s, args[0], o.token)
+			b, err := a.bind(ctx, s, args[0], o.bind)
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ func (a *app) leaseRead() *cobra.Command {
 	fs := cmd.Flags()
 	fs.Var(&o.offset, "offset", "where to begin, in bytes or with K, M, G, T")
 	fs.Var(&o.length, "length", "how much to read (default: to the end)")
-	fs.StringVar(&o.token, "lease-token", "", "`file` with a capability token (default: a fresh one)")
+	o.bind.add(cmd)
 	return cmd
 }
 

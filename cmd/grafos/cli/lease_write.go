@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +13,7 @@ import (
 type leaseWriteOptions struct {
 	write  writeFlags
 	offset ui.Size
-	token  string
+	bind   bindOptions
 }
 
 func (a *app) leaseWrite() *cobra.Command {
@@ -23,7 +24,7 @@ func (a *app) leaseWrite() *cobra.Command {
 		Example: "  grafos lease write LEASE --offset 4K < page.bin",
 		Args:    exactly("LEASE"),
 		RunE: a.online(func(ctx context.Context, s *session, args []string) error {
-			b, err := a.bind(ctx, s, args[0], o.token)
+			b, err := a.bind(ctx, s, args[0], o.bind)
 			if err != nil {
 				return err
 			}
@@ -33,7 +34,7 @@ func (a *app) leaseWrite() *cobra.Command {
 	}
 	fs := cmd.Flags()
 	fs.Var(&o.offset, "offset", "where to begin, in bytes or with K, M, G, T")
-	fs.StringVar(&o.token, "lease-token", "", "`file` with a capability token (default: a fresh one)")
+	o.bind.add(cmd)
 	o.write.add(cmd)
 	return cmd
 }
@@ -45,7 +46,7 @@ func (o *leaseWriteOptions) run(ctx context.Context, s *session, b *binding) err
 	var n int64
 	if !o.write.dryRun {
 		var err error
-		if n, err = b.write(ctx, s.In, o.offset.N); err != nil {
+		if n, err = o.send(ctx, s, b); err != nil {
 			if n > 0 {
 				s.Note("%d bytes were written before it failed", n)
 			}
@@ -56,4 +57,18 @@ func (o *leaseWriteOptions) run(ctx context.Context, s *session, b *binding) err
 	doc := leaseData{LeaseID: b.lease.ID, CellID: b.lease.CellID, Offset: o.offset.N, Length: n}
 	s.Progress(ui.Span{Text: api.FormatSize(n) + " written to lease " + string(b.lease.ID), Style: ui.Dim})
 	return s.Print(doc, func(p *ui.Page) { p.Name(string(b.lease.ID)) })
+}
+
+// send writes standard input. What is longer than the lease is refused before anything of it is
+// written.
+func (o *leaseWriteOptions) send(ctx context.Context, s *session, b *binding) (n int64, err error) {
+	in, err := spool(s.In, b.lease.Amount-o.offset.N)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, in.close()) }()
+	if _, err := b.span(o.offset.N, in.length); err != nil {
+		return 0, err
+	}
+	return b.write(ctx, in, o.offset.N, in.length)
 }

@@ -1,0 +1,62 @@
+package api
+
+import (
+	"context"
+	"io"
+)
+
+// MaxRelay bounds the bytes of one operation through a scheduler.
+const MaxRelay = 8 << 20
+
+// DataRequest is one read or write of a lease's bytes through a scheduler. The cell judges it
+// as if it had come straight: the scheduler only carries it.
+type DataRequest struct {
+	Lease  LeaseID
+	Write  bool
+	Token  string
+	Proof  string // of the holder; "" is none
+	Offset int64
+	Length int64 // of a write that of Body
+	Body   io.Reader
+}
+
+// DataAnswer is what the cell answered.
+type DataAnswer struct {
+	Length int64
+	// Nonce is what the next proof is made with; "" is that the cell did not say.
+	Nonce string
+	// Body is what was read; the caller closes it. Of a write it is nil.
+	Body io.ReadCloser
+}
+
+// Relay is the way to a cell's data plane through a scheduler.
+type Relay interface {
+	LeaseData(ctx context.Context, r DataRequest) (*DataAnswer, error)
+}
+
+// DataAsk asks a cell, over its session, for an operation on its data plane. The cell fetches
+// what is to be written from the scheduler that it names, and brings the answer there.
+type DataAsk struct {
+	Write     bool   `json:"write,omitempty"`
+	Token     string `json:"token"`
+	Proof     string `json:"proof,omitempty"`
+	Offset    int64  `json:"offset"`
+	Length    int64  `json:"length"`
+	Scheduler string `json:"scheduler"` // URL
+}
+
+// RelayAnswer is what a cell brings.
+type RelayAnswer struct {
+	Problem *Error // nil is that it was done
+	Nonce   string
+	Length  int64
+	Body    io.Reader // what was read; nil is nothing
+}
+
+// CellRelay is what a cell calls about the operations that it was asked for.
+type CellRelay interface {
+	// RelayBody opens what is to be written, once; the caller closes it.
+	RelayBody(ctx context.Context, c CellID, ask string) (io.ReadCloser, error)
+	// RelayAnswer brings the answer, and returns when it was taken.
+	RelayAnswer(ctx context.Context, c CellID, ask string, a RelayAnswer) error
+}

@@ -1,0 +1,185 @@
+package server
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/grafos/grafos/api"
+)
+
+const (
+	headToken = "Grafos-Lease-Token" //nolint:gosec // the name of a header
+	headProof = "Grafos-Proof"
+	headNonce = "Grafos-Nonce"
+	octets    = "application/octet-stream"
+	// maxRelayProblem bounds a problem that a cell brings.
+	maxRelayProblem = 64 << 10
+	// maxLeaseToken and maxProof bound what is carried of a token and a proof.
+	maxLeaseToken, maxProof = 4 << 10, 1 << 10
+)
+
+// leaseData carries a read or a write to the cell of a lease.
+func (s *server) leaseData(x *exchange, r *http.Request) error {
+	req, err := dataRequest(x, r)
+	if err != nil {
+		return err
+	}
+	control := http.NewResponseController(x)
+	if req.Write {
+		_ = control.SetReadDeadline(time.Now().Add(blobTime(req.Length)))
+		defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	}
+	answer, err := s.config.Services.LeaseData(r.Context(), req)
+	if err != nil {
+		return err
+	}
+	h := x.Header()
+	if answer.Nonce != "" {
+		h.Set(headNonce, answer.Nonce)
+	}
+	if answer.Body == nil {
+		x.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	defer func() { _ = answer.Body.Close() }()
+	h.Set("Content-Type", octets)
+	h.Set("Content-Length", strconv.FormatInt(answer.Length, 10))
+	_ = control.SetWriteDeadline(time.Now().Add(blobTime(answer.Length)))
+	x.WriteHeader(http.StatusOK)
+	if n, err := io.Copy(x, io.LimitReader(answer.Body, answer.Length)); err != nil || n != answer.Length {
+		x.aborted = true
+	}
+	return nil
+}
+
+// dataRequest reads what is asked for.
+func dataRequest(x *exchange, r *http.Request) (api.DataRequest, error) {
+	req := api.DataRequest{
+		Lease: api.LeaseID(r.PathValue("id")), Write: r.Method == http.MethodPut,
+		Token: r.Header.Get(headToken), Proof: r.Header.Get(headProof),
+	}
+	if req.Token == "" || len(req.Token) > maxLeaseToken || len(req.Proof) > maxProof {
+		return req, api.Refuse(api.Unauthenticated, "no capability token of the lease: send it as %s: TOKEN", headToken).
+			WithHint("grafos lease token %s", clip(string(req.Lease), api.MaxNameLen))
+	}
+	var err error
+	if req.Offset, err = wholeQuery(r, "offset"); err != nil {
+		return req, err
+	}
+	if req.Length, err = wholeQuery(r, "length"); err != nil {
+		return req, err
+	}
+	if req.Length > api.MaxRelay {
+		return req, tooLarge(api.MaxRelay)
+	}
+	if req.Write {
+		if r.ContentLength < 0 || r.ContentLength != req.Length {
+			return req, api.Refuse(api.InvalidArgument, "a write is sent with its Content-Length, which is its length in the query")
+		}
+		req.Body = http.MaxBytesReader(x, r.Body, api.MaxRelay)
+	}
+	return req, nil
+}
+
+func wholeQuery(r *http.Request, name string) (int64, error) {
+	raw := r.URL.Query().Get(name)
+	n, err := strconv.ParseInt(raw, 10, 64)
+	if err != nil || n < 0 {
+		return 0, api.Refuse(api.InvalidArgument, "query %s %q is not a whole number of bytes", name, clip(raw, 40))
+	}
+	return n, nil
+}
+
+// relayBody sends a cell what it is asked to write.
+func (s *server) relayBody(x *exchange, r *http.Request) error {
+	body, err := s.config.Agent.RelayBody(r.Context(), api.CallerFrom(r.Context()).Cell, r.PathValue("ask"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }()
+	x.Header().Set("Content-Type", octets)
+	_ = http.NewResponseController(x).SetWriteDeadline(time.Now().Add(blobTime(api.MaxRelay)))
+	x.WriteHeader(http.StatusOK)
+	if _, err := io.Copy(flushing{x, http.NewResponseController(x)}, body); err != nil {
+		x.aborted = true
+	}
+	return nil
+}
+
+// flushing sends each piece at once.
+type flushing struct {
+	x       *exchange
+	control *http.ResponseController
+}
+
+// Write sends a piece.
+func (f flushing) Write(b []byte) (int, error) {
+	n, err := f.x.Write(b)
+	if err == nil {
+		_ = f.control.Flush() // a recorder of a test has none
+	}
+	return n, err
+}
+
+// relayAnswer takes what a cell answers.
+func (s *server) relayAnswer(x *exchange, r *http.Request) error {
+	control := http.NewResponseController(x)
+	_ = control.SetReadDeadline(time.Now().Add(blobTime(max(r.ContentLength, 0))))
+	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	a := api.RelayAnswer{Nonce: r.Header.Get(headNonce), Length: r.ContentLength}
+	switch {
+	case r.ContentLength < 0 || r.ContentLength > api.MaxRelay:
+		return tooLarge(api.MaxRelay)
+	case r.Header.Get("Content-Type") == "application/problem+json":
+		text, err := io.ReadAll(http.MaxBytesReader(x, r.Body, maxRelayProblem))
+		if err != nil {
+			return bodyError(err)
+		}
+		a.Problem = new(api.Error)
+		if err := json.Unmarshal(text, a.Problem); err != nil || a.Problem.Kind == "" {
+			return api.Refuse(api.InvalidArgument, "the problem cannot be read")
+		}
+		a.Length = 0
+	default:
+		a.Body = http.MaxBytesReader(x, r.Body, api.MaxRelay)
+	}
+	if err := s.config.Agent.RelayAnswer(r.Context(), api.CallerFrom(r.Context()).Cell, r.PathValue("ask"), a); err != nil {
+		return err
+	}
+	x.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func describeData(write bool) func(*huma.Operation) {
+	return func(op *huma.Operation) {
+		if write {
+			describeUpload(op)
+			op.Responses["204"] = &huma.Response{Description: "The cell has taken the bytes."}
+		} else {
+			describeDownload(op)
+			op.Responses["200"] = &huma.Response{
+				Description: "The bytes.",
+				Content:     map[string]*huma.MediaType{octets: {Schema: binarySchema()}},
+			}
+		}
+		op.Parameters = append(pathParams(op.Path),
+			queryParam("offset", huma.TypeInteger, "Where to begin, in bytes."),
+			queryParam("length", huma.TypeInteger, "How many bytes: at most 8 MiB."),
+			headParam(headToken, "The capability token of the lease."),
+			headParam(headProof, "The holder's proof, where the token names one."))
+	}
+}
+
+func describeRelay(op *huma.Operation) {
+	op.Parameters = pathParams(op.Path)
+	op.Responses["200"] = &huma.Response{Description: "The bytes.", Content: map[string]*huma.MediaType{octets: {Schema: binarySchema()}}}
+}
+
+func headParam(name, doc string) *huma.Param {
+	return &huma.Param{Name: name, In: "header", Description: doc, Schema: &huma.Schema{Type: huma.TypeString}}
+}
