@@ -124,5 +124,5 @@ func (b *Broker) signatureFault(token string, cause error) error {
 }
 
 func wrongAudience(got string, cell api.CellID) error {
-	return api.Refuse(api.WrongAudience, "the capability token is for %.80q, this is the data plane of cell %s", got, cell)
+	return api.Refuse(api.WrongAudience, "the capability token is for cell %.80q, this is the data plane of cell %s", strings.TrimSuffix(got, dataPlane), cell)
 }

@@ -71,6 +71,7 @@ func TestPolicy(t *testing.T) {
 		"peer-audit": "scheduler", "peer-member": "scheduler", "peer-dismiss": "scheduler",
 		"raft-members": "operator", "raft-transfer": "operator", "raft-remove": "operator", "debug": "operator",
 		"save-snapshot": "operator", "restore-snapshot": "operator", "metrics": "operator or viewer",
+		"read-lease": "operator or tenant", "write-lease": "operator or tenant", "relay-body": "cell", "relay-answer": "cell",
 	}
 	public := []string{"bootstrap-cell", "ca-pem", "console", "console-login", "health", "home", "livez", "readyz"}
 	var open []string
@@ -87,6 +88,7 @@ func TestPolicy(t *testing.T) {
 		}
 		writes := r.method != http.MethodGet && r.method != http.MethodHead
 		local := strings.HasPrefix(r.path, "/peer/") || r.id == "report-cell" || r.id == "put-blob" ||
+			r.id == "write-lease" || r.id == "relay-answer" || // any scheduler carries
 			r.id == "restore-snapshot" // too large to be handed on: the service refuses where it does not lead
 		if writes && !local && !r.leader {
 			t.Errorf("%s writes and is not decided by the leader", r.id)

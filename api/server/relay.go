@@ -64,7 +64,7 @@ func dataRequest(x *exchange, r *http.Request) (api.DataRequest, error) {
 		Token: r.Header.Get(headToken), Proof: r.Header.Get(headProof),
 	}
 	if req.Token == "" || len(req.Token) > maxLeaseToken || len(req.Proof) > maxProof {
-		return req, api.Refuse(api.Unauthenticated, "no capability token of the lease: send it as %s: TOKEN", headToken).
+		return req, api.Refuse(api.InvalidArgument, "the request carries no capability token of the lease, or too long a one: send it as %s: TOKEN", headToken).
 			WithHint("grafos lease token %s", clip(string(req.Lease), api.MaxNameLen))
 	}
 	var err error

@@ -68,6 +68,15 @@ func TestRoundTrip(t *testing.T) {
 		{api.RoleTenant, "LeaseToken", []any{api.LeaseID("l-1"), wrote}, func(ctx context.Context, c *client.Client) (any, error) { return c.LeaseToken(ctx, "l-1", wrote) }, filled[api.LeaseAnswer]()},
 		{api.RoleTenant, "FreeLease", []any{api.LeaseID("l-1"), wrote}, func(ctx context.Context, c *client.Client) (any, error) { return c.FreeLease(ctx, "l-1", wrote) }, filled[api.LeaseAnswer]()},
 		{api.RoleOperator, "UnfenceLease", []any{api.LeaseID("l-1"), wrote}, func(ctx context.Context, c *client.Client) (any, error) { return c.UnfenceLease(ctx, "l-1", wrote) }, filled[api.LeaseAnswer]()},
+		{api.RoleTenant, "LeaseData", []any{api.DataRequest{Lease: "l-1", Write: true, Token: "t", Proof: "p", Offset: 7, Length: 4}, "text"}, func(ctx context.Context, c *client.Client) (any, error) {
+			return c.LeaseData(ctx, api.DataRequest{Lease: "l-1", Write: true, Token: "t", Proof: "p", Offset: 7, Length: 4, Body: strings.NewReader("text")})
+		}, api.DataAnswer{Nonce: "n"}},
+		{api.RoleCell, "RelayAnswer", []any{api.CellID("aws-1"), "q", api.RelayAnswer{Nonce: "n", Length: 4}, "text"}, func(ctx context.Context, c *client.Client) (any, error) {
+			return &struct{}{}, c.RelayAnswer(ctx, "aws-1", "q", api.RelayAnswer{Nonce: "n", Length: 4, Body: strings.NewReader("text")})
+		}, struct{}{}},
+		{api.RoleCell, "RelayAnswer", []any{api.CellID("aws-1"), "q", api.RelayAnswer{Problem: api.Refuse(api.StaleEpoch, "no"), Nonce: "n"}, ""}, func(ctx context.Context, c *client.Client) (any, error) {
+			return &struct{}{}, c.RelayAnswer(ctx, "aws-1", "q", api.RelayAnswer{Problem: api.Refuse(api.StaleEpoch, "no"), Nonce: "n"})
+		}, struct{}{}},
 		{api.RoleOperator, "RevokeLease", []any{api.LeaseID("l-1"), api.RevokeRequest{GraceMs: 5}, wrote}, func(ctx context.Context, c *client.Client) (any, error) {
 			return c.RevokeLease(ctx, "l-1", api.RevokeRequest{GraceMs: 5}, wrote)
 		}, filled[api.LeaseAnswer]()},
@@ -128,6 +137,22 @@ func TestRoundTripDownloads(t *testing.T) {
 	n.fake.blob = strings.Repeat("some bytes", 100_000)
 	d := digest(n.fake.blob)
 	c := dial(t, api.RoleTenant, n)
+	data, err := c.LeaseData(t.Context(), api.DataRequest{Lease: "l-1", Token: "t", Length: int64(len(n.fake.blob))})
+	if err != nil || data.Length != int64(len(n.fake.blob)) || data.Nonce != "n" {
+		t.Fatal(data, err)
+	}
+	if b, err := io.ReadAll(data.Body); err != nil || string(b) != n.fake.blob {
+		t.Fatalf("got %d bytes of a lease, %v", len(b), err)
+	}
+	_ = data.Body.Close()
+	written, err := dial(t, api.RoleCell, n).RelayBody(t.Context(), "aws-1", "q")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(written); err != nil || string(b) != n.fake.blob {
+		t.Fatalf("got %d bytes to write, %v", len(b), err)
+	}
+	_ = written.Close()
 	body, size, err := c.GetBlob(t.Context(), d)
 	if err != nil || size != int64(len(n.fake.blob)) {
 		t.Fatal(size, err)
