@@ -44,9 +44,14 @@ func (d *door) testCooperative(t *testing.T) {
 	if run.State != api.RunRevoked || run.Failure.Kind != api.LeaseRevoked || time.Since(began) > time.Minute {
 		t.Errorf("after %s the run is %s: %+v", time.Since(began), run.State, run.Failure)
 	}
-	said := d.must(t, "artifacts", string(run.ID), "--name", api.ArtifactCheckpoint)
-	if !strings.HasPrefix(string(said), "steps=") {
-		t.Errorf("handed over: %q", said)
+	var left struct {
+		Artifacts []struct {
+			Data []byte `json:"data"`
+		} `json:"artifacts"`
+	}
+	d.into(t, &left, "artifacts", string(run.ID), "--name", api.ArtifactCheckpoint)
+	if len(left.Artifacts) != 1 || !strings.HasPrefix(string(left.Artifacts[0].Data), "steps=") {
+		t.Errorf("handed over: %q", left.Artifacts)
 	}
 	d.into(t, &a, "lease", "show", string(lease))
 	if a.Lease.State != api.LeaseTornDown || a.Lease.Reason != "revoked" {
@@ -67,7 +72,7 @@ func (d *door) walked(t *testing.T, from string, lease api.LeaseID) (types []str
 		t.Fatal(err)
 	}
 	req.Header.Set("Accept", "application/x-ndjson")
-	res, err := d.client(t, "").Do(req)
+	res, err := d.client(t, operator).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
