@@ -31,6 +31,7 @@ func TestFrontDoor(t *testing.T) {
 	t.Run("http", d.testHTTP)
 	t.Run("admission", d.testAdmission)
 	t.Run("leases", d.testLeases)
+	t.Run("holders", d.testHolders)
 	t.Run("idempotency", d.testIdempotency)
 	t.Run("tenants", d.testTenants)
 	t.Run("certificates", d.testCertificates)
