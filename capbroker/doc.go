@@ -9,7 +9,10 @@
 // is the cluster and the cell, so a token does not verify anywhere else even under the
 // same key. A token lives until its lease ends, at most api.MaxTokenLife.
 //
-// The order of the checks of an operation: Verify takes size, form, signature, audience and
-// time; Claims.Check then compares the token with the cell's own lease table: lease, epoch,
-// generation, state, caveats. The table is what decides, so revoking needs no list.
+// The order of the checks of an operation: Verify takes size, form, key, signature, the links
+// of holders, audience, time and the cell's registration; Standing then compares the token with
+// the cell's own lease table: lease, epoch, generation, state; Confirm asks whether it is its
+// holder who uses it, and Allow looks at the caveats. The table is what decides, so revoking
+// needs no list. What never changes of a token is proved at its first use and remembered; all
+// the rest is looked at each time.
 package capbroker

@@ -4,5 +4,5 @@ package capbroker
 
 import "time"
 
-// slack is how much longer things may take.
-func slack() time.Duration { return 1 }
+// slack is what may take d.
+func slack(d time.Duration) time.Duration { return d }

@@ -28,10 +28,16 @@ func TestGrantToAHolder(t *testing.T) {
 		}
 	}
 	g.Holder = key
-	if got, err := EncodeEntry(Entry{Commands: []Command{g}}); err != nil {
+	entry, err := EncodeEntry(Entry{Commands: []Command{g}})
+	if err != nil {
 		t.Fatal(err)
-	} else if back, err := DecodeEntry(got); err != nil || back.Commands[0].(*GrantLeases).Holder != key {
-		t.Fatalf("it comes back as %+v, %v", back, err)
+	}
+	back, err := DecodeEntry(entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, ok := back.Commands[0].(*GrantLeases); !ok || again.Holder != key {
+		t.Fatalf("it comes back as %+v", back)
 	}
 	r.refused(api.Conflict, g) // below its level
 	r.must(RaiseLevel{Level: 2})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,15 +70,7 @@ func (c Caveats) Allow(op string, offset, length int64) error {
 }
 
 func (c Caveats) allowsOp(op string) bool {
-	if len(c.Ops) == 0 {
-		return true
-	}
-	for _, o := range c.Ops {
-		if o == op {
-			return true
-		}
-	}
-	return false
+	return len(c.Ops) == 0 || slices.Contains(c.Ops, op)
 }
 
 func (c Caveats) window() string {
