@@ -64,6 +64,9 @@ func (p *dataPlane) serve(op string, do func(http.ResponseWriter, *http.Request,
 			panic(http.ErrAbortHandler) // the client sees that the answer is not whole
 		}
 		if err != nil {
+			if op == opWrite && r.ProtoMajor == 1 {
+				w.Header().Set("Connection", "close") // else the rest of the body is waited for first
+			}
 			p.refuse(w, err)
 		}
 	}

@@ -101,8 +101,8 @@ func (d *Deps) openHost(ctx context.Context, c Config) error {
 	return nil
 }
 
-// openListener opens the data plane with the cell's certificate. Clients need none: the
-// capability token is their proof.
+// openListener opens the data plane with the cell's certificate. Clients need one too, beside
+// the capability token: whoever has none goes through a scheduler.
 func (d *Deps) openListener(ctx context.Context, c Config) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", c.DataBind)
@@ -110,7 +110,8 @@ func (d *Deps) openListener(ctx context.Context, c Config) error {
 		return fmt.Errorf("listen for data: %w", err)
 	}
 	d.Listener = tls.NewListener(newBounded(l, connectionsMost), pki.ServerTLS(pki.ServerOptions{
-		Cert: c.Credential, Roots: c.Roots, ClusterID: c.ClusterID, Clients: tls.VerifyClientCertIfGiven,
+		Cert: c.Credential, Roots: c.Roots, ClusterID: c.ClusterID, Clients: tls.RequireAndVerifyClientCert,
+		Roles: []api.Role{api.RoleOperator, api.RoleTenant},
 		NextProtos: []string{"h2", "http/1.1"}, Log: c.Log.Named("data"),
 	}))
 	return nil

@@ -32,17 +32,28 @@ type realCell struct {
 	*bench
 	config Config
 	client *http.Client
+	issue  func(pki.Identity) func() (*tls.Certificate, error)
 }
 
 // newRealConfig makes a valid config with real certificates.
 func newRealConfig(t *testing.T) Config {
+	config, _ := newRealCerts(t)
+	return config
+}
+
+// newRealCerts is newRealConfig, with what issues more of them.
+func newRealCerts(t *testing.T) (Config, func(pki.Identity) func() (*tls.Certificate, error)) {
 	t.Helper()
 	material, err := pki.InitMaterial(filepath.Join(t.TempDir(), "ca"), pki.InitOptions{ClusterID: "g-test"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	issue := func(id pki.Identity) func() (*tls.Certificate, error) {
-		cred, err := material.Issue(pki.CertRequest{Identity: id, IPs: []net.IP{net.IPv4(127, 0, 0, 1)}})
+		var at []net.IP
+		if id.Role == api.RoleCell {
+			at = []net.IP{net.IPv4(127, 0, 0, 1)}
+		}
+		cred, err := material.Issue(pki.CertRequest{Identity: id, IPs: at})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,30 +67,33 @@ func newRealConfig(t *testing.T) Config {
 		Provider: "local", CellID: "local-1", ClusterID: "g-test", Dir: t.TempDir(), Schedulers: []string{"https://s1", "https://s2"},
 		Credential: issue(pki.Identity{Role: api.RoleCell, Provider: "local", Cell: "local-1"}),
 		Roots:      material.Pool(), DataBind: "127.0.0.1:0", BlockBytes: 64 << 20, Zone: "z1", Log: hclog.NewNullLogger(),
-	}
+	}, issue
 }
 
 func newRealCell(t *testing.T) *realCell {
 	t.Helper()
-	config := newRealConfig(t)
+	config, issue := newRealCerts(t)
 	d, err := openDeps(t.Context(), config)
 	if err != nil {
 		t.Fatalf("open: %v (%v)", err, d.close())
 	}
-	c := &realCell{bench: &bench{t: t, cluster: newCluster(t, config.Schedulers...)}, config: config}
+	c := &realCell{bench: &bench{t: t, cluster: newCluster(t, config.Schedulers...)}, config: config, issue: issue}
 	d.Dial = c.cluster.dial
 	if c.agent, err = Start(t.Context(), config, d); err != nil {
 		t.Fatal(err)
 	}
-	transport := &http.Transport{TLSClientConfig: pki.ClientTLS(pki.ClientOptions{
-		Roots: config.Roots, ClusterID: "g-test", Server: api.RoleCell,
-	}), ForceAttemptHTTP2: true}
-	c.client = &http.Client{Transport: transport, Timeout: 10 * time.Second}
-	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		c.close()
-	})
+	t.Cleanup(c.close)
+	c.client = c.clientOf(issue(pki.Identity{Role: api.RoleTenant, Name: "acme"}))
 	return c
+}
+
+// clientOf returns an HTTP client with a certificate; nil is none.
+func (c *realCell) clientOf(cert func() (*tls.Certificate, error)) *http.Client {
+	transport := &http.Transport{TLSClientConfig: pki.ClientTLS(pki.ClientOptions{
+		Roots: c.config.Roots, ClusterID: "g-test", Server: api.RoleCell, Cert: cert,
+	}), ForceAttemptHTTP2: true}
+	c.bench.t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
 }
 
 // until waits for a state of the cluster.

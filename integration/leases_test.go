@@ -104,11 +104,10 @@ func (d *door) testLeases(t *testing.T) {
 		d.refuse(t, api.TooLarge, 2, "2048", "lease", "read", id, "--lease-token", tokenFile("long", "v4.public."+strings.Repeat("A", 3000)))
 	})
 	t.Run("no token", func(t *testing.T) {
-		conf, err := d.TLS(nil, api.RoleCell)
+		h, err := d.DataPlane()
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &http.Client{Transport: &http.Transport{TLSClientConfig: conf}, Timeout: 10 * time.Second}
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, one.Coordinate, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -122,6 +121,16 @@ func (d *door) testLeases(t *testing.T) {
 			t.Errorf("%s, %v: %+v", resp.Status, err, p)
 		}
 		_ = resp.Body.Close()
+	})
+	t.Run("no certificate", func(t *testing.T) {
+		conf, err := d.TLS(nil, api.RoleCell)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &http.Client{Transport: &http.Transport{TLSClientConfig: conf}, Timeout: 10 * time.Second}
+		if _, err := harness.Read(t.Context(), h, one, 1); err == nil || !strings.Contains(err.Error(), "certificate required") {
+			t.Errorf("without a certificate: %v", err)
+		}
 	})
 	t.Run("renew", func(t *testing.T) {
 		var a api.LeaseAnswer

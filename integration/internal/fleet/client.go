@@ -39,10 +39,16 @@ func (f *Fleet) TLS(server api.Role) (*tls.Config, error) {
 	}), nil
 }
 
-// DataPlane returns a client of the cells' data planes on the user's host. The capability
-// token is its proof; the cells prove themselves.
+// DataPlane returns a client of the cells' data planes on the user's host, with the operator's
+// certificate; the capability token says what it may do.
 func (f *Fleet) DataPlane(timeout time.Duration) *http.Client {
-	conf := pki.ClientTLS(pki.ClientOptions{Roots: f.material.Pool(), ClusterID: f.material.ClusterID, Server: api.RoleCell})
+	conf := pki.ClientTLS(pki.ClientOptions{
+		Roots: f.material.Pool(), ClusterID: f.material.ClusterID, Server: api.RoleCell,
+		Cert: func() (*tls.Certificate, error) {
+			cert, err := f.operator.TLS()
+			return &cert, err
+		},
+	})
 	return &http.Client{Timeout: timeout, Transport: &http.Transport{
 		TLSClientConfig: conf, MaxIdleConnsPerHost: 8, DialContext: f.Net.Host(UserHost).DialContext,
 	}}

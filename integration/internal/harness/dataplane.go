@@ -13,14 +13,21 @@ import (
 	"github.com/grafos/grafos/capbroker/pki"
 )
 
-// DataPlane returns a client of the cells' data planes. The capability token is its proof;
-// the cells prove themselves.
+// DataPlane returns a client of the cells' data planes, with an operator's certificate; the
+// capability token says what it may do.
 func (c *Cluster) DataPlane() (*http.Client, error) {
 	m, err := pki.LoadMaterial(filepath.Join(c.DevDir(), "material"))
 	if err != nil {
 		return nil, err
 	}
-	conf := pki.ClientTLS(pki.ClientOptions{Roots: m.Pool(), ClusterID: m.ClusterID, Server: api.RoleCell})
+	cred, err := m.Issue(pki.CertRequest{Identity: pki.Identity{Role: api.RoleOperator, Name: "user"}})
+	if err != nil {
+		return nil, err
+	}
+	conf, err := c.TLS(cred, api.RoleCell)
+	if err != nil {
+		return nil, err
+	}
 	return &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: conf, MaxIdleConnsPerHost: 16}}, nil
 }
 
