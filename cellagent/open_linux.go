@@ -111,7 +111,7 @@ func (d *Deps) openListener(ctx context.Context, c Config) error {
 	}
 	d.Listener = tls.NewListener(newBounded(l, connectionsMost), pki.ServerTLS(pki.ServerOptions{
 		Cert: c.Credential, Roots: c.Roots, ClusterID: c.ClusterID, Clients: tls.RequireAndVerifyClientCert,
-		Roles: []api.Role{api.RoleOperator, api.RoleTenant},
+		Roles:      []api.Role{api.RoleOperator, api.RoleTenant},
 		NextProtos: []string{"h2", "http/1.1"}, Log: c.Log.Named("data"),
 	}))
 	return nil

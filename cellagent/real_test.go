@@ -37,6 +37,7 @@ type realCell struct {
 
 // newRealConfig makes a valid config with real certificates.
 func newRealConfig(t *testing.T) Config {
+	t.Helper()
 	config, _ := newRealCerts(t)
 	return config
 }
@@ -92,7 +93,7 @@ func (c *realCell) clientOf(cert func() (*tls.Certificate, error)) *http.Client 
 	transport := &http.Transport{TLSClientConfig: pki.ClientTLS(pki.ClientOptions{
 		Roots: c.config.Roots, ClusterID: "g-test", Server: api.RoleCell, Cert: cert,
 	}), ForceAttemptHTTP2: true}
-	c.bench.t.Cleanup(transport.CloseIdleConnections)
+	c.t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
 }
 

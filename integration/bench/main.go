@@ -86,6 +86,7 @@ func (b *bench) parts() []part {
 		{"tls", b.tlsCosts},
 		{"admissions", b.admissions},
 		{"reads", b.reads},
+		{"dataplane", b.dataplane},
 		{"failover", b.failover},
 		{"both", b.both},
 		{"runs", b.runs},

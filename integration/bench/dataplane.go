@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/integration/bench/internal/load"
+	"github.com/grafos/grafos/integration/internal/harness"
+)
+
+const (
+	// dataClients read at one time; dataPiece is what each reads or writes.
+	dataClients = 16
+	dataPiece   = 4 << 10
+	dataBytes   = 64 << 20
+	dataTTL     = 30 * time.Minute
+	dataReps    = 3
+	// readsAim and grantAim are what a data plane has to do on this machine.
+	readsAim = 10_000
+	grantAim = 25 * time.Millisecond
+)
+
+// dataplane: what a lease is good for once it is granted: reads of its memory, writes of its
+// blocks, and how long it takes from the request to the first byte.
+func (b *bench) dataplane(ctx context.Context) error {
+	b.title("the data plane of one cell: HTTPS with a client certificate and a capability token, checked each time")
+	return b.cluster(ctx, 3, func(c *harness.Cluster) (err error) {
+		var open closing
+		defer open.end(&err)
+		d, err := newDoor(ctx, c)
+		if err != nil {
+			return err
+		}
+		open.add(d.close)
+		h, err := c.DataPlane()
+		if err != nil {
+			return err
+		}
+		if err := b.firstByte(ctx, d, h); err != nil {
+			return err
+		}
+		s, err := c.Status(ctx)
+		if err != nil {
+			return err
+		}
+		set, err := d.clients[0].RequestLeases(ctx, api.LeaseRequest{
+			Provider: "local", Tenant: "dev", TTLMs: dataTTL.Milliseconds(), Resources: api.Resources{Mem: dataBytes, Block: dataBytes},
+		}, api.WriteOptions{})
+		if err != nil {
+			return err
+		}
+		user := &dataUser{http: h, door: d}
+		for _, g := range set.Leases {
+			if g.Kind == api.KindMem {
+				user.mem = g
+			} else {
+				user.block = g
+			}
+		}
+		for _, n := range s.Cells {
+			if n.Name == string(set.CellID) {
+				user.cell = n.PID
+			}
+		}
+		if err := b.dataReads(ctx, user); err != nil {
+			return err
+		}
+		return b.dataWrites(ctx, user, c.DevDir())
+	})
+}
+
+// dataUser is the holder of the leases.
+type dataUser struct {
+	http       *http.Client
+	door       *door
+	mem, block api.Grant
+	cell       int
+}
+
+// piece is one exchange of 4 KiB with the cell.
+func (u *dataUser) piece(ctx context.Context, g *api.Grant, method string, offset int, body io.Reader) error {
+	url := fmt.Sprintf("%s?offset=%d&length=%d", g.Coordinate, offset, dataPiece)
+	r, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	r.Header.Set("Authorization", "Bearer "+g.Token)
+	resp, err := u.http.Do(r)
+	if err != nil {
+		return fmt.Errorf("ask cell: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }() // read to its end
+	n, err := io.Copy(io.Discard, resp.Body)
+	if err == nil && (resp.StatusCode/100 != 2 || method == http.MethodGet && n != dataPiece) {
+		err = fmt.Errorf("status %d, %d bytes", resp.StatusCode, n)
+	}
+	return err
+}
+
+// fresh replaces the tokens: they live 300 s.
+func (u *dataUser) fresh(ctx context.Context) error {
+	for _, g := range []*api.Grant{&u.mem, &u.block} {
+		a, err := u.door.clients[0].LeaseToken(ctx, g.ID, api.WriteOptions{})
+		if err != nil {
+			return err
+		}
+		g.Token = a.Lease.Token
+	}
+	return nil
+}
+
+func (u *dataUser) offset(worker, n int) int {
+	return (worker*7919 + n) % (dataBytes / dataPiece) * dataPiece
+}
+
+// dataReads measures reads of 4 KiB of memory.
+func (b *bench) dataReads(ctx context.Context, u *dataUser) error {
+	if err := u.fresh(ctx); err != nil {
+		return err
+	}
+	loads := []load.Spec{{Outstanding: dataClients, Warm: 500 * time.Millisecond, Window: 3 * time.Second}}
+	all := []contender{{name: "mem reads of 4 KiB", pids: func() []int { return []int{u.cell} }, run: func(ctx context.Context, s load.Spec) (load.Run, error) {
+		return load.Do(ctx, s, func(ctx context.Context, worker, n int) error {
+			return u.piece(ctx, &u.mem, http.MethodGet, u.offset(worker, n), nil)
+		}), nil
+	}}}
+	results, err := b.contest(ctx, dataReps, loads, all)
+	if err != nil {
+		return err
+	}
+	b.table(results, loads, all)
+	b.say("aim at %d clients: at least %d/s; the clients share the machine with the cell", dataClients, readsAim)
+	return nil
+}
+
+// dataWrites measures writes of 4 KiB of blocks against the same writes of a file beside them.
+func (b *bench) dataWrites(ctx context.Context, u *dataUser, dir string) (err error) {
+	if err := u.fresh(ctx); err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(dir, "raw-writes"))
+	if err != nil {
+		return fmt.Errorf("make file: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	if err := f.Truncate(dataBytes); err != nil {
+		return fmt.Errorf("make file: %w", err)
+	}
+	data := bytes.Repeat([]byte("grafOS: "), dataPiece/8)
+	loads := []load.Spec{{Outstanding: 1, Warm: 300 * time.Millisecond, Window: 2 * time.Second}, {Outstanding: dataClients, Warm: 300 * time.Millisecond, Window: 2 * time.Second}}
+	all := []contender{
+		{name: "block writes of 4 KiB", pids: func() []int { return []int{u.cell} }, run: func(ctx context.Context, s load.Spec) (load.Run, error) {
+			return load.Do(ctx, s, func(ctx context.Context, worker, n int) error {
+				return u.piece(ctx, &u.block, http.MethodPut, u.offset(worker, n), bytes.NewReader(data))
+			}), nil
+		}},
+		{name: "raw writes of 4 KiB", pids: func() []int { return []int{os.Getpid()} }, run: func(ctx context.Context, s load.Spec) (load.Run, error) {
+			return load.Do(ctx, s, func(_ context.Context, worker, n int) error {
+				_, err := f.WriteAt(data, int64(u.offset(worker, n)))
+				return err
+			}), nil
+		}},
+	}
+	results, err := b.contest(ctx, dataReps, loads, all)
+	if err != nil {
+		return err
+	}
+	b.table(results, loads, all)
+	b.say("neither waits for the disk: a block lease has no sync yet")
+	return nil
+}
+
+// firstByte measures the way from a request on an idle cluster to the first byte that is read
+// with its answer.
+func (b *bench) firstByte(ctx context.Context, d *door, h *http.Client) error {
+	n := 50
+	if b.quick {
+		n = 3
+	}
+	took := make([]time.Duration, 0, n)
+	for range n {
+		start := time.Now()
+		set, err := d.clients[0].RequestLeases(ctx, leaseRequest(admitTTL), api.WriteOptions{})
+		if err != nil {
+			return err
+		}
+		if _, err := harness.Read(ctx, h, set.Leases[0], 1); err != nil {
+			return err
+		}
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	ok := "yes"
+	if took[n/2] > grantAim {
+		ok = "NO"
+	}
+	b.say("grant to first byte, one client, idle: p50 %s, p90 %s, worst %s; aim p50 under %s: %s",
+		took[n/2].Round(10*time.Microsecond), took[n*9/10].Round(10*time.Microsecond), took[n-1].Round(10*time.Microsecond), grantAim, strings.ToLower(ok))
+	return nil
+}
