@@ -30,7 +30,8 @@ func floors() [][]string {
 		{"cluster/store/disk"},
 		{"cluster/store/snap"},
 		{
-			"cellagent/work", // what a cell asks of its tasklets
+			"cellagent/work",   // what a cell asks of its tasklets
+			"cellagent/ledger", // what a cell has accepted, on its disk
 		},
 		{
 			"fsm", "placement", "capbroker", "api/client", "api/console",
