@@ -20,6 +20,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/capbroker"
+	"github.com/grafos/grafos/cellagent/ledger"
 	"github.com/grafos/grafos/cellagent/work"
 )
 
@@ -456,6 +457,7 @@ type fakeHost struct {
 	open    map[api.LeaseID]*fakeBinding
 	binds   int
 	closed  map[api.LeaseID]int64 // when, on the clock
+	fenced  map[api.LeaseID]ledger.Entry
 	clock   Clock
 	refuse  error
 	slow    time.Duration // of Bind
@@ -469,6 +471,8 @@ type fakeBinding struct {
 	mu   sync.Mutex
 	data []byte
 	shut bool
+	// until is what Until was told last.
+	until int64
 }
 
 func (h *fakeHost) Bind(l api.Lease) (Opened, error) {
@@ -487,6 +491,34 @@ func (h *fakeHost) Bind(l api.Lease) (Opened, error) {
 	b := &fakeBinding{host: h, id: l.ID, data: make([]byte, min(l.Amount, 1<<20))}
 	h.open[l.ID] = b
 	return b, nil
+}
+
+func (h *fakeHost) Fence(e ledger.Entry) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.fenced == nil {
+		h.fenced = map[api.LeaseID]ledger.Entry{}
+	}
+	h.fenced[e.Lease] = e
+}
+
+func (h *fakeHost) Unfence(_ context.Context, id api.LeaseID) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.fenced, id)
+	return nil
+}
+
+func (h *fakeHost) fences() []api.LeaseID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Sorted(maps.Keys(h.fenced))
+}
+
+func (b *fakeBinding) Until(deadline int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.until = deadline
 }
 
 func (h *fakeHost) Prompt(api.Lease) bool { return h.prompt && h.slow == 0 }
@@ -600,6 +632,7 @@ type bench struct {
 	runner  *fakeRunner
 	agent   *Agent
 	dir     string
+	disk    ledger.Memory // of the ledger
 	stamp   *api.Stamp // of the leases of runs; nil is now
 }
 
@@ -627,10 +660,14 @@ func (b *bench) start() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	book, _, err := ledger.Open(&b.disk, b.clock.BootID())
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	urls := slices.Sorted(maps.Keys(b.cluster.nodes))
 	config := Config{Dir: b.dir, Provider: "local", CellID: "local-1", ClusterID: "g-test", Schedulers: urls, Version: "test", Log: hclog.NewNullLogger()}
 	b.agent, err = Start(b.t.Context(), config, Deps{
-		Clock: b.clock, Dial: b.cluster.dial, Host: b.host, Runner: b.runner, Broker: realBroker{broker}, Random: rand.Reader,
+		Clock: b.clock, Dial: b.cluster.dial, Host: b.host, Runner: b.runner, Broker: realBroker{broker}, Ledger: book, Random: rand.Reader,
 		Probe: func(context.Context) (api.Inventory, error) {
 			return api.Inventory{TotalCPU: 4, TotalMem: 8 << 30, TotalBlock: 1 << 30}, nil
 		},

@@ -29,6 +29,9 @@ type Entry struct {
 	Phase    Phase
 	// Path is the file of what is fenced, Reason why it is.
 	Path, Reason string
+	// Known is one more than the cluster epoch in which the schedulers were last seen to know of the
+	// fence; 0 is that they were not.
+	Known uint64
 }
 
 // EntryOf returns the entry of a lease that is accepted until a deadline of this boot.
@@ -40,7 +43,7 @@ func EntryOf(l *api.Lease, bootID string, deadline int64) Entry {
 }
 
 // newer reports whether e says more than what is known of the same lease: the later grant, of
-// that the later generation, of that what came after.
+// that the later generation, of that what came after it.
 func (e *Entry) newer(known *Entry) bool {
 	switch {
 	case e.Epoch != known.Epoch:
@@ -50,7 +53,7 @@ func (e *Entry) newer(known *Entry) bool {
 	case e.Generation != known.Generation:
 		return e.Generation > known.Generation
 	}
-	return known.Phase == Accepted
+	return known.Phase == Accepted || e.Known > known.Known
 }
 
 // Floor is the newest of what the cell has accepted: it takes nothing of an older cluster, and no

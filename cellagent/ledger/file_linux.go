@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,8 +27,10 @@ type File struct {
 	size int64    // of what was appended whole
 	next *os.File // what was prepared
 
-	mu    sync.Mutex
-	moved bool // the directory does not know the file for sure; guarded by mu
+	// moving is held while another file takes the place of the one that is in use; who syncs that
+	// one keeps it from it.
+	moving sync.RWMutex
+	moved  atomic.Bool // the directory does not know the file for sure
 }
 
 // OpenFile makes the directory, where it is missing.
@@ -66,18 +69,18 @@ func (f *File) Append(p []byte) error {
 
 // Sync brings the file to the disk, and its name, where that is new.
 func (f *File) Sync() error {
+	f.moving.RLock()
+	defer f.moving.RUnlock()
 	if err := unix.Fdatasync(int(f.file.Fd())); err != nil {
 		return fmt.Errorf("sync ledger: %w", err)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !f.moved {
+	if !f.moved.Load() {
 		return nil
 	}
 	if err := syncDir(f.dir); err != nil {
 		return err
 	}
-	f.moved = false
+	f.moved.Store(false)
 	return nil
 }
 
@@ -119,11 +122,11 @@ func (f *File) Swap(tail []byte) error {
 	if err := os.Rename(filepath.Join(f.dir, nextName), filepath.Join(f.dir, fileName)); err != nil {
 		return errors.Join(err, next.Close())
 	}
+	f.moving.Lock()
+	defer f.moving.Unlock()
 	old := f.file
 	f.file, f.size = next, size
-	f.mu.Lock()
-	f.moved = true
-	f.mu.Unlock()
+	f.moved.Store(true)
 	if old != nil {
 		_ = old.Close() // nobody can find it any more
 	}

@@ -12,7 +12,7 @@ import (
 const compactAt = 1 << 20
 
 // Disk keeps the lines. Its methods are called by one goroutine at a time, but for Prepare, of
-// which there is one at a time beside the others.
+// which there is one at a time beside the others, and Sync, which comes at any time before Close.
 type Disk interface {
 	// Load returns all that is kept, or an empty slice where nothing ever was.
 	Load() ([]byte, error)
@@ -27,7 +27,8 @@ type Disk interface {
 	Close() error
 }
 
-// Ledger is the memory of one cell. It is safe for concurrent use.
+// Ledger is the memory of one cell. It is safe for concurrent use, and nobody waits for a disk
+// but who asks for it: Fence, Sync, and Compact.
 type Ledger struct {
 	disk Disk
 
@@ -37,7 +38,7 @@ type Ledger struct {
 	size    int    // of the file
 	limit   int
 	tail    []byte // what was appended since a compaction began
-	fence   bool   // a fence is in tail
+	fence   bool   // a fence was written since a compaction began
 	moving  bool   // a compaction is under way
 	failing error  // why the last write failed
 }
@@ -161,7 +162,7 @@ func (l *Ledger) Accept(f Floor, list []Entry) error {
 }
 
 // idleMost is how much of what has no hurry is kept in memory.
-const idleMost = 16 << 10
+const idleMost = 64 << 10
 
 // End notes that a lease has ended here. It is written with what comes next: an agent that is
 // killed before that finds nothing of the lease to bind again, and its deadline stands.
@@ -189,15 +190,37 @@ func (l *Ledger) flushLocked() {
 
 // Fence keeps that the teardown of a lease failed: it is on the disk when Fence returns.
 func (l *Ledger) Fence(e Entry) error {
+	e.Phase = Fenced
+	if err := l.noteFence(e); err != nil {
+		return err
+	}
+	return l.disk.Sync()
+}
+
+func (l *Ledger) noteFence(e Entry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e.Phase = Fenced
 	l.book.note(e) // also when it cannot be written: it is fenced as long as the agent lives
+	l.fence = true
+	return l.appendLocked(appendEntry(nil, &e))
+}
+
+// Know keeps that the schedulers know of a fence, in this cluster epoch: one that they do not show
+// any more was lifted.
+func (l *Ledger) Know(id api.LeaseID, cluster uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e, ok := l.book.entries[id]
+	if !ok || e.Phase != Fenced || e.Known > cluster {
+		return nil
+	}
+	e.Known = cluster + 1
 	l.fence = true
 	if err := l.appendLocked(appendEntry(nil, &e)); err != nil {
 		return err
 	}
-	return l.disk.Sync()
+	l.book.note(e)
+	return nil
 }
 
 // Lift forgets a fence, because the schedulers say that it was lifted.
@@ -216,11 +239,7 @@ func (l *Ledger) Lift(id api.LeaseID) error {
 }
 
 // Sync makes all that was accepted survive the host.
-func (l *Ledger) Sync() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.disk.Sync()
-}
+func (l *Ledger) Sync() error { return l.disk.Sync() }
 
 // Failing returns why the last write failed; nil is that it did not.
 func (l *Ledger) Failing() error {
@@ -266,6 +285,18 @@ func (l *Ledger) Compact() error {
 
 	err := l.disk.Prepare(all)
 
+	fenced, err := l.swap(len(all), err)
+	if err != nil {
+		return fmt.Errorf("compact ledger: %w", err)
+	}
+	if fenced {
+		return l.disk.Sync()
+	}
+	return nil
+}
+
+// swap ends a compaction; fenced is that a fence was written beside it.
+func (l *Ledger) swap(written int, err error) (fenced bool, _ error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.moving = false
@@ -274,15 +305,12 @@ func (l *Ledger) Compact() error {
 	}
 	if err != nil {
 		l.limit = l.size + compactAt // what there is goes on, and is tried again later
-		return fmt.Errorf("compact ledger: %w", err)
+		return false, err
 	}
-	l.size = len(all) + len(l.tail)
+	l.size = written + len(l.tail)
 	l.limit = max(compactAt, 4*l.size)
 	l.tail = nil
-	if l.fence {
-		return l.disk.Sync()
-	}
-	return nil
+	return l.fence, nil
 }
 
 // Close writes what had no hurry and lets go of the disk.

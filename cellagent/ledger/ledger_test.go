@@ -64,6 +64,9 @@ func TestReopen(t *testing.T) {
 			fenced := entry("f", 9, 3)
 			fenced.Path, fenced.Reason = "/var/lib/x y", "it would not:\nno"
 			must(t, l.Fence(fenced))
+			must(t, l.Know("f", 4))
+			must(t, l.Know("f", 2))
+			fenced.Known = 5
 			must(t, l.Fence(entry("g", 8, 1)))
 			must(t, l.Lift("g"))
 			if closed {

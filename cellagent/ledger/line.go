@@ -76,7 +76,7 @@ func appendEntry(to []byte, e *Entry) []byte {
 	to = appendWord(appendInt(to, e.Amount), e.BootID)
 	to = appendInt(to, e.Deadline)
 	if e.Phase == Fenced {
-		to = appendWord(appendWord(to, e.Path), e.Reason)
+		to = appendUint(appendWord(appendWord(to, e.Path), e.Reason), e.Known)
 	}
 	return seal(to, start)
 }
@@ -179,7 +179,7 @@ func readEntry(phase Phase, rest string) (Entry, error) {
 		e.Amount, e.BootID, e.Deadline = w.int(), w.text(), w.int()
 	}
 	if phase == Fenced {
-		e.Path, e.Reason = w.text(), w.text()
+		e.Path, e.Reason, e.Known = w.text(), w.text(), w.uint()
 	}
 	if w.err == nil && (w.rest != "" || e.Lease == "" || phase != Ended && e.Amount <= 0) {
 		w.err = errLine
