@@ -116,6 +116,10 @@ type cluster struct {
 	putBlob  func(api.Digest) error
 	register func() error
 	changed  chan struct{}
+	// recoveries and fencing are the numbers that sets say, fenced the fences, where they say any.
+	recoveries, fencing uint64
+	fenced              []api.Lease
+	tellFences          bool
 }
 
 type node struct {
@@ -268,6 +272,7 @@ func (f *fakeFabric) Register(_ context.Context, r api.RegisterRequest) (*api.Re
 	}
 	_ = n
 	return &api.RegisterAnswer{
+		Fence: f.c.fencing, ClusterEpoch: f.c.recoveries,
 		Index: f.c.index, ClusterID: "g-test", Epoch: f.c.epoch, HeartbeatMs: 250, LimitMs: 3000,
 		Schedulers: slices.Sorted(maps.Keys(f.c.nodes)),
 	}, nil
@@ -304,6 +309,9 @@ func (f *fakeFabric) Watch(ctx context.Context, _ api.ProviderID, _ api.CellID, 
 		for {
 			c.mu.Lock()
 			d := api.Desired{Index: c.index, Full: full && !r.Standby, Schedulers: slices.Sorted(maps.Keys(c.nodes))}
+			if !r.Standby {
+				d.Epoch, d.ClusterEpoch, d.Fences, d.Fenced = c.fencing, c.recoveries, c.tellFences, slices.Clone(c.fenced)
+			}
 			for _, id := range slices.Sorted(maps.Keys(c.leases)) {
 				l := c.leases[id]
 				if !r.Standby && (full && !l.State.Terminal() || !full && l.Modified > sent && (!r.NoEcho || !l.State.Terminal())) {
@@ -319,7 +327,7 @@ func (f *fakeFabric) Watch(ctx context.Context, _ api.ProviderID, _ api.CellID, 
 			sent = c.index
 			changed := c.changed
 			c.mu.Unlock()
-			if (full || len(d.Leases)+len(d.Runs) > 0) && !yield(d, nil) {
+			if (full || d.Fences || len(d.Leases)+len(d.Runs) > 0) && !yield(d, nil) {
 				return
 			}
 			full = false
@@ -633,7 +641,8 @@ type bench struct {
 	agent   *Agent
 	dir     string
 	disk    ledger.Memory // of the ledger
-	stamp   *api.Stamp // of the leases of runs; nil is now
+	keep    ledger.Disk   // instead of it
+	stamp   *api.Stamp    // of the leases of runs; nil is now
 }
 
 type realBroker struct{ *capbroker.Broker }
@@ -660,7 +669,11 @@ func (b *bench) start() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	book, _, err := ledger.Open(&b.disk, b.clock.BootID())
+	var keep ledger.Disk = &b.disk
+	if b.keep != nil {
+		keep = b.keep
+	}
+	book, _, err := ledger.Open(keep, b.clock.BootID())
 	if err != nil {
 		b.t.Fatal(err)
 	}
