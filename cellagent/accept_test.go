@@ -234,6 +234,7 @@ func TestFenceOutlivesAgents(t *testing.T) {
 		}
 		b.crash()
 		b.host.fenced = nil
+		b.cluster.change(func() { b.cluster.tellFences = false })
 		b.start()
 		pass(time.Second)
 		if got := b.host.fences(); len(got) != 0 {

@@ -116,18 +116,31 @@ func (d *Deps) openHost(ctx context.Context, c Config) error {
 	}
 	most := capacityOf(inv, c.Reserve, block)
 	d.Capacity = func(inv api.Inventory) api.Resources { return least(capacityOf(inv, c.Reserve, block), most) }
+	faults, err := faultsOf(c)
+	if err != nil {
+		return err
+	}
 	var fences []binding.Fence
 	for _, e := range d.Ledger.In(ledger.Fenced) {
 		fences = append(fences, fenceOf(e))
 	}
 	h, err := binding.Open(binding.Options{
-		Dir: filepath.Join(c.Dir, dirBindings), Capacity: most, Log: c.Log.Named("binding"), Now: d.Clock.Now, Fenced: fences,
+		Dir: filepath.Join(c.Dir, dirBindings), Capacity: most, Log: c.Log.Named("binding"), Now: d.Clock.Now, Fenced: fences, Faults: faults,
 	})
 	if err != nil {
 		return fmt.Errorf("open bindings: %w", err)
 	}
 	d.Host = bindingHost{h}
 	return nil
+}
+
+// faultsOf returns what is to fail on purpose, and says so loudly.
+func faultsOf(c Config) (*binding.Faults, error) {
+	if c.TestFaults == "" {
+		return nil, nil //nolint:nilnil // no faults are no error
+	}
+	c.Log.Error("THIS CELL FAILS ON PURPOSE: it is for tests, and keeps no promise", "cell_id", string(c.CellID), "faults", c.TestFaults)
+	return binding.ParseFaults(c.TestFaults)
 }
 
 // openListener opens the data plane with the cell's certificate. Clients need none: the
