@@ -32,13 +32,13 @@ const (
 )
 
 // errInjected is the failure that a test asked for.
-var errInjected = errors.New("a fault was injected for a test") //nolint:gochecknoglobals // an error to compare with
+var errInjected = errors.New("a fault was injected for a test")
 
 // ParseFaults reads faults: WHAT:KIND or WHAT:KIND:TIMES, with commas between them. WHAT is
 // teardown-fails, teardown-hangs or bind-fails, KIND a lease kind.
 func ParseFaults(s string) (*Faults, error) {
 	f := &Faults{left: map[fault]int{}}
-	for _, one := range strings.Split(s, ",") {
+	for one := range strings.SplitSeq(s, ",") {
 		part := strings.Split(strings.TrimSpace(one), ":")
 		if len(part) != 2 && len(part) != 3 {
 			return nil, api.Refuse(api.InvalidArgument, "fault %.40q is not WHAT:KIND or WHAT:KIND:TIMES", one)

@@ -27,7 +27,7 @@ type Fence struct {
 // more.
 type remains struct{ path string }
 
-var errFenced = errors.New("the resource is fenced") //nolint:gochecknoglobals // an error to compare with
+var errFenced = errors.New("the resource is fenced")
 
 func (remains) readAt([]byte, int64) error  { return errFenced }
 func (remains) writeAt([]byte, int64) error { return errFenced }

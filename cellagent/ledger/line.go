@@ -23,7 +23,7 @@ const (
 // sumLen is the length of a checksum.
 const sumLen = 8
 
-var errLine = errors.New("not a line of a ledger") //nolint:gochecknoglobals // an error to compare with
+var errLine = errors.New("not a line of a ledger")
 
 // seal writes the checksum of a line, whose body begins at sumLen+1 behind start, and ends it.
 func seal(to []byte, start int) []byte {
