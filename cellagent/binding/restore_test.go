@@ -36,8 +36,10 @@ func TestFencesAreCountedFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	fences := []Fence{
-		{Lease: "m", Kind: api.KindMem, Amount: 1 << 19}, {Lease: "b", Kind: api.KindBlock, Amount: 4096},
-		{Lease: "stuck", Kind: api.KindBlock, Amount: 512}, {Lease: "c", Kind: api.KindCPU, Amount: 5000},
+		{Lease: "m", Kind: api.KindMem, Amount: 1 << 19},
+		{Lease: "b", Kind: api.KindBlock, Amount: 4096},
+		{Lease: "stuck", Kind: api.KindBlock, Amount: 512},
+		{Lease: "c", Kind: api.KindCPU, Amount: 5000},
 	}
 	for range 2 { // a second agent finds the files where the first has put them
 		h := openWith(t, Options{Dir: dir, Capacity: room(), Fenced: fences})
