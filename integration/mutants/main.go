@@ -62,6 +62,7 @@ func hunters() map[mutant.Fault][]suite {
 		mutant.ServeLate:   {stands, world},
 		mutant.AnyHolder:   {token, cell},
 		mutant.KeepRevoked: {world, cell},
+		mutant.ForgetFloor: {cell},
 
 		mutant.HeraldAhead: {herald},
 		mutant.HungTalks:   {replace, hush},
