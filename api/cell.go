@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Requirement is one of the six things that make a cell ready.
 type Requirement string
@@ -100,6 +103,20 @@ type Identity struct {
 	NotAfter int64  `json:"not_after"` // Unix seconds
 }
 
+// IdentityOverlap is for how long the key before a renewal is still taken.
+const IdentityOverlap = 5 * time.Minute
+
+// Keys lists every key that the record knows of.
+func (c *CellRecord) Keys() []string {
+	keys := make([]string, 0, len(c.BarredKeys)+3)
+	for _, key := range append([]string{c.Identity.SPKI, c.Next.SPKI, c.Previous.SPKI}, c.BarredKeys...) {
+		if key != "" && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 // GPU is one device of an inventory.
 type GPU struct {
 	Model      string `json:"model"`
@@ -149,7 +166,15 @@ type CellRecord struct {
 	// ForceAt is when the leases that still drain are forced down.
 	ForceAt Tick `json:"force_at,omitempty"`
 
-	Identity Identity `json:"identity"`
+	// Identity is whose key speaks for the cell. Next is one that takes its place when it first
+	// registers: a renewed certificate's, or that of a host which was bootstrapped anew. Previous is
+	// the one before, taken until PreviousUntil for what is under way.
+	Identity      Identity `json:"identity"`
+	Next          Identity `json:"next_identity,omitzero"`
+	Previous      Identity `json:"previous_identity,omitzero"`
+	PreviousUntil Tick     `json:"previous_until,omitempty"`
+	// BarredKeys are further keys of a revoked cell: those that it had in a state that was lost.
+	BarredKeys []string `json:"barred_keys,omitempty"`
 	// Epoch is bumped by every registration: by every start of the agent.
 	Epoch uint64 `json:"cell_epoch"`
 	// Agent names the agent process of this epoch.

@@ -105,6 +105,9 @@ type CellAgent interface {
 	// Bootstrap is the only call that needs no certificate: the token is its proof.
 	Bootstrap(ctx context.Context, r BootstrapRequest) (*BootstrapAnswer, error)
 	Register(ctx context.Context, r RegisterRequest) (*RegisterAnswer, error)
+	// RenewIdentity has a new key certified under the one that the caller is bound to. That one
+	// stays bound until the cell registers under the new one.
+	RenewIdentity(ctx context.Context, p ProviderID, c CellID, r RenewalRequest) (*BootstrapAnswer, error)
 	// Watch opens a session and yields its messages until it ends; the last one may carry
 	// an error instead.
 	Watch(ctx context.Context, p ProviderID, c CellID, r WatchRequest) iter.Seq2[Desired, error]

@@ -152,12 +152,19 @@ type RegisterAnswer struct {
 	Schedulers  []string `json:"schedulers"`
 }
 
-// BootstrapRequest trades a bootstrap token and a CSR for a cell certificate.
+// BootstrapRequest trades a bootstrap token and a CSR for a cell certificate. In place of the token
+// a cell whose certificate has ended shows that, with a CSR of the same key.
 type BootstrapRequest struct {
-	Token    string     `json:"token"`
-	Provider ProviderID `json:"provider"`
-	CellID   CellID     `json:"cell_id"`
-	CSR      string     `json:"csr"` // PEM
+	Token       string     `json:"token,omitempty"`
+	Certificate string     `json:"certificate,omitempty"` // PEM
+	Provider    ProviderID `json:"provider"`
+	CellID      CellID     `json:"cell_id"`
+	CSR         string     `json:"csr"` // PEM
+}
+
+// RenewalRequest asks for a certificate of a new key, under the one that the caller has.
+type RenewalRequest struct {
+	CSR string `json:"csr"` // PEM
 }
 
 // BootstrapAnswer carries the certificate and what it chains to.

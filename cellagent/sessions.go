@@ -33,11 +33,15 @@ type sessions struct {
 	seen func() uint64
 	// failed brings what the reporter found out about the session that it reported on.
 	failed chan sessionError
-	log    hclog.Logger
+	// renewed rings when the cell has another certificate than its sessions have shown.
+	renewed bell
+	log     hclog.Logger
 
 	epoch   uint64
 	active  *watch
 	standby *watch
+	// stale is the active session of a certificate that was renewed: the next standby replaces it.
+	stale *watch
 	// avoid is the address that failed last.
 	avoid string
 	// tries counts the sessions that were lost since one was steady.
@@ -83,7 +87,7 @@ func idleTimer() *time.Timer {
 func (s *sessions) run(ctx context.Context, epoch uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.end(cancel)
-	s.epoch, s.active, s.standby = epoch, nil, nil
+	s.epoch, s.active, s.standby, s.stale = epoch, nil, nil, nil
 	s.retry, s.standbyWait, s.tries = newRetry(), newRetry(), 0
 	s.reopen, s.rewarm, s.opening = idleTimer(), idleTimer(), idleTimer()
 	s.connect(ctx)
@@ -110,6 +114,8 @@ func (s *sessions) run(ctx context.Context, epoch uint64) error {
 				s.active.cancel()
 				s.lost(ctx)
 			}
+		case <-s.renewed:
+			s.refresh(ctx)
 		case <-s.reopen.C:
 			s.connect(ctx)
 		case <-s.rewarm.C:
@@ -160,6 +166,8 @@ func (s *sessions) hear(ctx context.Context, n news) error {
 			s.log.Info("session opened", "scheduler", s.active.url, "index", n.set.Index)
 		}
 		s.take(n.set)
+	} else if s.stale != nil && s.stale == s.active {
+		s.takeOver(ctx)
 	}
 	if first || changed {
 		s.warm(ctx)

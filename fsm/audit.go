@@ -22,6 +22,7 @@ const (
 	auditCellRegistered    = "cell_registered"
 	auditCellRevoking      = "cell_revoking"
 	auditCellRevoked       = "cell_revoked"
+	auditCellRenewed       = "cell_identity_renewed"
 	auditCellReady         = "cell_ready"
 	auditCellUnready       = "cell_unready"
 	auditProviderEnabled   = "provider_enabled"

@@ -140,6 +140,10 @@ func (f *fake) Register(ctx context.Context, r api.RegisterRequest) (*api.Regist
 	return give(ctx, f, filled[api.RegisterAnswer](), "Register", r)
 }
 
+func (f *fake) RenewIdentity(ctx context.Context, p api.ProviderID, c api.CellID, r api.RenewalRequest) (*api.BootstrapAnswer, error) {
+	return give(ctx, f, filled[api.BootstrapAnswer](), "RenewIdentity", p, c, r)
+}
+
 func (f *fake) Watch(ctx context.Context, p api.ProviderID, c api.CellID, r api.WatchRequest) iter.Seq2[api.Desired, error] {
 	return func(yield func(api.Desired, error) bool) {
 		if err := f.note(ctx, "Watch", p, c, r); err != nil {

@@ -186,6 +186,13 @@ func (fakeAuth) Admit(c api.Caller) error {
 	return nil
 }
 
+func (fakeAuth) Bound(_ context.Context, c api.Caller) error {
+	if c.Cell == "unbound" {
+		return api.Refuse(api.IdentityMismatch, "%s is bound to another key", c.Actor())
+	}
+	return nil
+}
+
 // fakeLeader says where the leader is.
 type fakeLeader struct {
 	mu        sync.Mutex

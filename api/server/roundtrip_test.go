@@ -56,6 +56,9 @@ func TestRoundTrip(t *testing.T) {
 			return c.Bootstrap(ctx, api.BootstrapRequest{Token: "t", Provider: "aws", CellID: "aws-1", CSR: "c"})
 		}, filled[api.BootstrapAnswer]()},
 		{api.RoleCell, "Register", []any{register}, func(ctx context.Context, c *client.Client) (any, error) { return c.Register(ctx, register) }, filled[api.RegisterAnswer]()},
+		{api.RoleCell, "RenewIdentity", []any{api.ProviderID("aws"), api.CellID("aws-1"), api.RenewalRequest{CSR: "c"}}, func(ctx context.Context, c *client.Client) (any, error) {
+			return c.RenewIdentity(ctx, "aws", "aws-1", api.RenewalRequest{CSR: "c"})
+		}, filled[api.BootstrapAnswer]()},
 		{api.RoleCell, "Report", []any{api.ProviderID("aws"), api.CellID("aws-1"), report}, func(ctx context.Context, c *client.Client) (any, error) {
 			return c.Report(ctx, "aws", "aws-1", report)
 		}, filled[api.ReportAnswer]()},
