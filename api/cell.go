@@ -151,13 +151,44 @@ const (
 	ModeDraining    CellMode = "draining"
 	ModeDrained     CellMode = "drained"
 	ModeMaintenance CellMode = "maintenance"
+	// ModeReturning is on the way back: it takes work when it has been steady for the warm-up.
+	ModeReturning CellMode = "returning"
 )
+
+// Takes reports whether a cell in the mode takes work. A record of before there were modes has none.
+func (m CellMode) Takes() bool { return m == "" || m == ModeAccepting }
+
+// CanBecome is the transition table of the modes:
+//
+//	accepting -> draining -> drained | maintenance -> returning -> accepting
+//	drained <-> maintenance, draining -> returning, returning -> draining
+func (m CellMode) CanBecome(next CellMode) bool {
+	switch m {
+	case "", ModeAccepting:
+		return next == ModeDraining
+	case ModeDraining:
+		return next == ModeDrained || next == ModeMaintenance || next == ModeReturning
+	case ModeDrained:
+		return next == ModeMaintenance || next == ModeReturning
+	case ModeMaintenance:
+		return next == ModeDrained || next == ModeReturning
+	case ModeReturning:
+		return next == ModeAccepting || next == ModeDraining
+	}
+	return false
+}
 
 // CellRecord is the stored record of a cell.
 type CellRecord struct {
 	ID       CellID     `json:"cell_id"`
 	Provider ProviderID `json:"provider"`
 	Mode     CellMode   `json:"mode"`
+
+	// DrainTo is what a draining cell becomes when its last lease has ended, ModeAt when it came to
+	// its mode, and ModeReason why.
+	DrainTo    CellMode `json:"drain_to,omitempty"`
+	ModeAt     Tick     `json:"mode_at,omitempty"`
+	ModeReason string   `json:"mode_reason,omitempty"`
 
 	// Revoking is set in the first phase of a revocation, while leases drain; Revoked in
 	// the second, for ever.
@@ -173,6 +204,8 @@ type CellRecord struct {
 	Next          Identity `json:"next_identity,omitzero"`
 	Previous      Identity `json:"previous_identity,omitzero"`
 	PreviousUntil Tick     `json:"previous_until,omitempty"`
+	// BoundIn is the cluster epoch in which the cell was bound to Identity.
+	BoundIn uint64 `json:"bound_in,omitempty"`
 	// BarredKeys are further keys of a revoked cell: those that it had in a state that was lost.
 	BarredKeys []string `json:"barred_keys,omitempty"`
 	// Epoch is bumped by every registration: by every start of the agent.

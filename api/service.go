@@ -98,6 +98,13 @@ type Providers interface {
 // Cells reads the fleet.
 type Cells interface {
 	ListCells(ctx context.Context, p ProviderID, o ReadOptions) (*CellList, error)
+	// DrainCell has a cell take no new work, and UndrainCell has it take work again. Both answer when
+	// that is committed; CellDrain tells how it goes on.
+	DrainCell(ctx context.Context, c CellID, r DrainRequest, o WriteOptions) (*CellAnswer, error)
+	UndrainCell(ctx context.Context, c CellID, o WriteOptions) (*CellAnswer, error)
+	// CellDrain lists the leases that a cell which is drained or revoked still has, with what the end
+	// of each waits for. It blocks for changes of the cell and of its leases.
+	CellDrain(ctx context.Context, c CellID, o ReadOptions) (*CellDrain, error)
 }
 
 // CellAgent is what a cell calls.

@@ -48,9 +48,15 @@ func (s *State) mayHold(spki string) *api.Error {
 		WithHint("make another key: bootstrap the host in an empty folder, under a new cell id")
 }
 
+// Unbound reports whether any certificate of the cell's name may register: there was none before, or
+// the cluster was recovered or restored since, and may have forgotten the key that the cell has now.
+func (v *View) Unbound(c *api.CellRecord) bool {
+	return c.Identity.SPKI == "" || c.BoundIn < v.meta.ClusterEpoch
+}
+
 // mayBind refuses to let a key speak for a cell that is bound to another one.
 func (s *State) mayBind(c *api.CellRecord, id api.Identity) *api.Error {
-	if !s.bindsKeys() || c.Identity.SPKI == "" || id.SPKI == c.Identity.SPKI || c.Next.SPKI != "" && id.SPKI == c.Next.SPKI {
+	if !s.bindsKeys() || s.Unbound(c) || id.SPKI == c.Identity.SPKI || c.Next.SPKI != "" && id.SPKI == c.Next.SPKI {
 		return nil
 	}
 	return api.Refuse(api.IdentityMismatch, "%s is bound to another key than that of the certificate", cellWhat(c.Provider, c.ID)).
@@ -69,6 +75,9 @@ func (s *State) bind(c *api.CellRecord, id api.Identity) {
 		c.Next = api.Identity{}
 	}
 	c.Identity = id
+	if s.bindsKeys() {
+		c.BoundIn = s.meta.ClusterEpoch
+	}
 }
 
 // announce remembers an identity that a cell may register under in place of its own.

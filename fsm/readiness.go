@@ -141,6 +141,8 @@ func (v *View) CellState(c api.CellRecord) api.CellState {
 		return api.CellDrained
 	case c.Mode == api.ModeMaintenance:
 		return api.CellMaintenance
+	case c.Mode == api.ModeReturning:
+		return api.CellWarming
 	case ready.Ready():
 		return api.CellReady
 	case !c.Healthy.Met && c.Healthy.Code == CodeWarmingUp:

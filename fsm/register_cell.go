@@ -38,7 +38,8 @@ func (c RegisterCell) apply(s *State) (Result, *api.Error) {
 		cell = api.CellRecord{ID: c.Cell, Provider: c.Provider, Mode: api.ModeAccepting, CreatedAt: s.Wall()}
 	}
 	same := known && cell.Agent == c.Agent && cell.BrokerKey == c.BrokerKey
-	if same && cell.Identity == c.Identity && cell.DataURL == c.DataURL && cell.Version == c.Version && cell.IdentityBound.Met {
+	if same && cell.Identity == c.Identity && cell.DataURL == c.DataURL && cell.Version == c.Version && cell.IdentityBound.Met &&
+		(!s.bindsKeys() || cell.BoundIn == s.meta.ClusterEpoch) {
 		return Result{CellEpoch: cell.Epoch}, nil
 	}
 	if !same {

@@ -118,7 +118,7 @@ func (n *sched) serve(tb testing.TB, h http.Handler) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.end = cancel
-	n.server = HTTPServer(h, conf, hclog.NewNullLogger())
+	n.server = HTTPServer(h, conf, NewConnections(), hclog.NewNullLogger())
 	n.server.BaseContext = func(net.Listener) context.Context { return ctx }
 	n.url = "https://" + ln.Addr().String()
 	done := make(chan struct{})

@@ -100,8 +100,8 @@ func TestKeyring(t *testing.T) {
 func TestVerifyLapsed(t *testing.T) {
 	m, other := newTestMaterial(t, "g-1"), newTestMaterial(t, "g-2")
 	now := time.Now()
-	lapsed := func(m *Material, id Identity, ago time.Duration) []byte {
-		c, err := m.Issue(CertRequest{Identity: id, Now: now.Add(-ago - CellCertTTL), TTL: CellCertTTL})
+	lapsed := func(m *Material, id Identity) []byte {
+		c, err := m.Issue(CertRequest{Identity: id, Now: now, TTL: CellCertTTL})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,22 +109,23 @@ func TestVerifyLapsed(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		cert []byte
+		ago  time.Duration
 		want api.Kind
 		says string
 	}{
-		"alive":         {lapsed(m, cell(), -time.Hour), "", ""},
-		"just over":     {lapsed(m, cell(), time.Second), "", ""},
-		"six days":      {lapsed(m, cell(), 6*24*time.Hour), "", ""},
-		"too long":      {lapsed(m, cell(), RenewableFor+time.Minute), api.Unauthenticated, "can be renewed for"},
-		"other cluster": {lapsed(other, cell(), time.Hour), api.Unauthenticated, "another CA"},
-		"no cell":       {lapsed(m, tenant("acme"), time.Hour), api.Forbidden, "role tenant"},
-		"a scheduler":   {lapsed(m, scheduler("s1"), time.Hour), api.Forbidden, "role scheduler"},
-		"the CA":        {m.CAPEM, api.Unauthenticated, ""},
-		"nothing":       {nil, api.InvalidArgument, ""},
-		"too large":     {make([]byte, maxFile+1), api.TooLarge, ""},
+		"alive":         {lapsed(m, cell()), -time.Hour, "", ""},
+		"just over":     {lapsed(m, cell()), time.Second, "", ""},
+		"six days":      {lapsed(m, cell()), 6 * 24 * time.Hour, "", ""},
+		"too long":      {lapsed(m, cell()), RenewableFor + time.Minute, api.Unauthenticated, "can be renewed for"},
+		"other cluster": {lapsed(other, cell()), time.Hour, api.Unauthenticated, "another CA"},
+		"no cell":       {lapsed(m, tenant("acme")), time.Hour, api.Forbidden, "role tenant"},
+		"a scheduler":   {lapsed(m, scheduler("s1")), time.Hour, api.Forbidden, "role scheduler"},
+		"the CA":        {m.CAPEM, 0, api.Unauthenticated, ""},
+		"nothing":       {nil, 0, api.InvalidArgument, ""},
+		"too large":     {make([]byte, maxFile+1), 0, api.TooLarge, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			leaf, id, err := m.VerifyLapsed(c.cert, now)
+			leaf, id, err := m.VerifyLapsed(c.cert, now.Add(CellCertTTL+c.ago))
 			if c.want != "" {
 				wantRefusal(t, err, c.want, c.says)
 				return

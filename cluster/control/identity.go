@@ -40,14 +40,14 @@ func (c *Control) Bound(ctx context.Context, caller api.Caller) error {
 	}
 	rec, ok := v.Cell(caller.Cell)
 	switch {
-	case !ok || rec.Identity.SPKI == "":
+	case !ok:
 		return nil // what it is not registered for refuses it
 	case rec.Revoked:
 		return revoked(rec)
 	case v.HoldsKey(&rec, caller.SPKI):
 		return nil
-	case caller.SPKI != "" && caller.SPKI == rec.Next.SPKI:
-		return api.Refuse(api.StaleEpoch, "cell %s has a new key that it has not registered with", caller.Cell).WithHint("register again")
+	case v.Unbound(&rec), caller.SPKI != "" && caller.SPKI == rec.Next.SPKI:
+		return api.Refuse(api.StaleEpoch, "cell %s has another key than it has registered with", caller.Cell).WithHint("register again")
 	}
 	return otherKey(caller)
 }

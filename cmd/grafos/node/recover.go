@@ -352,7 +352,12 @@ func (o *recoverOptions) rewrite(entry fsm.Recovered, id api.NodeID, addr string
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())
 	}
+	revoked, err := knownRevocations(o.dir, o.others)
+	if err != nil {
+		return nil, errors.Join(err, kept.Close(), audit.Close())
+	}
 	v, err := cluster.Recover(kept, cluster.Recovery{
+		Revoked: revoked,
 		Machine: fsm.New(fsm.Options{Log: log, Audit: audit.Append, BeforePersist: audit.Sync}),
 		Node:    id, Addr: addr, Wall: time.Now().UnixMilli(), Entry: entry,
 	})
