@@ -122,5 +122,5 @@ func (v *View) Forgets(b BarCell) bool {
 	if !known || !c.Revoked {
 		return true
 	}
-	return slices.ContainsFunc(b.Keys, func(key string) bool { return !v.KeyBarred(key) })
+	return slices.ContainsFunc(b.Keys, func(key string) bool { return key != "" && !v.KeyBarred(key) })
 }

@@ -48,15 +48,15 @@ func (s *State) mayHold(spki string) *api.Error {
 		WithHint("make another key: bootstrap the host in an empty folder, under a new cell id")
 }
 
-// Unbound reports whether any certificate of the cell's name may register: there was none before, or
+// Keyless reports whether any certificate of the cell's name may register: there was none before, or
 // the cluster was recovered or restored since, and may have forgotten the key that the cell has now.
-func (v *View) Unbound(c *api.CellRecord) bool {
+func (v *View) Keyless(c *api.CellRecord) bool {
 	return c.Identity.SPKI == "" || c.BoundIn < v.meta.ClusterEpoch
 }
 
 // mayBind refuses to let a key speak for a cell that is bound to another one.
 func (s *State) mayBind(c *api.CellRecord, id api.Identity) *api.Error {
-	if !s.bindsKeys() || s.Unbound(c) || id.SPKI == c.Identity.SPKI || c.Next.SPKI != "" && id.SPKI == c.Next.SPKI {
+	if !s.bindsKeys() || s.Keyless(c) || id.SPKI == c.Identity.SPKI || c.Next.SPKI != "" && id.SPKI == c.Next.SPKI {
 		return nil
 	}
 	return api.Refuse(api.IdentityMismatch, "%s is bound to another key than that of the certificate", cellWhat(c.Provider, c.ID)).

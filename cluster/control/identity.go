@@ -46,7 +46,7 @@ func (c *Control) Bound(ctx context.Context, caller api.Caller) error {
 		return revoked(rec)
 	case v.HoldsKey(&rec, caller.SPKI):
 		return nil
-	case v.Unbound(&rec), caller.SPKI != "" && caller.SPKI == rec.Next.SPKI:
+	case v.Keyless(&rec), caller.SPKI != "" && caller.SPKI == rec.Next.SPKI:
 		return api.Refuse(api.StaleEpoch, "cell %s has another key than it has registered with", caller.Cell).WithHint("register again")
 	}
 	return otherKey(caller)
