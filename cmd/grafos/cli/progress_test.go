@@ -49,7 +49,7 @@ func TestDrainProgress(t *testing.T) {
 		f.leases = f.leases[:1]
 		f.leases[0].State = api.LeaseRevokeWarning
 		f.after = func(f *fake) {
-			switch f.leases[0].State {
+			switch f.leases[0].State { //nolint:exhaustive // the others do not occur
 			case api.LeaseRevokeWarning:
 				f.leases[0].State, f.waits = api.LeaseForcedTeardown, api.WaitCell
 			case api.LeaseForcedTeardown:

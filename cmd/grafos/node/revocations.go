@@ -32,10 +32,15 @@ type revocations struct {
 
 // openRevocations reads the file of a data directory; there is none before the first revocation.
 func openRevocations(dir string) (*revocations, error) {
-	r := &revocations{path: filepath.Join(dir, revokedFile), Of: map[api.CellID]fsm.BarCell{}}
-	if _, err := os.Stat(r.path); errors.Is(err, fs.ErrNotExist) {
-		return r, nil
+	path := filepath.Join(dir, revokedFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return &revocations{path: path, Of: map[api.CellID]fsm.BarCell{}}, nil
 	}
+	return readRevocations(path)
+}
+
+func readRevocations(path string) (*revocations, error) {
+	r := &revocations{path: path, Of: map[api.CellID]fsm.BarCell{}}
 	b, err := ui.ReadBounded(r.path, maxRevokedFile)
 	if err != nil {
 		return nil, fmt.Errorf("read revocations: %w", err)
@@ -81,14 +86,18 @@ func (r *revocations) write() error {
 	return disk.WriteFile(r.path, append(b, '\n'))
 }
 
-// knownRevocations are those of several data directories.
-func knownRevocations(dir string, others []string) ([]fsm.BarCell, error) {
-	all, err := openRevocations(dir)
-	if err != nil {
-		return nil, err
+// knownRevocations are those of several data directories, and of files of other schedulers.
+func knownRevocations(dirs, files []string) ([]fsm.BarCell, error) {
+	all := &revocations{Of: map[api.CellID]fsm.BarCell{}}
+	for _, dir := range dirs {
+		r, err := openRevocations(dir)
+		if err != nil {
+			return nil, err
+		}
+		all.add(r.list())
 	}
-	for _, other := range others {
-		r, err := openRevocations(other)
+	for _, file := range files {
+		r, err := readRevocations(file)
 		if err != nil {
 			return nil, err
 		}
