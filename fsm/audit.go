@@ -45,6 +45,8 @@ const (
 const (
 	eventLeaseBound        = "lease_bound"
 	eventLeaseForced       = "lease_forced_teardown"
+	eventLeaseGrace        = "lease_grace_running"
+	eventLeaseCheckpoint   = "lease_checkpoint_reported"
 	eventRunRunning        = "run_running"
 	eventRunRetried        = "run_retried"
 	eventInventoryReported = "inventory_reported"
