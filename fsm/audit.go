@@ -51,6 +51,7 @@ const (
 	eventRunRetried        = "run_retried"
 	eventInventoryReported = "inventory_reported"
 	eventProviderCreated   = "provider_created"
+	eventMassSilence       = "mass_silence"
 )
 
 // scheduler is the identity of what the leader decides by itself.

@@ -20,15 +20,18 @@ const (
 )
 
 // memory is what the health loop keeps between looks: since when each cell's epoch is
-// known to this leader.
-type memory struct{ since map[cellEpoch]time.Time }
+// known to this leader, and which cells come and go.
+type memory struct {
+	since map[cellEpoch]time.Time
+	flaps flaps
+}
 
 type cellEpoch struct {
 	cell  api.CellID
 	epoch uint64
 }
 
-func newMemory() memory { return memory{since: map[cellEpoch]time.Time{}} }
+func newMemory() memory { return memory{since: map[cellEpoch]time.Time{}, flaps: flaps{}} }
 
 // watchCells compares what the schedulers saw with what is committed, and commits the
 // transitions. A cell loses its health only when the leader has just verified that it
@@ -123,9 +126,10 @@ func (t *term) look(now, wall time.Time) []look {
 		}
 		known[key] = since
 		sight, seen := t.cfg.Sightings.Best(rec.ID, rec.Epoch)
+		falls := t.health.flaps.see(rec, now)
 		f := facts{
 			rec: rec, sight: sight, seen: seen, silent: now.Sub(since),
-			limit: t.cfg.Limit, warmup: t.cfg.Warmup, wall: wall,
+			limit: t.cfg.Limit, warmup: longer(t.cfg.Warmup, falls), falls: falls, wall: wall,
 		}
 		is := judge(f)
 		looks = append(looks, look{
@@ -134,6 +138,7 @@ func (t *term) look(now, wall time.Time) []look {
 		})
 	}
 	t.health.since = known
+	t.health.flaps.forget(now)
 	return looks
 }
 
