@@ -21,6 +21,9 @@ type Desired struct {
 	Asks []Ask `json:"asks,omitempty"`
 	// Schedulers are the API addresses of the live schedulers, for the warm second session.
 	Schedulers []string `json:"schedulers,omitempty"`
+	// HeartbeatMs and LimitMs are the timers of the fleet as it is now, where they are news.
+	HeartbeatMs int64 `json:"heartbeat_ms,omitempty"`
+	LimitMs     int64 `json:"limit_ms,omitempty"`
 	// Closing says why the scheduler ends the session after this message; "" is no end.
 	Closing string `json:"closing,omitempty"`
 }

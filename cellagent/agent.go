@@ -85,7 +85,10 @@ func Start(ctx context.Context, c Config, d Deps) (*Agent, error) {
 	life, endLife := context.WithCancel(whole)
 	control, endControl := context.WithCancel(whole)
 	a.life.cancel, a.control.cancel = endLife, endControl
-	a.sessions.take = func(set api.Desired) { a.keeper.take(life, set) }
+	a.sessions.take = func(set api.Desired) {
+		a.reporter.retime(set)
+		a.keeper.take(life, set)
+	}
 	a.leave = func() { a.keeper.close(life) }
 
 	a.life.wg.Go(func() { a.keeper.expire(life, life, alarm) })

@@ -214,3 +214,39 @@ func TestLapsedIsNotShown(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// The interval between heartbeats is the one that the session told of last.
+func TestHeartbeatIsRetimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.start()
+		defer b.close()
+		count := func(d time.Duration) int {
+			b.cluster.mu.Lock()
+			before := 0
+			for _, n := range b.cluster.nodes {
+				before += n.reports
+			}
+			b.cluster.mu.Unlock()
+			time.Sleep(d)
+			synctest.Wait()
+			b.cluster.mu.Lock()
+			defer b.cluster.mu.Unlock()
+			after := 0
+			for _, n := range b.cluster.nodes {
+				after += n.reports
+			}
+			return after - before
+		}
+		if n := count(10 * time.Second); n < 38 || n > 42 {
+			t.Errorf("%d heartbeats in 10 s, of which each is 250 ms", n)
+		}
+		active, _ := b.cluster.holder()
+		b.cluster.nodes[active].push <- api.Desired{Index: 1000, HeartbeatMs: 2000, LimitMs: 6000}
+		synctest.Wait()
+		count(2 * time.Second)
+		if n := count(20 * time.Second); n < 9 || n > 11 {
+			t.Errorf("%d heartbeats in 20 s, of which each is 2 s", n)
+		}
+	})
+}

@@ -108,11 +108,17 @@ func (c *Control) Register(ctx context.Context, r api.RegisterRequest) (*api.Reg
 	if err != nil {
 		return nil, err
 	}
+	heartbeat, limit := c.timers()
 	return &api.RegisterAnswer{
 		Index: res.Index, ClusterID: c.cfg.ClusterID, Epoch: res.CellEpoch,
-		HeartbeatMs: c.cfg.Heartbeat.Milliseconds(), LimitMs: c.cfg.Limit.Milliseconds(), WarmupMs: c.cfg.Warmup.Milliseconds(),
+		HeartbeatMs: heartbeat.Milliseconds(), LimitMs: limit.Milliseconds(), WarmupMs: c.cfg.Warmup.Milliseconds(),
 		Schedulers: c.schedulers(),
 	}, nil
+}
+
+// timers are those of the fleet as it is now.
+func (c *Control) timers() (heartbeat, limit time.Duration) {
+	return api.FleetTimers(c.cfg.Heartbeat, c.cfg.Limit, c.cfg.Machine.View().CellCount())
 }
 
 // urls are the API addresses of the live schedulers, looked up at most every urlsKeep: every

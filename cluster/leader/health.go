@@ -118,6 +118,7 @@ func (t *term) verdicts() []fsm.HealthChange {
 func (t *term) look(now, wall time.Time) []look {
 	known := make(map[cellEpoch]time.Time, len(t.health.since))
 	var looks []look
+	heartbeat, limit := api.FleetTimers(t.cfg.Heartbeat, t.cfg.Limit, t.cfg.Machine.View().CellCount())
 	for _, rec := range t.cfg.Machine.View().Cells("") {
 		key := cellEpoch{rec.ID, rec.Epoch}
 		since, ok := t.health.since[key]
@@ -129,12 +130,12 @@ func (t *term) look(now, wall time.Time) []look {
 		falls := t.health.flaps.see(rec, now)
 		f := facts{
 			rec: rec, sight: sight, seen: seen, silent: now.Sub(since),
-			limit: t.cfg.Limit, warmup: longer(t.cfg.Warmup, falls), falls: falls, wall: wall,
+			limit: limit, warmup: longer(t.cfg.Warmup, falls), falls: falls, wall: wall,
 		}
 		is := judge(f)
 		looks = append(looks, look{
 			rec: rec, is: is,
-			fresh: is.healthy.Code == overdueCode && f.age() <= t.cfg.Limit+2*t.cfg.Heartbeat,
+			fresh: is.healthy.Code == overdueCode && f.age() <= limit+2*heartbeat,
 		})
 	}
 	t.health.since = known

@@ -22,7 +22,7 @@ type facts struct {
 	limit, warmup time.Duration
 	// falls is how often the cell lost its health lately, and warmup then longer.
 	falls int
-	wall          time.Time // for certificates only
+	wall  time.Time // for certificates only
 }
 
 // verdict is what the leader holds for true of a cell. Codes are stable, messages are not.
