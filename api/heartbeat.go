@@ -16,7 +16,8 @@ const (
 // overdue. Both are what was configured while the fleet is small; then the interval grows with it, so
 // that about 1,000 heartbeats come in a second, to HeartbeatMost.
 func FleetTimers(heartbeat, limit time.Duration, cells int) (interval, overdue time.Duration) {
-	share := (time.Duration(cells)*time.Millisecond + heartbeatStep - 1) / heartbeatStep * heartbeatStep
+	share := time.Duration(cells) * time.Millisecond
+	share += (heartbeatStep - share%heartbeatStep) % heartbeatStep
 	if share > heartbeatStep { // the smallest fleets have what was configured, whatever that is
 		heartbeat = max(heartbeat, min(share, HeartbeatMost))
 	}

@@ -24,6 +24,14 @@ type Desired struct {
 	// HeartbeatMs and LimitMs are the timers of the fleet as it is now, where they are news.
 	HeartbeatMs int64 `json:"heartbeat_ms,omitempty"`
 	LimitMs     int64 `json:"limit_ms,omitempty"`
+	// Epoch is the newest fencing number that was given, ClusterEpoch the cluster's, in the state that
+	// the message was made from: a cell that has taken a set takes none with lower ones any more. Both
+	// are 0 where the message says nothing of it.
+	Epoch        uint64 `json:"epoch,omitempty"`
+	ClusterEpoch uint64 `json:"cluster_epoch,omitempty"`
+	// Fences says that Fenced is every fence of the cell that was not lifted, as the state has it.
+	Fences bool    `json:"fences,omitempty"`
+	Fenced []Lease `json:"fenced,omitempty"`
 	// Closing says why the scheduler ends the session after this message; "" is no end.
 	Closing string `json:"closing,omitempty"`
 }
@@ -165,6 +173,11 @@ type RegisterAnswer struct {
 	LimitMs     int64    `json:"limit_ms"`
 	WarmupMs    int64    `json:"warmup_ms"`
 	Schedulers  []string `json:"schedulers"`
+	// Fence is the newest fencing number that was given when the registration was committed, and
+	// ClusterEpoch the cluster's: an agent that does not know what was accepted before it takes no
+	// lease that is not newer.
+	Fence        uint64 `json:"fence,omitempty"`
+	ClusterEpoch uint64 `json:"cluster_epoch,omitempty"`
 }
 
 // BootstrapRequest trades a bootstrap token and a CSR for a cell certificate. In place of the token

@@ -20,6 +20,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/capbroker"
+	"github.com/grafos/grafos/cellagent/ledger"
 	"github.com/grafos/grafos/cellagent/work"
 )
 
@@ -117,6 +118,10 @@ type cluster struct {
 	renewals []string // what was asked to be certified
 	certify  func(csr string) (*api.BootstrapAnswer, error)
 	changed  chan struct{}
+	// recoveries and fencing are the numbers that sets say, fenced the fences, where they say any.
+	recoveries, fencing uint64
+	fenced              []api.Lease
+	tellFences          bool
 }
 
 type node struct {
@@ -284,6 +289,7 @@ func (f *fakeFabric) Register(_ context.Context, r api.RegisterRequest) (*api.Re
 	}
 	_ = n
 	return &api.RegisterAnswer{
+		Fence: f.c.fencing, ClusterEpoch: f.c.recoveries,
 		Index: f.c.index, ClusterID: "g-test", Epoch: f.c.epoch, HeartbeatMs: 250, LimitMs: 3000,
 		Schedulers: slices.Sorted(maps.Keys(f.c.nodes)),
 	}, nil
@@ -320,6 +326,9 @@ func (f *fakeFabric) Watch(ctx context.Context, _ api.ProviderID, _ api.CellID, 
 		for {
 			c.mu.Lock()
 			d := api.Desired{Index: c.index, Full: full && !r.Standby, Schedulers: slices.Sorted(maps.Keys(c.nodes))}
+			if !r.Standby {
+				d.Epoch, d.ClusterEpoch, d.Fences, d.Fenced = c.fencing, c.recoveries, c.tellFences, slices.Clone(c.fenced)
+			}
 			for _, id := range slices.Sorted(maps.Keys(c.leases)) {
 				l := c.leases[id]
 				if !r.Standby && (full && !l.State.Terminal() || !full && l.Modified > sent && (!r.NoEcho || !l.State.Terminal())) {
@@ -335,7 +344,7 @@ func (f *fakeFabric) Watch(ctx context.Context, _ api.ProviderID, _ api.CellID, 
 			sent = c.index
 			changed := c.changed
 			c.mu.Unlock()
-			if (full || len(d.Leases)+len(d.Runs) > 0) && !yield(d, nil) {
+			if (full || d.Fences || len(d.Leases)+len(d.Runs) > 0) && !yield(d, nil) {
 				return
 			}
 			full = false
@@ -473,6 +482,7 @@ type fakeHost struct {
 	open    map[api.LeaseID]*fakeBinding
 	binds   int
 	closed  map[api.LeaseID]int64 // when, on the clock
+	fenced  map[api.LeaseID]ledger.Entry
 	clock   Clock
 	refuse  error
 	slow    time.Duration // of Bind
@@ -486,6 +496,8 @@ type fakeBinding struct {
 	mu   sync.Mutex
 	data []byte
 	shut bool
+	// until is what Until was told last.
+	until int64
 }
 
 func (h *fakeHost) Bind(l api.Lease) (Opened, error) {
@@ -504,6 +516,34 @@ func (h *fakeHost) Bind(l api.Lease) (Opened, error) {
 	b := &fakeBinding{host: h, id: l.ID, data: make([]byte, min(l.Amount, 1<<20))}
 	h.open[l.ID] = b
 	return b, nil
+}
+
+func (h *fakeHost) Fence(e ledger.Entry) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.fenced == nil {
+		h.fenced = map[api.LeaseID]ledger.Entry{}
+	}
+	h.fenced[e.Lease] = e
+}
+
+func (h *fakeHost) Unfence(_ context.Context, id api.LeaseID) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.fenced, id)
+	return nil
+}
+
+func (h *fakeHost) fences() []api.LeaseID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Sorted(maps.Keys(h.fenced))
+}
+
+func (b *fakeBinding) Until(deadline int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.until = deadline
 }
 
 func (h *fakeHost) Prompt(api.Lease) bool { return h.prompt && h.slow == 0 }
@@ -618,7 +658,9 @@ type bench struct {
 	identity *fakeIdentity // nil is none
 	agent    *Agent
 	dir      string
-	stamp    *api.Stamp // of the leases of runs; nil is now
+	disk     ledger.Memory // of the ledger
+	keep     ledger.Disk   // instead of it
+	stamp    *api.Stamp    // of the leases of runs; nil is now
 }
 
 type realBroker struct{ *capbroker.Broker }
@@ -645,6 +687,14 @@ func (b *bench) start() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	var keep ledger.Disk = &b.disk
+	if b.keep != nil {
+		keep = b.keep
+	}
+	book, _, err := ledger.Open(keep, b.clock.BootID())
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	urls := slices.Sorted(maps.Keys(b.cluster.nodes))
 	var identity Identity
 	if b.identity != nil {
@@ -652,7 +702,7 @@ func (b *bench) start() {
 	}
 	config := Config{Dir: b.dir, Provider: "local", CellID: "local-1", ClusterID: "g-test", Schedulers: urls, Version: "test", Log: hclog.NewNullLogger()}
 	b.agent, err = Start(b.t.Context(), config, Deps{
-		Clock: b.clock, Dial: b.cluster.dial, Host: b.host, Runner: b.runner, Broker: realBroker{broker}, Random: rand.Reader,
+		Clock: b.clock, Dial: b.cluster.dial, Host: b.host, Runner: b.runner, Broker: realBroker{broker}, Ledger: book, Random: rand.Reader,
 		Probe: func(context.Context) (api.Inventory, error) {
 			return api.Inventory{TotalCPU: 4, TotalMem: 8 << 30, TotalBlock: 1 << 30}, nil
 		},

@@ -25,7 +25,8 @@ const (
 	CodeMassSilence = "mass_silence"
 	// CodeFlapping is of a cell that came and went too often: it has to be steady for longer.
 	CodeFlapping = "flapping"
-	// The two ends of a certificate: it can still be renewed with its own key, or not any more.
+	// CodeCertificateExpired is of a certificate that ended and can be renewed with its own key,
+	// CodeCertificateLapsed of one that cannot any more.
 	CodeCertificateExpired = "certificate_expired"
 	CodeCertificateLapsed  = "certificate_lapsed"
 )

@@ -196,11 +196,16 @@ func (w *watcher) next() (*api.Desired, error) {
 		// The state was replaced by an earlier one: what changed between the two is in no record.
 		w.full, w.cluster = false, v.ClusterEpoch()
 	}
-	d := &api.Desired{Index: v.Index(), Full: !w.full}
+	d := &api.Desired{Index: v.Index(), Full: !w.full, Epoch: v.Epoch(), ClusterEpoch: v.ClusterEpoch(), Fences: !w.full}
 	if w.full {
-		d.Leases, d.Runs = w.unsaid(v.LeasesChangedOn(w.cell, w.sent)), v.RunsChangedOn(w.cell, w.sent)
+		changed := v.LeasesChangedOn(w.cell, w.sent)
+		d.Fences = slices.ContainsFunc(changed, func(l api.Lease) bool { return l.State == api.LeaseFenced })
+		d.Leases, d.Runs = w.unsaid(changed), v.RunsChangedOn(w.cell, w.sent)
 	} else {
 		d.Leases, d.Runs = v.LeasesOn(w.cell), v.RunsOn(w.cell)
+	}
+	if d.Fences {
+		d.Fenced = v.FencedOn(w.cell)
 	}
 	if urls := w.c.schedulers(); !slices.Equal(urls, w.known) {
 		w.known, d.Schedulers = urls, urls
@@ -212,7 +217,7 @@ func (w *watcher) next() (*api.Desired, error) {
 		w.beat = heartbeat.Milliseconds()
 		d.HeartbeatMs, d.LimitMs = w.beat, limit.Milliseconds()
 	}
-	news := d.Full || d.HeartbeatMs > 0 || len(d.Leases) > 0 || len(d.Runs) > 0 || d.Schedulers != nil
+	news := d.Full || d.Fences || d.HeartbeatMs > 0 || len(d.Leases) > 0 || len(d.Runs) > 0 || d.Schedulers != nil
 	w.full, w.sent = true, v.Index()
 	if !news {
 		return nil, nil //nolint:nilnil // nothing to send is not an error
