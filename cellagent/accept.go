@@ -45,6 +45,9 @@ func (k *keeper) adopt(e *ledger.Entry) bool {
 	if !ok {
 		return false
 	}
+	if mutant.On(mutant.KeepLonger) {
+		e.Deadline += int64(api.HoldDown(0)) * 3
+	}
 	l := e.Grant()
 	l.CellID = k.cell
 	h := &holding{lease: l, deadline: e.Deadline, phase: phaseBound, since: now, open: open, adopted: true, slot: -1}
