@@ -103,6 +103,7 @@ func operationOf(r *http.Request, op string) (*operation, error) {
 	}
 	o.token = strings.TrimSpace(token)
 	var err error
+	o.sync = r.URL.Query().Get("sync") == "1"
 	if o.offset, err = queryInt(r, "offset", 0); err != nil {
 		return nil, err
 	}
@@ -141,7 +142,8 @@ func (a *answer) piece(b []byte, within time.Duration) error {
 // errLate says that a lease ends before anything can be sent.
 var errLate = errors.New("the lease ends")
 
-// writeHTTP takes the body to offset. One whose length is not told in advance has to fit one piece.
+// writeHTTP takes the body to offset; with sync=1 it is on the disk, where the lease has one, when
+// it is answered. A body whose length is not told in advance has to fit one piece.
 func (p *dataPlane) writeHTTP(w http.ResponseWriter, r *http.Request, o *operation) error {
 	from := &question{r.Body, http.NewResponseController(w)}
 	if r.ContentLength < 0 {

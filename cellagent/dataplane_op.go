@@ -40,6 +40,7 @@ type operation struct {
 	token, proof   string
 	peer           peer
 	offset, length int64
+	sync           bool // a write is on the disk when it is answered
 }
 
 // use is the operation as the token's checks see it.
@@ -219,7 +220,16 @@ func (p *dataPlane) write(ctx context.Context, o *operation, from inlet) error {
 			break
 		}
 	}
-	return nil
+	return p.settle(ctx, o, t)
+}
+
+// settle waits for the disk where that is asked for.
+func (p *dataPlane) settle(ctx context.Context, o *operation, t touchable) error {
+	disk, ok := t.open.(interface{ Sync() error })
+	if !ok || !o.sync {
+		return nil
+	}
+	return p.touch(ctx, o, disk.Sync)
 }
 
 // partly says how much of a long write was taken before it was refused.

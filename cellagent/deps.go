@@ -49,10 +49,13 @@ type Opened interface {
 type Binder interface {
 	Bind(l api.Lease) (Opened, error)
 	Prompt(l api.Lease) bool
+	// Adopt returns the binding of a lease that an agent before this one left, if it is there.
+	Adopt(id api.LeaseID) (Opened, bool)
 	// Fence counts what is fenced and was not bound by this Binder; a second time changes nothing.
 	Fence(e ledger.Entry)
 	// Unfence tears what is fenced down and gives its amount back.
 	Unfence(ctx context.Context, id api.LeaseID) error
+	// Close tears down what is open, but for the blocks, which it leaves for the next agent.
 	Close() error
 }
 
@@ -105,6 +108,10 @@ type Deps struct {
 	// Probe reads the hardware, Capacity says what of it may be leased.
 	Probe    func(context.Context) (api.Inventory, error)
 	Capacity func(api.Inventory) api.Resources
+	// Identity is renewed while the agent runs; nil is not. Wall is the clock by which certificates
+	// end; nil is this machine's.
+	Identity Identity
+	Wall     func() time.Time
 	// Listener is the data plane's, TLS included.
 	Listener net.Listener
 	// Release gives the directory up; it is the last thing that happens.

@@ -55,6 +55,7 @@ func openDeps(ctx context.Context, c Config) (Deps, error) {
 		return d, err
 	}
 	d.Dial = dialerOf(c)
+	d.Identity = c.Identity
 	broker, err := capbroker.New(capbroker.Config{ClusterID: c.ClusterID, Cell: c.CellID, Now: anchoredWall(clock, wall.System().Wall())})
 	if err != nil {
 		return d, fmt.Errorf("open broker: %w", err)
@@ -124,8 +125,15 @@ func (d *Deps) openHost(ctx context.Context, c Config) error {
 	for _, e := range d.Ledger.In(ledger.Fenced) {
 		fences = append(fences, fenceOf(e))
 	}
+	var kept []api.Lease
+	now := d.Clock.Now()
+	for _, e := range d.Ledger.In(ledger.Accepted) {
+		if e.Survives(d.Clock.BootID(), now) {
+			kept = append(kept, e.Grant())
+		}
+	}
 	h, err := binding.Open(binding.Options{
-		Dir: filepath.Join(c.Dir, dirBindings), Capacity: most, Log: c.Log.Named("binding"), Now: d.Clock.Now, Fenced: fences, Faults: faults,
+		Dir: filepath.Join(c.Dir, dirBindings), Capacity: most, Log: c.Log.Named("binding"), Now: d.Clock.Now, Fenced: fences, Kept: kept, Faults: faults,
 	})
 	if err != nil {
 		return fmt.Errorf("open bindings: %w", err)
@@ -161,11 +169,12 @@ func (d *Deps) openListener(ctx context.Context, c Config) error {
 
 // dialerOf makes clients that prove the cell and accept schedulers of its cluster only.
 func dialerOf(c Config) Dialer {
+	shown := unlessLapsed(c.Credential, wall.System().Wall)
 	return func(urls []string, timeout time.Duration) (Fabric, error) {
 		return client.New(client.Config{
 			URLs: urls, Timeout: timeout, Log: c.Log.Named("client"), UserAgent: "grafos-cell-agent/" + c.Version,
 			TLS: pki.ClientTLS(pki.ClientOptions{
-				Cert: c.Credential, Roots: c.Roots, ClusterID: c.ClusterID, Server: api.RoleScheduler,
+				Cert: shown, Roots: c.Roots, ClusterID: c.ClusterID, Server: api.RoleScheduler,
 			}),
 		})
 	}
@@ -193,6 +202,15 @@ func (h bindingHost) Bind(l api.Lease) (Opened, error) {
 		return nil, err // and no binding: a nil inside an interface is not nil
 	}
 	return b, err
+}
+
+// Adopt returns what an agent before this one left.
+func (h bindingHost) Adopt(id api.LeaseID) (Opened, bool) {
+	b, ok := h.Host.Adopt(id)
+	if !ok {
+		return nil, false
+	}
+	return b, true
 }
 
 // Fence counts what is fenced.

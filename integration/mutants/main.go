@@ -63,6 +63,7 @@ func hunters() map[mutant.Fault][]suite {
 		mutant.AnyHolder:   {token, cell},
 		mutant.KeepRevoked: {world, cell},
 		mutant.ForgetFloor: {cell},
+		mutant.KeepLonger:  {cell, world},
 
 		mutant.HeraldAhead: {herald},
 		mutant.HungTalks:   {replace, hush},
