@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -90,6 +91,9 @@ type dataUser struct {
 // piece is one exchange of 4 KiB with the cell.
 func (u *dataUser) piece(ctx context.Context, g *api.Grant, method string, offset int, body io.Reader) error {
 	url := fmt.Sprintf("%s?offset=%d&length=%d", g.Coordinate, offset, dataPiece)
+	if method == http.MethodPut {
+		url += "&sync=1"
+	}
 	r, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
@@ -159,15 +163,17 @@ func (b *bench) dataWrites(ctx context.Context, u *dataUser, dir string) (err er
 	data := bytes.Repeat([]byte("grafOS: "), dataPiece/8)
 	loads := []load.Spec{{Outstanding: 1, Warm: 300 * time.Millisecond, Window: 2 * time.Second}, {Outstanding: dataClients, Warm: 300 * time.Millisecond, Window: 2 * time.Second}}
 	all := []contender{
-		{name: "block writes of 4 KiB", pids: func() []int { return []int{u.cell} }, run: func(ctx context.Context, s load.Spec) (load.Run, error) {
+		{name: "block writes of 4 KiB, sync", pids: func() []int { return []int{u.cell} }, run: func(ctx context.Context, s load.Spec) (load.Run, error) {
 			return load.Do(ctx, s, func(ctx context.Context, worker, n int) error {
 				return u.piece(ctx, &u.block, http.MethodPut, u.offset(worker, n), bytes.NewReader(data))
 			}), nil
 		}},
-		{name: "raw writes of 4 KiB", pids: func() []int { return []int{os.Getpid()} }, run: func(ctx context.Context, s load.Spec) (load.Run, error) {
+		{name: "raw writes of 4 KiB, fdatasync", pids: func() []int { return []int{os.Getpid()} }, run: func(ctx context.Context, s load.Spec) (load.Run, error) {
 			return load.Do(ctx, s, func(_ context.Context, worker, n int) error {
-				_, err := f.WriteAt(data, int64(u.offset(worker, n)))
-				return err
+				if _, err := f.WriteAt(data, int64(u.offset(worker, n))); err != nil {
+					return err
+				}
+				return syscall.Fdatasync(int(f.Fd()))
 			}), nil
 		}},
 	}
@@ -176,7 +182,11 @@ func (b *bench) dataWrites(ctx context.Context, u *dataUser, dir string) (err er
 		return err
 	}
 	b.table(results, loads, all)
-	b.say("neither waits for the disk: a block lease has no sync yet")
+	for _, l := range loads {
+		ours, _, _ := results[all[0].name][l.Outstanding].PerSecond()
+		raw, _, _ := results[all[1].name][l.Outstanding].PerSecond()
+		b.say("ratio block-sync-4k clients=%d ours=%s raw=%s ratio=%.2f", l.Outstanding, figure(ours), figure(raw), ours/max(raw, 1))
+	}
 	return nil
 }
 
