@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Requirement is one of the six things that make a cell ready.
 type Requirement string
@@ -100,6 +103,20 @@ type Identity struct {
 	NotAfter int64  `json:"not_after"` // Unix seconds
 }
 
+// IdentityOverlap is for how long the key before a renewal is still taken.
+const IdentityOverlap = 5 * time.Minute
+
+// Keys lists every key that the record knows of.
+func (c *CellRecord) Keys() []string {
+	keys := make([]string, 0, len(c.BarredKeys)+3)
+	for _, key := range append([]string{c.Identity.SPKI, c.Next.SPKI, c.Previous.SPKI}, c.BarredKeys...) {
+		if key != "" && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
 // GPU is one device of an inventory.
 type GPU struct {
 	Model      string `json:"model"`
@@ -134,13 +151,44 @@ const (
 	ModeDraining    CellMode = "draining"
 	ModeDrained     CellMode = "drained"
 	ModeMaintenance CellMode = "maintenance"
+	// ModeReturning is on the way back: it takes work when it has been steady for the warm-up.
+	ModeReturning CellMode = "returning"
 )
+
+// Takes reports whether a cell in the mode takes work. A record of before there were modes has none.
+func (m CellMode) Takes() bool { return m == "" || m == ModeAccepting }
+
+// CanBecome is the transition table of the modes:
+//
+//	accepting -> draining -> drained | maintenance -> returning -> accepting
+//	drained <-> maintenance, draining -> returning, returning -> draining
+func (m CellMode) CanBecome(next CellMode) bool {
+	switch m {
+	case "", ModeAccepting:
+		return next == ModeDraining
+	case ModeDraining:
+		return next == ModeDrained || next == ModeMaintenance || next == ModeReturning
+	case ModeDrained:
+		return next == ModeMaintenance || next == ModeReturning
+	case ModeMaintenance:
+		return next == ModeDrained || next == ModeReturning
+	case ModeReturning:
+		return next == ModeAccepting || next == ModeDraining
+	}
+	return false
+}
 
 // CellRecord is the stored record of a cell.
 type CellRecord struct {
 	ID       CellID     `json:"cell_id"`
 	Provider ProviderID `json:"provider"`
 	Mode     CellMode   `json:"mode"`
+
+	// DrainTo is what a draining cell becomes when its last lease has ended, ModeAt when it came to
+	// its mode, and ModeReason why.
+	DrainTo    CellMode `json:"drain_to,omitempty"`
+	ModeAt     Tick     `json:"mode_at,omitempty"`
+	ModeReason string   `json:"mode_reason,omitempty"`
 
 	// Revoking is set in the first phase of a revocation, while leases drain; Revoked in
 	// the second, for ever.
@@ -149,7 +197,17 @@ type CellRecord struct {
 	// ForceAt is when the leases that still drain are forced down.
 	ForceAt Tick `json:"force_at,omitempty"`
 
-	Identity Identity `json:"identity"`
+	// Identity is whose key speaks for the cell. Next is one that takes its place when it first
+	// registers: a renewed certificate's, or that of a host which was bootstrapped anew. Previous is
+	// the one before, taken until PreviousUntil for what is under way.
+	Identity      Identity `json:"identity"`
+	Next          Identity `json:"next_identity,omitzero"`
+	Previous      Identity `json:"previous_identity,omitzero"`
+	PreviousUntil Tick     `json:"previous_until,omitempty"`
+	// BoundIn is the cluster epoch in which the cell was bound to Identity.
+	BoundIn uint64 `json:"bound_in,omitempty"`
+	// BarredKeys are further keys of a revoked cell: those that it had in a state that was lost.
+	BarredKeys []string `json:"barred_keys,omitempty"`
 	// Epoch is bumped by every registration: by every start of the agent.
 	Epoch uint64 `json:"cell_epoch"`
 	// Agent names the agent process of this epoch.

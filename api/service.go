@@ -98,6 +98,13 @@ type Providers interface {
 // Cells reads the fleet.
 type Cells interface {
 	ListCells(ctx context.Context, p ProviderID, o ReadOptions) (*CellList, error)
+	// DrainCell has a cell take no new work, and UndrainCell has it take work again. Both answer when
+	// that is committed; CellDrain tells how it goes on.
+	DrainCell(ctx context.Context, c CellID, r DrainRequest, o WriteOptions) (*CellAnswer, error)
+	UndrainCell(ctx context.Context, c CellID, o WriteOptions) (*CellAnswer, error)
+	// CellDrain lists the leases that a cell which is drained or revoked still has, with what the end
+	// of each waits for. It blocks for changes of the cell and of its leases.
+	CellDrain(ctx context.Context, c CellID, o ReadOptions) (*CellDrain, error)
 }
 
 // CellAgent is what a cell calls.
@@ -105,6 +112,9 @@ type CellAgent interface {
 	// Bootstrap is the only call that needs no certificate: the token is its proof.
 	Bootstrap(ctx context.Context, r BootstrapRequest) (*BootstrapAnswer, error)
 	Register(ctx context.Context, r RegisterRequest) (*RegisterAnswer, error)
+	// RenewIdentity has a new key certified under the one that the caller is bound to. That one
+	// stays bound until the cell registers under the new one.
+	RenewIdentity(ctx context.Context, p ProviderID, c CellID, r RenewalRequest) (*BootstrapAnswer, error)
 	// Watch opens a session and yields its messages until it ends; the last one may carry
 	// an error instead.
 	Watch(ctx context.Context, p ProviderID, c CellID, r WatchRequest) iter.Seq2[Desired, error]

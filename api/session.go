@@ -21,6 +21,9 @@ type Desired struct {
 	Asks []Ask `json:"asks,omitempty"`
 	// Schedulers are the API addresses of the live schedulers, for the warm second session.
 	Schedulers []string `json:"schedulers,omitempty"`
+	// HeartbeatMs and LimitMs are the timers of the fleet as it is now, where they are news.
+	HeartbeatMs int64 `json:"heartbeat_ms,omitempty"`
+	LimitMs     int64 `json:"limit_ms,omitempty"`
 	// Epoch is the newest fencing number that was given, ClusterEpoch the cluster's, in the state that
 	// the message was made from: a cell that has taken a set takes none with lower ones any more. Both
 	// are 0 where the message says nothing of it.
@@ -177,12 +180,19 @@ type RegisterAnswer struct {
 	ClusterEpoch uint64 `json:"cluster_epoch,omitempty"`
 }
 
-// BootstrapRequest trades a bootstrap token and a CSR for a cell certificate.
+// BootstrapRequest trades a bootstrap token and a CSR for a cell certificate. In place of the token
+// a cell whose certificate has ended shows that, with a CSR of the same key.
 type BootstrapRequest struct {
-	Token    string     `json:"token"`
-	Provider ProviderID `json:"provider"`
-	CellID   CellID     `json:"cell_id"`
-	CSR      string     `json:"csr"` // PEM
+	Token       string     `json:"token,omitempty"`
+	Certificate string     `json:"certificate,omitempty"` // PEM
+	Provider    ProviderID `json:"provider"`
+	CellID      CellID     `json:"cell_id"`
+	CSR         string     `json:"csr"` // PEM
+}
+
+// RenewalRequest asks for a certificate of a new key, under the one that the caller has.
+type RenewalRequest struct {
+	CSR string `json:"csr"` // PEM
 }
 
 // BootstrapAnswer carries the certificate and what it chains to.

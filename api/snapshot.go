@@ -28,4 +28,6 @@ type RestoreReport struct {
 	// them. LeasesEnded are live in the snapshot: they are revoked.
 	LeasesLost  int `json:"leases_lost"`
 	LeasesEnded int `json:"leases_ended"`
+	// StillRevoked are cells that were revoked after the snapshot: they stay so.
+	StillRevoked int `json:"still_revoked,omitempty"`
 }

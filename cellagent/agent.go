@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
+	wall "github.com/grafos/grafos/api/clock"
 )
 
 const (
@@ -84,7 +85,10 @@ func Start(ctx context.Context, c Config, d Deps) (*Agent, error) {
 	life, endLife := context.WithCancel(whole)
 	control, endControl := context.WithCancel(whole)
 	a.life.cancel, a.control.cancel = endLife, endControl
-	a.sessions.take = func(set api.Desired) error { return a.keeper.take(life, set) }
+	a.sessions.take = func(set api.Desired) error {
+		a.reporter.retime(set)
+		return a.keeper.take(life, set)
+	}
 	a.leave = func() { a.keeper.close(life) }
 	a.keeper.remember()
 
@@ -92,6 +96,10 @@ func Start(ctx context.Context, c Config, d Deps) (*Agent, error) {
 	a.life.wg.Go(func() { a.serve(d) })
 	a.control.wg.Go(func() { a.reporter.run(control) })
 	a.control.wg.Go(func() { a.surveyor.run(control) })
+	if d.Identity != nil {
+		renewal := a.renewal()
+		a.control.wg.Go(func() { renewal.run(control) })
+	}
 	a.control.wg.Go(func() {
 		defer close(a.stopped)
 		a.err = a.run(control)
@@ -122,7 +130,8 @@ func assemble(c Config, d Deps, mods *modules) *Agent {
 	failed := make(chan sessionError)
 	a.sessions = &sessions{
 		watcher: &watcher{clock: d.Clock, provider: c.Provider, cell: c.CellID, news: make(chan news)},
-		roster:  a.roster, beacon: shown, dial: d.Dial, seen: a.keeper.seen, failed: failed, log: log.Named("session"),
+		roster:  a.roster, beacon: shown, dial: d.Dial, seen: a.keeper.seen, failed: failed,
+		renewed: make(bell, 1), log: log.Named("session"),
 	}
 	a.reporter = &reporter{
 		provider: c.Provider, cell: c.CellID, clock: d.Clock, beacon: shown, outbox: out,
@@ -132,6 +141,22 @@ func assemble(c Config, d Deps, mods *modules) *Agent {
 	a.surveyor = &surveyor{probe: d.Probe, capacity: d.Capacity, outbox: out, log: log.Named("inventory")}
 	a.server = newDataServer(newDataPlane(a.keeper).handler(), log)
 	return a
+}
+
+// renewal renews the agent's certificate.
+func (a *Agent) renewal() *renewal {
+	now := a.deps.Wall
+	if now == nil {
+		now = wall.System().Wall
+	}
+	return &renewal{
+		provider: a.config.Provider, cell: a.config.CellID, identity: a.deps.Identity, fleet: a.fleet, wall: now,
+		bind: func(ctx context.Context) error {
+			_, err := a.register(ctx) // the same agent again keeps its epoch
+			return err
+		},
+		reopen: a.sessions.renewed.ring, spread: spreadOf(a.deps.Random), log: a.log.Named("identity"),
+	}
 }
 
 // run registers and holds sessions, again and again, until ctx ends or the identity does.

@@ -28,6 +28,8 @@ type Config struct {
 	// renewed one needs no restart. Roots is what schedulers must chain to.
 	Credential func() (*tls.Certificate, error)
 	Roots      *x509.CertPool
+	// Identity renews that certificate; nil is that nobody does.
+	Identity Identity
 	// DataBind is where the data plane listens, host:port; DataAdvertise is what holders of
 	// leases are told, empty for the address that it listens on.
 	DataBind, DataAdvertise string

@@ -92,6 +92,10 @@ type Deps struct {
 	// Probe reads the hardware, Capacity says what of it may be leased.
 	Probe    func(context.Context) (api.Inventory, error)
 	Capacity func(api.Inventory) api.Resources
+	// Identity is renewed while the agent runs; nil is not. Wall is the clock by which certificates
+	// end; nil is this machine's.
+	Identity Identity
+	Wall     func() time.Time
 	// Listener is the data plane's, TLS included.
 	Listener net.Listener
 	// Release gives the directory up; it is the last thing that happens.

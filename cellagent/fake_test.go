@@ -115,6 +115,8 @@ type cluster struct {
 	judge    func(string, api.Report) (*api.ReportAnswer, error) // nil, nil goes on
 	putBlob  func(api.Digest) error
 	register func() error
+	renewals []string // what was asked to be certified
+	certify  func(csr string) (*api.BootstrapAnswer, error)
 	changed  chan struct{}
 	// recoveries and fencing are the numbers that sets say, fenced the fences, where they say any.
 	recoveries, fencing uint64
@@ -250,8 +252,23 @@ func (f *fakeFabric) node() (*node, error) {
 
 func (f *fakeFabric) Close() error { return nil }
 
-func (f *fakeFabric) Bootstrap(context.Context, api.BootstrapRequest) (*api.BootstrapAnswer, error) {
-	return nil, api.Refuse(api.Internal, "not here")
+func (f *fakeFabric) Bootstrap(_ context.Context, r api.BootstrapRequest) (*api.BootstrapAnswer, error) {
+	return f.certify("lapsed " + r.CSR)
+}
+
+func (f *fakeFabric) RenewIdentity(_ context.Context, _ api.ProviderID, _ api.CellID, r api.RenewalRequest) (*api.BootstrapAnswer, error) {
+	return f.certify(r.CSR)
+}
+
+// certify notes what was asked for, and answers as the test says.
+func (f *fakeFabric) certify(csr string) (*api.BootstrapAnswer, error) {
+	f.c.mu.Lock()
+	defer f.c.mu.Unlock()
+	f.c.renewals = append(f.c.renewals, csr)
+	if f.c.certify == nil {
+		return nil, api.Refuse(api.Internal, "not here")
+	}
+	return f.c.certify(csr)
 }
 
 func (f *fakeFabric) Register(_ context.Context, r api.RegisterRequest) (*api.RegisterAnswer, error) {
@@ -641,16 +658,17 @@ func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0
 
 // bench is a cell with everything round it faked but the broker.
 type bench struct {
-	t       *testing.T
-	cluster *cluster
-	clock   *fakeClock
-	host    *fakeHost
-	runner  *fakeRunner
-	agent   *Agent
-	dir     string
-	disk    ledger.Memory // of the ledger
-	keep    ledger.Disk   // instead of it
-	stamp   *api.Stamp    // of the leases of runs; nil is now
+	t        *testing.T
+	cluster  *cluster
+	clock    *fakeClock
+	host     *fakeHost
+	runner   *fakeRunner
+	identity *fakeIdentity // nil is none
+	agent    *Agent
+	dir      string
+	disk     ledger.Memory // of the ledger
+	keep     ledger.Disk   // instead of it
+	stamp    *api.Stamp    // of the leases of runs; nil is now
 }
 
 type realBroker struct{ *capbroker.Broker }
@@ -686,6 +704,10 @@ func (b *bench) start() {
 		b.t.Fatal(err)
 	}
 	urls := slices.Sorted(maps.Keys(b.cluster.nodes))
+	var identity Identity
+	if b.identity != nil {
+		identity = b.identity
+	}
 	config := Config{Dir: b.dir, Provider: "local", CellID: "local-1", ClusterID: "g-test", Schedulers: urls, Version: "test", Log: hclog.NewNullLogger()}
 	b.agent, err = Start(b.t.Context(), config, Deps{
 		Clock: b.clock, Dial: b.cluster.dial, Host: b.host, Runner: b.runner, Broker: realBroker{broker}, Ledger: book, Random: rand.Reader,
@@ -693,7 +715,7 @@ func (b *bench) start() {
 			return api.Inventory{TotalCPU: 4, TotalMem: 8 << 30, TotalBlock: 1 << 30}, nil
 		},
 		Capacity: func(inv api.Inventory) api.Resources { return capacityOf(inv, api.Resources{}, 1<<20) },
-		Listener: &pipeListener{end: make(chan struct{})},
+		Identity: identity, Listener: &pipeListener{end: make(chan struct{})},
 	})
 	if err != nil {
 		b.t.Fatal(err)

@@ -41,6 +41,18 @@ func (f *fleet) get() (Fabric, error) {
 	return next, nil
 }
 
+// forget has the next call go over a new connection.
+func (f *fleet) forget() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := f.fabric
+	f.fabric, f.urls = nil, nil
+	if last == nil {
+		return nil
+	}
+	return last.Close() // what is under way on it goes on
+}
+
 // close closes the connections.
 func (f *fleet) close() error {
 	f.mu.Lock()

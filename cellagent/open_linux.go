@@ -55,6 +55,7 @@ func openDeps(ctx context.Context, c Config) (Deps, error) {
 		return d, err
 	}
 	d.Dial = dialerOf(c)
+	d.Identity = c.Identity
 	broker, err := capbroker.New(capbroker.Config{ClusterID: c.ClusterID, Cell: c.CellID, Now: anchoredWall(clock, wall.System().Wall())})
 	if err != nil {
 		return d, fmt.Errorf("open broker: %w", err)
@@ -167,11 +168,12 @@ func (d *Deps) openListener(ctx context.Context, c Config) error {
 
 // dialerOf makes clients that prove the cell and accept schedulers of its cluster only.
 func dialerOf(c Config) Dialer {
+	shown := unlessLapsed(c.Credential, wall.System().Wall)
 	return func(urls []string, timeout time.Duration) (Fabric, error) {
 		return client.New(client.Config{
 			URLs: urls, Timeout: timeout, Log: c.Log.Named("client"), UserAgent: "grafos-cell-agent/" + c.Version,
 			TLS: pki.ClientTLS(pki.ClientOptions{
-				Cert: c.Credential, Roots: c.Roots, ClusterID: c.ClusterID, Server: api.RoleScheduler,
+				Cert: shown, Roots: c.Roots, ClusterID: c.ClusterID, Server: api.RoleScheduler,
 			}),
 		})
 	}

@@ -68,6 +68,15 @@ func timersOf(a *api.RegisterAnswer) *timers {
 	}
 }
 
+// retime takes the timers that a session tells of, if it does: the fleet has grown, or shrunk.
+func (r *reporter) retime(set api.Desired) {
+	was := r.timers.Load()
+	if set.HeartbeatMs <= 0 || was == nil {
+		return
+	}
+	r.timers.Store(timersOf(&api.RegisterAnswer{Epoch: was.epoch, HeartbeatMs: set.HeartbeatMs, LimitMs: set.LimitMs}))
+}
+
 // run reports until ctx ends.
 func (r *reporter) run(ctx context.Context) {
 	beat := time.NewTimer(0)

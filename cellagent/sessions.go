@@ -34,11 +34,15 @@ type sessions struct {
 	seen func() uint64
 	// failed brings what the reporter found out about the session that it reported on.
 	failed chan sessionError
-	log    hclog.Logger
+	// renewed rings when the cell has another certificate than its sessions have shown.
+	renewed bell
+	log     hclog.Logger
 
 	epoch   uint64
 	active  *watch
 	standby *watch
+	// stale is the active session of a certificate that was renewed: the next standby replaces it.
+	stale *watch
 	// avoid is the address that failed last.
 	avoid string
 	// tries counts the sessions that were lost since one was steady.
@@ -84,7 +88,7 @@ func idleTimer() *time.Timer {
 func (s *sessions) run(ctx context.Context, epoch uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer s.end(cancel)
-	s.epoch, s.active, s.standby = epoch, nil, nil
+	s.epoch, s.active, s.standby, s.stale = epoch, nil, nil, nil
 	s.retry, s.standbyWait, s.tries = newRetry(), newRetry(), 0
 	s.reopen, s.rewarm, s.opening = idleTimer(), idleTimer(), idleTimer()
 	s.connect(ctx)
@@ -111,6 +115,8 @@ func (s *sessions) run(ctx context.Context, epoch uint64) error {
 				s.active.cancel()
 				s.lost(ctx)
 			}
+		case <-s.renewed:
+			s.refresh(ctx)
 		case <-s.reopen.C:
 			s.connect(ctx)
 		case <-s.rewarm.C:
@@ -166,6 +172,8 @@ func (s *sessions) hear(ctx context.Context, n news) error {
 			s.lost(ctx)
 			return nil
 		}
+	} else if s.stale != nil && s.stale == s.active {
+		s.takeOver(ctx)
 	}
 	if first || changed {
 		s.warm(ctx)

@@ -89,6 +89,8 @@ type Recovery struct {
 	Wall int64 // Unix ms
 	// Entry is what the log says of it. Its index and term are filled in.
 	Entry fsm.Recovered
+	// Revoked are revocations that some member knew of: the new group has them too.
+	Revoked []fsm.BarCell
 }
 
 // Recover makes a group of one from what storage holds: all of it is taken for committed, the
@@ -110,6 +112,16 @@ func Recover(s *Storage, r Recovery) (*fsm.View, error) {
 	index, term := k.LastIndex+indexJump, max(k.Term, k.LastTerm)+1
 	if err := applyAlone(m, index, term, fsm.Entry{Wall: r.Wall, Commands: []fsm.Command{r.Entry}}); err != nil {
 		return nil, err
+	}
+	bars, err := barAgain(m.View(), max(m.View().Level(), barLevel), r.Revoked)
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range bars {
+		index++
+		if err := applyAlone(m, index, term, fsm.Entry{Wall: r.Wall, Commands: entry}); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.Stable.SetUint64([]byte(keyTerm), term); err != nil {
 		return nil, fmt.Errorf("begin term %d: %w", term, err)

@@ -103,6 +103,7 @@ func (n *Node) Restore(ctx context.Context, q Restore) (*api.RestoreReport, erro
 	}
 	report := &api.RestoreReport{DryRun: q.DryRun, Newest: v.Epoch(), Before: counts(now), Snapshot: counts(v)}
 	report.LeasesLost, report.LeasesEnded = compareLeases(now, v)
+	report.StillRevoked = len(forgotten(v, now.Revocations(q.Actor)))
 	if q.DryRun {
 		return report, nil
 	}
@@ -152,7 +153,11 @@ func (n *Node) replace(aside *machine, q Restore, report *api.RestoreReport, tai
 	if was, is := aside.View().ClusterEpoch(), now.ClusterEpoch(); is > was {
 		steps += is - was
 	}
-	report.Index = index + steps
+	bars, err := barAgain(aside.View(), now.Level(), now.Revocations(q.Actor))
+	if err != nil {
+		return err
+	}
+	report.Index = index + steps + uint64(len(bars))
 	for step := range steps {
 		entry := fsm.Recovered{ID: q.ID, Actor: q.Actor, Node: n.cfg.Node, Index: q.Index, Term: q.Term, Reason: q.Reason}
 		if step == 0 {
@@ -162,6 +167,12 @@ func (n *Node) replace(aside *machine, q Restore, report *api.RestoreReport, tai
 		}
 		index++
 		if err := applyAlone(aside, index, term, fsm.Entry{Wall: n.cfg.Clock.Wall().UnixMilli(), Commands: []fsm.Command{entry}}); err != nil {
+			return err
+		}
+	}
+	for _, entry := range bars {
+		index++
+		if err := applyAlone(aside, index, term, fsm.Entry{Wall: n.cfg.Clock.Wall().UnixMilli(), Commands: entry}); err != nil {
 			return err
 		}
 	}
@@ -176,7 +187,7 @@ func (n *Node) replace(aside *machine, q Restore, report *api.RestoreReport, tai
 	}
 	defer r.Close() //nolint:errcheck // it was only read
 	n.log.Warn("the state is replaced by a snapshot's", "recovery", q.ID, "snapshot_index", q.Index, "index", index)
-	err := n.raft.Restore(&raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Index: index, Term: term, Size: int64(size)}, r, restoreTime)
+	err = n.raft.Restore(&raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Index: index, Term: term, Size: int64(size)}, r, restoreTime)
 	if errors.Is(err, raft.ErrNotLeader) {
 		return n.notLeading()
 	}

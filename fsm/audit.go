@@ -23,6 +23,12 @@ const (
 	auditCellRegistered    = "cell_registered"
 	auditCellRevoking      = "cell_revoking"
 	auditCellRevoked       = "cell_revoked"
+	auditCellRenewed       = "cell_identity_renewed"
+	auditCellDraining      = "cell_draining"
+	auditCellDrained       = "cell_drained"
+	auditCellMaintenance   = "cell_maintenance"
+	auditCellReturning     = "cell_returning"
+	auditCellAccepting     = "cell_accepting"
 	auditCellReady         = "cell_ready"
 	auditCellUnready       = "cell_unready"
 	auditProviderEnabled   = "provider_enabled"
@@ -45,6 +51,7 @@ const (
 	eventRunRetried        = "run_retried"
 	eventInventoryReported = "inventory_reported"
 	eventProviderCreated   = "provider_created"
+	eventMassSilence       = "mass_silence"
 )
 
 // scheduler is the identity of what the leader decides by itself.

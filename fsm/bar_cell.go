@@ -1,11 +1,30 @@
 package fsm
 
-import "github.com/grafos/grafos/api"
+import (
+	"slices"
+
+	"github.com/grafos/grafos/api"
+)
 
 // BarCell is the second phase of a revocation: the leader sends it when the drain has ended.
 type BarCell struct {
 	Provider api.ProviderID `json:"provider"`
 	Cell     api.CellID     `json:"cell_id"`
+	// Again bars what was barred in a state that is lost or replaced, under Keys, whatever this state
+	// knows of the cell: a restore and a recovery send it. Actor does either.
+	Again bool     `json:"again,omitempty"`
+	Keys  []string `json:"keys,omitempty"`
+	Actor string   `json:"actor,omitempty"`
+}
+
+// maxBarredKeys bounds the keys of one cell. A cell has three at most in one state.
+const maxBarredKeys = 64
+
+func (c BarCell) level() Level {
+	if c.Again || len(c.Keys) > 0 || c.Actor != "" {
+		return levelKeys
+	}
+	return 1
 }
 
 // Kind returns KindBarCell.
@@ -16,6 +35,9 @@ func (BarCell) Kind() Kind { return KindBarCell }
 func (c BarCell) apply(s *State) (Result, *api.Error) {
 	if p := checkCellName(c.Provider, c.Cell); p != nil {
 		return Result{}, p
+	}
+	if c.Again {
+		return c.again(s)
 	}
 	cell, ok := s.Cell(c.Cell)
 	if !ok || cell.Provider != c.Provider {
@@ -32,4 +54,73 @@ func (c BarCell) apply(s *State) (Result, *api.Error) {
 	}
 	s.bar(cell, scheduler, cellFact{Provider: c.Provider, Cell: c.Cell, Epoch: cell.Epoch})
 	return Result{CellEpoch: cell.Epoch}, nil
+}
+
+// again leaves a revoked record, also where there was none, and ends the cell's leases.
+func (c BarCell) again(s *State) (Result, *api.Error) {
+	if p := c.checkAgain(); p != nil {
+		return Result{}, p
+	}
+	if _, known := s.Provider(c.Provider); !known {
+		s.putProvider(api.Provider{ID: c.Provider, Ownership: api.OwnedByCustomer, Since: s.Wall()})
+	}
+	cell, known := s.Cell(c.Cell)
+	if !known {
+		cell = api.CellRecord{ID: c.Cell, Provider: c.Provider, Mode: api.ModeAccepting, CreatedAt: s.Wall()}
+	}
+	own := cell.Keys()
+	var more []string
+	for _, key := range c.Keys {
+		if key != "" && !slices.Contains(own, key) && !slices.Contains(more, key) {
+			more = append(more, key)
+		}
+	}
+	if cell.Revoked && len(more) == 0 {
+		return Result{CellEpoch: cell.Epoch}, nil
+	}
+	cell.BarredKeys = append(slices.Clone(cell.BarredKeys), more...)
+	if over := len(cell.BarredKeys) - maxBarredKeys; over > 0 {
+		cell.BarredKeys = cell.BarredKeys[over:]
+	}
+	s.bar(cell, c.Actor, cellFact{
+		Provider: cell.Provider, Cell: cell.ID, Epoch: cell.Epoch, Leases: s.LeaseCount(c.Cell), Reason: "it was revoked before the state was replaced",
+	})
+	for _, l := range s.LeasesOn(c.Cell) {
+		s.revoke(l.ID, 0, ReasonCellRevoked, c.Actor, "")
+	}
+	return Result{CellEpoch: cell.Epoch}, nil
+}
+
+func (c BarCell) checkAgain() *api.Error {
+	if len(c.Keys) > maxBarredKeys {
+		return api.Refuse(api.TooLarge, "%s has %d barred keys: at most %d", cellWhat(c.Provider, c.Cell), len(c.Keys), maxBarredKeys)
+	}
+	for _, key := range c.Keys {
+		if p := checkText("key", key, maxKeyHex); p != nil {
+			return p
+		}
+	}
+	return checkText("actor", c.Actor, maxActor)
+}
+
+// Revocations lists the revoked cells, as they are to be barred in another state.
+func (v *View) Revocations(actor string) []BarCell {
+	var list []BarCell
+	v.cells.Scan(func(_ api.CellID, c api.CellRecord) bool {
+		if c.Revoked {
+			keys := c.Keys()
+			list = append(list, BarCell{Provider: c.Provider, Cell: c.ID, Again: true, Keys: keys[:min(len(keys), maxBarredKeys)], Actor: actor})
+		}
+		return true
+	})
+	return list
+}
+
+// Forgets reports whether the view does not have a revocation, or not all of its keys.
+func (v *View) Forgets(b BarCell) bool {
+	c, known := v.cells.at(b.Cell)
+	if !known || !c.Revoked {
+		return true
+	}
+	return slices.ContainsFunc(b.Keys, func(key string) bool { return key != "" && !v.KeyBarred(key) })
 }

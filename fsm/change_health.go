@@ -32,10 +32,17 @@ func (c ChangeHealth) apply(s *State) (Result, *api.Error) {
 			}
 		}
 	}
+	silent := map[api.ProviderID]int{}
+	var order []api.ProviderID
 	for _, h := range c.Changes {
 		cell, ok := s.Cell(h.Cell)
 		if !ok || cell.Epoch != h.Epoch || cell.Revoked {
 			continue
+		}
+		if h.Healthy != nil && h.Healthy.Code == CodeMassSilence && cell.Healthy.Code != CodeMassSilence {
+			if silent[cell.Provider]++; silent[cell.Provider] == 1 {
+				order = append(order, cell.Provider)
+			}
 		}
 		changed := adopt(&cell.IdentityBound, h.IdentityBound)
 		changed = adopt(&cell.Healthy, h.Healthy) || changed
@@ -44,7 +51,33 @@ func (c ChangeHealth) apply(s *State) (Result, *api.Error) {
 			s.putCell(cell)
 		}
 	}
+	if s.meta.Level >= levelSilence {
+		for _, p := range order {
+			s.event(eventMassSilence, scheduler, subject{Provider: p}, silenceFact{Provider: p, Cells: silent[p]})
+		}
+	}
 	return Result{}, nil
+}
+
+// levelSilence is the feature level from which mass silence is an event.
+const levelSilence Level = 2
+
+// silenceFact is what the event of mass silence says.
+type silenceFact struct {
+	Provider api.ProviderID `json:"provider"`
+	Cells    int            `json:"cells"`
+}
+
+// SilentProviders names the providers of which cells are in mass silence.
+func (v *View) SilentProviders() map[api.ProviderID]int {
+	silent := map[api.ProviderID]int{}
+	v.cells.Scan(func(_ api.CellID, c api.CellRecord) bool {
+		if !c.Revoked && !c.Healthy.Met && c.Healthy.Code == CodeMassSilence {
+			silent[c.Provider]++
+		}
+		return true
+	})
+	return silent
 }
 
 func checkCondition(c *api.Condition) *api.Error {

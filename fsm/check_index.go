@@ -103,6 +103,12 @@ func (c *checker) runIndexes() {
 }
 
 func (c *checker) otherIndexes() {
+	var cells rest
+	c.v.cells.Scan(func(_ api.CellID, r api.CellRecord) bool {
+		cells.keepCell(rebuilt, r)
+		return true
+	})
+	sameKeys(c, "key of a revoked cell", &c.v.barred, &cells.barred)
 	var blobs blobTable
 	c.v.blobs.byKey.Scan(func(_ string, r BlobRef) bool {
 		blobs.set(rebuilt, r, BlobRef{}, false)

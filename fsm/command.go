@@ -32,6 +32,8 @@ const (
 	KindRecovered
 	KindNoteMembership
 	KindUnfenceLease
+	KindSetCellMode
+	KindRenewIdentity
 )
 
 // make returns an empty command of the kind to decode into, nil for a kind that does not
@@ -86,6 +88,10 @@ func (k Kind) make() Command {
 		return new(NoteMembership)
 	case KindUnfenceLease:
 		return new(UnfenceLease)
+	case KindSetCellMode:
+		return new(SetCellMode)
+	case KindRenewIdentity:
+		return new(RenewIdentity)
 	}
 	return k.makeNext()
 }

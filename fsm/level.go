@@ -14,7 +14,7 @@ func (k Kind) level() Level {
 		KindCreateTenant, KindSetQuota, KindDeleteTenant, KindReferBlob, KindNoteRefusals, KindEndRun, KindRaiseLevel, KindRecovered,
 		KindNoteMembership:
 		return 1
-	case KindUnfenceLease:
+	case KindUnfenceLease, KindSetCellMode, KindRenewIdentity:
 		return 2
 	}
 	return k.nextLevel()

@@ -13,6 +13,7 @@ const (
 	ReasonExpired     = "expired"      // its time was over
 	ReasonRevoked     = "revoked"      // somebody revoked it
 	ReasonCellRevoked = "cell_revoked" // its cell was revoked
+	ReasonCellDrained = "cell_drained" // its cell was drained
 	ReasonBindTimeout = "bind_timeout" // its cell did not bind it in time
 	ReasonLost        = "lost"         // its run was lost
 )
@@ -55,7 +56,7 @@ func (s *State) forceDown(id api.LeaseID, reason, actor, comment string) {
 	switch {
 	case reason == ReasonReleased:
 		s.auditLease(auditLeaseReleased, actor, &l, &fact)
-	case (reason == ReasonRevoked || reason == ReasonCellRevoked) && !announced:
+	case (reason == ReasonRevoked || reason == ReasonCellRevoked || reason == ReasonCellDrained) && !announced:
 		s.auditLease(auditLeaseRevoked, actor, &l, &fact)
 	default:
 		s.eventLease(eventLeaseForced, actor, &l, &fact)

@@ -1,6 +1,9 @@
 package fsm
 
-import "github.com/grafos/grafos/api"
+import (
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm/internal/cow"
+)
 
 // Everything that writes a table is here: the table and its indexes, the fingerprint, those
 // who watch, and those who want to know what changed.
@@ -23,9 +26,20 @@ func (s *State) putProvider(p api.Provider) {
 	s.touched.cellsOf = add(s.touched.cellsOf, p.ID)
 }
 
+// keepCell stores a cell's record, and bars the keys of one that is revoked: it stays so.
+func (r *rest) keepCell(e cow.Edit, c api.CellRecord) {
+	r.cells.Set(e, c.ID, c)
+	if !c.Revoked {
+		return
+	}
+	for _, key := range c.Keys() {
+		r.barred.Set(e, text(key), struct{}{})
+	}
+}
+
 // setCell stores a cell's record; putCell says what that meant.
 func (s *State) setCell(c, old api.CellRecord, had bool) {
-	s.own().cells.Set(s.edit, c.ID, c)
+	s.own().keepCell(s.edit, c)
 	s.noteValue(tableCells, &c)
 	s.touched.fixed |= 1 << topicCells
 	s.touched.cells = append(s.touched.cells, c.ID)

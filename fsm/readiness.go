@@ -20,6 +20,15 @@ const (
 	CodeNoHeartbeat      = "no_heartbeat"
 	CodeNoInventory      = "no_inventory"
 	CodeNoSession        = "no_session"
+	// CodeMassSilence is of cells that fell silent with most of their provider: the fault is more
+	// likely at the schedulers, or between.
+	CodeMassSilence = "mass_silence"
+	// CodeFlapping is of a cell that came and went too often: it has to be steady for longer.
+	CodeFlapping = "flapping"
+	// CodeCertificateExpired is of a certificate that ended and can be renewed with its own key,
+	// CodeCertificateLapsed of one that cannot any more.
+	CodeCertificateExpired = "certificate_expired"
+	CodeCertificateLapsed  = "certificate_lapsed"
 )
 
 // Readiness says of each of the six requirements whether the cell meets it, with the reason
@@ -114,6 +123,14 @@ func hint(q api.Requirement, code string, c api.CellRecord) string {
 		return "a revoked identity never registers again: bootstrap the host under a new cell id"
 	case CodeWarmingUp:
 		return "wait: the cell is ready when its heartbeats have been steady for the warm-up"
+	case CodeMassSilence:
+		return "look at the schedulers and at the network between: most cells of the provider fell silent at once"
+	case CodeFlapping:
+		return "find out why the cell comes and goes: its agent's log, its host and its network; it takes work when it has been steady for longer"
+	case CodeCertificateLapsed:
+		return fmt.Sprintf("the certificate cannot be renewed any more: grafos cloud bootstrap-cell --provider %s --cell-id %s", c.Provider, c.ID)
+	case CodeCertificateExpired:
+		return "the agent renews it by itself when it reaches a scheduler: look at its log, and at the clocks of its host and of the schedulers"
 	}
 	switch q {
 	case api.ReqIdentityBound:
@@ -141,6 +158,8 @@ func (v *View) CellState(c api.CellRecord) api.CellState {
 		return api.CellDrained
 	case c.Mode == api.ModeMaintenance:
 		return api.CellMaintenance
+	case c.Mode == api.ModeReturning:
+		return api.CellWarming
 	case ready.Ready():
 		return api.CellReady
 	case !c.Healthy.Met && c.Healthy.Code == CodeWarmingUp:

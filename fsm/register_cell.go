@@ -20,21 +20,26 @@ func (RegisterCell) Kind() Kind { return KindRegisterCell }
 
 // apply begins a new cell epoch for a new agent process: it holds nothing of what the one
 // before held, so it warms up and reports its inventory afresh. The same agent again keeps
-// its epoch. It refuses an unknown provider with not_found, another provider's cell id with
-// identity_mismatch, and a revoked cell with identity_revoked.
+// its epoch. It refuses an unknown provider with not_found, another provider's cell id and another
+// key than the cell is bound to with identity_mismatch, and a revoked cell or its key with
+// identity_revoked.
 func (c RegisterCell) apply(s *State) (Result, *api.Error) {
 	if p := c.check(); p != nil {
 		return Result{}, p
 	}
-	if p := s.mayJoin(c.Provider, c.Cell); p != nil {
+	if p := first(s.mayJoin(c.Provider, c.Cell), s.mayHold(c.Identity.SPKI)); p != nil {
 		return Result{}, p
 	}
 	cell, known := s.Cell(c.Cell)
+	if p := s.mayBind(&cell, c.Identity); p != nil {
+		return Result{}, p
+	}
 	if !known {
 		cell = api.CellRecord{ID: c.Cell, Provider: c.Provider, Mode: api.ModeAccepting, CreatedAt: s.Wall()}
 	}
 	same := known && cell.Agent == c.Agent && cell.BrokerKey == c.BrokerKey
-	if same && cell.Identity == c.Identity && cell.DataURL == c.DataURL && cell.Version == c.Version && cell.IdentityBound.Met {
+	if same && cell.Identity == c.Identity && cell.DataURL == c.DataURL && cell.Version == c.Version && cell.IdentityBound.Met &&
+		(!s.bindsKeys() || cell.BoundIn == s.meta.ClusterEpoch) {
 		return Result{CellEpoch: cell.Epoch}, nil
 	}
 	if !same {
@@ -48,7 +53,8 @@ func (c RegisterCell) apply(s *State) (Result, *api.Error) {
 	if !cell.IdentityBound.Met {
 		cell.IdentityBound = api.Condition{Met: true, Since: s.Wall()}
 	}
-	cell.Identity, cell.DataURL, cell.Version = c.Identity, c.DataURL, c.Version
+	s.bind(&cell, c.Identity)
+	cell.DataURL, cell.Version = c.DataURL, c.Version
 	s.putCell(cell)
 	s.audit(auditCellRegistered, c.Actor, subject{Provider: c.Provider, Cell: c.Cell}, cellFact{
 		Provider: c.Provider, Cell: c.Cell, Epoch: cell.Epoch, Agent: c.Agent, SPKI: c.Identity.SPKI,

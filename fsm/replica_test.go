@@ -123,7 +123,14 @@ func (p *pair) command(t *rapid.T) Command {
 	}
 	grace := rapid.SampledFrom([]int64{0, 500, 3000, 30_000}).Draw(t, "grace")
 	tenant := some(t, "tenant", someTenants)
-	switch rapid.IntRange(0, 23).Draw(t, "what") {
+	switch rapid.IntRange(0, 25).Draw(t, "what") {
+	case 24:
+		return SetCellMode{
+			Idem: idem, Provider: record.Provider, Cell: cell, GraceMs: rapid.SampledFrom([]int64{0, 0, 2000}).Draw(t, "drain"),
+			Mode: rapid.SampledFrom([]api.CellMode{api.ModeDraining, api.ModeDrained, api.ModeReturning, api.ModeAccepting, api.ModeAccepting}).Draw(t, "mode"),
+		}
+	case 25:
+		return p.identity(t, cell)
 	case 0, 1, 2, 3, 4:
 		return p.grant(t, idem, tenant, cell, epoch)
 	case 5, 6, 7, 8, 9:
@@ -304,4 +311,20 @@ func TestReplayIsDeterministic(t *testing.T) {
 			t.Fatal("a replay made another state")
 		}
 	}
+}
+
+// identity is a change of a cell's keys.
+func (p *pair) identity(t *rapid.T, cell api.CellID) Command {
+	key := rapid.SampledFrom([]string{"ab-" + string(cell), "key-1", "key-2"}).Draw(t, "key")
+	switch rapid.IntRange(0, 9).Draw(t, "identity") {
+	case 0:
+		return BarCell{Provider: "aws", Cell: "aws-lost", Again: true, Keys: []string{"key-lost"}}
+	case 1, 2, 3:
+		return UseToken{JTI: "t-" + key, Purpose: PurposeBootstrap, Uses: 2, Expires: startWall/1000 + 60, Provider: "aws", Cell: cell, SPKI: key}
+	case 4, 5, 6:
+		c := register("aws", cell, "agent-1")
+		c.Identity.SPKI = key
+		return c
+	}
+	return RenewIdentity{Provider: "aws", Cell: cell, From: "ab-" + string(cell), To: api.Identity{SPKI: key, NotAfter: startWall}}
 }

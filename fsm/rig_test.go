@@ -223,7 +223,7 @@ func (r *rig) ready(p api.ProviderID, c api.CellID) {
 func register(p api.ProviderID, c api.CellID, agent string) RegisterCell {
 	return RegisterCell{
 		Actor: "cell/" + string(p) + "/" + string(c), Provider: p, Cell: c, Agent: agent, BrokerKey: "bb" + agent,
-		Identity: api.Identity{SPKI: "ab", Serial: "01", NotAfter: 1_900_000_000}, DataURL: "https://10.0.0.1:7500", Version: "v0.1.0",
+		Identity: api.Identity{SPKI: "ab-" + string(c), Serial: "01", NotAfter: 1_900_000_000}, DataURL: "https://10.0.0.1:7500", Version: "v0.1.0",
 	}
 }
 

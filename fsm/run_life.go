@@ -107,7 +107,7 @@ func verdict(r api.Run, leases []api.Lease) (api.RunState, api.Failure) {
 		}
 		silent = silent || l.State == api.LeaseFailedClosed
 		switch l.Reason {
-		case ReasonRevoked, ReasonCellRevoked, ReasonReleased:
+		case ReasonRevoked, ReasonCellRevoked, ReasonCellDrained, ReasonReleased:
 			return api.RunRevoked, api.Failure{Kind: api.LeaseRevoked, Message: fmt.Sprintf("lease %s was ended before the run had a result: %s", l.ID, l.Reason)}
 		case ReasonExpired:
 			state = api.RunExpired

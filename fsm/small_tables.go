@@ -52,7 +52,9 @@ type TokenRecord struct {
 	Purpose string   `json:"purpose"`
 	SPKIs   []string `json:"spkis"` // of each use, in order
 	Uses    int      `json:"uses"`  // how many are allowed
-	Expires int64    `json:"expires"`
+	// UsedAt are the times of the uses, Unix seconds, for the certificates that came of them.
+	UsedAt  []int64 `json:"used_at,omitempty"`
+	Expires int64   `json:"expires"`
 	// KeepTill is the cluster time at which the record may be forgotten: a day after the
 	// token's expiry as it was seen at its first use. Wall clocks decide nothing here.
 	KeepTill api.Tick `json:"keep_till_tick"`

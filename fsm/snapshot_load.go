@@ -147,7 +147,7 @@ func (l *loader) value(t table, body []byte) error {
 	case tableProviders:
 		return loadValue(l, body, func(v api.Provider) string { return string(v.ID) }, func(v api.Provider) { s.providers.Set(s.edit, v.ID, v) })
 	case tableCells:
-		return loadValue(l, body, func(v api.CellRecord) string { return string(v.ID) }, func(v api.CellRecord) { s.cells.Set(s.edit, v.ID, v) })
+		return loadValue(l, body, func(v api.CellRecord) string { return string(v.ID) }, func(v api.CellRecord) { s.keepCell(s.edit, v) })
 	case tableTenants:
 		return loadValue(l, body, func(v api.Tenant) string { return string(v.ID) }, func(v api.Tenant) { s.tenants.Set(s.edit, v.ID, v) })
 	case tableBlobs:

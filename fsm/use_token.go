@@ -49,7 +49,7 @@ func (c UseToken) apply(s *State) (Result, *api.Error) {
 		return Result{}, p
 	}
 	if c.Purpose == PurposeBootstrap {
-		if p := s.mayJoin(c.Provider, c.Cell); p != nil {
+		if p := first(s.mayJoin(c.Provider, c.Cell), s.mayHold(c.SPKI)); p != nil {
 			return Result{}, p
 		}
 	}
@@ -61,6 +61,7 @@ func (c UseToken) apply(s *State) (Result, *api.Error) {
 		return Result{}, api.Refuse(api.BootstrapTokenInvalid, "token %s is for %s, not for %s", c.JTI, t.Purpose, c.Purpose)
 	}
 	if c.SPKI != "" && slices.Contains(t.SPKIs, c.SPKI) {
+		c.announce(s)
 		return Result{Replayed: true}, nil
 	}
 	if len(t.SPKIs) >= t.Uses {
@@ -68,11 +69,22 @@ func (c UseToken) apply(s *State) (Result, *api.Error) {
 			WithHint("mint another token, or use the key that was used with this one")
 	}
 	t.SPKIs = append(slices.Clone(t.SPKIs), c.SPKI)
+	if s.bindsKeys() {
+		t.UsedAt = append(slices.Clone(t.UsedAt), s.meta.Wall/1000)
+	}
 	s.putToken(t)
+	c.announce(s)
 	s.audit(auditTokenUsed, c.Actor, subject{Provider: c.Provider, Cell: c.Cell}, tokenFact{
 		JTI: c.JTI, Purpose: c.Purpose, Use: len(t.SPKIs), Uses: t.Uses, Provider: c.Provider, Cell: c.Cell, SPKI: c.SPKI,
 	})
 	return Result{}, nil
+}
+
+// announce has the key take the place of the one that a registered cell has, as soon as it registers.
+func (c UseToken) announce(s *State) {
+	if c.Purpose == PurposeBootstrap && s.bindsKeys() {
+		s.announce(c.Cell, api.Identity{SPKI: c.SPKI})
+	}
 }
 
 // keepTill returns when a token's record may be forgotten: a day of cluster time after its

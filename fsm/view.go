@@ -23,6 +23,7 @@ type rest struct {
 	edit      cow.Edit
 	providers records[api.ProviderID, api.Provider]
 	cells     records[api.CellID, api.CellRecord]
+	barred    set[text] // I3: the keys of revoked cells
 	tenants   records[api.TenantID, api.Tenant]
 	runs      runTable
 	blobs     blobTable

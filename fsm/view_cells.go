@@ -30,6 +30,9 @@ func (v *View) Cells(p api.ProviderID) []api.CellRecord {
 	return list
 }
 
+// CellCount returns how many cells there are.
+func (v *View) CellCount() int { return v.cells.Len() }
+
 // Used returns what non-terminal and fenced leases take of a cell.
 func (v *View) Used(id api.CellID) api.Resources {
 	return v.leases.useOf(id).used

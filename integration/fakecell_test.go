@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -29,6 +30,12 @@ type fakeCell struct {
 func newFakeCell(t *testing.T, d *door, provider, id string) *fakeCell {
 	t.Helper()
 	folder := d.issue(t, "--role", "cell", "--provider", provider, "--cell-id", id)
+	return newAgent(t, d, provider, id, folder)
+}
+
+// newAgent is another agent under a certificate that was issued already.
+func newAgent(t *testing.T, d *door, provider, id, folder string) *fakeCell {
+	t.Helper()
 	c, err := d.ClientAs(folder, 10*time.Second, d.urls...)
 	if err != nil {
 		t.Fatal(err)
@@ -144,13 +151,22 @@ func (d *door) testCells(t *testing.T) {
 		kind(t, err, api.StaleEpoch)
 	})
 	t.Run("second agent", func(t *testing.T) {
-		second := newFakeCell(t, d, "azure", "azure-1")
+		second := newAgent(t, d, "azure", "azure-1", c.folder)
 		second.register(t)
 		if second.epoch <= c.epoch {
 			t.Errorf("epoch is %d after %d", second.epoch, c.epoch)
 		}
 		kind(t, c.report(t.Context(), api.Report{}), api.StaleEpoch)
 		c.epoch, c.agent = second.epoch, second.agent
+	})
+	t.Run("another key", func(t *testing.T) {
+		// The cluster's own material made it, and the cell is bound to its key all the same.
+		d.must(t, "admin", "issue-cert", "--out", filepath.Join(d.scratch, "other-key"), "--role", "cell", "--provider", "azure", "--cell-id", "azure-1")
+		thief := newAgent(t, d, "azure", "azure-1", filepath.Join(d.scratch, "other-key"))
+		_, err := thief.Register(t.Context(), thief.request())
+		kind(t, err, api.IdentityMismatch)
+		thief.epoch = c.epoch
+		kind(t, thief.report(t.Context(), api.Report{}), api.IdentityMismatch)
 	})
 	t.Run("impossible inventory", func(t *testing.T) {
 		for _, inv := range []api.InventoryReport{

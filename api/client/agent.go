@@ -26,6 +26,13 @@ func (c *Client) Register(ctx context.Context, r api.RegisterRequest) (*api.Regi
 	})
 }
 
+// RenewIdentity has a new key certified. Each repetition is a certificate of its own.
+func (c *Client) RenewIdentity(ctx context.Context, _ api.ProviderID, cell api.CellID, r api.RenewalRequest) (*api.BootstrapAnswer, error) {
+	return fetch[api.BootstrapAnswer](ctx, c, call{
+		method: http.MethodPost, path: userBase + "/cells/" + seg(cell) + ":renew", body: r, write: true,
+	})
+}
+
 // Watch opens a session at the scheduler that answered last, or at another one, and yields
 // its messages until it ends. It never reconnects: a session that ended is another session.
 // The scheduler knows the provider from the certificate.

@@ -186,6 +186,8 @@ func (o *out) desired(d *api.Desired) {
 		o.other(d.Asks)
 	}
 	listField(o, `,"schedulers":`, d.Schedulers, func(o *out, s *string) { o.text(*s) })
+	o.intField(`,"heartbeat_ms":`, d.HeartbeatMs)
+	o.intField(`,"limit_ms":`, d.LimitMs)
 	if d.Epoch != 0 {
 		o.raw(`,"epoch":`)
 		o.number(d.Epoch)

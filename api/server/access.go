@@ -23,6 +23,8 @@ type access struct {
 	roles  []api.Role
 	// own: a cell may only name itself in the path's {c}.
 	own bool
+	// joins: it is where a cell is bound to its key, so that it need not be yet.
+	joins bool
 }
 
 // The rules that the routes table uses.
@@ -36,7 +38,7 @@ func watchers() access { return access{roles: []api.Role{api.RoleOperator, api.R
 func movers() access {
 	return access{roles: []api.Role{api.RoleOperator, api.RoleTenant, api.RoleCell}}
 }
-func cells() access   { return access{roles: []api.Role{api.RoleCell}} }
+func joining() access { return access{roles: []api.Role{api.RoleCell}, joins: true} }
 func itself() access  { return access{roles: []api.Role{api.RoleCell}, own: true} }
 func members() access { return access{roles: []api.Role{api.RoleScheduler}} }
 

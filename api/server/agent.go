@@ -32,6 +32,16 @@ func (s *server) register(ctx context.Context, in *registerIn) (*api.RegisterAns
 	return s.config.Agent.Register(ctx, in.Body)
 }
 
+type renewIn struct {
+	Cell string `path:"c"`
+	Body api.RenewalRequest
+}
+
+func (s *server) renewIdentity(ctx context.Context, in *renewIn) (*api.BootstrapAnswer, error) {
+	c := api.CallerFrom(ctx)
+	return s.config.Agent.RenewIdentity(ctx, c.Provider, c.Cell, in.Body)
+}
+
 type reportIn struct {
 	Cell string `path:"c"`
 	Body api.Report

@@ -73,6 +73,9 @@ type Auth interface {
 	Login(ctx context.Context, token string) (cookie string, maxAge int, err error)
 	// Admit refuses a caller whose certificate is good but who is barred: identity_revoked.
 	Admit(c api.Caller) error
+	// Bound refuses a cell whose certificate is good but of another key than the cell is bound
+	// to: identity_mismatch.
+	Bound(ctx context.Context, c api.Caller) error
 }
 
 // Head is what the headers of an answer tell: how fresh it is.

@@ -158,6 +158,9 @@ func (x *exchange) refuse(err error) {
 	h := x.Header()
 	maps.Copy(h, p.GetHeaders())
 	h.Set("Content-Type", problemType)
+	if p.Kind == api.IdentityRevoked && x.request.Header.Get(headForwarded) == "" {
+		h.Set("Connection", "close") // nothing that comes on it is answered otherwise
+	}
 	if p.Kind == api.Internal {
 		x.server.config.Log.Error("request failed", "request_id", x.id, "route", x.route, "error", err)
 	}

@@ -132,12 +132,28 @@ func (f *fake) ListCells(ctx context.Context, p api.ProviderID, o api.ReadOption
 	return give(ctx, f, filled[api.CellList](), "ListCells", p, o)
 }
 
+func (f *fake) DrainCell(ctx context.Context, c api.CellID, r api.DrainRequest, o api.WriteOptions) (*api.CellAnswer, error) {
+	return give(ctx, f, filled[api.CellAnswer](), "DrainCell", c, r, o)
+}
+
+func (f *fake) UndrainCell(ctx context.Context, c api.CellID, o api.WriteOptions) (*api.CellAnswer, error) {
+	return give(ctx, f, filled[api.CellAnswer](), "UndrainCell", c, o)
+}
+
+func (f *fake) CellDrain(ctx context.Context, c api.CellID, o api.ReadOptions) (*api.CellDrain, error) {
+	return give(ctx, f, filled[api.CellDrain](), "CellDrain", c, o)
+}
+
 func (f *fake) Bootstrap(ctx context.Context, r api.BootstrapRequest) (*api.BootstrapAnswer, error) {
 	return give(ctx, f, filled[api.BootstrapAnswer](), "Bootstrap", r)
 }
 
 func (f *fake) Register(ctx context.Context, r api.RegisterRequest) (*api.RegisterAnswer, error) {
 	return give(ctx, f, filled[api.RegisterAnswer](), "Register", r)
+}
+
+func (f *fake) RenewIdentity(ctx context.Context, p api.ProviderID, c api.CellID, r api.RenewalRequest) (*api.BootstrapAnswer, error) {
+	return give(ctx, f, filled[api.BootstrapAnswer](), "RenewIdentity", p, c, r)
 }
 
 func (f *fake) Watch(ctx context.Context, p api.ProviderID, c api.CellID, r api.WatchRequest) iter.Seq2[api.Desired, error] {

@@ -118,7 +118,7 @@ func (n *sched) serve(tb testing.TB, h http.Handler) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.end = cancel
-	n.server = HTTPServer(h, conf, hclog.NewNullLogger())
+	n.server = HTTPServer(h, conf, NewConnections(), hclog.NewNullLogger())
 	n.server.BaseContext = func(net.Listener) context.Context { return ctx }
 	n.url = "https://" + ln.Addr().String()
 	done := make(chan struct{})
@@ -182,6 +182,13 @@ func (fakeAuth) Login(_ context.Context, token string) (string, int, error) {
 func (fakeAuth) Admit(c api.Caller) error {
 	if c.Name == "barred" || c.Cell == "barred" {
 		return api.Refuse(api.IdentityRevoked, "%s is revoked", c.Actor())
+	}
+	return nil
+}
+
+func (fakeAuth) Bound(_ context.Context, c api.Caller) error {
+	if c.Cell == "unbound" {
+		return api.Refuse(api.IdentityMismatch, "%s is bound to another key", c.Actor())
 	}
 	return nil
 }

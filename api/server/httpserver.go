@@ -2,9 +2,7 @@ package server
 
 import (
 	"crypto/tls"
-	"net"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -28,12 +26,11 @@ const (
 
 // HTTPServer returns the server of h: HTTP/2 and bounded in every time and size but that of
 // a stream. Streams end when the context that BaseContext returns does; whoever shuts the
-// server down ends it first.
-func HTTPServer(h http.Handler, t *tls.Config, log hclog.Logger) *http.Server {
-	keep := &keeper{next: h, most: maxKept}
+// server down ends it first. Its connections are noted in open.
+func HTTPServer(h http.Handler, t *tls.Config, open *Connections, log hclog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           keep,
-		ConnState:         keep.count,
+		Handler:           &keeper{next: h, most: maxKept, open: open},
+		ConnState:         open.note,
 		ConnContext:       onConnection,
 		TLSConfig:         t,
 		ReadHeaderTimeout: readHeaderTime,
@@ -52,22 +49,12 @@ func HTTPServer(h http.Handler, t *tls.Config, log hclog.Logger) *http.Server {
 type keeper struct {
 	next http.Handler
 	most int64
-	open atomic.Int64
-}
-
-func (k *keeper) count(_ net.Conn, state http.ConnState) {
-	switch state {
-	case http.StateNew:
-		k.open.Add(1)
-	case http.StateClosed, http.StateHijacked:
-		k.open.Add(-1)
-	case http.StateActive, http.StateIdle:
-	}
+	open *Connections
 }
 
 // ServeHTTP answers, and lets the connection end with the answer where there are too many.
 func (k *keeper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.ProtoMajor == 1 && k.open.Load() > k.most {
+	if r.ProtoMajor == 1 && k.open.Len() > k.most {
 		w.Header().Set("Connection", "close")
 	}
 	k.next.ServeHTTP(w, r)

@@ -12,9 +12,9 @@ import (
 // TestKeepsSomeConnections: where there are too many connections, those of HTTP/1.1 end with
 // their answer.
 func TestKeepsSomeConnections(t *testing.T) {
-	k := &keeper{most: 2, next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x") })}
+	k := &keeper{most: 2, open: NewConnections(), next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "x") })}
 	s := httptest.NewUnstartedServer(k)
-	s.Config.ConnState = k.count
+	s.Config.ConnState = k.open.note
 	s.Start()
 	t.Cleanup(s.Close)
 	ask := func() bool {
@@ -42,7 +42,7 @@ func TestKeepsSomeConnections(t *testing.T) {
 	if ask() {
 		t.Error("a third one is kept")
 	}
-	eventually(t, func() bool { return k.open.Load() == 2 })
+	eventually(t, func() bool { return k.open.Len() == 2 })
 }
 
 // TestHTTPServerKeeps: the server of the API keeps them as long as it may.
@@ -56,7 +56,7 @@ func TestHTTPServerKeeps(t *testing.T) {
 	if _, err := c.ListProviders(t.Context(), api.ReadOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if keep.open.Load() != 1 {
-		t.Errorf("%d connections are counted", keep.open.Load())
+	if keep.open.Len() != 1 {
+		t.Errorf("%d connections are counted", keep.open.Len())
 	}
 }

@@ -52,10 +52,20 @@ func TestRoundTrip(t *testing.T) {
 			return c.RevokeCell(ctx, "aws", "aws-1", api.RevokeCellRequest{GraceMs: 10, Now: true}, wrote)
 		}, filled[api.ProviderStatus]()},
 		{api.RoleOperator, "ListCells", []any{api.ProviderID("aws"), read}, func(ctx context.Context, c *client.Client) (any, error) { return c.ListCells(ctx, "aws", read) }, filled[api.CellList]()},
+		{api.RoleOperator, "DrainCell", []any{api.CellID("aws-1"), api.DrainRequest{GraceMs: 10, Maintenance: true}, wrote}, func(ctx context.Context, c *client.Client) (any, error) {
+			return c.DrainCell(ctx, "aws-1", api.DrainRequest{GraceMs: 10, Maintenance: true}, wrote)
+		}, filled[api.CellAnswer]()},
+		{api.RoleOperator, "UndrainCell", []any{api.CellID("aws-1"), wrote}, func(ctx context.Context, c *client.Client) (any, error) {
+			return c.UndrainCell(ctx, "aws-1", wrote)
+		}, filled[api.CellAnswer]()},
+		{api.RoleOperator, "CellDrain", []any{api.CellID("aws-1"), read}, func(ctx context.Context, c *client.Client) (any, error) { return c.CellDrain(ctx, "aws-1", read) }, filled[api.CellDrain]()},
 		{"", "Bootstrap", []any{api.BootstrapRequest{Token: "t", Provider: "aws", CellID: "aws-1", CSR: "c"}}, func(ctx context.Context, c *client.Client) (any, error) {
 			return c.Bootstrap(ctx, api.BootstrapRequest{Token: "t", Provider: "aws", CellID: "aws-1", CSR: "c"})
 		}, filled[api.BootstrapAnswer]()},
 		{api.RoleCell, "Register", []any{register}, func(ctx context.Context, c *client.Client) (any, error) { return c.Register(ctx, register) }, filled[api.RegisterAnswer]()},
+		{api.RoleCell, "RenewIdentity", []any{api.ProviderID("aws"), api.CellID("aws-1"), api.RenewalRequest{CSR: "c"}}, func(ctx context.Context, c *client.Client) (any, error) {
+			return c.RenewIdentity(ctx, "aws", "aws-1", api.RenewalRequest{CSR: "c"})
+		}, filled[api.BootstrapAnswer]()},
 		{api.RoleCell, "Report", []any{api.ProviderID("aws"), api.CellID("aws-1"), report}, func(ctx context.Context, c *client.Client) (any, error) {
 			return c.Report(ctx, "aws", "aws-1", report)
 		}, filled[api.ReportAnswer]()},

@@ -318,7 +318,13 @@ func (s *server) admit(rt route, r *http.Request) (caller api.Caller, by string,
 	if caller.Role == "" {
 		return caller, by, nobody(r)
 	}
-	return caller, by, rt.access.allow(caller, r)
+	if err := rt.access.allow(caller, r); err != nil {
+		return caller, by, err
+	}
+	if caller.Role == api.RoleCell && !rt.access.joins {
+		return caller, by, s.config.Auth.Bound(r.Context(), caller)
+	}
+	return caller, by, nil
 }
 
 // bound returns ctx with the time that the route has: a stream ends with the certificate

@@ -25,8 +25,12 @@ func (s *server) routes() []route {
 		{method: post, path: v1 + "/providers/{p}/cells/{c}:revoke", id: "revoke-cell", summary: "Take a cell out for good", access: operators(), leader: true, bind: typed(s.revokeCell)},
 
 		{method: get, path: v1 + "/cells", id: "list-cells", summary: "List the fleet", access: readers(), bind: hotRead(s.listCells, askCells)},
+		{method: post, path: v1 + "/cells/{c}:drain", id: "drain-cell", summary: "Have a cell take no new work", access: operators(), leader: true, bind: typed(s.drainCell)},
+		{method: post, path: v1 + "/cells/{c}:undrain", id: "undrain-cell", summary: "Have a cell take work again", access: operators(), leader: true, bind: typed(s.undrainCell)},
+		{method: get, path: v1 + "/cells/{c}/drain", id: "cell-drain", summary: "Ask what a cell that is drained or revoked waits for", access: watchers(), bind: typed(s.cellDrain)},
 		{method: post, path: v1 + "/cells/bootstrap", id: "bootstrap-cell", summary: "Trade a bootstrap token and a CSR for a certificate", access: anyone(), leader: true, bind: typed(s.bootstrap)},
-		{method: post, path: v1 + "/cells/register", id: "register-cell", summary: "Register a cell's agent", access: cells(), leader: true, bind: typed(s.register)},
+		{method: post, path: v1 + "/cells/register", id: "register-cell", summary: "Register a cell's agent", access: joining(), leader: true, bind: typed(s.register)},
+		{method: post, path: v1 + "/cells/{c}:renew", id: "renew-cell-identity", summary: "Have a cell's new key certified", access: itself(), leader: true, bind: typed(s.renewIdentity)},
 		{method: get, path: v1 + "/cells/{c}/watch", id: "watch-cell", summary: "Open a cell's session", access: itself(), stream: true, raw: true, bind: plain(s.watch, describeWatch)},
 		{method: post, path: v1 + "/cells/{c}/reports", id: "report-cell", summary: "Report what a cell did", access: itself(), limit: reportBody, bind: hot(s.report, takeReport)},
 

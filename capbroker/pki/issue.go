@@ -15,8 +15,8 @@ import (
 
 // Default lives of certificates.
 const (
-	// CellCertTTL is short: a cell renews by itself.
-	CellCertTTL = 7 * 24 * time.Hour
+	// CellCertTTL is short: a cell renews by itself, at half of it.
+	CellCertTTL = 24 * time.Hour
 	// CertTTL is for those that are renewed by hand or at a start.
 	CertTTL = 365 * 24 * time.Hour
 )

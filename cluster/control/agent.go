@@ -17,6 +17,9 @@ import (
 // once is decided in the replicated state, so that no two schedulers can both take it; the
 // same key may come again, for an answer that was lost.
 func (c *Control) Bootstrap(ctx context.Context, r api.BootstrapRequest) (*api.BootstrapAnswer, error) {
+	if r.Certificate != "" {
+		return c.renewLapsed(ctx, r)
+	}
 	claims, err := c.cfg.Material.VerifyBootstrap(r.Token, c.cfg.Clock.Wall())
 	if err != nil {
 		return nil, err
@@ -37,15 +40,28 @@ func (c *Control) Bootstrap(ctx context.Context, r api.BootstrapRequest) (*api.B
 	}
 	cert, _, err := c.cfg.Material.Sign(pub, pki.CertRequest{
 		Identity: pki.Identity{ClusterID: c.cfg.ClusterID, Role: api.RoleCell, Provider: r.Provider, Cell: r.CellID},
-		Serial:   serialOf(claims.ID, spki), Now: claims.IssuedAt,
+		Serial:   serialOf(claims.ID, spki), Now: c.issuedAt(claims, spki),
 	})
 	if err != nil {
 		return nil, err
 	}
 	c.log.Info("cell certificate issued", "provider", string(r.Provider), "cell_id", string(r.CellID), "index", res.Index)
+	return c.certified(cert), nil
+}
+
+// issuedAt is when the certificate of a token and key was first asked for. A state of an older
+// release does not know it: the certificate then lives from the token on.
+func (c *Control) issuedAt(claims pki.BootstrapClaims, spki string) time.Time {
+	if at := c.cfg.Machine.View().TokenUsedAt(claims.ID, spki); at > 0 {
+		return time.Unix(at, 0)
+	}
+	return claims.IssuedAt
+}
+
+func (c *Control) certified(cert []byte) *api.BootstrapAnswer {
 	return &api.BootstrapAnswer{
 		ClusterID: c.cfg.ClusterID, Certificate: string(cert), CA: string(c.cfg.Material.CAPEM), Schedulers: c.schedulers(),
-	}, nil
+	}
 }
 
 // serialOf numbers the certificate of one token and key: for a lost answer the same one is
@@ -99,12 +115,18 @@ func (c *Control) Register(ctx context.Context, r api.RegisterRequest) (*api.Reg
 		return nil, api.Refuse(api.NoLeader, "scheduler %s is behind: it has not applied the registration of cell %s yet", c.cfg.Node, r.CellID)
 	}
 	v := c.cfg.Machine.View()
+	heartbeat, limit := c.timers()
 	return &api.RegisterAnswer{
 		Fence: v.Epoch(), ClusterEpoch: v.ClusterEpoch(),
 		Index: res.Index, ClusterID: c.cfg.ClusterID, Epoch: res.CellEpoch,
-		HeartbeatMs: c.cfg.Heartbeat.Milliseconds(), LimitMs: c.cfg.Limit.Milliseconds(), WarmupMs: c.cfg.Warmup.Milliseconds(),
+		HeartbeatMs: heartbeat.Milliseconds(), LimitMs: limit.Milliseconds(), WarmupMs: c.cfg.Warmup.Milliseconds(),
 		Schedulers: c.schedulers(),
 	}, nil
+}
+
+// timers are those of the fleet as it is now.
+func (c *Control) timers() (heartbeat, limit time.Duration) {
+	return api.FleetTimers(c.cfg.Heartbeat, c.cfg.Limit, c.cfg.Machine.View().CellCount())
 }
 
 // urls are the API addresses of the live schedulers, looked up at most every urlsKeep: every
@@ -169,17 +191,6 @@ func unregistered(id api.CellID) *api.Error {
 func revoked(rec api.CellRecord) *api.Error {
 	return api.Refuse(api.IdentityRevoked, "the identity of cell %s of provider %s is revoked, for ever", rec.ID, rec.Provider).
 		WithHint("bring the host up as a cell with a new id")
-}
-
-// Admit refuses a caller whose identity the state has barred.
-func (c *Control) Admit(caller api.Caller) error {
-	if caller.Role != api.RoleCell {
-		return nil
-	}
-	if rec, ok := c.cfg.Machine.View().Cell(caller.Cell); ok && rec.Revoked {
-		return revoked(rec)
-	}
-	return nil
 }
 
 // UseLogin commits that a console login token was used; a second use is refused.

@@ -81,7 +81,7 @@ func summary(p api.Provider, cells []api.Cell) api.ProviderSummary {
 		switch cell.Mode {
 		case api.ModeDrained, api.ModeMaintenance:
 			continue
-		case api.ModeAccepting, api.ModeDraining:
+		case api.ModeAccepting, api.ModeDraining, api.ModeReturning:
 		}
 		should++
 		if cell.Ready {

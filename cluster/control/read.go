@@ -102,10 +102,11 @@ func (c *Control) show(v *fsm.View, rec api.CellRecord) api.Cell {
 	if sight.Session {
 		cell.Session = sight.Holder
 	}
+	_, limit := c.timers()
 	for i, r := range cell.Reasons {
 		// The committed message is of the moment of the transition; the age goes on.
-		if r.Code == "heartbeat_overdue" && sight.Age > c.cfg.Limit {
-			cell.Reasons[i].Message = "last heartbeat " + age(sight.Age) + " ago, limit " + age(c.cfg.Limit)
+		if r.Code == "heartbeat_overdue" && sight.Age > limit {
+			cell.Reasons[i].Message = "last heartbeat " + age(sight.Age) + " ago, limit " + age(limit)
 		}
 		if r.Code == "warming_up" && sight.Steady < c.cfg.Warmup {
 			cell.Reasons[i].Message = age(sight.Steady) + " of " + age(c.cfg.Warmup) + " of steady heartbeats"
@@ -117,10 +118,11 @@ func (c *Control) show(v *fsm.View, rec api.CellRecord) api.Cell {
 // longGone dates the silence of a cell whose last heartbeat no scheduler remembers any more,
 // by when it was found overdue.
 func (c *Control) longGone(cell *api.Cell) {
+	_, limit := c.timers()
 	for i, r := range cell.Reasons {
 		if r.Code == "heartbeat_overdue" {
-			cell.LastSeen = r.Since.Add(-c.cfg.Limit)
-			cell.Reasons[i].Message = "last heartbeat " + age(c.cfg.Clock.Wall().Sub(cell.LastSeen)) + " ago, limit " + age(c.cfg.Limit)
+			cell.LastSeen = r.Since.Add(-limit)
+			cell.Reasons[i].Message = "last heartbeat " + age(c.cfg.Clock.Wall().Sub(cell.LastSeen)) + " ago, limit " + age(limit)
 		}
 	}
 }

@@ -18,7 +18,8 @@ func (c *Control) Report(ctx context.Context, p api.ProviderID, cell api.CellID,
 		return nil, err
 	}
 	if r.Heartbeat != nil {
-		c.cfg.Sightings.Heartbeat(cell, r.Epoch, *r.Heartbeat, c.cfg.Limit)
+		_, limit := c.timers()
+		c.cfg.Sightings.Heartbeat(cell, r.Epoch, *r.Heartbeat, limit)
 	}
 	v := c.cfg.Machine.View()
 	if v.Level() < fsm.LevelProgress {

@@ -134,6 +134,7 @@ type watcher struct {
 	full     bool
 	cluster  uint64   // the cluster epoch of what it was sent
 	known    []string // the schedulers that it was told
+	beat     int64    // and the heartbeat interval, ms
 }
 
 // serve sends until the session ends; nil is an end that the cell caused.
@@ -212,7 +213,11 @@ func (w *watcher) next() (*api.Desired, error) {
 	if slices.ContainsFunc(d.Leases, func(l api.Lease) bool { return l.ForceAt > 0 }) {
 		d.Now = v.Now()
 	}
-	news := d.Full || d.Fences || len(d.Leases) > 0 || len(d.Runs) > 0 || d.Schedulers != nil
+	if heartbeat, limit := w.c.timers(); heartbeat.Milliseconds() != w.beat {
+		w.beat = heartbeat.Milliseconds()
+		d.HeartbeatMs, d.LimitMs = w.beat, limit.Milliseconds()
+	}
+	news := d.Full || d.Fences || d.HeartbeatMs > 0 || len(d.Leases) > 0 || len(d.Runs) > 0 || d.Schedulers != nil
 	w.full, w.sent = true, v.Index()
 	if !news {
 		return nil, nil //nolint:nilnil // nothing to send is not an error

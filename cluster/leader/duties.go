@@ -3,6 +3,7 @@ package leader
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -133,6 +134,11 @@ func (t *term) retryRuns(ctx context.Context) {
 		changed := m.Changed(fsm.TopicRuns)
 		pause := idle
 		lost := m.View().LostRuns(retryAmong)
+		if all := len(lost); all > 0 {
+			if lost = withoutSilent(m.View(), lost); len(lost) < all {
+				pause = retryPause
+			}
+		}
 		waiting.keep(lost, t.cfg.Clock.Now())
 		n := min(len(lost), retryAtOnce)
 		for i := range n {
@@ -149,6 +155,13 @@ func (t *term) retryRuns(ctx context.Context) {
 		}
 		sleep(ctx, changed, pause)
 	}
+}
+
+// withoutSilent leaves out the runs of providers in mass silence: their cells are more likely to be there
+// than not, and the runs on them too.
+func withoutSilent(v *fsm.View, runs []api.Run) []api.Run {
+	silent := v.SilentProviders()
+	return slices.DeleteFunc(runs, func(r api.Run) bool { return silent[r.Provider] > 0 })
 }
 
 // giveUp ends a run that could not be placed again for as long as it may take, and at least

@@ -20,15 +20,18 @@ const (
 )
 
 // memory is what the health loop keeps between looks: since when each cell's epoch is
-// known to this leader.
-type memory struct{ since map[cellEpoch]time.Time }
+// known to this leader, and which cells come and go.
+type memory struct {
+	since map[cellEpoch]time.Time
+	flaps flaps
+}
 
 type cellEpoch struct {
 	cell  api.CellID
 	epoch uint64
 }
 
-func newMemory() memory { return memory{since: map[cellEpoch]time.Time{}} }
+func newMemory() memory { return memory{since: map[cellEpoch]time.Time{}, flaps: flaps{}} }
 
 // watchCells compares what the schedulers saw with what is committed, and commits the
 // transitions. A cell loses its health only when the leader has just verified that it
@@ -115,6 +118,7 @@ func (t *term) verdicts() []fsm.HealthChange {
 func (t *term) look(now, wall time.Time) []look {
 	known := make(map[cellEpoch]time.Time, len(t.health.since))
 	var looks []look
+	heartbeat, limit := api.FleetTimers(t.cfg.Heartbeat, t.cfg.Limit, t.cfg.Machine.View().CellCount())
 	for _, rec := range t.cfg.Machine.View().Cells("") {
 		key := cellEpoch{rec.ID, rec.Epoch}
 		since, ok := t.health.since[key]
@@ -123,17 +127,19 @@ func (t *term) look(now, wall time.Time) []look {
 		}
 		known[key] = since
 		sight, seen := t.cfg.Sightings.Best(rec.ID, rec.Epoch)
+		falls := t.health.flaps.see(rec, now)
 		f := facts{
 			rec: rec, sight: sight, seen: seen, silent: now.Sub(since),
-			limit: t.cfg.Limit, warmup: t.cfg.Warmup, wall: wall,
+			limit: limit, warmup: longer(t.cfg.Warmup, falls), falls: falls, wall: wall,
 		}
 		is := judge(f)
 		looks = append(looks, look{
 			rec: rec, is: is,
-			fresh: is.healthy.Code == overdueCode && f.age() <= t.cfg.Limit+2*t.cfg.Heartbeat,
+			fresh: is.healthy.Code == overdueCode && f.age() <= limit+2*heartbeat,
 		})
 	}
 	t.health.since = known
+	t.health.flaps.forget(now)
 	return looks
 }
 

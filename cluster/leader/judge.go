@@ -5,7 +5,9 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker/pki"
 	"github.com/grafos/grafos/cluster/rumor"
+	"github.com/grafos/grafos/fsm"
 )
 
 // facts is all that a verdict about one cell depends on.
@@ -18,7 +20,9 @@ type facts struct {
 	// when nobody saw the cell.
 	silent        time.Duration
 	limit, warmup time.Duration
-	wall          time.Time // for certificates only
+	// falls is how often the cell lost its health lately, and warmup then longer.
+	falls int
+	wall  time.Time // for certificates only
 }
 
 // verdict is what the leader holds for true of a cell. Codes are stable, messages are not.
@@ -28,7 +32,7 @@ type verdict struct{ identity, healthy, outbound api.Condition }
 const (
 	overdueCode     = "heartbeat_overdue"
 	warmingCode     = "warming_up"
-	massSilenceCode = "mass_silence"
+	massSilenceCode = fsm.CodeMassSilence
 )
 
 // age is for how long nobody heard the cell.
@@ -57,8 +61,11 @@ func judgeIdentity(f facts) api.Condition {
 		return unmet("identity_revoked", "the identity is revoked, for ever")
 	case f.rec.Identity.SPKI == "":
 		return unmet("no_certificate", "no certificate was ever shown")
+	case !f.wall.Before(end.Add(pki.RenewableFor)):
+		return unmet(fsm.CodeCertificateLapsed, "the certificate ended at %s, more than %s ago", end.UTC().Format(time.RFC3339), pki.RenewableFor)
 	case !f.wall.Before(end):
-		return unmet("certificate_expired", "the certificate ended at %s", end.UTC().Format(time.RFC3339))
+		return unmet(fsm.CodeCertificateExpired, "the certificate ended at %s; it can be renewed until %s",
+			end.UTC().Format(time.RFC3339), end.Add(pki.RenewableFor).UTC().Format(time.RFC3339))
 	}
 	return met()
 }
@@ -79,6 +86,8 @@ func judgeHealth(f facts) api.Condition {
 		return unmet("stuck", "%s", f.sight.Stuck)
 	case was.Met:
 		return met() // the warm-up is for cells that come, not for cells whose scheduler went
+	case f.sight.Steady < f.warmup && f.falls >= flapsAt:
+		return unmet(fsm.CodeFlapping, "lost its health %d times lately: %s of %s of steady heartbeats", f.falls, round(f.sight.Steady), round(f.warmup))
 	case f.sight.Steady < f.warmup:
 		return unmet(warmingCode, "%s of %s of steady heartbeats", round(f.sight.Steady), round(f.warmup))
 	}

@@ -142,7 +142,7 @@ func (l *Leader) start(ctx context.Context) (*term, error) {
 		t.wg.Wait()
 		return nil, err
 	}
-	duties := []func(context.Context){t.plan, t.expire, t.keepTime, t.watchCells, t.finishRevocations, t.retryRuns}
+	duties := []func(context.Context){t.plan, t.expire, t.keepTime, t.watchCells, t.finishRevocations, t.keepModes, t.retryRuns}
 	for _, duty := range append(duties, t.next()...) {
 		t.wg.Go(func() { duty(ctx) })
 	}

@@ -51,6 +51,11 @@ func (f *fabric) Bootstrap(context.Context, api.BootstrapRequest) (*api.Bootstra
 	return nil, api.Refuse(api.Internal, "not simulated")
 }
 
+// RenewIdentity is not simulated: no world lasts as long as half a certificate.
+func (f *fabric) RenewIdentity(context.Context, api.ProviderID, api.CellID, api.RenewalRequest) (*api.BootstrapAnswer, error) {
+	return nil, api.Refuse(api.Internal, "not simulated")
+}
+
 // Register registers the agent.
 func (f *fabric) Register(ctx context.Context, r api.RegisterRequest) (*api.RegisterAnswer, error) {
 	return each(ctx, f, func(ctx context.Context, s *scheduler) (*api.RegisterAnswer, error) {

@@ -49,7 +49,10 @@ type fake struct {
 	head      api.AuditHead
 	events    []api.Event
 	follow    []api.RunState // the states that reading a run steps through
-	after     func(*fake)    // called at every blocking read
+	drained   api.DrainRequest
+	draining  bool // CellDrain tells of leases
+	waits     api.DrainWait
+	after     func(*fake) // called at every blocking read
 	pageSize  int
 }
 
@@ -152,6 +155,56 @@ func (f *fake) ListCells(_ context.Context, p api.ProviderID, o api.ReadOptions)
 		}
 	}
 	return list, nil
+}
+
+func (f *fake) DrainCell(_ context.Context, c api.CellID, r api.DrainRequest, o api.WriteOptions) (*api.CellAnswer, error) {
+	if err := f.writing("DrainCell", o); err != nil {
+		return nil, err
+	}
+	f.drained = r
+	return f.setMode(c, api.ModeDrained, api.CellDrained, o)
+}
+
+func (f *fake) UndrainCell(_ context.Context, c api.CellID, o api.WriteOptions) (*api.CellAnswer, error) {
+	if err := f.writing("UndrainCell", o); err != nil {
+		return nil, err
+	}
+	return f.setMode(c, api.ModeReturning, api.CellWarming, o)
+}
+
+func (f *fake) setMode(id api.CellID, mode api.CellMode, state api.CellState, o api.WriteOptions) (*api.CellAnswer, error) {
+	for i := range f.cells {
+		if f.cells[i].CellID == id {
+			c := &f.cells[i]
+			if !o.DryRun {
+				c.Mode, c.State = mode, state
+			}
+			return &api.CellAnswer{Index: fakeIndex, Cell: *c}, nil
+		}
+	}
+	return nil, api.Refuse(api.NotFound, "cell %s does not exist", id)
+}
+
+func (f *fake) CellDrain(_ context.Context, id api.CellID, o api.ReadOptions) (*api.CellDrain, error) {
+	if err := f.reading("CellDrain", o); err != nil {
+		return nil, err
+	}
+	d := &api.CellDrain{Index: fakeIndex, CellID: id, Leases: []api.DrainingLease{}, Freshness: f.fresh}
+	for _, c := range f.cells {
+		if c.CellID == id {
+			d.State, d.Mode = c.State, c.Mode
+		}
+	}
+	for _, l := range f.leases {
+		if l.CellID == id && !l.State.Terminal() && f.draining {
+			d.Leases = append(d.Leases, api.DrainingLease{
+				LeaseID: l.ID, Tenant: l.Tenant, Kind: l.Kind, Amount: l.Amount, State: l.State,
+				WaitsFor: f.waits, Until: noon().Add(10 * time.Second),
+			})
+		}
+	}
+	d.Done = len(d.Leases) == 0 && d.State != api.CellDraining
+	return d, nil
 }
 
 func (f *fake) RequestLeases(_ context.Context, r api.LeaseRequest, o api.WriteOptions) (*api.GrantSet, error) {

@@ -25,6 +25,8 @@ func goldenCases() map[string][]string {
 		"grafos provider revoke-cell":     {"provider", "revoke-cell", "aws", "aws-2", "--yes"},
 		"grafos fabric cells":             {"fabric", "cells"},
 		"grafos fabric events":            {"fabric", "events"},
+		"grafos fabric drain":             {"fabric", "drain", "aws-2", "--grace", "30s", "--yes"},
+		"grafos fabric undrain":           {"fabric", "undrain", "aws-2"},
 		"grafos deploy plan":              {"deploy", "plan", "--provider", "aws", "--mem", "512M"},
 		"grafos deploy run":               {"deploy", "run", "--provider", "aws", "--module", "hello.wasm"},
 		"grafos run list":                 {"run", "list"},

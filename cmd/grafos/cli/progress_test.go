@@ -41,29 +41,55 @@ working
 	}
 }
 
+// TestDrainProgress: what each lease waits for is told, on a terminal and in a pipe, and to a program
+// line by line.
 func TestDrainProgress(t *testing.T) {
-	f := newFake()
-	f.leases[0].State = api.LeaseRevokeWarning
-	f.after = func(f *fake) {
-		if f.leases[0].State == api.LeaseRevokeWarning {
-			f.leases[0].State = api.LeaseTornDown
-			return
+	draining := func(f *fake) {
+		f.draining, f.waits, f.cells[0].State = true, api.WaitGrace, api.CellDraining
+		f.leases = f.leases[:1]
+		f.leases[0].State = api.LeaseRevokeWarning
+		f.after = func(f *fake) {
+			switch f.leases[0].State { //nolint:exhaustive // the others do not occur
+			case api.LeaseRevokeWarning:
+				f.leases[0].State, f.waits = api.LeaseForcedTeardown, api.WaitCell
+			case api.LeaseForcedTeardown:
+				f.leases[0].State, f.leases[0].Reason = api.LeaseTornDown, "cell_revoked"
+			default:
+				f.cells[0].Leases, f.cells[0].State = 0, api.CellRevoked
+			}
 		}
-		f.cells[0].Leases, f.cells[0].State = 0, api.CellRevoked
 	}
-	s, errOut := watched(f)
-	status, err := f.status("aws")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.untilRevoked(t.Context(), status, "aws-1"); err != nil {
-		t.Fatal(err)
-	}
-	want := `revoke_warning  lease l-7f3a01  mem 64 MiB  0s
+	want := `revoke_warning  lease l-7f3a01  mem 64 MiB  its holder was warned and has 10s  0s
+forced_teardown lease l-7f3a01  mem 64 MiB  the cell tears it down  0s
 torndown        lease l-7f3a01  mem 64 MiB  0s
 `
-	if errOut.String() != want {
-		t.Errorf("stderr:\n%s\nwant:\n%s", errOut, want)
+	for _, terminal := range []bool{true, false} {
+		f := newFake()
+		draining(f)
+		s, errOut := watched(f)
+		s.ErrTerminal = terminal
+		d := newDrain(s, "aws-1")
+		if err := d.follow(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if errOut.String() != want {
+			t.Errorf("terminal %v: stderr:\n%s\nwant:\n%s", terminal, errOut, want)
+		}
+		if len(d.ended) != 1 || d.ended[0].State != api.LeaseTornDown || d.ended[0].Reason != "cell_revoked" {
+			t.Errorf("ended %+v", d.ended)
+		}
+	}
+	f := newFake()
+	draining(f)
+	s, errOut := watched(f)
+	out := new(bytes.Buffer)
+	s.Out, s.Output.Format = out, ui.FormatJSONL
+	if err := newDrain(s, "aws-1").follow(t.Context()); err != nil || errOut.Len() > 0 {
+		t.Fatalf("%v, stderr %q", err, errOut)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 3 || !strings.Contains(lines[0], `"waits_for":"grace"`) || !strings.Contains(lines[1], `"waits_for":"cell_confirmation"`) {
+		t.Errorf("lines %q", lines)
 	}
 }
 

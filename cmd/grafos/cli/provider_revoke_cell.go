@@ -65,12 +65,22 @@ func (o *revokeCellOptions) run(ctx context.Context, s *session, provider api.Pr
 		return o.write.repeatable(err)
 	}
 	o.write.dry(s.UI)
+	d := newDrain(s, cell.CellID)
 	if !o.write.dryRun {
-		if status, err = s.untilRevoked(ctx, status, cell.CellID); err != nil {
+		if err := d.follow(ctx); err != nil {
+			return s.leftDraining(ctx, "the revocation", cell.CellID, err)
+		}
+		if status, err = s.ProviderStatus(ctx, provider, s.Read()); err != nil {
 			return err
 		}
 	}
-	return s.Print(status, func(p *ui.Page) { revokedView(p, *status, cell.CellID, o.write.dryRun) })
+	return s.Print(&revokedCell{ProviderStatus: status, Drained: d.ended}, func(p *ui.Page) { revokedView(p, *status, cell.CellID, o.write.dryRun) })
+}
+
+// revokedCell is what revoke-cell ends with.
+type revokedCell struct {
+	*api.ProviderStatus
+	Drained []drainedLease `json:"drained,omitempty"`
 }
 
 func (o *revokeCellOptions) question(cell api.Cell) string {
@@ -106,75 +116,4 @@ func cellOf(status *api.ProviderStatus, id api.CellID) api.Cell {
 		}
 	}
 	return api.Cell{}
-}
-
-// followWait is how long a command that follows something lets one read block.
-const followWait = 20 * time.Second
-
-// drainWait is how long a look at a draining cell blocks: the end of a lease changes neither
-// the cell nor its provider, so that nothing wakes the read.
-const drainWait = time.Second
-
-// untilRevoked returns the provider's status when the cell is revoked and holds no lease.
-func (s *session) untilRevoked(ctx context.Context, status *api.ProviderStatus, id api.CellID) (*api.ProviderStatus, error) {
-	progress := drain{session: s, cell: id, seen: map[api.LeaseID]api.LeaseState{}, since: s.Now()}
-	for {
-		cell := cellOf(status, id)
-		if cell.Leases == 0 && cell.State == api.CellRevoked {
-			return status, nil
-		}
-		if err := progress.show(ctx); err != nil {
-			return nil, s.leftRevoking(ctx, id, err)
-		}
-		if !ui.Sleep(ctx, followPace) {
-			return nil, s.leftRevoking(ctx, id, ctx.Err())
-		}
-		o := s.Read()
-		o.AfterIndex, o.Wait = status.Index, drainWait
-		next, err := s.ProviderStatus(ctx, status.Provider, o)
-		if err != nil {
-			return nil, s.leftRevoking(ctx, id, err)
-		}
-		status = next
-	}
-}
-
-// leftRevoking says what goes on when the command stops waiting.
-func (s *session) leftRevoking(ctx context.Context, id api.CellID, err error) error {
-	if !ui.Ended(ctx, err) {
-		return err
-	}
-	problem := api.Refuse(api.OutcomeUnknown, "stopped waiting: the revocation of %s goes on", id)
-	return problem.WithHint("grafos fabric cells -w")
-}
-
-// drain tells a person how the leases of a cell come down.
-type drain struct {
-	*session
-	cell  api.CellID
-	seen  map[api.LeaseID]api.LeaseState
-	since time.Time
-}
-
-func (d *drain) show(ctx context.Context) error {
-	if d.Output.Machine() || !d.ErrTerminal {
-		return nil
-	}
-	list, err := d.allLeases(ctx, api.LeaseFilter{Cell: d.cell, All: true}, d.Read())
-	if err != nil {
-		return err
-	}
-	for _, l := range list.Leases {
-		before, known := d.seen[l.ID]
-		d.seen[l.ID] = l.State
-		if before == l.State || !known && l.State.Terminal() {
-			continue
-		}
-		d.Progress(
-			ui.Span{Text: fmt.Sprintf("%-16s", l.State), Style: leaseStyle(l.State)},
-			ui.Span{Text: fmt.Sprintf("lease %s  %s %s", l.ID, l.Kind, ui.Amount(l.Kind, l.Amount))},
-			ui.Span{Text: "  " + ui.Duration(d.Now().Sub(d.since)), Style: ui.Dim},
-		)
-	}
-	return nil
 }

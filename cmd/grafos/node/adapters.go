@@ -59,6 +59,9 @@ func (a auth) Login(ctx context.Context, token string) (string, int, error) {
 // Admit refuses a cell that is revoked.
 func (a auth) Admit(c api.Caller) error { return a.control.Admit(c) }
 
+// Bound refuses a cell under another key than its own.
+func (a auth) Bound(ctx context.Context, c api.Caller) error { return a.control.Bound(ctx, c) }
+
 // blobPeers reaches the other schedulers' blobs.
 type blobPeers struct{ node *cluster.Node }
 

@@ -98,7 +98,7 @@ func issueCert() *cobra.Command {
 	f.StringVar(&provider, "provider", "", "provider of a cell")
 	f.StringVar(&cell, "cell-id", "", "id of a cell")
 	f.StringVar(&out, "out", "", "folder to write cert.pem, key.pem and ca.pem to (required)")
-	f.DurationVar(&ttl, "ttl", 0, "how long it is valid (default: 7 days for a cell, a year for the others)")
+	f.DurationVar(&ttl, "ttl", 0, "how long it is valid (default: a day for a cell, a year for the others)")
 	return cmd
 }
 

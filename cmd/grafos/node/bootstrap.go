@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -44,7 +43,7 @@ type cellAbout struct {
 
 type cellIdentity struct {
 	about cellAbout
-	cert  tls.Certificate
+	keys  *pki.Keyring
 	roots *x509.CertPool
 }
 
@@ -59,11 +58,7 @@ func loadCell(dir string) (*cellIdentity, error) {
 	if err := json.Unmarshal(b, &id.about); err != nil {
 		return nil, api.Refuse(api.InvalidArgument, "%s: %v", filepath.Join(dir, cellAboutFile), err)
 	}
-	cred, err := pki.LoadCredential(filepath.Join(dir, cellCertFile), filepath.Join(dir, cellKeyFile))
-	if err != nil {
-		return nil, err
-	}
-	if id.cert, err = cred.TLS(); err != nil {
+	if id.keys, err = pki.OpenKeyring(filepath.Join(dir, cellCertFile), filepath.Join(dir, cellKeyFile)); err != nil {
 		return nil, err
 	}
 	caPEM, err := ui.ReadBounded(filepath.Join(dir, cellCAFile), 1<<16)

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -179,10 +178,9 @@ func (s agentSettings) agentConfig(version string, w io.Writer) (cellagent.Confi
 	if err != nil {
 		return cellagent.Config{}, err
 	}
-	cert := id.cert
 	return cellagent.Config{
 		Provider: id.about.Provider, CellID: id.about.CellID, ClusterID: id.about.ClusterID, Dir: dir,
-		Schedulers: s.Schedulers, Credential: func() (*tls.Certificate, error) { return &cert, nil }, Roots: id.roots,
+		Schedulers: s.Schedulers, Credential: id.keys.Credential, Identity: id.keys, Roots: id.roots,
 		DataBind: s.DataBind, DataAdvertise: advertise, Reserve: reserve, BlockBytes: block,
 		Zone: s.Zone, Rack: s.Rack, Labels: labels, Version: version,
 		TestFaults: s.TestFaults, Log: log,

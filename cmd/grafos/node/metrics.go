@@ -86,6 +86,8 @@ func newMetrics(s measured) http.Handler {
 	r.MustRegister(&cellMetrics{
 		m:     m,
 		cells: prometheus.NewDesc("grafos_cells", "Cells by provider and state.", []string{"provider", "state"}, nil),
+		silent: prometheus.NewDesc("grafos_mass_silence_cells", "Cells that fell silent with most of their provider: the fault is more likely at the schedulers, or between.",
+			[]string{"provider"}, nil),
 		unmet: prometheus.NewDesc("grafos_cell_requirement_unmet", "Cells that do not meet a requirement.", []string{"provider", "requirement"}, nil),
 	})
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
@@ -153,20 +155,23 @@ func (g *groupMetrics) Collect(ch chan<- prometheus.Metric) {
 
 // cellMetrics counts the fleet at scrape time.
 type cellMetrics struct {
-	m            *fsm.Machine
-	cells, unmet *prometheus.Desc
+	m                    *fsm.Machine
+	cells, unmet, silent *prometheus.Desc
 }
 
 // Describe names the two families.
 func (c *cellMetrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- c.cells
 	ch <- c.unmet
+	ch <- c.silent
 }
 
 // Collect counts the cells of the state as it is.
 func (c *cellMetrics) Collect(ch chan<- prometheus.Metric) {
 	v := c.m.View()
+	silent := v.SilentProviders()
 	for _, p := range v.Providers() {
+		ch <- prometheus.MustNewConstMetric(c.silent, prometheus.GaugeValue, float64(silent[p.ID]), string(p.ID))
 		states, unmet := map[api.CellState]int{}, map[api.Requirement]int{}
 		for _, rec := range v.Cells(p.ID) {
 			states[v.CellState(rec)]++

@@ -74,7 +74,7 @@ const (
 
 type recoverOptions struct {
 	dir, material, reason string
-	others                []string
+	others, revoked       []string
 	dryRun, yes           bool
 	askTime               time.Duration
 }
@@ -93,7 +93,8 @@ has. It runs on that scheduler's host, while the scheduler is stopped:
 
 Then start the scheduler as before. The others join it by themselves: with empty data
 directories, or, with --on-damage rejoin, with the old ones, which they set aside. What only
-the lost schedulers had acknowledged is lost.`
+the lost schedulers had acknowledged is lost, but for revocations of cells that are in a
+revoked.json given with --revoked.`
 
 func recoverCommand() *cobra.Command {
 	var o recoverOptions
@@ -115,6 +116,7 @@ func recoverCommand() *cobra.Command {
 	f.StringVar(&o.dir, "data-dir", "", "data directory of the stopped scheduler (required)")
 	f.StringVar(&o.material, "material", "", "folder of the cluster's material (required)")
 	f.StringSliceVar(&o.others, "compare", nil, "data directories of other schedulers, or copies of them, to compare with")
+	f.StringSliceVar(&o.revoked, "revoked", nil, "revoked.json of other schedulers: cells that were revoked stay so, also where this one has not heard of it")
 	f.StringVar(&o.reason, "reason", "", "why, for the audit chain")
 	f.BoolVar(&o.dryRun, "dry-run", false, "look and ask, but change nothing; it exits as the real one would")
 	f.BoolVarP(&o.yes, "yes", "y", false, "do not ask")
@@ -352,7 +354,12 @@ func (o *recoverOptions) rewrite(entry fsm.Recovered, id api.NodeID, addr string
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())
 	}
+	revoked, err := knownRevocations(append([]string{o.dir}, o.others...), o.revoked)
+	if err != nil {
+		return nil, errors.Join(err, kept.Close(), audit.Close())
+	}
 	v, err := cluster.Recover(kept, cluster.Recovery{
+		Revoked: revoked,
 		Machine: fsm.New(fsm.Options{Log: log, Audit: audit.Append, BeforePersist: audit.Sync}),
 		Node:    id, Addr: addr, Wall: time.Now().UnixMilli(), Entry: entry,
 	})

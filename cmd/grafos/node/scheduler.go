@@ -47,6 +47,7 @@ type scheduler struct {
 	drops    gossip.Drops
 	machine  *fsm.Machine
 	http     *http.Server
+	conns    *server.Connections
 	served   chan error
 	opened   atomic.Pointer[cluster.Node] // node, for those that run while it is opened
 
@@ -61,7 +62,7 @@ type scheduler struct {
 // step fails.
 func openScheduler(ctx context.Context, s serverSettings, version string, log hclog.Logger, recent *logRing) (*scheduler, error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	n := &scheduler{log: log, recent: recent, cancel: cancel, served: make(chan error, 1)}
+	n := &scheduler{log: log, recent: recent, cancel: cancel, served: make(chan error, 1), conns: server.NewConnections()}
 	if err := n.open(ctx, s, version); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
@@ -144,6 +145,11 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	}
 	n.wg.Go(func() { n.node.Lead(ctx, lead.Run) })
 	n.wg.Go(func() { n.sweep(ctx) })
+	known, err := openRevocations(s.DataDir)
+	if err != nil {
+		return err
+	}
+	n.wg.Go(func() { n.shutOut(ctx, known) })
 	if keep := s.snapshotSettings; keep.Every > 0 {
 		plan := schedule{dir: keep.Dir, every: time.Duration(keep.Every), keep: keep.Keep, result: &n.saved, log: n.log.Named("snapshot")}
 		n.wg.Go(func() { plan.run(ctx, n.node) })
@@ -247,7 +253,7 @@ func apiTLS(material *pki.Material, cert func() (*tls.Certificate, error), log h
 }
 
 func (n *scheduler) serve(ctx context.Context, listener net.Listener, h http.Handler, conf *tls.Config) {
-	n.http = server.HTTPServer(h, conf, n.log.Named("http"))
+	n.http = server.HTTPServer(h, conf, n.conns, n.log.Named("http"))
 	// A stop lets the requests end that are under way: the next leader answers them.
 	base, drained := context.WithCancel(context.WithoutCancel(ctx))
 	n.drained = drained
