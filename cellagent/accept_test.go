@@ -48,7 +48,7 @@ func TestFloor(t *testing.T) {
 	for _, restarted := range []bool{false, true} {
 		inBubble(t, func(b *bench) {
 			t := b.t
-			b.fencing(0, 20)
+			b.fencing(0, 19)
 			b.grant("seen", time.Minute, epoch(20))
 			pass(time.Second)
 			if restarted {
@@ -58,7 +58,7 @@ func TestFloor(t *testing.T) {
 				pass(time.Second)
 			}
 			b.grant("old", time.Minute, epoch(19))
-			b.fencing(0, 21)
+			b.fencing(0, 20)
 			b.grant("new", time.Minute, epoch(21))
 			pass(time.Second)
 			if l := b.cluster.lease("old"); l.State != api.LeaseTornDown || l.Reason != reasonStaleEpoch || b.host.bound("old") {
@@ -81,13 +81,13 @@ func TestOutdatedSet(t *testing.T) {
 		for _, restarted := range []bool{false, true} {
 			inBubble(t, func(b *bench) {
 				t := b.t
-				b.fencing(1, 30)
+				b.fencing(1, 29)
 				b.grant("l1", time.Hour, epoch(30))
 				pass(time.Second)
 				if restarted {
 					b.crash()
 					b.start()
-					b.fencing(1, 31)
+					b.fencing(1, 30)
 					b.grant("l2", time.Hour, epoch(31))
 					pass(time.Second)
 				}
@@ -127,7 +127,7 @@ func (b *bench) held() []api.LeaseID {
 func TestOlderSchedulers(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		t := b.t
-		b.fencing(0, 30)
+		b.fencing(0, 29)
 		b.grant("l1", time.Minute, epoch(30))
 		pass(time.Second)
 		b.fencing(0, 0)
@@ -151,7 +151,7 @@ func TestAcceptedBefore(t *testing.T) {
 			}
 			return nil, nil
 		})
-		b.fencing(0, 7)
+		b.fencing(0, 6)
 		l := b.grant("l1", 20*time.Second, epoch(7))
 		pass(time.Second)
 		until := b.clock.Now() + int64(19*time.Second)
@@ -174,7 +174,7 @@ func TestAcceptedBefore(t *testing.T) {
 func TestLowerGeneration(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		t := b.t
-		b.fencing(0, 7)
+		b.fencing(0, 6)
 		l := b.grant("l1", time.Minute, epoch(7))
 		pass(time.Second)
 		l.Generation, l.Stamp = 2, stampOf(b.clock)
@@ -198,7 +198,7 @@ func TestFenceOutlivesAgents(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		t := b.t
 		b.host.onClose = func(context.Context, api.LeaseID) error { return errors.New("it does not go away") }
-		b.fencing(0, 7)
+		b.fencing(0, 6)
 		b.grant("l1", 2*time.Second, epoch(7))
 		b.cluster.setJudge(func(_ string, r api.Report) (*api.ReportAnswer, error) {
 			if len(r.Ended) > 0 {
@@ -289,7 +289,7 @@ func TestForgottenFence(t *testing.T) {
 		b.grant("before", time.Minute, epoch(40))
 		b.start()
 		pass(time.Second)
-		b.fencing(0, 41)
+		b.fencing(0, 40)
 		b.grant("after", time.Minute, epoch(41))
 		pass(time.Second)
 		if got := b.host.fences(); !slices.Equal(got, []api.LeaseID{"f1"}) {

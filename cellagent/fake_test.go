@@ -765,7 +765,13 @@ func (b *bench) grant(id string, ttl time.Duration, change ...func(*api.Lease)) 
 	for _, f := range change {
 		f(&l)
 	}
-	b.cluster.put(l)
+	b.cluster.change(func() {
+		l.Modified = b.cluster.index
+		b.cluster.leases[l.ID] = l
+		if b.cluster.fencing > 0 { // the number comes with the grant, in one entry
+			b.cluster.fencing = max(b.cluster.fencing, l.Epoch)
+		}
+	})
 	return l
 }
 

@@ -308,7 +308,7 @@ func (l *Ledger) swap(written int, err error) (fenced bool, _ error) {
 		return false, err
 	}
 	l.size = written + len(l.tail)
-	l.limit = max(compactAt, 4*l.size)
+	l.limit = max(compactAt, 4*written)
 	l.tail = nil
 	return l.fence, nil
 }

@@ -42,6 +42,28 @@ type agent struct {
 	door  *door
 }
 
+// mortalDisk is its host's disk, to which nothing is written by a process that has died.
+type mortalDisk struct {
+	*ledger.Memory
+	of *proc
+}
+
+// Append keeps p.
+func (d *mortalDisk) Append(p []byte) error {
+	if d.of.ctx.Err() != nil {
+		return errGone
+	}
+	return d.Memory.Append(p)
+}
+
+// Swap puts what was prepared in place.
+func (d *mortalDisk) Swap(tail []byte) error {
+	if d.of.ctx.Err() != nil {
+		return errGone
+	}
+	return d.Memory.Swap(tail)
+}
+
 // brokerClock is that of the tokens: the machine's, as all others on it.
 func brokerClock(now func() int64) func() time.Time {
 	return func() time.Time { return time.Unix(0, now()).UTC() }
@@ -58,7 +80,7 @@ func (h *host) start() error {
 	if err != nil {
 		return err
 	}
-	book, _, err := ledger.Open(&h.disk, h.boot.BootID())
+	book, _, err := ledger.Open(&mortalDisk{Memory: &h.disk, of: a.proc}, h.boot.BootID())
 	if err != nil {
 		return err
 	}
