@@ -15,23 +15,47 @@ func (k *keeper) remember() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.floor = k.ledger.Floor()
-	for _, p := range []ledger.Phase{ledger.Accepted, ledger.Ended} {
-		for _, e := range k.ledger.In(p) {
+	for _, e := range k.ledger.In(ledger.Ended) {
+		k.before[e.Lease] = e
+	}
+	for _, e := range k.ledger.In(ledger.Accepted) {
+		if !k.adopt(&e) {
 			k.before[e.Lease] = e
 		}
 	}
 	for _, e := range k.ledger.In(ledger.Fenced) {
 		k.host.Fence(e)
 		r := api.EndedReport{LeaseID: e.Lease, Epoch: e.Epoch, State: api.LeaseFenced, Reason: clip(e.Reason)}
-		k.gone.bury(api.Lease{
-			ID: e.Lease, Tenant: e.Tenant, Kind: e.Kind, Use: e.Use, Amount: e.Amount, Epoch: e.Epoch, Generation: e.Generation,
-			CellID: k.cell,
-		}, r)
+		k.gone.bury(e.Grant(), r)
 		if e.Known == 0 {
 			k.outbox.putEnded(r, "")
 		}
 		k.log.Warn("fenced, as before", "lease_id", e.Lease, "kind", e.Kind, "amount", e.Amount, "reason", e.Reason)
 	}
+}
+
+// adopt goes on with a block that an agent before this one held, until the deadline that the ledger
+// has. Nobody gets a token for it before the schedulers have shown that they still want it.
+func (k *keeper) adopt(e *ledger.Entry) bool {
+	now := k.clock.Now()
+	if !e.Survives(k.clock.BootID(), now) {
+		return false
+	}
+	open, ok := k.host.Adopt(e.Lease)
+	if !ok {
+		return false
+	}
+	if mutant.On(mutant.KeepLonger) {
+		e.Deadline += int64(api.HoldDown(0)) * 3
+	}
+	l := e.Grant()
+	l.CellID = k.cell
+	h := &holding{lease: l, deadline: e.Deadline, phase: phaseBound, since: now, open: open, adopted: true, slot: -1}
+	open.Until(h.deadline)
+	k.held[l.ID] = h
+	k.schedule(h)
+	k.log.Info("block kept", "lease_id", l.ID, "generation", l.Generation, "left", left(e.Deadline, now))
+	return true
 }
 
 // settle raises the floor to what was given when this agent's registration was committed, where

@@ -372,3 +372,125 @@ func TestDeadlineIsTold(t *testing.T) {
 		}
 	})
 }
+
+func block(l *api.Lease) { l.Kind, l.Use = api.KindBlock, "" }
+
+// TestBlockOutlivesItsAgent: a block stays with its lease when the agent is killed or restarted in
+// the same boot, until the deadline that it had; the next agent says so again, with a token of its
+// own. Everything else ends as before.
+func TestBlockOutlivesItsAgent(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		inBubble(t, func(b *bench) {
+			t := b.t
+			b.fencing(0, 101)
+			l := b.grant("block", 30*time.Second, block)
+			b.grant("mem", 30*time.Second, epoch(101))
+			pass(time.Second)
+			first, until := b.cluster.token("block"), l.Stamp.BootTime+int64(l.TTL())
+			if killed {
+				b.crash()
+				delete(b.host.open, "mem")
+			} else {
+				b.close()
+			}
+			if !b.host.bound("block") {
+				t.Fatalf("killed %t: the block is gone with its agent", killed)
+			}
+			binds := b.host.binds
+			pass(5 * time.Second)
+			b.start()
+			pass(2 * time.Second)
+			got := b.cluster.lease("block")
+			if got.State != api.LeaseActive || b.host.binds != binds {
+				t.Errorf("killed %t: it is %s (%s), bound anew %d times", killed, got.State, got.Reason, b.host.binds-binds)
+			}
+			if token := b.cluster.token("block"); token == first || token == "" {
+				t.Errorf("killed %t: there is no token of the new agent", killed)
+			}
+			if mem := b.cluster.lease("mem"); mem.State != api.LeaseTornDown {
+				t.Errorf("killed %t: a region is %s", killed, mem.State)
+			}
+			pass(30 * time.Second)
+			if at := b.host.closedAt("block"); b.host.bound("block") || at < until || at > until+int64(time.Second) {
+				t.Errorf("killed %t: bound %t, closed %s after its end", killed, b.host.bound("block"), time.Duration(at-until))
+			}
+		})
+	}
+}
+
+// TestKeptBlockEndsCutOff: a block that was kept ends at its deadline, whether or not a scheduler
+// was ever reached since, and nobody is served from it before one was.
+func TestKeptBlockEndsCutOff(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.t
+		l := b.grant("block", 30*time.Second, block)
+		pass(time.Second)
+		b.crash()
+		for u := range b.cluster.nodes {
+			b.cluster.kill(u)
+		}
+		b.start()
+		pass(time.Second)
+		if _, _, _, err := b.agent.keeper.find("block"); api.KindOf(err) != api.NotFound || !b.host.bound("block") {
+			t.Errorf("bound %t, it is found: %v", b.host.bound("block"), err)
+		}
+		pass(30 * time.Second)
+		until := l.Stamp.BootTime + int64(l.TTL())
+		if at := b.host.closedAt("block"); b.host.bound("block") || at > until+int64(time.Second) {
+			t.Errorf("bound %t, closed %s after its end", b.host.bound("block"), time.Duration(at-until))
+		}
+		for u := range b.cluster.nodes {
+			b.cluster.revive(u)
+		}
+		pass(10 * time.Second)
+	})
+}
+
+// TestKeptBlockIsGivenUp: one that was revoked, or is not desired any more, or was renewed
+// meanwhile, is what the schedulers say.
+func TestKeptBlockIsGivenUp(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.t
+		b.grant("revoked", time.Minute, block)
+		b.grant("dropped", time.Minute, block)
+		renewed := b.grant("renewed", 20*time.Second, block)
+		pass(time.Second)
+		b.crash()
+		renewed.Generation, renewed.BoundGeneration, renewed.Stamp = 2, 1, stampOf(b.clock)
+		b.cluster.put(renewed)
+		b.cluster.change(func() {
+			l := b.cluster.leases["revoked"]
+			l.State, l.Reason = api.LeaseForcedTeardown, "revoked"
+			b.cluster.leases["revoked"] = l
+			delete(b.cluster.leases, "dropped")
+		})
+		b.start()
+		pass(2 * time.Second)
+		if got := b.held(); !slices.Equal(got, []api.LeaseID{"renewed"}) {
+			t.Errorf("held are %v", got)
+		}
+		if got := b.cluster.lease("renewed"); got.BoundGeneration != 2 {
+			t.Errorf("the renewal is not bound: %+v", got)
+		}
+		pass(17 * time.Second)
+		if !b.host.bound("renewed") {
+			t.Error("the renewal did not lengthen it")
+		}
+	})
+}
+
+// TestOtherBootKeepsNothing: the clock of another boot says nothing of a deadline.
+func TestOtherBootKeepsNothing(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.t
+		b.grant("block", time.Minute, block)
+		pass(time.Second)
+		b.crash()
+		b.clock.boot = "boot-2"
+		b.start()
+		pass(2 * time.Second)
+		if got := b.cluster.lease("block"); got.State != api.LeaseTornDown || got.Reason != reasonAgentRestarted {
+			t.Errorf("it is %s (%s)", got.State, got.Reason)
+		}
+	})
+}

@@ -133,7 +133,8 @@ func (p *dataPlane) read(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// write takes a body of at most 1 MiB to offset. The token and the lease are looked at when
+// write takes a body of at most 1 MiB to offset; with sync=1 it is on the disk, where the lease has
+// one, when it is answered. The token and the lease are looked at when
 // the whole body is there: a slow sender does not outlive its lease.
 func (p *dataPlane) write(w http.ResponseWriter, r *http.Request) error {
 	if _, err := p.admit(r, opWrite); err != nil {
@@ -159,6 +160,11 @@ func (p *dataPlane) write(w http.ResponseWriter, r *http.Request) error {
 	}
 	if _, err := open.WriteAt(body, offset); err != nil {
 		return p.broken(r, err)
+	}
+	if disk, ok := open.(interface{ Sync() error }); ok && r.URL.Query().Get("sync") == "1" {
+		if err := disk.Sync(); err != nil {
+			return p.broken(r, err)
+		}
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil

@@ -47,10 +47,13 @@ type Opened interface {
 type Binder interface {
 	Bind(l api.Lease) (Opened, error)
 	Prompt(l api.Lease) bool
+	// Adopt returns the binding of a lease that an agent before this one left, if it is there.
+	Adopt(id api.LeaseID) (Opened, bool)
 	// Fence counts what is fenced and was not bound by this Binder; a second time changes nothing.
 	Fence(e ledger.Entry)
 	// Unfence tears what is fenced down and gives its amount back.
 	Unfence(ctx context.Context, id api.LeaseID) error
+	// Close tears down what is open, but for the blocks, which it leaves for the next agent.
 	Close() error
 }
 

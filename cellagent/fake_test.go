@@ -518,6 +518,14 @@ func (h *fakeHost) Bind(l api.Lease) (Opened, error) {
 	return b, nil
 }
 
+// Adopt finds a block that an agent before left.
+func (h *fakeHost) Adopt(id api.LeaseID) (Opened, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b, ok := h.open[id]
+	return b, ok
+}
+
 func (h *fakeHost) Fence(e ledger.Entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -34,7 +34,9 @@ type holding struct {
 	since    int64  // CLOCK_BOOTTIME ns, when it began to be bound or torn down
 	open     Opened // nil until bound
 	reason   string // why it ends
-	warned   bool   // its announced end was passed on
+	// adopted is that an agent before this one held it, and that no set has shown it since.
+	adopted bool
+	warned  bool // its announced end was passed on
 	// confirmed is the index at which the schedulers had the binding of this generation.
 	confirmed uint64
 	// bound is closed when Bind has returned, whatever it returned; nil is that nobody had to wait.
@@ -181,7 +183,8 @@ func (k *keeper) reconcile(ctx context.Context, d api.Desired, at moment) {
 	k.fresh = nil
 }
 
-// close takes no more sets and ends everything that is held. It does not wait.
+// close takes no more sets and ends everything that is held, but for what outlives the agent. It
+// does not wait.
 func (k *keeper) close(ctx context.Context) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -189,7 +192,13 @@ func (k *keeper) close(ctx context.Context) {
 	for _, t := range k.runs {
 		k.stopRun(ctx, t, reasonAgentStopping)
 	}
+	now, boot := k.clock.Now(), k.clock.BootID()
 	for _, h := range k.held {
+		e := ledger.EntryOf(&h.lease, boot, h.deadline)
+		if h.phase == phaseBound && e.Survives(boot, now) {
+			k.unschedule(h)
+			continue
+		}
 		k.end(ctx, h, reasonAgentStopping)
 	}
 }
@@ -258,6 +267,11 @@ func (k *keeper) apply(ctx context.Context, l api.Lease, s step, at moment) {
 	case doUpdate:
 		h := k.held[l.ID]
 		h.lease.State, h.lease.Reason = l.State, l.Reason
+		if h.adopted { // its holder needs a token of this agent's, and perhaps another address
+			h.lease, h.adopted = l, false
+			k.outbox.putBound(l.ID)
+			return
+		}
 		if h.phase == phaseBound && l.BoundGeneration < h.lease.Generation && k.index > h.confirmed {
 			k.outbox.repeatBound(l.ID)
 		}
@@ -331,7 +345,7 @@ func (k *keeper) opened(ctx context.Context, h *holding, open Opened, err error)
 // renew applies a newer generation: new deadline, and a report with a new token.
 func (k *keeper) renew(l api.Lease, deadline int64) {
 	h := k.held[l.ID]
-	h.lease, h.deadline, h.confirmed = l, deadline, 0
+	h.lease, h.deadline, h.confirmed, h.adopted = l, deadline, 0, false
 	k.schedule(h)
 	if t := k.runOf(l); t != nil {
 		k.extend(t)
@@ -352,7 +366,7 @@ func (k *keeper) boundReports(ids []api.LeaseID) (reports []api.BoundReport, sta
 	leases, ends := make([]api.Lease, 0, len(ids)), make([]time.Duration, 0, len(ids))
 	k.mu.Lock()
 	for _, id := range ids {
-		if h, ok := k.held[id]; ok && h.phase == phaseBound {
+		if h, ok := k.held[id]; ok && h.phase == phaseBound && !h.adopted {
 			leases, ends = append(leases, h.lease), append(ends, time.Duration(h.deadline))
 		} else {
 			stale = append(stale, id)
@@ -441,7 +455,7 @@ func (k *keeper) find(id api.LeaseID) (api.Lease, Opened, int64, error) {
 		return g.lease, nil, 0, nil
 	}
 	h, ok := k.held[id]
-	if !ok || h.phase == phaseBinding {
+	if !ok || h.phase == phaseBinding || h.adopted {
 		return api.Lease{}, nil, 0, api.Refuse(api.NotFound, "lease %s is not bound on this cell", id)
 	}
 	l := h.lease

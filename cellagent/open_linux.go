@@ -125,8 +125,15 @@ func (d *Deps) openHost(ctx context.Context, c Config) error {
 	for _, e := range d.Ledger.In(ledger.Fenced) {
 		fences = append(fences, fenceOf(e))
 	}
+	var kept []api.Lease
+	now := d.Clock.Now()
+	for _, e := range d.Ledger.In(ledger.Accepted) {
+		if e.Survives(d.Clock.BootID(), now) {
+			kept = append(kept, e.Grant())
+		}
+	}
 	h, err := binding.Open(binding.Options{
-		Dir: filepath.Join(c.Dir, dirBindings), Capacity: most, Log: c.Log.Named("binding"), Now: d.Clock.Now, Fenced: fences, Faults: faults,
+		Dir: filepath.Join(c.Dir, dirBindings), Capacity: most, Log: c.Log.Named("binding"), Now: d.Clock.Now, Fenced: fences, Kept: kept, Faults: faults,
 	})
 	if err != nil {
 		return fmt.Errorf("open bindings: %w", err)
@@ -188,6 +195,15 @@ func (h bindingHost) Bind(l api.Lease) (Opened, error) {
 		return nil, err // and no binding: a nil inside an interface is not nil
 	}
 	return b, err
+}
+
+// Adopt returns what an agent before this one left.
+func (h bindingHost) Adopt(id api.LeaseID) (Opened, bool) {
+	b, ok := h.Host.Adopt(id)
+	if !ok {
+		return nil, false
+	}
+	return b, true
 }
 
 // Fence counts what is fenced.

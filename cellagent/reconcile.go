@@ -91,7 +91,7 @@ func decide(l api.Lease, s standing, at moment) step {
 	case l.State.Terminal():
 		return step{}
 	case l.BoundGeneration > 0:
-		// An agent process before this one had it; its bindings were wiped at the start.
+		// An agent process before this one had it, and what it had bound is gone but for what was kept.
 		return step{verb: doRefuse, reason: reasonAgentRestarted}
 	case !l.State.Usable():
 		return step{verb: doRefuse, reason: endReason(l)}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,6 +50,14 @@ func (a *agent) kill() {
 	if a.cmd.ProcessState == nil {
 		_ = a.cmd.Process.Kill() // it may have ended by itself
 		_ = a.cmd.Wait()         // it was killed
+	}
+}
+
+// stop asks it to end, and waits.
+func (a *agent) stop() {
+	a.t.Helper()
+	if err := errors.Join(a.cmd.Process.Signal(syscall.SIGTERM), a.cmd.Wait()); err != nil {
+		a.t.Errorf("the agent does not end well: %v\n%s", err, a.said())
 	}
 }
 

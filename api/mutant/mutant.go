@@ -61,6 +61,8 @@ const (
 	LateEnd Fault = "lease-outlives-deadline"
 	// ForgetFloor has a cell take grants that are not newer than what it has accepted (L4).
 	ForgetFloor Fault = "forget-floor"
+	// KeepLonger has a cell keep a block for longer than an agent before had accepted it for (L4, L6).
+	KeepLonger Fault = "block-kept-too-long"
 	// BlindLog takes a log entry whose checksum does not match (L3).
 	BlindLog Fault = "log-checksum-ignored"
 	// ForgetVote does not save whom a scheduler voted for.
@@ -81,6 +83,6 @@ func All() []Fault {
 		AckBeforeCommit, ForgetKeys, QuotaByOne, CapacityByOne, SkipCellEpoch, StaleRead, SkipVerify, SkipBarrier, GiveEarly, WallTicks,
 		LongToken, GossipVerdict, KeepGeneration, SilentRenewal, FinaliseTwice, OldStamp, EarlyEnd, LateEnd, BlindLog, ForgetVote,
 		CommitUnproven, TrustStandstill, StaleAge, VerifyCountsSpares, VerifyOldAnswer, HeraldAhead, HungTalks, StandAlone,
-		OldToken, ServeLate, KeepRevoked, ForgetFloor,
+		OldToken, ServeLate, KeepRevoked, ForgetFloor, KeepLonger,
 	}
 }

@@ -97,6 +97,31 @@ func (b *bound) move(p []byte, off int64, do func() error) (int, error) {
 	return len(p), nil
 }
 
+// Sync makes what was written to a block survive the host; nothing else has to.
+func (b *bound) Sync() error {
+	disk, ok := b.store.(interface{ sync() error })
+	if !ok {
+		return nil
+	}
+	_, err := b.move(nil, 0, disk.sync)
+	return err
+}
+
+// leave closes a block without wiping it, for the next agent; left is false where there is none.
+func (b *bound) leave(ctx context.Context) (left bool, _ error) {
+	b.teardown.Lock()
+	defer b.teardown.Unlock()
+	disk, ok := b.store.(*block)
+	if !ok || b.closed {
+		return false, nil
+	}
+	b.closed = true
+	if err := b.gate.close(ctx); err != nil {
+		return true, nil // whoever is inside keeps the file open until this process ends
+	}
+	return true, disk.leave()
+}
+
 // Until sets when operations are refused.
 func (b *bound) Until(deadline int64) { b.deadline.Store(deadline) }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -19,6 +20,7 @@ const blockSuffix = ".block"
 // block is one preallocated file.
 type block struct {
 	path string
+	mu   sync.RWMutex // one write is seen whole or not at all, and so is every sector
 	file *os.File
 }
 
@@ -36,7 +38,7 @@ func openBlock(dir string, id api.LeaseID, size int64) (*block, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make block file: %w", err)
 	}
-	b := &block{path, file}
+	b := &block{path: path, file: file}
 	if err := allocate(file, size); err != nil {
 		err = fmt.Errorf("allocate %d bytes of block: %w", size, err)
 		if left := b.destroy(); left != nil {
@@ -72,6 +74,8 @@ func retry(call func() error) error {
 }
 
 func (b *block) readAt(p []byte, off int64) error {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
 	if _, err := b.file.ReadAt(p, off); err != nil {
 		return fmt.Errorf("read block: %w", err)
 	}
@@ -79,10 +83,47 @@ func (b *block) readAt(p []byte, off int64) error {
 }
 
 func (b *block) writeAt(p []byte, off int64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if _, err := b.file.WriteAt(p, off); err != nil {
 		return fmt.Errorf("write block: %w", err)
 	}
 	return nil
+}
+
+// sync brings what was written to the disk.
+func (b *block) sync() error {
+	if err := retry(func() error { return unix.Fdatasync(int(b.file.Fd())) }); err != nil {
+		return fmt.Errorf("sync block: %w", err)
+	}
+	return nil
+}
+
+// leave closes the file, which stays.
+func (b *block) leave() error {
+	if err := b.file.Close(); err != nil {
+		return fmt.Errorf("close block: %w", err)
+	}
+	b.file = nil
+	return nil
+}
+
+// findBlock opens a block that an agent before this one left. One that is not as it was left is
+// none.
+func findBlock(dir string, id api.LeaseID, size int64) (*block, error) {
+	path := blockPath(dir, id)
+	file, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open block file: %w", err)
+	}
+	stat, err := file.Stat()
+	if err == nil && (!stat.Mode().IsRegular() || stat.Size() != size) {
+		err = fmt.Errorf("it has mode %s and %d bytes, not %d", stat.Mode(), stat.Size(), size)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("look at block file: %w", err), file.Close())
+	}
+	return &block{path: path, file: file}, nil
 }
 
 // prompt is for none: there is a disk to wait for.

@@ -17,7 +17,7 @@ import (
 // Options says what a Host may bind.
 type Options struct {
 	// Dir holds the block files. It is this agent's alone, and what a previous one left in
-	// it is wiped at Open, but for what is fenced.
+	// it is wiped at Open, but for what is fenced or kept.
 	Dir string
 	// Capacity is the most that is ever bound, in each dimension.
 	Capacity api.Resources
@@ -29,6 +29,8 @@ type Options struct {
 	// Fenced is what agents before this one could not tear down: it is counted before anything
 	// else is bound, and its files are set aside.
 	Fenced []Fence
+	// Kept are block leases whose files an agent before this one left: they are found by Adopt.
+	Kept []api.Lease
 	// Faults go wrong on purpose; nil is none.
 	Faults *Faults
 }
@@ -51,6 +53,7 @@ type Host struct {
 	closed bool
 	used   api.Resources
 	bound  map[api.LeaseID]*bound // nil while its resource is being opened
+	kept   map[api.LeaseID]*bound // those of bound that nobody has adopted
 }
 
 // Open takes the directory for this agent and wipes it.
@@ -67,7 +70,7 @@ func Open(o Options) (*Host, error) {
 	}
 	h := &Host{
 		dir: o.Dir, capacity: o.Capacity, log: o.Log, closeBound: o.CloseBound, lock: lock,
-		now: o.Now, faults: o.Faults, bound: map[api.LeaseID]*bound{},
+		now: o.Now, faults: o.Faults, bound: map[api.LeaseID]*bound{}, kept: map[api.LeaseID]*bound{},
 	}
 	if h.closeBound == 0 {
 		h.closeBound = api.TeardownBound
@@ -88,7 +91,47 @@ func (h *Host) restore(o Options) error {
 		h.Fence(f)
 		keep[blockPath(o.Dir, f.Lease)] = true
 	}
+	for i := range o.Kept {
+		l := &o.Kept[i]
+		if err := h.find(l); err != nil {
+			h.log.Warn("block is not kept", "lease_id", l.ID, "error", err)
+			continue
+		}
+		keep[blockPath(o.Dir, l.ID)] = true
+	}
 	return wipeBlocks(o.Dir, keep)
+}
+
+// find opens what was left of a block lease.
+func (h *Host) find(l *api.Lease) error {
+	if err := check(*l); err != nil {
+		return err
+	}
+	if err := h.reserve(*l); err != nil {
+		return err
+	}
+	defer h.opening.Done()
+	s, err := findBlock(h.dir, l.ID, l.Amount)
+	b := &bound{host: h, lease: l.ID, kind: l.Kind, amount: l.Amount, store: s}
+	if err != nil {
+		h.release(b)
+		return err
+	}
+	h.keep(b)
+	h.kept[l.ID] = b
+	return nil
+}
+
+// Adopt returns the binding of a block lease that was kept, once.
+func (h *Host) Adopt(id api.LeaseID) (Binding, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	b, ok := h.kept[id]
+	delete(h.kept, id)
+	if !ok {
+		return nil, false
+	}
+	return b, true
 }
 
 func (o Options) validate() error {
@@ -234,8 +277,9 @@ func (h *Host) Free() api.Resources {
 	return h.capacity.Sub(h.used)
 }
 
-// Close tears every binding down and lets go of the directory. Its error names every lease
-// that is fenced; those are wiped by the next Open, or gone with the process.
+// Close tears every binding down but the blocks, which are left for the next agent: whoever does
+// not want them kept has closed them before. Then it lets go of the directory. Its error names
+// every lease that is fenced.
 func (h *Host) Close() error {
 	h.once.Do(func() { h.closeErr = h.close() })
 	return h.closeErr
@@ -255,8 +299,17 @@ func (h *Host) close() error {
 	errs := make([]error, len(all), len(all)+2)
 	var wg sync.WaitGroup // together: each may wait for its bound
 	for i, b := range all {
-		wg.Go(func() { errs[i] = b.Close(context.Background()) })
+		wg.Go(func() { errs[i] = h.closeOne(b) })
 	}
 	wg.Wait()
 	return errors.Join(append(errs, unmapAll(h.pool.drain()), h.lock.Close())...)
+}
+
+func (h *Host) closeOne(b *bound) error {
+	ctx, cancel := context.WithTimeout(context.Background(), h.closeBound)
+	defer cancel()
+	if left, err := b.leave(ctx); left {
+		return err
+	}
+	return b.Close(context.Background())
 }

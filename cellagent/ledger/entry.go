@@ -42,6 +42,20 @@ func EntryOf(l *api.Lease, bootID string, deadline int64) Entry {
 	}
 }
 
+// Survives reports whether the lease outlives its agent: a block of its own, whose end has not come
+// on the clock of this boot.
+func (e *Entry) Survives(bootID string, now int64) bool {
+	return e.Phase == Accepted && e.Kind == api.KindBlock && e.Run == "" && e.BootID == bootID && now < e.Deadline
+}
+
+// Grant returns the lease as far as it is known.
+func (e *Entry) Grant() api.Lease {
+	return api.Lease{
+		ID: e.Lease, Tenant: e.Tenant, Kind: e.Kind, Use: e.Use, Amount: e.Amount, Epoch: e.Epoch, Generation: e.Generation,
+		State: api.LeaseActive,
+	}
+}
+
 // newer reports whether e says more than what is known of the same lease: the later grant, of
 // that the later generation, of that what came after it.
 func (e *Entry) newer(known *Entry) bool {

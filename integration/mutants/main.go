@@ -62,6 +62,7 @@ func hunters() map[mutant.Fault][]suite {
 		mutant.ServeLate:   {stands, world},
 		mutant.KeepRevoked: {world, cell},
 		mutant.ForgetFloor: {cell},
+		mutant.KeepLonger:  {cell, world},
 
 		mutant.HeraldAhead: {herald},
 		mutant.HungTalks:   {replace, hush},

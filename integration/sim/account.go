@@ -40,7 +40,7 @@ func (w *World) account() Account {
 		Faults: maps.Clone(w.counts), Acks: maps.Clone(c.acks), Refusals: maps.Clone(c.refusals), Trace: w.trace.hash(), Lines: w.trace.lines,
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.acks)) {
-		if k != "bind" {
+		if k != "bind" && k != "keep" {
 			a.Acked += c.acks[k]
 		}
 	}

@@ -77,8 +77,47 @@ func (b *binder) vanish() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.gone = true
+	b.host.left = map[api.LeaseID]left{}
+	for id, k := range b.open {
+		if k.lease.Kind == api.KindBlock && k.lease.RunID == "" {
+			b.host.left[id] = left{k.lease, b.keeps.termOf(id)}
+		}
+	}
 	clear(b.open)
 	b.used = api.Resources{}
+}
+
+// left is the block of a lease on its host's disk, which outlives the agent.
+type left struct {
+	lease api.Lease
+	term  term // as the agent that died had it
+}
+
+// find takes over what agents before this one left and their ledger says may live on; what is not
+// found is wiped.
+func (b *binder) find(book *ledger.Ledger) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.host.boot.Now()
+	for _, e := range book.In(ledger.Accepted) {
+		was, ok := b.host.left[e.Lease]
+		if !ok || !e.Survives(b.host.boot.BootID(), now) {
+			continue
+		}
+		b.host.w.check.kept(b.host.id, was, e)
+		b.open[e.Lease] = &binding{of: b, lease: was.lease}
+		b.used = b.used.With(e.Kind, b.used.Get(e.Kind)+e.Amount)
+		b.keeps.takeOver(e.Lease, was.term)
+	}
+	b.host.left = nil
+}
+
+// Adopt goes on with what was found.
+func (b *binder) Adopt(id api.LeaseID) (cellagent.Opened, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	k, ok := b.open[id]
+	return k, ok
 }
 
 func (b *binder) count() int {

@@ -25,6 +25,8 @@ type host struct {
 	stay
 	// disk keeps what its agents have accepted.
 	disk ledger.Memory
+	// left are the blocks that a dead agent left; only one agent lives at a time.
+	left map[api.LeaseID]left
 
 	mu    sync.Mutex
 	agent *agent // guarded by mu: nil while it is down
@@ -60,6 +62,7 @@ func (h *host) start() error {
 	if err != nil {
 		return err
 	}
+	a.binds.find(book)
 	a.agent, err = cellagent.Start(a.proc.ctx, cellagent.Config{
 		Provider: provider, CellID: h.id, ClusterID: clusterID, Dir: h.dir, Schedulers: w.urls(), Version: "sim", Log: w.log,
 	}, cellagent.Deps{

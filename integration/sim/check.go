@@ -4,8 +4,10 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/ledger"
 	"github.com/grafos/grafos/fsm"
 	"github.com/grafos/grafos/fsm/fsmcheck"
 )
@@ -239,6 +241,16 @@ func (c *check) bound(cell api.CellID, l api.Lease) {
 	c.acks["bind"]++
 	if l.CellID != cell {
 		c.w.fail("L4: cell %s binds lease %s of cell %s", cell, l.ID, l.CellID)
+	}
+}
+
+// kept counts a block that outlives its agent: for no longer than that was given it.
+func (c *check) kept(cell api.CellID, was left, e ledger.Entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.acks["keep"]++
+	if e.Deadline > was.term.ends() || e.Amount != was.lease.Amount || e.Epoch != was.lease.Epoch {
+		c.w.fail("L4: cell %s keeps lease %s %s longer than it was given: %+v", cell, e.Lease, time.Duration(e.Deadline-was.term.ends()), e)
 	}
 }
 

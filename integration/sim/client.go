@@ -120,7 +120,7 @@ func (c *client) request() api.LeaseRequest {
 	d := c.w.dice
 	return api.LeaseRequest{
 		Provider: provider, TTLMs: d.between(time.Second, 20*time.Second).Milliseconds(), Priority: api.PriorityStandard,
-		Resources: api.Resources{CPU: int64(50 * (1 + d.below(4))), Mem: int64(d.below(2)) << 20},
+		Resources: api.Resources{CPU: int64(50 * (1 + d.below(4))), Mem: int64(d.below(2)) << 20, Block: int64(d.below(3)) << 20},
 	}
 }
 

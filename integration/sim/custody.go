@@ -119,6 +119,25 @@ func (c *custody) opened(l api.Lease) {
 	t.open = true
 }
 
+// termOf returns what the agent was given of a lease.
+func (c *custody) termOf(id api.LeaseID) term {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := c.terms[id]; t != nil {
+		return *t
+	}
+	return term{}
+}
+
+// takeOver notes that the agent goes on with what one before it was given. What that one heard of
+// its end this one has to hear again.
+func (c *custody) takeOver(id api.LeaseID, t term) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t.open, t.told = true, 0
+	c.terms[id] = &t
+}
+
 // closed notes the end of a binding: it comes within its bound of the lease's end, and of when
 // the agent heard of that.
 func (c *custody) closed(id api.LeaseID) {

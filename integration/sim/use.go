@@ -24,7 +24,7 @@ type ticket struct {
 
 // keep keeps a token: it is tried when it is void too.
 func (c *client) keep(g api.Grant) {
-	if g.Token == "" || g.Kind != api.KindMem {
+	if g.Token == "" || g.Kind != api.KindMem && g.Kind != api.KindBlock {
 		return // the others open nothing
 	}
 	s, err := saysOf(g.Token)
