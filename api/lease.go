@@ -61,6 +61,8 @@ type Lease struct {
 	ExpiresAt time.Time `json:"expires_at"`
 	BoundAt   time.Time `json:"bound_at,omitzero"`
 	EndedAt   time.Time `json:"ended_at,omitzero"`
+	// UnfencedAt is when an operator cleared the fence of a lease that ended fenced.
+	UnfencedAt time.Time `json:"unfenced_at,omitzero"`
 	// BoundGeneration is the newest generation that the cell has confirmed; 0 is none.
 	BoundGeneration uint64 `json:"bound_generation,omitempty"`
 	Coordinate      string `json:"coordinate,omitempty"`
@@ -71,6 +73,8 @@ type Lease struct {
 	Granted Tick `json:"granted_tick"`
 	Expires Tick `json:"expires_tick"`
 	Ended   Tick `json:"ended_tick,omitempty"`
+	// Unfenced is cluster time too; 0 is a fence that stands, or none.
+	Unfenced Tick `json:"unfenced_tick,omitempty"`
 	// ForceAt is when a lease whose end was announced is forced down; 0 is not announced.
 	ForceAt Tick `json:"force_at_tick,omitempty"`
 	// Stamp is the cell's newest heartbeat when the grant or renewal was decided.
@@ -81,6 +85,14 @@ type Lease struct {
 
 // TTL returns the lease's time to live from its grant or last renewal.
 func (l Lease) TTL() time.Duration { return time.Duration(l.TTLMs) * time.Millisecond }
+
+// Occupies reports whether the lease takes capacity on its cell: until it is terminal, and where it
+// is fenced until the fence is cleared (L1).
+func (l Lease) Occupies() bool { return !l.State.Terminal() || l.Fenced() }
+
+// Fenced reports whether the lease's resource is quarantined: its teardown failed, and nobody has
+// cleared the fence.
+func (l Lease) Fenced() bool { return l.State == LeaseFenced && l.Unfenced == 0 }
 
 // StoppedBy returns the cluster time by which the cell has stopped on its own, whatever
 // it heard: expiry, drift, delivery bound and teardown bound.

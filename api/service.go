@@ -129,6 +129,8 @@ type Leases interface {
 // LeaseEnds ends leases. Both answer when the end is committed; the cell's teardown follows.
 type LeaseEnds interface {
 	FreeLease(ctx context.Context, id LeaseID, o WriteOptions) (*LeaseAnswer, error)
+	// UnfenceLease clears the fence of a lease whose teardown failed.
+	UnfenceLease(ctx context.Context, id LeaseID, o WriteOptions) (*LeaseAnswer, error)
 	RevokeLease(ctx context.Context, id LeaseID, r RevokeRequest, o WriteOptions) (*LeaseAnswer, error)
 }
 

@@ -47,10 +47,6 @@ func (s LeaseState) Usable() bool {
 	return false
 }
 
-// Occupies reports whether the lease takes capacity on its cell: until it is terminal,
-// and for as long as it is fenced (L1).
-func (s LeaseState) Occupies() bool { return !s.Terminal() || s == LeaseFenced }
-
 // CanBecome is the transition table of the lease protocol:
 //
 //	active -> revoke_warning -> grace_running -> checkpoint_reported -> torndown | fenced | failed_closed

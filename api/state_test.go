@@ -29,8 +29,12 @@ func TestLeaseTransitions(t *testing.T) {
 		if from.Usable() && from.Terminal() {
 			t.Errorf("%s is usable and has ended", from)
 		}
-		if from.Occupies() != (!from.Terminal() || from == LeaseFenced) {
-			t.Errorf("%s: occupies is %v", from, from.Occupies())
+		l := Lease{State: from}
+		if l.Occupies() != (!from.Terminal() || from == LeaseFenced) || l.Fenced() != (from == LeaseFenced) {
+			t.Errorf("%s: occupies is %v, fenced %v", from, l.Occupies(), l.Fenced())
+		}
+		if l.Unfenced = 1; l.Occupies() == from.Terminal() || l.Fenced() {
+			t.Errorf("%s, its fence cleared: occupies is %v, fenced %v", from, l.Occupies(), l.Fenced())
 		}
 	}
 	if LeaseState("made up").CanBecome(LeaseActive) || LeaseActive.CanBecome("made up") {

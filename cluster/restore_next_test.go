@@ -21,7 +21,7 @@ type olderPeer struct{ Peer }
 func (o olderPeer) Member(ctx context.Context) (*api.MemberState, error) {
 	st, err := o.Peer.Member(ctx)
 	if err == nil {
-		st.Level = 1
+		st.Level = uint32(fsm.NewestLevel) - 1
 	}
 	return st, err
 }
@@ -39,10 +39,11 @@ func TestRestorePastLevel(t *testing.T) {
 		}
 	})
 	r.write("a")
+	eventually(t, "the cluster is at the level of the release before", func() bool { return r.leader().machine.View().Level() == fsm.NewestLevel-1 })
 	saved := fsm.New(fsm.Options{Log: hclog.NewNullLogger()})
 	saved.Apply(command(t, 1, fsm.InitCluster{ClusterID: r.material.ClusterID}))
-	saved.Apply(command(t, 2, fsm.RaiseLevel{Level: 2}))
-	if got := saved.View().Level(); got != 2 {
+	saved.Apply(command(t, 2, fsm.RaiseLevel{Level: fsm.NewestLevel}))
+	if got := saved.View().Level(); got != fsm.NewestLevel {
 		t.Fatalf("the state is of feature level %d", got)
 	}
 	if file := os.Getenv("GRAFOS_WRITE_PAST_LEVEL"); file != "" {
@@ -61,7 +62,7 @@ func TestRestorePastLevel(t *testing.T) {
 			return api.KindOf(err) != api.NoLeader
 		})
 		p, is := api.AsError(err)
-		if !is || p.Kind != api.Conflict || !strings.Contains(p.Detail, "of feature level 2, the cluster is at 1") || p.Hint == "" {
+		if !is || p.Kind != api.Conflict || !strings.Contains(p.Detail, "of feature level 3, the cluster is at 2") || p.Hint == "" {
 			t.Errorf("dry run %v: %v", dry, err)
 		}
 	}

@@ -101,15 +101,15 @@ func TestRestore(t *testing.T) {
 	r.wantRead("a")
 }
 
-// pastLevel is a state of feature level 2, as the build with the tag nextlevel writes it
+// pastLevel is a state of feature level 3, as the build with the tag nextlevel writes it
 // (restore_next_test.go).
-const pastLevel = "testdata/level2.state"
+const pastLevel = "testdata/level3.state"
 
 // TestRestoreOfNewerRelease: a state of a feature level that this release does not know is refused
 // for what it is, and changes nothing.
 func TestRestoreOfNewerRelease(t *testing.T) {
 	t.Parallel()
-	if fsm.NewestLevel > 1 {
+	if fsm.NewestLevel > 2 {
 		t.Skip("this build knows the level")
 	}
 	b, err := os.ReadFile(pastLevel)
@@ -120,7 +120,7 @@ func TestRestoreOfNewerRelease(t *testing.T) {
 	r.write("a")
 	_, err = r.leader().node.Restore(t.Context(), Restore{ID: "rst-1", State: bytes.NewReader(b)})
 	p, is := api.AsError(err)
-	if !is || p.Kind != api.Conflict || !strings.Contains(p.Detail, "feature level 2") || !strings.Contains(p.Hint, "newest release") {
+	if !is || p.Kind != api.Conflict || !strings.Contains(p.Detail, "feature level 3") || !strings.Contains(p.Hint, "newest release") {
 		t.Errorf("got %v", err)
 	}
 	r.wantRead("a")

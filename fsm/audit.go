@@ -16,6 +16,7 @@ const (
 	auditLeaseTornDown     = "lease_torndown"
 	auditLeaseFenced       = "lease_fenced"
 	auditLeaseFailedClosed = "lease_failed_closed"
+	auditLeaseUnfenced     = "lease_unfenced"
 	auditTenantCreated     = "tenant_created"
 	auditTenantDeleted     = "tenant_deleted"
 	auditQuotaSet          = "quota_set"

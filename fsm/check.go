@@ -83,7 +83,7 @@ func (c *checker) leases() {
 func (c *checker) capacity() {
 	used := map[api.CellID]api.Resources{}
 	c.eachLease(func(l api.Lease) {
-		if !l.State.Terminal() || l.State == api.LeaseFenced {
+		if l.Occupies() {
 			used[l.CellID] = used[l.CellID].Add(api.Resources{}.With(l.Kind, l.Amount))
 		}
 	})

@@ -31,6 +31,7 @@ const (
 	KindRaiseLevel
 	KindRecovered
 	KindNoteMembership
+	KindUnfenceLease
 )
 
 // make returns an empty command of the kind to decode into, nil for a kind that does not
@@ -83,6 +84,8 @@ func (k Kind) make() Command {
 		return new(Recovered)
 	case KindNoteMembership:
 		return new(NoteMembership)
+	case KindUnfenceLease:
+		return new(UnfenceLease)
 	}
 	return k.makeNext()
 }

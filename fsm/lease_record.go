@@ -1,6 +1,10 @@
 package fsm
 
-import "github.com/grafos/grafos/api"
+import (
+	"time"
+
+	"github.com/grafos/grafos/api"
+)
 
 // leaseRecord is a lease in its compact form. Its state is the byte behind the layout, so
 // that a walk over many can pass over those that it does not want.
@@ -49,7 +53,7 @@ func stateOfCode(c byte) api.LeaseState {
 		return api.LeaseExpired
 	case 7:
 		return api.LeaseTornDown
-	case 8:
+	case 8, codeUnfenced:
 		return api.LeaseFenced
 	case 9:
 		return api.LeaseFailedClosed
@@ -115,9 +119,22 @@ func useOfCode(c byte) (api.Use, api.Priority) {
 	return use[c&3], priority[c>>4&3]
 }
 
-// appendLease writes the compact form of a lease.
+// codeUnfenced is the state byte of a lease that ended fenced and whose fence was cleared.
+const codeUnfenced = 10
+
+// appendLease writes the compact form of a lease. Most leases have nothing that layoutTwo has and
+// layoutOne has not, and keep the bytes that they always had.
 func appendLease(b []byte, l *api.Lease) []byte {
-	b = append(b, layoutOne, codeOfState(l.State), codeOfKind(l.Kind), codeOfUse(l.Use, l.Priority))
+	if l.Unfenced == 0 {
+		return appendLeaseOne(b, l, layoutOne, codeOfState(l.State))
+	}
+	b = appendLeaseOne(b, l, layoutTwo, codeUnfenced)
+	b = appendInt(b, int64(l.Unfenced))
+	return appendTime(b, l.UnfencedAt)
+}
+
+func appendLeaseOne(b []byte, l *api.Lease, layout, state byte) []byte {
+	b = append(b, layout, state, codeOfKind(l.Kind), codeOfUse(l.Use, l.Priority))
 	b = appendText(b, l.ID)
 	b = appendUint(b, l.Epoch)
 	b = appendUint(b, l.Generation)
@@ -143,8 +160,11 @@ func appendLease(b []byte, l *api.Lease) []byte {
 	return appendText(b, l.Coordinate)
 }
 
-// state returns the state of a record without reading the rest.
-func (r leaseRecord) state() api.LeaseState { return stateOfCode(r[1]) }
+// occupies is api.Lease.Occupies, without reading the rest of a record.
+func (r leaseRecord) occupies() bool {
+	s := stateOfCode(r[1])
+	return !s.Terminal() || s == api.LeaseFenced && r[1] != codeUnfenced
+}
 
 // id returns the id of a record without reading the rest.
 func (r leaseRecord) id() api.LeaseID {
@@ -168,7 +188,8 @@ func (r leaseRecord) read() (l api.Lease, ok bool) {
 func (r leaseRecord) readTo(l *api.Lease) bool {
 	rd := recordReader{s: string(r)}
 	layout := rd.byte()
-	l.State = stateOfCode(rd.byte())
+	state := rd.byte()
+	l.State = stateOfCode(state)
 	l.Kind = kindOfCode(rd.byte())
 	use := rd.byte()
 	l.Use, l.Priority = useOfCode(use)
@@ -195,5 +216,10 @@ func (r leaseRecord) readTo(l *api.Lease) bool {
 	l.Stamp.BootID = rd.text()
 	l.Stamp.BootTime = rd.int()
 	l.Coordinate = rd.text()
-	return rd.ok() && layout == layoutOne && use&0xcc == 0 && use&3 != 3
+	l.Unfenced, l.UnfencedAt = 0, time.Time{}
+	if layout == layoutTwo {
+		l.Unfenced, l.UnfencedAt = api.Tick(rd.int()), rd.time()
+	}
+	known := layout == layoutOne && state != codeUnfenced || layout == layoutTwo && state == codeUnfenced && l.Unfenced > 0
+	return rd.ok() && known && use&0xcc == 0 && use&3 != 3
 }

@@ -76,7 +76,9 @@ func due(l *api.Lease) (api.Tick, bool) {
 func unbound(l *api.Lease) bool { return l.State == api.LeaseActive && l.BoundGeneration == 0 }
 
 // forgets reports whether a lease may be forgotten when it is old.
-func forgets(l *api.Lease) bool { return l.State.Terminal() && l.State != api.LeaseFenced }
+func forgets(l *api.Lease) bool {
+	return l.State.Terminal() && (l.State != api.LeaseFenced || l.Unfenced != 0)
+}
 
 func (t *leaseTable) hash(id api.LeaseID) uint64 { return maphash.String(t.seed, string(id)) }
 
@@ -195,9 +197,16 @@ func (t *leaseTable) heldBy(id api.TenantID) tenantUse {
 // standing is what indexes and sums depend on of what changes of a lease; the zero one is that of
 // a lease that is not there. Neither id nor epoch, cell, tenant, run, kind or amount ever change.
 type standing struct {
-	state api.LeaseState
-	place place
+	state  api.LeaseState
+	lifted bool // the fence is cleared
+	place  place
 }
+
+// occupies is api.Lease.Occupies.
+func (s standing) occupies() bool { return !s.state.Terminal() || s.fenced() }
+
+// fenced is api.Lease.Fenced.
+func (s standing) fenced() bool { return s.state == api.LeaseFenced && !s.lifted }
 
 // place is where a lease stands in the indexes by tick.
 type place struct {
@@ -205,7 +214,9 @@ type place struct {
 	at tickKey
 }
 
-func (t *leaseTable) standing(l *api.Lease) standing { return standing{l.State, t.place(l)} }
+func (t *leaseTable) standing(l *api.Lease) standing {
+	return standing{state: l.State, lifted: l.Unfenced != 0, place: t.place(l)}
+}
 
 func (t *leaseTable) place(l *api.Lease) place {
 	if at, ok := due(l); ok {
@@ -216,7 +227,7 @@ func (t *leaseTable) place(l *api.Lease) place {
 		return p
 	}
 	if forgets(l) {
-		return place{&t.ended, tickKey{uint64(l.Ended), serial(l.Epoch)}}
+		return place{&t.ended, tickKey{uint64(max(l.Ended, l.Unfenced)), serial(l.Epoch)}}
 	}
 	return place{}
 }
@@ -255,16 +266,16 @@ func (t *leaseTable) stand(e cow.Edit, l *api.Lease, before, after standing) {
 			in.Set(e, after.place.at)
 		}
 	}
-	t.countCell(e, l, before.state, after.state)
+	t.countCell(e, l, before, after)
 	if before.state == "" || after.state == "" || before.state.Terminal() != after.state.Terminal() {
 		t.countTenant(e, l, before.state, after.state)
 	}
 }
 
-// countCell moves l from one state to another in the index and the sums of its cell.
-func (t *leaseTable) countCell(e cow.Edit, l *api.Lease, before, after api.LeaseState) {
+// countCell moves l from one standing to another in the index and the sums of its cell.
+func (t *leaseTable) countCell(e cow.Edit, l *api.Lease, before, after standing) {
 	cell := t.cell(e, l.CellID)
-	if before != after {
+	if before.state != after.state || before.lifted != after.lifted {
 		from, to := cell.take(l, before, -1), cell.take(l, after, 1)
 		if from != to {
 			if from != nil {
@@ -275,7 +286,7 @@ func (t *leaseTable) countCell(e cow.Edit, l *api.Lease, before, after api.Lease
 			}
 		}
 	}
-	if after != "" {
+	if after.state != "" {
 		cell.log.add(l.Modified, serial(l.Epoch), cell.held.Len()+cell.past.Len())
 	} else if cell.held.Len() == 0 && cell.past.Len() == 0 {
 		id := cell.id
@@ -300,22 +311,22 @@ func (t *leaseTable) countTenant(e cow.Edit, l *api.Lease, before, after api.Lea
 	}
 }
 
-// take adds l, as one in a state, to the sums of the cell, or with sign -1 takes it away, and
+// take adds l, as one that stands so, to the sums of the cell, or with sign -1 takes it away, and
 // returns where it belongs; nowhere when it is not there.
-func (c *cellUse) take(l *api.Lease, state api.LeaseState, sign int) (in *bitset[serial]) {
-	if state == "" {
+func (c *cellUse) take(l *api.Lease, as standing, sign int) (in *bitset[serial]) {
+	if as.state == "" {
 		return nil
 	}
 	amount := api.Resources{}.With(l.Kind, int64(sign)*l.Amount)
 	in = &c.past
-	if state.Occupies() {
+	if as.occupies() {
 		c.used = c.used.Add(amount)
 		in = &c.held
 	}
-	if state == api.LeaseFenced {
+	if as.fenced() {
 		c.fenced = c.fenced.Add(amount)
 	}
-	if !state.Terminal() {
+	if !as.state.Terminal() {
 		c.live += sign
 	}
 	return in

@@ -14,6 +14,8 @@ func (k Kind) level() Level {
 		KindCreateTenant, KindSetQuota, KindDeleteTenant, KindReferBlob, KindNoteRefusals, KindEndRun, KindRaiseLevel, KindRecovered,
 		KindNoteMembership:
 		return 1
+	case KindUnfenceLease:
+		return 2
 	}
 	return k.nextLevel()
 }

@@ -5,10 +5,10 @@ package fsm
 import "github.com/grafos/grafos/api"
 
 // NewestLevel is one above that of the release: this build is what a test upgrades to.
-const NewestLevel Level = 2
+const NewestLevel Level = 3
 
 // KindProbe came with the next level.
-const KindProbe = KindNoteMembership + 1
+const KindProbe = KindUnfenceLease + 1
 
 // newestKind is the last of the kinds.
 const newestKind = KindProbe
@@ -22,7 +22,7 @@ func (k Kind) makeNext() Command {
 
 func (k Kind) nextLevel() Level {
 	if k == KindProbe {
-		return 2
+		return 3
 	}
 	return NewestLevel + 1
 }

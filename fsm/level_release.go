@@ -3,10 +3,10 @@
 package fsm
 
 // NewestLevel is the newest one that this release knows.
-const NewestLevel Level = 1
+const NewestLevel Level = 2
 
 // newestKind is the last of the kinds.
-const newestKind = KindNoteMembership
+const newestKind = KindUnfenceLease
 
 // makeNext and nextLevel are for what a release with the build tag nextlevel knows beyond
 // this one: it exists to be upgraded to, in tests.

@@ -149,7 +149,7 @@ func (w *leaseWalk) ofCell() {
 
 func (w *leaseWalk) all() {
 	w.v.leases.byEpoch.Ascend(w.after, func(epoch serial, r leaseRecord) bool {
-		return !w.ended && !r.state().Occupies() || w.visit(epoch)
+		return !w.ended && !r.occupies() || w.visit(epoch)
 	})
 }
 

@@ -16,6 +16,9 @@ import (
 // the cluster's feature level says otherwise, for the bytes are in the fingerprint.
 const layoutOne = 1
 
+// layoutTwo is what came with feature level 2.
+const layoutTwo = 2
+
 // recordReader reads a compact record. It remembers that it could not and goes on with zeros.
 type recordReader struct {
 	s   string

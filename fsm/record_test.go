@@ -24,8 +24,14 @@ func TestRecordsAreWhole(t *testing.T) {
 		t.Errorf("lease (-want +got):\n%s", cmp.Diff(l, got))
 	}
 	rec := leaseRecord(appendLease(nil, &l))
-	if rec.id() != l.ID || rec.state() != l.State {
-		t.Errorf("lease %s %s", rec.id(), rec.state())
+	if rec.id() != l.ID || rec.occupies() {
+		t.Errorf("lease %s, occupies %v", rec.id(), rec.occupies())
+	}
+	// What no fence was cleared of has the layout that it always had.
+	l.Unfenced, l.UnfencedAt = 0, time.Time{}
+	rec = leaseRecord(appendLease(nil, &l))
+	if got, ok := rec.read(); !ok || cmp.Diff(l, got) != "" || rec[0] != layoutOne || !rec.occupies() {
+		t.Errorf("lease of layout %d, occupies %v (-want +got):\n%s", rec[0], rec.occupies(), cmp.Diff(l, got))
 	}
 	var r api.Run
 	fill(reflect.ValueOf(&r).Elem(), &n)

@@ -123,7 +123,7 @@ func (p *pair) command(t *rapid.T) Command {
 	}
 	grace := rapid.SampledFrom([]int64{0, 500, 3000, 30_000}).Draw(t, "grace")
 	tenant := some(t, "tenant", someTenants)
-	switch rapid.IntRange(0, 22).Draw(t, "what") {
+	switch rapid.IntRange(0, 23).Draw(t, "what") {
 	case 0, 1, 2, 3, 4:
 		return p.grant(t, idem, tenant, cell, epoch)
 	case 5, 6, 7, 8, 9:
@@ -134,6 +134,11 @@ func (p *pair) command(t *rapid.T) Command {
 		return FreeLease{Idem: idem, Lease: some(t, "lease", p.leaseIDs())}
 	case 12:
 		return RevokeLease{Idem: idem, Lease: some(t, "lease", p.leaseIDs()), GraceMs: grace}
+	case 22:
+		if rapid.Bool().Draw(t, "raise") {
+			return RaiseLevel{Level: NewestLevel}
+		}
+		return UnfenceLease{Idem: idem, Lease: some(t, "lease", p.leaseIDs())}
 	case 13, 14, 15:
 		return AdvanceLeases{Leases: append(v.DueLeases(v.Now()+api.Tick(rapid.Int64Range(0, 5e9).Draw(t, "early")), 50), some(t, "lease", p.leaseIDs()))}
 	case 16:
@@ -262,6 +267,12 @@ func unchanged(t *rapid.T, before, after *View) {
 		switch {
 		case !ok && !l.State.Terminal():
 			t.Fatalf("lease %s was forgotten as %s", id, l.State)
+		case ok && l.Fenced() && !now.Fenced():
+			lifted := l
+			lifted.Unfenced, lifted.UnfencedAt, lifted.Modified = now.Unfenced, now.UnfencedAt, now.Modified
+			if lifted != now {
+				t.Fatalf("the fence of lease %s is cleared and it changes: %+v, now %+v", id, l, now)
+			}
 		case ok && l.State.Terminal() && now != l:
 			t.Fatalf("lease %s has ended and changed: %+v, now %+v", id, l, now)
 		case ok && (now.Epoch != l.Epoch || now.Amount != l.Amount || now.Generation < l.Generation || now.StoppedBy() < l.StoppedBy()):

@@ -71,7 +71,7 @@ func TestSnapshotFaults(t *testing.T) {
 		"unreadable":       {failingReader{bytes.NewReader(good[:200]), boom}, FaultRead, "disk is gone"},
 		"later version":    {bytes.NewReader(head(map[string]any{"version": 3, "level": 1, "more": true})), FaultVersion, "version 3, this node knows 1 to 2"},
 		"version 0":        {bytes.NewReader(head(map[string]any{"version": 0})), FaultVersion, "version 0"},
-		"later level":      {bytes.NewReader(head(snapshotHead{Version: 2, Level: 2})), FaultLevel, "feature level 2, this node knows 1 to 1"},
+		"later level":      {bytes.NewReader(head(snapshotHead{Version: 2, Level: 3})), FaultLevel, "feature level 3, this node knows 1 to 2"},
 		"unknown in head":  {bytes.NewReader(head(map[string]any{"version": 2, "level": 1, "more": true})), FaultContent, "its head cannot be read"},
 		"no head":          {bytes.NewReader(edit(func(f []frame) []frame { return f[1:] })), FaultContent, "not with its head"},
 		"no state":         {bytes.NewReader(edit(func(f []frame) []frame { return slices.Delete(f, 1, 2) })), FaultContent, "followed by frame"},

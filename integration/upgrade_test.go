@@ -30,7 +30,7 @@ func TestUpgrade(t *testing.T) {
 		node string
 	}{{newer, "s1"}, {newer, "s2"}, {c, "s1"}, {c, "s2"}} {
 		roll(t, step.by, step.node)
-		if got := level(); got != 1 {
+		if got := level(); got != 2 {
 			t.Fatalf("feature level %d while one of the schedulers is of the old release", got)
 		}
 	}
@@ -38,7 +38,7 @@ func TestUpgrade(t *testing.T) {
 		roll(t, newer, node)
 	}
 	eventually(t, 20*time.Second, func() string {
-		if level() != 2 {
+		if level() != 3 {
 			return "the feature level is not raised"
 		}
 		return ""
@@ -61,7 +61,7 @@ func TestUpgrade(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"feature level 2", "knows levels 1 to 1", "run a release that knows it"} {
+	for _, want := range []string{"feature level 3", "knows levels 1 to 2", "run a release that knows it"} {
 		if said.Code != 1 || !strings.Contains(string(said.Stderr), want) {
 			t.Errorf("the old release: exit %d, %q is not said: %s", said.Code, want, said.Stderr)
 		}

@@ -93,6 +93,11 @@ func (c *Client) RevokeLease(ctx context.Context, id api.LeaseID, r api.RevokeRe
 	return fetch[api.LeaseAnswer](ctx, c, write(http.MethodPost, "/leases/"+seg(id)+":revoke", r, o))
 }
 
+// UnfenceLease clears the fence of a lease whose teardown failed.
+func (c *Client) UnfenceLease(ctx context.Context, id api.LeaseID, o api.WriteOptions) (*api.LeaseAnswer, error) {
+	return fetch[api.LeaseAnswer](ctx, c, write(http.MethodPost, "/leases/"+seg(id)+":unfence", nil, o))
+}
+
 // maxListed bounds what a list without a limit gathers, in records.
 const maxListed = 1_000_000
 

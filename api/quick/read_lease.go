@@ -91,6 +91,9 @@ func (d *in) leaseNumbers(l *api.Lease, name []byte) int {
 	case "ended_tick":
 		l.Ended = api.Tick(d.int())
 		return leaseAlways
+	case "unfenced_tick":
+		l.Unfenced = api.Tick(d.int())
+		return leaseAlways + 11
 	case "force_at_tick":
 		l.ForceAt = api.Tick(d.int())
 		return leaseAlways + 1
@@ -130,6 +133,9 @@ func (d *in) leaseRest(l *api.Lease, name []byte) int {
 	case "reason":
 		l.Reason = d.known("expired", "released")
 		return leaseAlways + 9
+	case "unfenced_at":
+		l.UnfencedAt = d.time()
+		return leaseAlways + 10
 	}
 	return unknown
 }

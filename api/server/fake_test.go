@@ -205,6 +205,10 @@ func (f *fake) FreeLease(ctx context.Context, id api.LeaseID, o api.WriteOptions
 	return give(ctx, f, filled[api.LeaseAnswer](), "FreeLease", id, o)
 }
 
+func (f *fake) UnfenceLease(ctx context.Context, id api.LeaseID, o api.WriteOptions) (*api.LeaseAnswer, error) {
+	return give(ctx, f, filled[api.LeaseAnswer](), "UnfenceLease", id, o)
+}
+
 func (f *fake) RevokeLease(ctx context.Context, id api.LeaseID, r api.RevokeRequest, o api.WriteOptions) (*api.LeaseAnswer, error) {
 	return give(ctx, f, filled[api.LeaseAnswer](), "RevokeLease", id, r, o)
 }

@@ -111,6 +111,14 @@ func (s *server) freeLease(ctx context.Context, in *touchLeaseIn) (*api.LeaseAns
 	return s.config.Services.FreeLease(ctx, api.LeaseID(in.ID), o)
 }
 
+func (s *server) unfenceLease(ctx context.Context, in *touchLeaseIn) (*api.LeaseAnswer, error) {
+	o, err := in.options()
+	if err != nil {
+		return nil, err
+	}
+	return s.config.Services.UnfenceLease(ctx, api.LeaseID(in.ID), o)
+}
+
 type revokeLeaseIn struct {
 	ID string `path:"id" maxLength:"128"`
 	WriteParams

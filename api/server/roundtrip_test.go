@@ -67,6 +67,7 @@ func TestRoundTrip(t *testing.T) {
 		}, filled[api.LeaseAnswer]()},
 		{api.RoleTenant, "LeaseToken", []any{api.LeaseID("l-1"), wrote}, func(ctx context.Context, c *client.Client) (any, error) { return c.LeaseToken(ctx, "l-1", wrote) }, filled[api.LeaseAnswer]()},
 		{api.RoleTenant, "FreeLease", []any{api.LeaseID("l-1"), wrote}, func(ctx context.Context, c *client.Client) (any, error) { return c.FreeLease(ctx, "l-1", wrote) }, filled[api.LeaseAnswer]()},
+		{api.RoleOperator, "UnfenceLease", []any{api.LeaseID("l-1"), wrote}, func(ctx context.Context, c *client.Client) (any, error) { return c.UnfenceLease(ctx, "l-1", wrote) }, filled[api.LeaseAnswer]()},
 		{api.RoleOperator, "RevokeLease", []any{api.LeaseID("l-1"), api.RevokeRequest{GraceMs: 5}, wrote}, func(ctx context.Context, c *client.Client) (any, error) {
 			return c.RevokeLease(ctx, "l-1", api.RevokeRequest{GraceMs: 5}, wrote)
 		}, filled[api.LeaseAnswer]()},

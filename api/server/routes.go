@@ -37,6 +37,7 @@ func (s *server) routes() []route {
 		{method: post, path: v1 + "/leases/{id}:renew", id: "renew-lease", summary: "Extend a lease from now", access: owners(), leader: true, bind: typed(s.renewLease)},
 		{method: post, path: v1 + "/leases/{id}:token", id: "lease-token", summary: "Get a fresh capability token", access: owners(), leader: true, bind: typed(s.leaseToken)},
 		{method: post, path: v1 + "/leases/{id}:free", id: "free-lease", summary: "Give a lease back", access: owners(), leader: true, bind: typed(s.freeLease)},
+		{method: post, path: v1 + "/leases/{id}:unfence", id: "unfence-lease", summary: "Clear the fence of a lease whose teardown failed", access: operators(), leader: true, bind: typed(s.unfenceLease)},
 		{method: post, path: v1 + "/leases/{id}:revoke", id: "revoke-lease", summary: "End a lease against its holder's will", access: operators(), leader: true, bind: typed(s.revokeLease)},
 
 		{method: post, path: v1 + "/plans", id: "plan", summary: "Ask what would be decided", access: readers(), leader: true, bind: typed(s.plan)},

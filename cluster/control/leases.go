@@ -361,6 +361,13 @@ func (c *Control) RevokeLease(ctx context.Context, id api.LeaseID, r api.RevokeR
 	})
 }
 
+// UnfenceLease clears the fence of a lease whose teardown failed: its resource may be given again.
+func (c *Control) UnfenceLease(ctx context.Context, id api.LeaseID, o api.WriteOptions) (*api.LeaseAnswer, error) {
+	return c.endLease(ctx, id, o, "unfence_lease", id, func(key fsm.Idem) fsm.Command {
+		return fsm.UnfenceLease{Actor: actor(ctx), Idem: key, Lease: id, Reason: o.Reason}
+	})
+}
+
 // endLease submits the command of op; request is all that another request would differ in.
 func (c *Control) endLease(
 	ctx context.Context, id api.LeaseID, o api.WriteOptions, op string, request any, cmd func(fsm.Idem) fsm.Command,

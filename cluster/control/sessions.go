@@ -218,7 +218,7 @@ func (w *watcher) next() (*api.Desired, error) {
 func (w *watcher) unsaid(leases []api.Lease) []api.Lease {
 	return slices.DeleteFunc(leases, func(l api.Lease) bool {
 		return l.State == api.LeaseActive && l.BoundGeneration == l.Generation ||
-			w.noEcho && (l.State == api.LeaseTornDown || l.State == api.LeaseFenced)
+			w.noEcho && (l.State == api.LeaseTornDown || l.Fenced())
 	})
 }
 

@@ -45,7 +45,7 @@ func (a audits) expectState(l api.Lease) {
 // and none else. A lease's revocation may also be told by what shortens its grace.
 func exact(kind string) bool {
 	switch kind {
-	case "lease_granted", "lease_renewed", "lease_expired", "lease_torndown", "lease_fenced", "lease_failed_closed", "lease_released",
+	case "lease_granted", "lease_renewed", "lease_expired", "lease_torndown", "lease_fenced", "lease_unfenced", "lease_failed_closed", "lease_released",
 		"tenant_created", "tenant_deleted", "quota_set", "run_placed", "run_finished", "run_finalised":
 		return true
 	}

@@ -57,6 +57,12 @@ func (c *Checker) leaseMoved(old, l api.Lease, a audits) {
 	same := old.ID == l.ID && old.Epoch == l.Epoch && old.CellID == l.CellID && old.Tenant == l.Tenant && old.Provider == l.Provider &&
 		old.RunID == l.RunID && old.Kind == l.Kind && old.Use == l.Use && old.Amount == l.Amount && old.Granted == l.Granted && old.Priority == l.Priority
 	c.want(same, "L4", "lease %s becomes another: %+v, it was %+v", l.ID, l, old)
+	if lifted := old; old.Fenced() && !l.Fenced() {
+		lifted.Unfenced, lifted.UnfencedAt, lifted.Modified = c.tick, l.UnfencedAt, l.Modified
+		c.want(lifted == l && !l.UnfencedAt.IsZero(), "L4", "the fence of lease %s is cleared and it changes: %+v, it was %+v", l.ID, l, old)
+		a.expect("lease_unfenced", string(l.ID))
+		return
+	}
 	c.want(!old.State.Terminal(), "L4", "lease %s has ended as %s and changes", l.ID, old.State)
 	c.want(old.State == l.State || old.State.CanBecome(l.State), "L4", "lease %s becomes %s from %s", l.ID, l.State, old.State)
 	renewed := l.Generation == old.Generation+1
@@ -80,8 +86,8 @@ func (c *Checker) leaseMoved(old, l api.Lease, a audits) {
 func (c *Checker) leaseForgotten(l api.Lease) {
 	kept, had := c.leases[l.ID]
 	c.want(had && kept == l, "L4", "lease %s is forgotten as what it was not: %+v, it was %+v", l.ID, l, kept)
-	c.want(l.State.Terminal() && l.State != api.LeaseFenced, "L1", "lease %s is forgotten as %s", l.ID, l.State)
-	c.want(c.ended > fsm.MaxEnded || c.tick-l.Ended >= keepEnded, "L4", "lease %s is forgotten %s after its end", l.ID, time.Duration(c.tick-l.Ended))
+	c.want(!l.Occupies(), "L1", "lease %s is forgotten as %s", l.ID, l.State)
+	c.want(c.ended > fsm.MaxEnded || c.tick-max(l.Ended, l.Unfenced) >= keepEnded, "L4", "lease %s is forgotten %s after its end", l.ID, time.Duration(c.tick-max(l.Ended, l.Unfenced)))
 	if had {
 		c.count(kept, -1)
 		delete(c.leases, l.ID)

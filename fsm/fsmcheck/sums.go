@@ -40,8 +40,7 @@ func (c *Checker) tenant(id api.TenantID) *tenantSum {
 
 // count adds a lease to the sums, or with sign -1 takes it away.
 func (c *Checker) count(l api.Lease, sign int64) {
-	ended := l.State == api.LeaseTornDown || l.State == api.LeaseFailedClosed
-	if ended {
+	if !l.Occupies() {
 		c.ended += int(sign)
 		return
 	}

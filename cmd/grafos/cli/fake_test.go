@@ -240,6 +240,10 @@ func (f *fake) FreeLease(_ context.Context, id api.LeaseID, o api.WriteOptions) 
 	return f.end("FreeLease", id, "released", o)
 }
 
+func (f *fake) UnfenceLease(_ context.Context, id api.LeaseID, o api.WriteOptions) (*api.LeaseAnswer, error) {
+	return f.end("UnfenceLease", id, "unfenced", o)
+}
+
 func (f *fake) RevokeLease(_ context.Context, id api.LeaseID, _ api.RevokeRequest, o api.WriteOptions) (*api.LeaseAnswer, error) {
 	return f.end("RevokeLease", id, "revoked", o)
 }

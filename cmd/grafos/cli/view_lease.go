@@ -34,6 +34,17 @@ func leasesView(p *ui.Page, leases []api.Lease, now time.Time) {
 	p.Table(t)
 }
 
+// fencesView is the leases whose resource is quarantined.
+func fencesView(p *ui.Page, leases []api.Lease, now time.Time) {
+	t := ui.Table{Sparse: true, Header: []string{"LEASE", "KIND", "AMOUNT", "CELL", "TENANT", "FENCED", "REASON"}}
+	for _, l := range leases {
+		p.Name(string(l.ID))
+		t.Row(ui.ID(l.ID), ui.ID(l.Kind), ui.AmountCell(l.Kind, l.Amount), ui.ID(l.CellID), ui.ID(l.Tenant), ui.Age(now, l.EndedAt), orDash(l.Reason))
+	}
+	emptyNote(p, len(leases), "no fenced leases")
+	p.Table(t)
+}
+
 // grantsView is the answer to a request. Tokens are not for a screen: they are in the JSON
 // answer, and lease token gets a fresh one.
 func grantsView(p *ui.Page, set api.GrantSet, now time.Time) {
@@ -53,7 +64,7 @@ func leaseView(p *ui.Page, g api.Grant, now time.Time) {
 	if l.State.Terminal() {
 		ended, when = "ended", l.EndedAt
 	}
-	p.Fields(
+	fields := []ui.Field{
 		ui.F("lease", ui.ID(l.ID).In(ui.Bold)),
 		ui.F("state", ui.ID(l.State).In(leaseStyle(l.State))),
 		ui.F("reason", ui.T(l.Reason)),
@@ -72,5 +83,9 @@ func leaseView(p *ui.Page, g api.Grant, now time.Time) {
 		ui.F("generation", ui.ID(strconv.FormatUint(l.Generation, 10))),
 		ui.F("epoch", ui.ID(strconv.FormatUint(l.Epoch, 10))),
 		ui.F("coordinate", ui.ID(l.Coordinate)),
-	)
+	}
+	if !l.UnfencedAt.IsZero() {
+		fields = append(fields, ui.F("unfenced", ui.Stamp(now, l.UnfencedAt)))
+	}
+	p.Fields(fields...)
 }
