@@ -28,6 +28,8 @@ const (
 	MaxEnv          = 256
 	MaxInvocation   = 128 << 10 // bytes of arguments and environment
 	MaxRetries      = 10
+	// MaxCheckpointBytes bounds what a tasklet leaves behind when its end is announced.
+	MaxCheckpointBytes = 1 << 20
 )
 
 // RunRequest deploys one tasklet. Module, Input and Invocation were put as blobs before.
@@ -102,6 +104,8 @@ const (
 	ArtifactResponse = "response.json"
 	ArtifactOutput   = "output.b64"
 	ArtifactLog      = "stderr.log"
+	// ArtifactCheckpoint is what a run handed over before its announced end; few have one.
+	ArtifactCheckpoint = "checkpoint"
 )
 
 // Failure says how a tasklet failed.

@@ -15,6 +15,8 @@ type Desired struct {
 	Full   bool    `json:"full,omitempty"`
 	Leases []Lease `json:"leases,omitempty"`
 	Runs   []Run   `json:"runs,omitempty"`
+	// Now is the cluster time of the state, where a lease's announced end is among the news.
+	Now Tick `json:"now_tick,omitempty"`
 	// Asks are questions to the CapBroker, answered in a report.
 	Asks []Ask `json:"asks,omitempty"`
 	// Schedulers are the API addresses of the live schedulers, for the warm second session.
@@ -49,11 +51,13 @@ type Report struct {
 	Ended     []EndedReport    `json:"ended,omitempty"`
 	Runs      []RunReport      `json:"runs,omitempty"`
 	Minted    []Minted         `json:"minted,omitempty"`
+	// Progress is how far announced ends have come.
+	Progress []LeaseProgress `json:"progress,omitempty"`
 }
 
 // Effects reports whether the report says anything that must be committed or answered.
 func (r Report) Effects() bool {
-	return r.Inventory != nil || len(r.Bound) > 0 || len(r.Ended) > 0 || len(r.Runs) > 0 || len(r.Minted) > 0
+	return r.Inventory != nil || len(r.Bound) > 0 || len(r.Ended) > 0 || len(r.Runs) > 0 || len(r.Minted) > 0 || len(r.Progress) > 0
 }
 
 // MaxReportItems bounds the items of each list in one report.
@@ -81,6 +85,14 @@ type EndedReport struct {
 	Epoch   uint64     `json:"epoch"`
 	State   LeaseState `json:"state"`
 	Reason  string     `json:"reason,omitempty"`
+}
+
+// LeaseProgress says how far the announced end of a lease has come: grace_running, its holder was
+// told; checkpoint_reported, what it had to save is saved.
+type LeaseProgress struct {
+	LeaseID LeaseID    `json:"lease_id"`
+	Epoch   uint64     `json:"epoch"`
+	State   LeaseState `json:"state"`
 }
 
 // RunReport says that a run began, or what became of it.

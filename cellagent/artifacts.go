@@ -49,11 +49,15 @@ func artifactsOf(r api.Run, out work.Outcome) ([]artifact, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode response: %w", err)
 	}
-	return []artifact{
+	made := []artifact{
 		newArtifact(api.ArtifactResponse, raw),
 		newArtifact(api.ArtifactOutput, base64.StdEncoding.AppendEncode(nil, out.Stdout)),
 		newArtifact(api.ArtifactLog, out.Stderr),
-	}, nil
+	}
+	if out.Checkpoint != nil {
+		made = append(made, newArtifact(api.ArtifactCheckpoint, out.Checkpoint))
+	}
+	return made, nil
 }
 
 // result stores what a run left and makes its report. A run whose output could not be stored

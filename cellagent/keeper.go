@@ -33,6 +33,7 @@ type holding struct {
 	since    int64  // CLOCK_BOOTTIME ns, when it began to be bound or torn down
 	open     Opened // nil until bound
 	reason   string // why it ends
+	warned   bool   // its announced end was passed on
 	// confirmed is the index at which the schedulers had the binding of this generation.
 	confirmed uint64
 	// bound is closed when Bind has returned, whatever it returned; nil is that nobody had to wait.
@@ -134,6 +135,7 @@ func (k *keeper) reconcile(ctx context.Context, d api.Desired, at moment) {
 			continue
 		}
 		k.apply(ctx, l, decide(l, k.standing(l.ID), at), at)
+		k.warn(l, left(int64(l.ForceAt), int64(d.Now)), at)
 	}
 	if d.Full {
 		k.sweep(ctx, d)
@@ -277,6 +279,9 @@ func (k *keeper) renew(l api.Lease, deadline int64) {
 	h := k.held[l.ID]
 	h.lease, h.deadline, h.confirmed = l, deadline, 0
 	k.schedule(h)
+	if t := k.runOf(l); t != nil {
+		k.extend(t)
+	}
 	if h.phase == phaseBound {
 		k.outbox.putBound(l.ID)
 	}

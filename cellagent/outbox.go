@@ -80,6 +80,7 @@ type outbox struct {
 	ended     pending[api.LeaseID, endedItem]
 	runs      pending[api.RunID, api.RunReport]
 	minted    pending[string, api.Minted]
+	progress  pending[api.LeaseID, api.LeaseProgress]
 }
 
 func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1), idle: make(chan struct{}, 1)} }
@@ -150,6 +151,14 @@ func (o *outbox) putMinted(m api.Minted) {
 	o.signal()
 }
 
+// putProgress puts how far the announced end of a lease has come.
+func (o *outbox) putProgress(p api.LeaseProgress) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.progress.put(p.LeaseID, p)
+	o.signal()
+}
+
 // empty reports whether everything was said and confirmed.
 func (o *outbox) empty() bool {
 	o.mu.Lock()
@@ -158,7 +167,7 @@ func (o *outbox) empty() bool {
 }
 
 func (o *outbox) size() int {
-	return len(o.inventory.items) + len(o.bound.items) + len(o.ended.items) + len(o.runs.items) + len(o.minted.items)
+	return len(o.inventory.items) + len(o.bound.items) + len(o.ended.items) + len(o.runs.items) + len(o.minted.items) + len(o.progress.items)
 }
 
 // sent remembers what a report carried, in which version.
@@ -168,10 +177,11 @@ type sent struct {
 	ended     map[api.LeaseID]uint64
 	runs      map[api.RunID]uint64
 	minted    map[string]uint64
+	progress  map[api.LeaseID]uint64
 }
 
 func (s sent) items() int {
-	return len(s.inventory) + len(s.bound) + len(s.ended) + len(s.runs) + len(s.minted)
+	return len(s.inventory) + len(s.bound) + len(s.ended) + len(s.runs) + len(s.minted) + len(s.progress)
 }
 
 // compose makes a report of the oldest items, at most limit of them in a list, and at most one
@@ -207,6 +217,11 @@ func (o *outbox) collect(limit int) (api.Report, sent, []api.LeaseID) {
 	for range s.inventory {
 		inv := o.inventory.items[struct{}{}].value
 		r.Inventory = &inv
+	}
+	progress := o.progress.oldest(room(), nil)
+	s.progress = versions(&o.progress, progress)
+	for _, id := range progress {
+		r.Progress = append(r.Progress, o.progress.items[id].value)
 	}
 	runs := o.runs.oldest(room(), nil)
 	s.runs = versions(&o.runs, runs)
@@ -249,6 +264,7 @@ func (o *outbox) settle(s sent) {
 	o.ended.settle(s.ended)
 	o.runs.settle(s.runs)
 	o.minted.settle(s.minted)
+	o.progress.settle(s.progress)
 	if o.size() == 0 {
 		select {
 		case o.idle <- struct{}{}:

@@ -20,6 +20,7 @@ type tracked struct {
 	dead chan struct{}
 	// ends are the ends of its leases, kept back until there is a result (C6).
 	ends      []api.EndedReport
+	word      *work.Word     // what is told to it; it begins with no deadline
 	report    *api.RunReport // the result
 	confirmed uint64         // the index at which the schedulers had its newest report
 	forgotten bool
@@ -76,7 +77,7 @@ func (k *keeper) track(r api.Run) *tracked {
 	if old, ok := k.runs[r.ID]; ok {
 		k.forget(old)
 	}
-	t := &tracked{run: r, dead: make(chan struct{})}
+	t := &tracked{run: r, word: work.NewWord(0), dead: make(chan struct{})}
 	k.runs[r.ID] = t
 	return t
 }
@@ -106,7 +107,7 @@ func (k *keeper) tryStart(ctx context.Context, id api.RunID) {
 	}
 	job := work.Job{
 		Run: t.run.ID, Tenant: t.run.Tenant, Name: t.run.Tasklet, Profile: t.run.Profile,
-		Module: t.run.Module, Fuel: t.run.Fuel, MaxOutput: api.MaxOutputBytes, MaxLog: api.MaxLogBytes,
+		Module: t.run.Module, Fuel: t.run.Fuel, MaxOutput: api.MaxOutputBytes, MaxLog: api.MaxLogBytes, Word: t.word,
 	}
 	for _, lease := range t.run.LeaseIDs {
 		h, ok := k.held[lease]
@@ -127,7 +128,9 @@ func (k *keeper) tryStart(ctx context.Context, id api.RunID) {
 	if job.Deadline == 0 {
 		return // a run without a lease has no time
 	}
+	t.word.Extend(job.Deadline)
 	life := ctx
+	job.Saved = func() { k.tasks.Go(func() { k.saved(life, t) }) }
 	ctx, t.stop = context.WithCancelCause(life)
 	t.started = true
 	k.outbox.putRun(api.RunReport{RunID: t.run.ID, Attempt: t.run.Attempt, State: api.RunRunning})
@@ -152,7 +155,8 @@ func (k *keeper) execute(ctx, life context.Context, t *tracked, job work.Job) {
 	k.release(life, t, reason)
 	k.mu.Unlock()
 	// Storing may need more time than the leases have; only the agent's own end cuts it off.
-	report := k.workshop.result(life, t.run, out, job.Deadline)
+	deadline, _, _ := t.word.Now()
+	report := k.workshop.result(life, t.run, out, deadline)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.conclude(t, report)

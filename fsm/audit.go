@@ -8,15 +8,15 @@ import (
 
 // The kinds of audit records (L9). Every one of them is an event type too.
 const (
-	auditLeaseGranted      = "lease_granted"
-	auditLeaseRenewed      = "lease_renewed"
-	auditLeaseRevoked      = "lease_revoked"
-	auditLeaseExpired      = "lease_expired"
-	auditLeaseReleased     = "lease_released"
-	auditLeaseTornDown     = "lease_torndown"
-	auditLeaseFenced       = "lease_fenced"
-	auditLeaseFailedClosed = "lease_failed_closed"
-	auditLeaseUnfenced     = "lease_unfenced"
+	auditLeaseGranted      = api.EventLeaseGranted
+	auditLeaseRenewed      = api.EventLeaseRenewed
+	auditLeaseRevoked      = api.EventLeaseRevoked
+	auditLeaseExpired      = api.EventLeaseExpired
+	auditLeaseReleased     = api.EventLeaseReleased
+	auditLeaseTornDown     = api.EventLeaseTornDown
+	auditLeaseFenced       = api.EventLeaseFenced
+	auditLeaseFailedClosed = api.EventLeaseFailedClosed
+	auditLeaseUnfenced     = api.EventLeaseUnfenced
 	auditTenantCreated     = "tenant_created"
 	auditTenantDeleted     = "tenant_deleted"
 	auditQuotaSet          = "quota_set"
@@ -37,8 +37,10 @@ const (
 
 // The event types that are no audit records.
 const (
-	eventLeaseBound        = "lease_bound"
-	eventLeaseForced       = "lease_forced_teardown"
+	eventLeaseBound        = api.EventLeaseBound
+	eventLeaseForced       = api.EventLeaseForced
+	eventLeaseGrace        = api.EventLeaseGrace
+	eventLeaseCheckpoint   = api.EventLeaseCheckpoint
 	eventRunRunning        = "run_running"
 	eventRunRetried        = "run_retried"
 	eventInventoryReported = "inventory_reported"

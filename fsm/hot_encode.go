@@ -146,7 +146,7 @@ func appendGrant(b []byte, c *GrantLeases) ([]byte, bool) {
 }
 
 func appendReport(b []byte, c *ReportCell) ([]byte, bool) {
-	if len(c.Runs) > 0 || c.Inventory != nil {
+	if len(c.Runs) > 0 || c.Inventory != nil || len(c.Progress) > 0 {
 		return b, false
 	}
 	b = appendHead(b, cborMap, 2+count(len(c.Bound) > 0, len(c.Ended) > 0))

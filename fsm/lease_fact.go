@@ -6,26 +6,8 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-// leaseFact is what events and the audit chain say of a lease: enough to meter it by.
-type leaseFact struct {
-	Lease      api.LeaseID    `json:"lease_id"`
-	Run        api.RunID      `json:"run_id,omitempty"`
-	Tenant     api.TenantID   `json:"tenant"`
-	Provider   api.ProviderID `json:"provider"`
-	Cell       api.CellID     `json:"cell_id"`
-	Kind       api.LeaseKind  `json:"kind"`
-	Amount     int64          `json:"amount"`
-	State      api.LeaseState `json:"state"`
-	Generation uint64         `json:"generation"`
-	Epoch      uint64         `json:"epoch"`
-	Priority   api.Priority   `json:"priority"`
-	TTLMs      int64          `json:"ttl_ms"`
-	Reason     string         `json:"reason,omitempty"`
-	Comment    string         `json:"comment,omitempty"` // of whoever asked
-	GraceMs    int64          `json:"grace_ms,omitempty"`
-	Granted    api.Tick       `json:"granted_tick"`
-	At         api.Tick       `json:"at_tick"`
-}
+// leaseFact is an api.LeaseEvent that is written by hand.
+type leaseFact api.LeaseEvent
 
 func (s *State) leaseFact(l *api.Lease) leaseFact {
 	return leaseFact{

@@ -107,6 +107,8 @@ func (s *State) haltRun(l *api.Lease, actor string) {
 		return
 	}
 	for _, other := range s.LeasesOfRun(l.RunID) {
-		s.forceDown(other.ID, l.Reason, actor, "")
+		if other.State != api.LeaseCheckpoint { // whose cell is ending it with the run: nothing is forced
+			s.forceDown(other.ID, l.Reason, actor, "")
+		}
 	}
 }

@@ -1,6 +1,10 @@
 package fsm
 
-import "github.com/grafos/grafos/api"
+import (
+	"cmp"
+
+	"github.com/grafos/grafos/api"
+)
 
 // ReportCell commits what a cell says: level-triggered, so that everything in it may have
 // been said before. Tokens never enter the log: whoever sends it has taken them out.
@@ -11,12 +15,24 @@ type ReportCell struct {
 	Bound     []api.BoundReport    `json:"bound,omitempty"`
 	Ended     []api.EndedReport    `json:"ended,omitempty"`
 	Runs      []api.RunReport      `json:"runs,omitempty"`
+	// Progress came with LevelProgress.
+	Progress []api.LeaseProgress `json:"progress,omitempty"`
 }
 
 // Kind returns KindReportCell.
 func (ReportCell) Kind() Kind { return KindReportCell }
 
-// apply takes bindings first, then runs, then ends, so that a run's result is never lost to
+// LevelProgress is the level that Progress came with.
+const LevelProgress Level = 2
+
+func (c ReportCell) level() Level {
+	if len(c.Progress) > 0 {
+		return LevelProgress
+	}
+	return 1
+}
+
+// apply takes bindings first, then how far announced ends have come, then runs, then ends, so that a run's result is never lost to
 // the teardown that follows it, then the inventory, which then sees what is still held. What
 // it never will take is listed in Refused and harms nothing else of the report. It refuses the
 // whole of another epoch's report with stale_epoch, of an unknown cell with not_found, of a
@@ -43,6 +59,9 @@ func (c ReportCell) apply(s *State) (Result, *api.Error) {
 	}
 	for _, b := range c.Bound {
 		refuse(b.LeaseID, "", s.bound(c.Cell, b, actor))
+	}
+	for _, p := range c.Progress {
+		refuse(p.LeaseID, "", s.progressed(c.Cell, p, actor))
 	}
 	for _, r := range c.Runs {
 		refuse("", r.RunID, s.ran(c.Cell, r, actor))
@@ -123,7 +142,10 @@ func (s *State) hasEnded(cell api.CellID, e api.EndedReport, actor string) *api.
 	if e.State != api.LeaseTornDown && e.State != api.LeaseFenced {
 		return api.Refuse(api.InvalidArgument, "a cell says that a lease is torndown or fenced, not what it said of %s", l.ID)
 	}
-	if l.State.Usable() {
+	switch {
+	case l.State == api.LeaseCheckpoint:
+		l.Reason = cmp.Or(l.Reason, endReason(&l, e)) // what it had to save is saved: nothing is forced
+	case l.State.Usable():
 		if l.RunID == "" {
 			// It is at its end with the next step: nobody looks at the tables in between. A run's
 			// lease takes others with it.

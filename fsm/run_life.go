@@ -45,7 +45,9 @@ func (s *State) finishRun(r api.Run, state api.RunState, actor string) {
 	s.putRun(r)
 	s.audit(auditRunFinished, actor, runSubject(r), runFactOf(r))
 	for _, l := range s.LeasesOfRun(r.ID) {
-		s.forceDown(l.ID, ReasonReleased, actor, "")
+		if l.State != api.LeaseCheckpoint { // whose cell is ending it: nothing is forced
+			s.forceDown(l.ID, ReasonReleased, actor, "")
+		}
 	}
 	s.settleRun(r.ID)
 }

@@ -119,6 +119,7 @@ func (d *door) testRuns(t *testing.T) {
 			t.Errorf("a run whose leases were revoked is %s", run.State)
 		}
 	})
+	t.Run("cooperative", d.testCooperative)
 	t.Run("prefix", func(t *testing.T) {
 		var list api.RunList
 		d.into(t, &list, "run", "list")

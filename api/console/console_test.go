@@ -6,10 +6,27 @@ import (
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/grafos/grafos/api"
 )
+
+// TestEventNames: a browser hands out the events that it is told the names of, so the page must name
+// all there are about leases, by the labels that they have everywhere.
+func TestEventNames(t *testing.T) {
+	source, err := os.ReadFile("web/src/data/stream.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, typ := range api.LeaseEventTypes() {
+		if !strings.Contains(string(source), "'"+typ+"'") {
+			t.Errorf("the page does not listen for %s", typ)
+		}
+	}
+}
 
 func ask(method, target string) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()

@@ -180,6 +180,7 @@ func (o *out) desired(d *api.Desired) {
 		o.raw(`,"runs":`)
 		o.other(d.Runs)
 	}
+	o.intField(`,"now_tick":`, int64(d.Now))
 	if len(d.Asks) > 0 {
 		o.raw(`,"asks":`)
 		o.other(d.Asks)
@@ -239,6 +240,10 @@ func (o *out) report(r *api.Report) {
 	if len(r.Minted) > 0 {
 		o.raw(`,"minted":`)
 		o.other(r.Minted)
+	}
+	if len(r.Progress) > 0 {
+		o.raw(`,"progress":`)
+		o.other(r.Progress)
 	}
 	o.raw("}")
 }

@@ -47,7 +47,7 @@ func (s *server) report(ctx context.Context, in *reportIn) (*api.ReportAnswer, e
 
 // checkReport bounds the lists of a report.
 func checkReport(r api.Report) error {
-	for what, n := range map[string]int{"bound": len(r.Bound), "ended": len(r.Ended), "runs": len(r.Runs), "minted": len(r.Minted)} {
+	for what, n := range map[string]int{"bound": len(r.Bound), "ended": len(r.Ended), "runs": len(r.Runs), "minted": len(r.Minted), "progress": len(r.Progress)} {
 		if n > api.MaxReportItems {
 			return api.Refuse(api.TooLarge, "the report has %d items in %s: at most %d", n, what, api.MaxReportItems)
 		}

@@ -59,7 +59,7 @@ func (e *engine) start(ctx context.Context) error {
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, e.runtime); err != nil {
 		return fmt.Errorf("instantiate wasi: %w", err)
 	}
-	return nil
+	return instantiateHost(ctx, e.runtime)
 }
 
 // find returns a resident module and makes it the most recently used.
@@ -89,15 +89,14 @@ func (e *engine) compile(ctx context.Context, module []byte) (wazero.CompiledMod
 
 // checkLinks refuses a module that imports what does not exist, or by another type.
 func (e *engine) checkLinks(code wazero.CompiledModule) error {
-	offered := e.runtime.Module(wasiModule).ExportedFunctionDefinitions()
 	for _, f := range code.ImportedFunctions() {
-		_, name, _ := f.Import()
-		host, ok := offered[name]
+		module, name, _ := f.Import()
+		host, ok := e.runtime.Module(module).ExportedFunctionDefinitions()[name]
 		if !ok {
-			return fmt.Errorf("import %q.%.100q does not exist", wasiModule, name)
+			return fmt.Errorf("import %q.%.100q does not exist", module, name)
 		}
 		if !slices.Equal(f.ParamTypes(), host.ParamTypes()) || !slices.Equal(f.ResultTypes(), host.ResultTypes()) {
-			return fmt.Errorf("import %q.%q has another type", wasiModule, name)
+			return fmt.Errorf("import %q.%q has another type", module, name)
 		}
 	}
 	return nil

@@ -2,6 +2,7 @@ package tasklet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,7 +36,7 @@ func (e *execution) do(ctx context.Context) (out work.Outcome, fit bool) {
 	p := e.process
 	stop := context.AfterFunc(ctx, p.kill)
 	defer stop()
-	defer func() { out.Stdout, out.Stderr = e.out.Stdout, e.out.Stderr }()
+	defer func() { out.Stdout, out.Stderr, out.Checkpoint = e.out.Stdout, e.out.Stderr, e.out.Checkpoint }()
 
 	file, message, failure := e.prepareSend()
 	if failure != nil {
@@ -56,7 +57,9 @@ func (e *execution) do(ctx context.Context) (out work.Outcome, fit bool) {
 	if err := e.send(message, file); err != nil {
 		return e.lose(ctx, err, file == nil), false
 	}
+	hush := e.talk(ctx)
 	done, err := e.receive()
+	hush()
 	if err != nil {
 		return e.lose(ctx, err, file == nil), false
 	}
@@ -155,18 +158,60 @@ func (e *execution) receive() (done doneMessage, err error) {
 			e.out.Stdout, err = appendBounded(e.out.Stdout, payload, e.job.MaxOutput)
 		case frameStderr:
 			e.out.Stderr, err = appendBounded(e.out.Stderr, payload, e.job.MaxLog)
+		case frameSaved:
+			err = e.saved(payload)
 		case frameDone:
 			if err := decodeMessage(payload, &done); err != nil {
 				return done, err
 			}
 			return done, done.check()
-		case frameJob, frameModule, frameStdin, frameReady:
+		case frameJob, frameModule, frameStdin, frameReady, frameNotice:
 			err = fmt.Errorf("worker sent frame type %d", t)
 		}
 		if err != nil {
 			return done, err
 		}
 	}
+}
+
+// talk tells the worker what changes while it runs, until the returned function is called; that
+// waits for the last word to be out, or for the worker to be gone.
+func (e *execution) talk(ctx context.Context) (hush func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var speaker sync.WaitGroup
+	speaker.Go(func() {
+		told := noticeMessage{Deadline: e.job.Deadline}
+		for {
+			deadline, warned, changed := e.job.Word.Now()
+			if now := (noticeMessage{Deadline: deadline, Warned: warned}); now != told {
+				told = now
+				if err := writeMessage(e.process.conn, frameNotice, now); err != nil {
+					return // the worker is gone, as receive finds out
+				}
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return func() {
+		cancel()
+		speaker.Wait()
+	}
+}
+
+// saved takes a guest's checkpoint, which there is one of, and none before its end was announced.
+func (e *execution) saved(payload []byte) error {
+	if _, warned, _ := e.job.Word.Now(); warned == 0 || e.out.Checkpoint != nil {
+		return errors.New("worker sent a checkpoint that nobody asked for")
+	}
+	e.out.Checkpoint = append([]byte{}, payload...)
+	if e.job.Saved != nil {
+		e.job.Saved()
+	}
+	return nil
 }
 
 // appendBounded holds a worker to the cap that it was told.

@@ -22,16 +22,18 @@ const (
 // frameType says what a payload is.
 type frameType uint8
 
-// The frames. Job, module and stdin go down, the others up.
+// The frames. Job, module, stdin and notice go down, the others up.
 const (
-	frameJob      frameType = 1 // jobMessage; module and stdin follow where it says so
-	frameModule   frameType = 2 // the module's bytes
-	frameStdin    frameType = 3 // the run's input
-	frameReady    frameType = 4 // readyMessage, once, before anything else
-	frameCompiled frameType = 5 // no payload: guest code is entered next
-	frameStdout   frameType = 6 // a piece of output
-	frameStderr   frameType = 7 // a piece of log
-	frameDone     frameType = 8 // doneMessage; the worker is idle again
+	frameJob      frameType = 1  // jobMessage; module and stdin follow where it says so
+	frameModule   frameType = 2  // the module's bytes
+	frameStdin    frameType = 3  // the run's input
+	frameReady    frameType = 4  // readyMessage, once, before anything else
+	frameCompiled frameType = 5  // no payload: guest code is entered next
+	frameStdout   frameType = 6  // a piece of output
+	frameStderr   frameType = 7  // a piece of log
+	frameDone     frameType = 8  // doneMessage; the worker is idle again
+	frameNotice   frameType = 9  // noticeMessage, while a guest runs
+	frameSaved    frameType = 10 // the guest's checkpoint
 )
 
 // Bounds of payloads, in bytes.
@@ -46,7 +48,7 @@ const (
 // does not exist.
 func (t frameType) bound() (uint32, bool) {
 	switch t {
-	case frameJob, frameReady, frameDone:
+	case frameJob, frameReady, frameDone, frameNotice:
 		return maxMessage, true
 	case frameModule:
 		return maxModule, true
@@ -54,6 +56,8 @@ func (t frameType) bound() (uint32, bool) {
 		return maxStdin, true
 	case frameCompiled:
 		return 0, true
+	case frameSaved:
+		return api.MaxCheckpointBytes, true
 	case frameStdout, frameStderr:
 		return maxPiece, true
 	}

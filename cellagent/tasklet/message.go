@@ -26,6 +26,12 @@ type jobMessage struct {
 	MaxLog     int64      `json:"max_log"`
 }
 
+// noticeMessage tells a guest what changed of its time. Both are CLOCK_BOOTTIME, ns.
+type noticeMessage struct {
+	Deadline int64 `json:"deadline"`
+	Warned   int64 `json:"warned"` // when it is forced down; 0 is not announced
+}
+
 // readyMessage is a worker's first word.
 type readyMessage struct {
 	Pid       int      `json:"pid"`

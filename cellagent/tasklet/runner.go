@@ -144,10 +144,7 @@ func (r *Runner) run(ctx context.Context, job work.Job, prepare bool) work.Outco
 		return work.Failed(failureOf(errClosed()))
 	}
 	defer r.runs.Done()
-	left := time.Duration(job.Deadline - BootTime())
-	ctx, cancelTimer := context.WithTimeoutCause(ctx, left, errDeadline())
-	defer cancelTimer()
-	ctx, stop := r.untilClose(ctx)
+	ctx, stop := r.bounded(ctx, job.Word)
 	defer stop()
 
 	for attempt := 0; ; attempt++ {
@@ -169,15 +166,31 @@ func (r *Runner) run(ctx context.Context, job work.Job, prepare bool) work.Outco
 	}
 }
 
-// untilClose returns a context that also ends when the Runner closes. The caller calls stop.
-func (r *Runner) untilClose(ctx context.Context) (bounded context.Context, stop func()) {
+// bounded returns a context that also ends at the run's deadline, which may move, and when the
+// Runner closes. The caller calls stop.
+func (r *Runner) bounded(ctx context.Context, word *work.Word) (until context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var watch sync.WaitGroup
 	watch.Go(func() {
-		select {
-		case <-r.closing:
-			cancel(errClosed())
-		case <-ctx.Done():
+		for {
+			deadline, _, changed := word.Now()
+			left := time.Duration(deadline - BootTime())
+			if left <= 0 {
+				cancel(errDeadline())
+				return
+			}
+			timer := time.NewTimer(left)
+			select {
+			case <-timer.C:
+			case <-changed:
+			case <-r.closing:
+				cancel(errClosed())
+			case <-ctx.Done():
+			}
+			timer.Stop()
+			if ctx.Err() != nil {
+				return
+			}
 		}
 	})
 	return ctx, func() {

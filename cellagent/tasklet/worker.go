@@ -78,7 +78,7 @@ func serveAs(ctx context.Context, parent int, dir string, isolation []string) er
 		return err
 	}
 	isolation = append(isolation, lockDown()...)
-	w := &worker{conn: os.NewFile(0, "agent"), engine: engine, deadline: deadline, cpu: cpu}
+	w := &worker{conn: os.NewFile(0, "agent"), engine: engine, term: &term{timer: deadline}, cpu: cpu}
 	if err := writeMessage(w.conn, frameReady, readyMessage{Pid: os.Getpid(), Isolation: isolation}); err != nil {
 		return err
 	}
@@ -87,14 +87,55 @@ func serveAs(ctx context.Context, parent int, dir string, isolation []string) er
 
 // worker is the child's end of the socket and what it runs guests with.
 type worker struct {
-	conn     io.ReadWriter
-	engine   *engine
-	deadline killTimer
-	cpu      killTimer
+	conn   io.ReadWriter
+	engine *engine
+	term   *term
+	cpu    killTimer
+	frames <-chan downward // what the agent sends, notices aside
+}
+
+// downward is a frame of the agent's, or why there is none.
+type downward struct {
+	t       frameType
+	payload []byte
+	err     error
+}
+
+// listen reads what the agent sends until it hangs up or ctx ends. A job arms the timer of its deadline
+// before anything of the tenant's is looked at, and notices take effect at once, also while a guest
+// runs; everything else waits for whoever expects it.
+func (w *worker) listen(ctx context.Context) <-chan downward {
+	frames := make(chan downward)
+	go func() { // it ends with the connection, which the agent closes at the latest
+		for {
+			t, payload, err := readFrame(w.conn)
+			switch {
+			case err != nil:
+			case t == frameJob:
+				err = w.term.begin(payload)
+			case t == frameNotice:
+				if err = w.term.take(payload); err == nil {
+					continue
+				}
+			}
+			select {
+			case frames <- downward{t, payload, err}:
+			case <-ctx.Done():
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return frames
 }
 
 // serve takes one job after the other. The agent hanging up between two is the ordinary end.
 func (w *worker) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w.frames = w.listen(ctx)
 	for {
 		job, module, stdin, err := w.receive()
 		if errors.Is(err, io.EOF) {
@@ -138,23 +179,19 @@ func (w *worker) receive() (job jobMessage, module, stdin []byte, err error) {
 }
 
 func (w *worker) expect(want frameType) ([]byte, error) {
-	t, payload, err := readFrame(w.conn)
-	if err != nil {
-		return nil, err
+	f := <-w.frames
+	if f.err != nil {
+		return nil, f.err
 	}
-	if t != want {
-		return nil, fmt.Errorf("agent sent frame type %d instead of %d", t, want)
+	if f.t != want {
+		return nil, fmt.Errorf("agent sent frame type %d instead of %d", f.t, want)
 	}
-	return payload, nil
+	return f.payload, nil
 }
 
-// do compiles and runs. The deadline's timer is armed before anything of the tenant's is
-// looked at, and disarmed when nothing of it runs any more.
+// do compiles and runs. The deadline's timer is disarmed when nothing of the tenant's runs any more.
 func (w *worker) do(ctx context.Context, job jobMessage, module, stdin []byte) (done doneMessage, err error) {
-	if err := w.deadline.at(job.Deadline); err != nil {
-		return done, err
-	}
-	defer func() { err = errors.Join(err, w.deadline.disarm()) }()
+	defer func() { err = errors.Join(err, w.term.end()) }()
 
 	m, ok := w.engine.find(job.Module)
 	if !ok {
@@ -172,7 +209,7 @@ func (w *worker) do(ctx context.Context, job jobMessage, module, stdin []byte) (
 	if err := writeFrame(w.conn, frameCompiled, nil); err != nil {
 		return done, err
 	}
-	return w.engine.runGuest(ctx, m.code, job, stdin, w.conn)
+	return w.engine.runGuest(withTerm(ctx, w.term, w.conn), m.code, job, stdin, w.conn)
 }
 
 // refused is the end of a run of which no guest code was entered.

@@ -29,6 +29,11 @@ type Job struct {
 	Fuel int64
 	// Deadline is when the guest dies, whoever is alive, in CLOCK_BOOTTIME nanoseconds.
 	Deadline int64
+	// Word tells the run what changes while it runs; nil is nothing. Its deadline is the newer one.
+	Word *Word
+	// Saved is called when the guest, after its end was announced, has handed over its checkpoint; it
+	// does not wait for anything. nil is that nobody wants to know.
+	Saved func()
 	// MaxOutput and MaxLog bound stdout and stderr in bytes; 0 are api.MaxOutputBytes
 	// and api.MaxLogBytes, which are also the most that can be asked for.
 	MaxOutput, MaxLog int64
@@ -41,6 +46,7 @@ type Outcome struct {
 	ExitCode       int
 	Failure        api.Failure
 	Stdout, Stderr []byte
+	Checkpoint     []byte        // what the guest handed over before its announced end; nil is nothing
 	Duration       time.Duration // of guest code; zero when none was entered
 	FuelUsed       int64
 }
@@ -61,6 +67,9 @@ func (j Job) WithDefaults() Job {
 	}
 	if j.CPU == 0 {
 		j.CPU = api.DefaultRunCPU
+	}
+	if j.Word == nil {
+		j.Word = NewWord(j.Deadline)
 	}
 	if j.MaxOutput <= 0 || j.MaxOutput > api.MaxOutputBytes {
 		j.MaxOutput = api.MaxOutputBytes

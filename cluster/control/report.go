@@ -20,7 +20,11 @@ func (c *Control) Report(ctx context.Context, p api.ProviderID, cell api.CellID,
 	if r.Heartbeat != nil {
 		c.cfg.Sightings.Heartbeat(cell, r.Epoch, *r.Heartbeat, c.cfg.Limit)
 	}
-	answer := &api.ReportAnswer{Index: c.cfg.Machine.View().Index()}
+	v := c.cfg.Machine.View()
+	if v.Level() < fsm.LevelProgress {
+		r.Progress = nil // some member could not read it; the ends come all the same
+	}
+	answer := &api.ReportAnswer{Index: v.Index()}
 	if !r.Effects() {
 		return answer, nil
 	}
@@ -38,7 +42,7 @@ func (c *Control) Report(ctx context.Context, p api.ProviderID, cell api.CellID,
 }
 
 func checkReport(r api.Report) error {
-	for what, n := range map[string]int{"bound": len(r.Bound), "ended": len(r.Ended), "runs": len(r.Runs), "minted": len(r.Minted)} {
+	for what, n := range map[string]int{"bound": len(r.Bound), "ended": len(r.Ended), "runs": len(r.Runs), "minted": len(r.Minted), "progress": len(r.Progress)} {
 		if n > api.MaxReportItems {
 			return api.Refuse(api.TooLarge, "%s has %d items: at most %d a report", what, n, api.MaxReportItems)
 		}
@@ -117,8 +121,8 @@ const reportBytes = 64 << 10
 // the ends of leases: the end of a run's lease must not overtake its result. The inventory
 // comes last, when what has ended counts no more.
 func chunks(cell api.CellID, r api.Report) []fsm.ReportCell {
-	whole := fsm.ReportCell{Cell: cell, Epoch: r.Epoch, Inventory: r.Inventory, Bound: r.Bound, Ended: r.Ended, Runs: r.Runs}
-	items := len(r.Bound) + len(r.Ended) + len(r.Runs)
+	whole := fsm.ReportCell{Cell: cell, Epoch: r.Epoch, Inventory: r.Inventory, Bound: r.Bound, Ended: r.Ended, Runs: r.Runs, Progress: r.Progress}
+	items := len(r.Bound) + len(r.Ended) + len(r.Runs) + len(r.Progress)
 	if items == 0 && r.Inventory == nil {
 		return nil
 	}
@@ -131,6 +135,9 @@ func chunks(cell api.CellID, r api.Report) []fsm.ReportCell {
 	})
 	out = split(out, r.Runs, func(b []api.RunReport) fsm.ReportCell {
 		return fsm.ReportCell{Cell: cell, Epoch: r.Epoch, Runs: b}
+	})
+	out = split(out, r.Progress, func(b []api.LeaseProgress) fsm.ReportCell {
+		return fsm.ReportCell{Cell: cell, Epoch: r.Epoch, Progress: b}
 	})
 	out = split(out, r.Ended, func(b []api.EndedReport) fsm.ReportCell {
 		return fsm.ReportCell{Cell: cell, Epoch: r.Epoch, Ended: b}

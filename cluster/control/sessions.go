@@ -204,6 +204,9 @@ func (w *watcher) next() (*api.Desired, error) {
 	if urls := w.c.schedulers(); !slices.Equal(urls, w.known) {
 		w.known, d.Schedulers = urls, urls
 	}
+	if slices.ContainsFunc(d.Leases, func(l api.Lease) bool { return l.ForceAt > 0 }) {
+		d.Now = v.Now()
+	}
 	news := d.Full || len(d.Leases) > 0 || len(d.Runs) > 0 || d.Schedulers != nil
 	w.full, w.sent = true, v.Index()
 	if !news {

@@ -25,7 +25,8 @@ func (r *runner) Run(ctx context.Context, j work.Job) work.Outcome {
 
 func (r *runner) run(ctx context.Context, j work.Job) work.Outcome {
 	takes := r.host.w.dice.between(5*time.Millisecond, 3*time.Second)
-	left := time.Duration(j.Deadline - r.host.boot.Now())
+	deadline, _, _ := j.Word.Now()
+	left := time.Duration(deadline - r.host.boot.Now())
 	fails := r.host.w.dice.chance(0.1)
 	switch {
 	case !pass(ctx, min(takes, left)):

@@ -32,6 +32,20 @@ func main() {
 		fmt.Println("before")
 		for {
 		}
+	case "wait": // for the announced end of the run; then it hands a checkpoint over, and goes on
+		fmt.Println("waiting", notice(), leaseLeft() > 0)
+		for notice() < 0 {
+			time.Sleep(time.Millisecond)
+		}
+		left := notice()
+		state := []byte(os.Args[2])
+		fmt.Println("warned", left > 0 && left <= leaseLeft(), checkpoint(state), checkpoint(state))
+		for {
+			time.Sleep(time.Millisecond)
+		}
+	case "early": // a checkpoint that nobody asked for, and one that is no memory of its own
+		state := []byte("x")
+		fmt.Println(checkpoint(state), leaseLeft() > 0)
 	case "sleep":
 		d, err := time.ParseDuration(os.Args[2])
 		if err != nil {

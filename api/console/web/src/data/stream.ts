@@ -19,7 +19,7 @@ export const eventNames: readonly string[] = [
   'inventory_reported',
   'provider_created', 'provider_enabled', 'provider_disabled',
   'lease_granted', 'lease_bound', 'lease_renewed', 'lease_revoked', 'lease_expired', 'lease_released', 'lease_forced_teardown',
-  'lease_torndown', 'lease_fenced', 'lease_failed_closed',
+  'lease_torndown', 'lease_fenced', 'lease_failed_closed', 'lease_unfenced', 'lease_grace_running', 'lease_checkpoint_reported',
 ];
 
 export interface StreamEvents {
