@@ -197,7 +197,7 @@ func (w *watcher) next() (*api.Desired, error) {
 	}
 	d := &api.Desired{Index: v.Index(), Full: !w.full}
 	if w.full {
-		d.Leases, d.Runs = w.unsaid(v.LeasesChangedOn(w.cell, w.sent)), v.RunsChangedOn(w.cell, w.sent)
+		d.Leases, d.Runs = v.LeasesChangedIf(w.cell, w.sent, w.news), v.RunsChangedOn(w.cell, w.sent)
 	} else {
 		d.Leases, d.Runs = v.LeasesOn(w.cell), v.RunsOn(w.cell)
 	}
@@ -215,14 +215,13 @@ func (w *watcher) next() (*api.Desired, error) {
 	return d, nil
 }
 
-// unsaid leaves out the leases of which the newest news is the cell's own: one that is active
+// news leaves out the leases of which the newest news is the cell's own: one that is active
 // and bound in its newest generation is what the cell has, for the agent that said so has it
 // still, and the next one begins with the whole set. So is the end that only a cell can report.
-func (w *watcher) unsaid(leases []api.Lease) []api.Lease {
-	return slices.DeleteFunc(leases, func(l api.Lease) bool {
-		return l.State == api.LeaseActive && l.BoundGeneration == l.Generation ||
-			w.noEcho && (l.State == api.LeaseTornDown || l.Fenced())
-	})
+func (w *watcher) news(l fsm.LeaseGlance) bool {
+	own := l.State == api.LeaseActive && l.Bound == l.Generation ||
+		w.noEcho && (l.State == api.LeaseTornDown || l.Fenced)
+	return !own
 }
 
 // standBy keeps the warm second session: it says which schedulers live, and ends when this
