@@ -21,6 +21,14 @@ type Desired struct {
 	Asks []Ask `json:"asks,omitempty"`
 	// Schedulers are the API addresses of the live schedulers, for the warm second session.
 	Schedulers []string `json:"schedulers,omitempty"`
+	// Epoch is the newest fencing number that was given, ClusterEpoch the cluster's, in the state that
+	// the message was made from: a cell that has taken a set takes none with lower ones any more. Both
+	// are 0 where the message says nothing of it.
+	Epoch        uint64 `json:"epoch,omitempty"`
+	ClusterEpoch uint64 `json:"cluster_epoch,omitempty"`
+	// Fences says that Fenced is every fence of the cell that was not lifted, as the state has it.
+	Fences bool    `json:"fences,omitempty"`
+	Fenced []Lease `json:"fenced,omitempty"`
 	// Closing says why the scheduler ends the session after this message; "" is no end.
 	Closing string `json:"closing,omitempty"`
 }
@@ -162,6 +170,11 @@ type RegisterAnswer struct {
 	LimitMs     int64    `json:"limit_ms"`
 	WarmupMs    int64    `json:"warmup_ms"`
 	Schedulers  []string `json:"schedulers"`
+	// Fence is the newest fencing number that was given when the registration was committed, and
+	// ClusterEpoch the cluster's: an agent that does not know what was accepted before it takes no
+	// lease that is not newer.
+	Fence        uint64 `json:"fence,omitempty"`
+	ClusterEpoch uint64 `json:"cluster_epoch,omitempty"`
 }
 
 // BootstrapRequest trades a bootstrap token and a CSR for a cell certificate.

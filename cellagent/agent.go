@@ -84,8 +84,9 @@ func Start(ctx context.Context, c Config, d Deps) (*Agent, error) {
 	life, endLife := context.WithCancel(whole)
 	control, endControl := context.WithCancel(whole)
 	a.life.cancel, a.control.cancel = endLife, endControl
-	a.sessions.take = func(set api.Desired) { a.keeper.take(life, set) }
+	a.sessions.take = func(set api.Desired) error { return a.keeper.take(life, set) }
 	a.leave = func() { a.keeper.close(life) }
+	a.keeper.remember()
 
 	a.life.wg.Go(func() { a.keeper.expire(life, life, alarm) })
 	a.life.wg.Go(func() { a.serve(d) })
@@ -112,7 +113,7 @@ func assemble(c Config, d Deps, mods *modules) *Agent {
 	a.fleet = &fleet{dial: d.Dial, roster: a.roster}
 	out := newOutbox()
 	a.keeper = newKeeper(&keeper{
-		cell: c.CellID, clock: d.Clock, host: d.Host, broker: d.Broker, outbox: out,
+		cell: c.CellID, clock: d.Clock, host: d.Host, broker: d.Broker, ledger: d.Ledger, outbox: out,
 		coordinate: func(id api.LeaseID) string { return a.dataURL + dataPath + string(id) },
 		workshop:   &workshop{fleet: a.fleet, modules: mods, runner: d.Runner, clock: d.Clock, log: log.Named("run")},
 		log:        log.Named("lease"),
@@ -143,6 +144,7 @@ func (a *Agent) run(ctx context.Context) error {
 		a.log.Info("registered", "cell_epoch", answer.Epoch, "index", answer.Index, "agent", a.name)
 		a.reporter.timers.Store(timersOf(answer))
 		a.roster.learn(answer.Schedulers)
+		a.keeper.settle(answer)
 		a.keeper.begin(answer.Index, answer.Epoch != epoch)
 		epoch = answer.Epoch
 		a.surveyor.repeat()

@@ -45,8 +45,14 @@ type Config struct {
 	// empty is {"tasklet-worker"}.
 	Exe  string
 	Args []string
-	Log  hclog.Logger
+	// TestFaults has bindings fail on purpose (binding.ParseFaults); a cell that is not there to be
+	// tested has none.
+	TestFaults string
+	Log        hclog.Logger
 }
+
+// FaultsLabel is the label of a cell that fails on purpose; it says how.
+const FaultsLabel = "grafos-test-faults"
 
 // maxLabels bounds the labels of a cell, maxLabel the bytes of one.
 const (

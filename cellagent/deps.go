@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/ledger"
 	"github.com/grafos/grafos/cellagent/work"
 )
 
@@ -32,6 +33,8 @@ type Opened interface {
 	io.ReaderAt
 	io.WriterAt
 	Size() int64
+	// Until sets when, on the cell's clock, operations are refused, whether Close was called or not.
+	Until(deadline int64)
 	Close(ctx context.Context) error
 	// CloseNow is Close where that waits for nothing. False is that Close has to be called; new
 	// operations may be refused already.
@@ -39,10 +42,15 @@ type Opened interface {
 }
 
 // Binder opens bindings. Bind refuses what has no room; it may block on a disk, but not for a
-// lease for which Prompt says so.
+// lease for which Prompt says so. An Opened beside a refusal could not be closed again: it is fenced,
+// and its Close says so.
 type Binder interface {
 	Bind(l api.Lease) (Opened, error)
 	Prompt(l api.Lease) bool
+	// Fence counts what is fenced and was not bound by this Binder; a second time changes nothing.
+	Fence(e ledger.Entry)
+	// Unfence tears what is fenced down and gives its amount back.
+	Unfence(ctx context.Context, id api.LeaseID) error
 	Close() error
 }
 
@@ -73,6 +81,9 @@ type Deps struct {
 	Host   Binder
 	Runner Runner
 	Broker Broker
+	// Ledger is what was accepted and fenced here, also by agents before this one. The Host counts
+	// the fences in it.
+	Ledger *ledger.Ledger
 	// Random names this agent, and spreads agents over schedulers.
 	Random io.Reader
 	// Probe reads the hardware, Capacity says what of it may be leased.
@@ -97,6 +108,9 @@ func (d *Deps) close() error {
 	}
 	if d.Host != nil {
 		errs = append(errs, d.Host.Close())
+	}
+	if d.Ledger != nil {
+		errs = append(errs, d.Ledger.Close())
 	}
 	if d.Release != nil {
 		errs = append(errs, d.Release())

@@ -41,13 +41,10 @@ func (l *dirLock) release() error {
 	return nil
 }
 
-// wipe removes what an earlier agent left of its leases: their bytes belong to nobody now,
-// and must not be found by the next holder.
+// wipe removes what an earlier agent left of its runs. What it left of its bindings is the Host's.
 func wipe(dir string) error {
-	for _, name := range []string{dirBindings, dirTemp} {
-		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
-			return fmt.Errorf("wipe what an earlier agent left: %w", err)
-		}
+	if err := os.RemoveAll(filepath.Join(dir, dirTemp)); err != nil {
+		return fmt.Errorf("wipe what an earlier agent left: %w", err)
 	}
 	return nil
 }

@@ -9,7 +9,7 @@
 //	reporter.go  outbox.go                the way up: one report in flight, kept until it is committed
 //	reconcile.go                          pure: what is desired and what is held -> what to do
 //	keeper.go  teardown.go  expiry.go
-//	graveyard.go                          who holds the leases: binds, renews, ends, fences
+//	accept.go  graveyard.go               who holds the leases: binds, renews, ends, fences
 //	runs.go  modules.go  artifacts.go     a run: fetch, execute, store, report
 //	dataplane.go                          HTTPS for the holders of capability tokens
 //	clock.go  capacity.go  deps.go        what it needs of its host, in interfaces
@@ -26,8 +26,11 @@
 //     lease, after the worker is dead. What does not close in time is reported fenced and stays taken.
 //   - C5 (L7) A token is minted for a lease that is bound, in its present generation, for no
 //     longer than the lease has left, and leaves the agent in a report only.
+//   - C7 (L4) Nothing is bound, and no deadline moved, that is not in the ledger; what is not newer than
+//     the floor there, and unknown, is refused. A fence is on the disk before anybody hears of it.
 //   - C6 (L8) A run's result goes out no later than the end of the last of its leases, and is kept
 //     until it is committed or refused.
 //
-// Lock order: keeper.mu before outbox.mu. Neither is held over I/O.
+// Lock order: keeper.mu before outbox.mu and the ledger's. None is held over I/O, but for a write of
+// the ledger to the kernel, which waits for no disk.
 package cellagent

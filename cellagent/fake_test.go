@@ -20,6 +20,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/capbroker"
+	"github.com/grafos/grafos/cellagent/ledger"
 	"github.com/grafos/grafos/cellagent/work"
 )
 
@@ -115,6 +116,10 @@ type cluster struct {
 	putBlob  func(api.Digest) error
 	register func() error
 	changed  chan struct{}
+	// recoveries and fencing are the numbers that sets say, fenced the fences, where they say any.
+	recoveries, fencing uint64
+	fenced              []api.Lease
+	tellFences          bool
 }
 
 type node struct {
@@ -267,6 +272,7 @@ func (f *fakeFabric) Register(_ context.Context, r api.RegisterRequest) (*api.Re
 	}
 	_ = n
 	return &api.RegisterAnswer{
+		Fence: f.c.fencing, ClusterEpoch: f.c.recoveries,
 		Index: f.c.index, ClusterID: "g-test", Epoch: f.c.epoch, HeartbeatMs: 250, LimitMs: 3000,
 		Schedulers: slices.Sorted(maps.Keys(f.c.nodes)),
 	}, nil
@@ -303,6 +309,9 @@ func (f *fakeFabric) Watch(ctx context.Context, _ api.ProviderID, _ api.CellID, 
 		for {
 			c.mu.Lock()
 			d := api.Desired{Index: c.index, Full: full && !r.Standby, Schedulers: slices.Sorted(maps.Keys(c.nodes))}
+			if !r.Standby {
+				d.Epoch, d.ClusterEpoch, d.Fences, d.Fenced = c.fencing, c.recoveries, c.tellFences, slices.Clone(c.fenced)
+			}
 			for _, id := range slices.Sorted(maps.Keys(c.leases)) {
 				l := c.leases[id]
 				if !r.Standby && (full && !l.State.Terminal() || !full && l.Modified > sent && (!r.NoEcho || !l.State.Terminal())) {
@@ -318,7 +327,7 @@ func (f *fakeFabric) Watch(ctx context.Context, _ api.ProviderID, _ api.CellID, 
 			sent = c.index
 			changed := c.changed
 			c.mu.Unlock()
-			if (full || len(d.Leases)+len(d.Runs) > 0) && !yield(d, nil) {
+			if (full || d.Fences || len(d.Leases)+len(d.Runs) > 0) && !yield(d, nil) {
 				return
 			}
 			full = false
@@ -456,6 +465,7 @@ type fakeHost struct {
 	open    map[api.LeaseID]*fakeBinding
 	binds   int
 	closed  map[api.LeaseID]int64 // when, on the clock
+	fenced  map[api.LeaseID]ledger.Entry
 	clock   Clock
 	refuse  error
 	slow    time.Duration // of Bind
@@ -469,6 +479,8 @@ type fakeBinding struct {
 	mu   sync.Mutex
 	data []byte
 	shut bool
+	// until is what Until was told last.
+	until int64
 }
 
 func (h *fakeHost) Bind(l api.Lease) (Opened, error) {
@@ -487,6 +499,34 @@ func (h *fakeHost) Bind(l api.Lease) (Opened, error) {
 	b := &fakeBinding{host: h, id: l.ID, data: make([]byte, min(l.Amount, 1<<20))}
 	h.open[l.ID] = b
 	return b, nil
+}
+
+func (h *fakeHost) Fence(e ledger.Entry) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.fenced == nil {
+		h.fenced = map[api.LeaseID]ledger.Entry{}
+	}
+	h.fenced[e.Lease] = e
+}
+
+func (h *fakeHost) Unfence(_ context.Context, id api.LeaseID) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.fenced, id)
+	return nil
+}
+
+func (h *fakeHost) fences() []api.LeaseID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Sorted(maps.Keys(h.fenced))
+}
+
+func (b *fakeBinding) Until(deadline int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.until = deadline
 }
 
 func (h *fakeHost) Prompt(api.Lease) bool { return h.prompt && h.slow == 0 }
@@ -600,7 +640,9 @@ type bench struct {
 	runner  *fakeRunner
 	agent   *Agent
 	dir     string
-	stamp   *api.Stamp // of the leases of runs; nil is now
+	disk    ledger.Memory // of the ledger
+	keep    ledger.Disk   // instead of it
+	stamp   *api.Stamp    // of the leases of runs; nil is now
 }
 
 type realBroker struct{ *capbroker.Broker }
@@ -627,10 +669,18 @@ func (b *bench) start() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	var keep ledger.Disk = &b.disk
+	if b.keep != nil {
+		keep = b.keep
+	}
+	book, _, err := ledger.Open(keep, b.clock.BootID())
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	urls := slices.Sorted(maps.Keys(b.cluster.nodes))
 	config := Config{Dir: b.dir, Provider: "local", CellID: "local-1", ClusterID: "g-test", Schedulers: urls, Version: "test", Log: hclog.NewNullLogger()}
 	b.agent, err = Start(b.t.Context(), config, Deps{
-		Clock: b.clock, Dial: b.cluster.dial, Host: b.host, Runner: b.runner, Broker: realBroker{broker}, Random: rand.Reader,
+		Clock: b.clock, Dial: b.cluster.dial, Host: b.host, Runner: b.runner, Broker: realBroker{broker}, Ledger: book, Random: rand.Reader,
 		Probe: func(context.Context) (api.Inventory, error) {
 			return api.Inventory{TotalCPU: 4, TotalMem: 8 << 30, TotalBlock: 1 << 30}, nil
 		},

@@ -11,6 +11,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/mutant"
+	"github.com/grafos/grafos/cellagent/ledger"
 )
 
 // bindersMost bounds the bindings that are opened at one time.
@@ -48,6 +49,7 @@ type keeper struct {
 	clock      Clock
 	host       Binder
 	broker     Broker
+	ledger     *ledger.Ledger
 	outbox     *outbox
 	coordinate func(api.LeaseID) string
 	workshop   *workshop
@@ -68,6 +70,10 @@ type keeper struct {
 	gone    graveyard
 	runs    map[api.RunID]*tracked
 	fresh   []api.RunID // whose leases were bound while a set was applied
+	// before is what agents before this one had accepted, floor what this one and they have.
+	before map[api.LeaseID]ledger.Entry
+	floor  ledger.Floor
+	sealed error // why nothing of the set that is applied may be bound or renewed
 }
 
 func newKeeper(k *keeper) *keeper {
@@ -77,6 +83,7 @@ func newKeeper(k *keeper) *keeper {
 	k.moving = make(map[api.LeaseID]*holding)
 	k.runs = make(map[api.RunID]*tracked)
 	k.gone = newGraveyard(gravesMost)
+	k.before = make(map[api.LeaseID]ledger.Entry)
 	return k
 }
 
@@ -108,21 +115,46 @@ func (k *keeper) begin(index uint64, anew bool) {
 }
 
 // take applies a message of the active session. A set that is older than the newest applied
-// one is ignored; its questions are answered all the same. ctx is the agent's life.
-func (k *keeper) take(ctx context.Context, d api.Desired) {
+// one is ignored; its questions are answered all the same. One that is below the floor is refused,
+// which is the error. ctx is the agent's life; take is called by one goroutine.
+func (k *keeper) take(ctx context.Context, d api.Desired) error {
 	at := moment{bootID: k.clock.BootID(), receipt: k.clock.Now()}
-	k.mu.Lock()
-	if !k.closing && d.Index >= k.index {
-		k.index, k.heard = d.Index, max(k.heard, d.Index)
-		k.reconcile(ctx, d, at)
-		k.gone.ripen(k.index)
-	} else if d.Index < k.index {
-		k.log.Debug("older set ignored", "index", d.Index, "seen", k.index)
+	newer, err := k.newer(d)
+	if err != nil {
+		return err
 	}
-	k.mu.Unlock()
+	if newer {
+		k.fences(ctx, d)
+		sealed := k.accept(d, at)
+		k.mu.Lock()
+		if !k.closing {
+			k.index, k.heard, k.sealed = d.Index, max(k.heard, d.Index), sealed
+			k.reconcile(ctx, d, at)
+			k.gone.ripen(k.index)
+			if sealed == nil {
+				k.floor = k.floor.Raise(ledger.Floor{Cluster: d.ClusterEpoch, Epoch: d.Epoch})
+			}
+		}
+		k.mu.Unlock()
+	}
 	for _, ask := range d.Asks {
 		k.outbox.putMinted(k.answer(ask))
 	}
+	return nil
+}
+
+// newer reports whether a message is to be applied. An error is that its session is not to be
+// listened to any more.
+func (k *keeper) newer(d api.Desired) (bool, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err := k.outdated(d); err != nil {
+		return false, err
+	}
+	if d.Index < k.index {
+		k.log.Debug("older set ignored", "index", d.Index, "seen", k.index)
+	}
+	return !k.closing && d.Index >= k.index, nil
 }
 
 func (k *keeper) reconcile(ctx context.Context, d api.Desired, at moment) {
@@ -173,6 +205,12 @@ func (k *keeper) sweep(ctx context.Context, d api.Desired) {
 			k.end(ctx, h, reasonNotDesired)
 		}
 	}
+	for id, e := range k.before {
+		if !leases[id] {
+			delete(k.before, id)
+			k.ledger.End(id, e.Epoch)
+		}
+	}
 	k.gone.closeExcept(leases, d.Index)
 	runs := make(map[api.RunID]bool, len(d.Runs))
 	for _, r := range d.Runs {
@@ -193,7 +231,11 @@ func (k *keeper) standing(id api.LeaseID) standing {
 	if _, ok := k.gone.find(id); ok {
 		return standing{gone: true}
 	}
-	return standing{}
+	s := standing{floor: k.floor.Epoch}
+	if e, ok := k.before[id]; ok {
+		s.before = &e
+	}
+	return s
 }
 
 // apply does what was decided about one lease.
@@ -204,9 +246,15 @@ func (k *keeper) apply(ctx context.Context, l api.Lease, s step, at moment) {
 			k.log.Warn("renewal not applied", "lease_id", l.ID, "generation", l.Generation, "reason", s.reason)
 		}
 	case doBind:
+		if k.sealed != nil {
+			k.refuse(ctx, l, clip(fmt.Sprintf("%s: %v", reasonBindFailed, k.sealed)))
+			return
+		}
 		k.bind(ctx, l, s.deadline, at)
 	case doRenew:
-		k.renew(l, s.deadline)
+		if k.sealed == nil { // else it ends at the deadline that it has
+			k.renew(l, s.deadline)
+		}
 	case doUpdate:
 		h := k.held[l.ID]
 		h.lease.State, h.lease.Reason = l.State, l.Reason
@@ -230,6 +278,7 @@ func (k *keeper) apply(ctx context.Context, l api.Lease, s step, at moment) {
 func (k *keeper) bind(ctx context.Context, l api.Lease, deadline int64, at moment) {
 	h := &holding{lease: l, deadline: deadline, phase: phaseBinding, since: at.receipt, slot: -1}
 	k.held[l.ID] = h
+	delete(k.before, l.ID)
 	k.schedule(h)
 	if k.host.Prompt(l) {
 		open, err := k.host.Bind(l)
@@ -244,6 +293,9 @@ func (k *keeper) bind(ctx context.Context, l api.Lease, deadline int64, at momen
 	k.tasks.Go(func() {
 		k.binders <- struct{}{}
 		open, err := k.host.Bind(l)
+		if err == nil {
+			err = k.ledger.Sync() // what is on a disk is said to be there when the disk has it
+		}
 		<-k.binders
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -259,10 +311,12 @@ func (k *keeper) bind(ctx context.Context, l api.Lease, deadline int64, at momen
 func (k *keeper) opened(ctx context.Context, h *holding, open Opened, err error) {
 	if err != nil {
 		k.log.Error("bind refused", "lease_id", h.lease.ID, "kind", h.lease.Kind, "amount", h.lease.Amount, "error", err)
+		h.open = open // what could not be closed again is closed once more, to say so
 		k.end(ctx, h, clip(fmt.Sprintf("%s: %v", reasonBindFailed, err)))
 		return
 	}
 	h.open = open
+	open.Until(h.deadline)
 	if h.phase != phaseBinding {
 		return // it ended meanwhile; its teardown waits for this
 	}
@@ -283,6 +337,7 @@ func (k *keeper) renew(l api.Lease, deadline int64) {
 		k.extend(t)
 	}
 	if h.phase == phaseBound {
+		h.open.Until(deadline)
 		k.outbox.putBound(l.ID)
 	}
 	k.log.Debug("lease renewed", "lease_id", l.ID, "generation", l.Generation)

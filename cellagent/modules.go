@@ -16,6 +16,7 @@ import (
 // checked before they are used.
 const (
 	dirBindings = "bindings"
+	dirLedger   = "ledger"
 	dirTemp     = "tmp"
 	dirModules  = "modules"
 	dirCompiled = "compiled"

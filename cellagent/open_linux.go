@@ -16,10 +16,11 @@ import (
 	"github.com/grafos/grafos/capbroker"
 	"github.com/grafos/grafos/capbroker/pki"
 	"github.com/grafos/grafos/cellagent/binding"
+	"github.com/grafos/grafos/cellagent/ledger"
 	"github.com/grafos/grafos/cellagent/tasklet"
 )
 
-// Open starts a cell: it takes the directory, wipes what an earlier agent left, reads the
+// Open starts a cell: it takes the directory, reads what an earlier agent has accepted and fenced, wipes what else it left, reads the
 // hardware and starts the data plane, and returns. Registering and everything after it goes on
 // behind it, for as long as it takes; Wait tells when it cannot. ctx bounds Open and is what
 // Wait watches; Close ends the agent.
@@ -50,6 +51,9 @@ func openDeps(ctx context.Context, c Config) (Deps, error) {
 		return d, err
 	}
 	d.Clock = clock
+	if err := d.openLedger(c); err != nil {
+		return d, err
+	}
 	d.Dial = dialerOf(c)
 	broker, err := capbroker.New(capbroker.Config{ClusterID: c.ClusterID, Cell: c.CellID, Now: anchoredWall(clock, wall.System().Wall())})
 	if err != nil {
@@ -79,6 +83,27 @@ func (d *Deps) openRunner(ctx context.Context, c Config) error {
 	return nil
 }
 
+// openLedger reads what agents before this one have accepted here.
+func (d *Deps) openLedger(c Config) error {
+	f, err := ledger.OpenFile(filepath.Join(c.Dir, dirLedger))
+	if err != nil {
+		return fmt.Errorf("open ledger: %w", err)
+	}
+	l, found, err := ledger.Open(f, d.Clock.BootID())
+	if err != nil {
+		return err
+	}
+	d.Ledger = l
+	log := c.Log.Named("ledger").With("cell_id", string(c.CellID))
+	switch {
+	case found.Damaged > 0:
+		log.Error("the ledger is damaged: what it says is taken, what it lost is covered by the registration", "lines", found.Damaged)
+	case found.Rebooted:
+		log.Info("the ledger is of another boot")
+	}
+	return nil
+}
+
 // openHost opens the bindings over what the hardware has now.
 func (d *Deps) openHost(ctx context.Context, c Config) error {
 	inv, err := d.Probe(ctx)
@@ -91,14 +116,31 @@ func (d *Deps) openHost(ctx context.Context, c Config) error {
 	}
 	most := capacityOf(inv, c.Reserve, block)
 	d.Capacity = func(inv api.Inventory) api.Resources { return least(capacityOf(inv, c.Reserve, block), most) }
+	faults, err := faultsOf(c)
+	if err != nil {
+		return err
+	}
+	var fences []binding.Fence
+	for _, e := range d.Ledger.In(ledger.Fenced) {
+		fences = append(fences, fenceOf(e))
+	}
 	h, err := binding.Open(binding.Options{
-		Dir: filepath.Join(c.Dir, dirBindings), Capacity: most, Log: c.Log.Named("binding"),
+		Dir: filepath.Join(c.Dir, dirBindings), Capacity: most, Log: c.Log.Named("binding"), Now: d.Clock.Now, Fenced: fences, Faults: faults,
 	})
 	if err != nil {
 		return fmt.Errorf("open bindings: %w", err)
 	}
 	d.Host = bindingHost{h}
 	return nil
+}
+
+// faultsOf returns what is to fail on purpose, and says so loudly.
+func faultsOf(c Config) (*binding.Faults, error) {
+	if c.TestFaults == "" {
+		return nil, nil //nolint:nilnil // no faults are no error
+	}
+	c.Log.Error("THIS CELL FAILS ON PURPOSE: it is for tests, and keeps no promise", "cell_id", string(c.CellID), "faults", c.TestFaults)
+	return binding.ParseFaults(c.TestFaults)
 }
 
 // openListener opens the data plane with the cell's certificate. Clients need none: the
@@ -140,8 +182,15 @@ type bindingHost struct{ *binding.Host }
 // Bind opens a binding.
 func (h bindingHost) Bind(l api.Lease) (Opened, error) {
 	b, err := h.Host.Bind(l)
-	if err != nil {
+	if b == nil {
 		return nil, err // and no binding: a nil inside an interface is not nil
 	}
-	return b, nil
+	return b, err
+}
+
+// Fence counts what is fenced.
+func (h bindingHost) Fence(e ledger.Entry) { h.Host.Fence(fenceOf(e)) }
+
+func fenceOf(e ledger.Entry) binding.Fence {
+	return binding.Fence{Lease: e.Lease, Kind: e.Kind, Amount: e.Amount, Reason: e.Reason}
 }

@@ -12,11 +12,12 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/cellagent/binding"
+	"github.com/grafos/grafos/cellagent/ledger"
 )
 
 // witness is a real host that notes when each binding was closed.
 type witness struct {
-	*binding.Host
+	bindingHost
 	clock Clock
 	mu    sync.Mutex
 	ended map[api.LeaseID]int64
@@ -29,7 +30,7 @@ type watched struct {
 }
 
 func (w *witness) Bind(l api.Lease) (Opened, error) {
-	b, err := w.Host.Bind(l)
+	b, err := w.bindingHost.Bind(l)
 	return watched{b, w, l.ID}, err
 }
 
@@ -88,8 +89,16 @@ func lateness(t *testing.T) (late, busy time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &witness{Host: host, clock: clock, ended: map[api.LeaseID]int64{}}
-	k := newKeeper(&keeper{cell: "local-1", clock: clock, host: w, outbox: newOutbox(), log: hclog.NewNullLogger()})
+	disk, err := ledger.OpenFile(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	book, _, err := ledger.Open(disk, clock.BootID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &witness{bindingHost: bindingHost{host}, clock: clock, ended: map[api.LeaseID]int64{}}
+	k := newKeeper(&keeper{cell: "local-1", clock: clock, host: w, ledger: book, outbox: newOutbox(), log: hclog.NewNullLogger()})
 	alarm, err := clock.NewAlarm()
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +132,9 @@ func lateness(t *testing.T) (late, busy time.Duration) {
 		}
 		set.Leases = append(set.Leases, l)
 	}
-	k.take(ctx, set)
+	if err := k.take(ctx, set); err != nil {
+		t.Fatal(err)
+	}
 	k.mu.Lock()
 	deadlines := map[api.LeaseID]int64{}
 	for id, h := range k.held {

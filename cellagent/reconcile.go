@@ -5,6 +5,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/mutant"
+	"github.com/grafos/grafos/cellagent/ledger"
 )
 
 // The reasons that the cell itself gives for a lease's end; others come from the scheduler.
@@ -16,6 +17,10 @@ const (
 	reasonAgentStopping  = "agent_stopping"
 	reasonBindFailed     = "bind_failed"
 	reasonNotDesired     = "not_desired"
+	// A grant that is not newer than what was accepted here before, and is not known here.
+	reasonStaleEpoch = "stale_epoch"
+	// A generation that is lower than what an agent before this one had accepted.
+	reasonStaleGeneration = "stale_generation"
 )
 
 // verb is what to do about one lease.
@@ -46,6 +51,11 @@ type standing struct {
 	gone       bool // this agent held it and it ended
 	epoch      uint64
 	generation uint64
+	// before is what an agent before this one accepted of it; nil is nothing.
+	before *ledger.Entry
+	// floor is the newest fencing number that the cell has accepted: what is not newer was offered
+	// before, or is of a scheduler that does not lead any more.
+	floor uint64
 }
 
 // moment is when, on the cell's clock, a message was received.
@@ -85,10 +95,37 @@ func decide(l api.Lease, s standing, at moment) step {
 		return step{verb: doRefuse, reason: reasonAgentRestarted}
 	case !l.State.Usable():
 		return step{verb: doRefuse, reason: endReason(l)}
+	case s.before == nil && s.floor > 0 && l.Epoch <= s.floor && !mutant.On(mutant.ForgetFloor):
+		return step{verb: doRefuse, reason: reasonStaleEpoch}
 	}
 	deadline, ok := deadlineOf(l, at)
 	if !ok {
 		return step{verb: doRefuse, reason: reasonStaleStamp}
+	}
+	if s.before != nil {
+		return decideBefore(l, s.before, deadline, at)
+	}
+	return step{verb: doBind, deadline: deadline}
+}
+
+// decideBefore says what to do about a grant that an agent before this one had accepted, and, as far
+// as the schedulers know, not bound: it may be bound, until when it said.
+func decideBefore(l api.Lease, e *ledger.Entry, deadline int64, at moment) step {
+	switch {
+	case e.Phase != ledger.Accepted:
+		return step{verb: doRefuse, reason: reasonAgentRestarted} // it has ended here
+	case l.Epoch < e.Epoch:
+		return step{verb: doRefuse, reason: reasonStaleEpoch}
+	case l.Epoch > e.Epoch:
+		return step{verb: doBind, deadline: deadline}
+	case l.Generation < e.Generation:
+		return step{verb: doRefuse, reason: reasonStaleGeneration}
+	}
+	if l.Generation == e.Generation && e.BootID == at.bootID {
+		deadline = min(deadline, e.Deadline) // C1: it moves only with the generation
+	}
+	if deadline <= at.receipt {
+		return step{verb: doRefuse, reason: reasonExpired}
 	}
 	return step{verb: doBind, deadline: deadline}
 }

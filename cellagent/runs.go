@@ -225,7 +225,7 @@ func fate(reason string) (api.RunState, api.Failure) {
 	switch code {
 	case reasonExpired:
 		return api.RunExpired, api.Failure{Kind: api.DeadlineExceeded, Message: "the run reached its deadline: its leases ended before it did"}
-	case reasonStaleStamp, reasonAgentRestarted, reasonAgentStopping, reasonBindFailed, reasonNotDesired, string(api.BindTimeout):
+	case reasonStaleStamp, reasonStaleEpoch, reasonStaleGeneration, reasonAgentRestarted, reasonAgentStopping, reasonBindFailed, reasonNotDesired, string(api.BindTimeout):
 		return api.RunLost, api.Failure{Kind: api.WorkerLost, Message: "the cell could not run it: " + reason}
 	}
 	return api.RunRevoked, api.Failure{Kind: api.LeaseRevoked, Message: fmt.Sprintf("its leases were taken back: %s", reason)}

@@ -28,8 +28,9 @@ type sessions struct {
 	roster  *roster
 	beacon  *beacon
 	dial    Dialer
-	// take applies a message of the active session; seen is the highest index it has applied.
-	take func(api.Desired)
+	// take applies a message of the active session, or says why that session is not to be listened
+	// to; seen is the highest index it has applied.
+	take func(api.Desired) error
 	seen func() uint64
 	// failed brings what the reporter found out about the session that it reported on.
 	failed chan sessionError
@@ -159,7 +160,12 @@ func (s *sessions) hear(ctx context.Context, n news) error {
 			s.beacon.show(s.active)
 			s.log.Info("session opened", "scheduler", s.active.url, "index", n.set.Index)
 		}
-		s.take(n.set)
+		if err := s.take(n.set); err != nil {
+			s.log.Error("what the scheduler says is refused, changing to another", "scheduler", s.active.url, "error", err)
+			s.active.cancel()
+			s.lost(ctx)
+			return nil
+		}
 	}
 	if first || changed {
 		s.warm(ctx)

@@ -52,21 +52,33 @@ func (k *keeper) teardown(ctx context.Context, h *holding, t *tracked) {
 	} else {
 		err = k.closeBinding(ctx, h, t)
 	}
+	if err != nil {
+		k.mu.Lock()
+		l, deadline, open, reason := h.lease, h.deadline, h.open, h.fenceReason(err)
+		k.mu.Unlock()
+		k.fence(&l, deadline, open, reason)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.ended(h, err)
 }
+
+// fenceReason says why a lease was ended, and why that failed.
+func (h *holding) fenceReason(err error) string { return clip(fmt.Sprintf("%s: %v", h.reason, err)) }
 
 // ended takes how a teardown went.
 func (k *keeper) ended(h *holding, err error) {
 	r := api.EndedReport{LeaseID: h.lease.ID, Epoch: h.lease.Epoch, State: api.LeaseTornDown, Reason: h.reason}
 	switch {
 	case err != nil:
-		r.State, r.Reason = api.LeaseFenced, clip(fmt.Sprintf("%s: %v", h.reason, err))
+		r.State, r.Reason = api.LeaseFenced, h.fenceReason(err)
 		k.log.Error("teardown failed, lease fenced", "lease_id", h.lease.ID, "kind", h.lease.Kind,
 			"amount", h.lease.Amount, "error", err)
 	case k.log.IsDebug():
 		k.log.Debug("lease torn down", "lease_id", h.lease.ID, "reason", h.reason)
+	}
+	if err == nil {
+		k.ledger.End(h.lease.ID, h.lease.Epoch)
 	}
 	delete(k.held, h.lease.ID)
 	delete(k.moving, h.lease.ID)
@@ -145,6 +157,8 @@ func (k *keeper) refuse(ctx context.Context, l api.Lease, reason string) {
 	if t := k.runOf(l); t != nil {
 		k.stopRun(ctx, t, reason)
 	}
+	delete(k.before, l.ID)
+	k.ledger.End(l.ID, l.Epoch)
 	k.buried(l, r)
 }
 
@@ -164,6 +178,9 @@ func (k *keeper) repeatEnd(l api.Lease) {
 func (k *keeper) stuck() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if err := k.ledger.Failing(); err != nil {
+		return clip(err.Error())
+	}
 	now := k.clock.Now()
 	for id, h := range k.moving {
 		took := time.Duration(now - h.since)

@@ -197,7 +197,14 @@ func (d *door) testBindTimeout(t *testing.T) {
 		}
 		return ""
 	})
-	said := d.exec(t, nil, "lease", "request", "--provider", "azure", "--tenant", "acme", "--mem", "1M", "--timeout", "9s", "--json")
+	// A short one first, of which the cell never says anything, not even its end.
+	said := d.exec(t, nil, "lease", "request", "--provider", "azure", "--tenant", "acme", "--mem", "2M", "--ttl", "1s", "--timeout", "9s", "--json")
+	if said.Code != 8 {
+		t.Errorf("exit %d: %s", said.Code, said.Stderr)
+	}
+	checkProblem(t, said.Stderr, api.BindTimeout, "azure-1")
+	silent := onlyLease(t, d, "azure-1")
+	said = d.exec(t, nil, "lease", "request", "--provider", "azure", "--tenant", "acme", "--mem", "1M", "--timeout", "9s", "--json")
 	if said.Code != 8 {
 		t.Errorf("exit %d: %s", said.Code, said.Stderr)
 	}
@@ -209,6 +216,9 @@ func (d *door) testBindTimeout(t *testing.T) {
 	d.into(t, &list, "lease", "list", "--all", "--cell", "azure-1")
 	var gone []api.EndedReport
 	for _, l := range list.Leases {
+		if l.ID == silent {
+			continue
+		}
 		if l.State.Usable() || l.Reason != "bind_timeout" {
 			t.Errorf("lease %s is %s (%s)", l.ID, l.State, l.Reason)
 		}
@@ -220,5 +230,24 @@ func (d *door) testBindTimeout(t *testing.T) {
 	if err := c.report(t.Context(), api.Report{Ended: gone}); err != nil {
 		t.Error(err)
 	}
+	// Its hold-down is 1 s of ttl, 10 s of delivery, 1 s of teardown.
+	eventually(t, 20*time.Second, func() string {
+		l, cell := showLease(t, d, silent), cellOf(t, d, "azure", "azure-1")
+		if l.State != api.LeaseFailedClosed || cell.Free.Mem != inv.Capacity.Mem {
+			return fmt.Sprintf("a lease that its cell is silent about is %s, %d bytes are free", l.State, cell.Free.Mem)
+		}
+		return ""
+	})
 	freeAll(t, d, "acme")
+}
+
+// onlyLease returns the id of the only lease that there ever was on a cell.
+func onlyLease(t *testing.T, d *door, cell string) api.LeaseID {
+	t.Helper()
+	var list api.LeaseList
+	d.into(t, &list, "lease", "list", "--all", "--cell", cell)
+	if len(list.Leases) != 1 {
+		t.Fatalf("%d leases on %s", len(list.Leases), cell)
+	}
+	return list.Leases[0].ID
 }

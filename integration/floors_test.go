@@ -30,7 +30,8 @@ func floors() [][]string {
 		{"cluster/store/disk"},
 		{"cluster/store/snap"},
 		{
-			"cellagent/work", // what a cell asks of its tasklets
+			"cellagent/work",   // what a cell asks of its tasklets
+			"cellagent/ledger", // what a cell has accepted, on its disk
 		},
 		{
 			"fsm", "placement", "capbroker", "api/client", "api/console",
@@ -67,7 +68,7 @@ func floors() [][]string {
 func sees() map[string][]string {
 	return map[string][]string{
 		// A cell does; it neither remembers (fsm) nor decides (placement). Commands are a client like any other.
-		"cellagent":                     {"api", "api/client", "api/clock", "api/mutant", "capbroker", "capbroker/pki", "cellagent/binding", "cellagent/tasklet", "cellagent/work"},
+		"cellagent":                     {"api", "api/client", "api/clock", "api/mutant", "capbroker", "capbroker/pki", "cellagent/binding", "cellagent/ledger", "cellagent/tasklet", "cellagent/work"},
 		"cmd/grafos/cli":                {"api", "api/client", "cmd/grafos/internal/ui"},
 		"integration/internal/harness":  {"api", "api/client", "capbroker/pki"},
 		"integration/internal/promises": {"api", "api/client"},
@@ -80,7 +81,7 @@ func sees() map[string][]string {
 			"api", "api/client", "capbroker/pki", "integration/internal/harness",
 			"integration/bench/internal/load", "integration/bench/internal/child", "integration/bench/internal/member",
 		},
-		"integration/sim":        {"api", "api/clock", "capbroker", "cellagent", "cellagent/work", "cluster", "cluster/control", "cluster/leader", "cluster/peer", "cluster/rumor", "fsm", "fsm/fsmcheck"},
+		"integration/sim":        {"api", "api/clock", "capbroker", "cellagent", "cellagent/ledger", "cellagent/work", "cluster", "cluster/control", "cluster/leader", "cluster/peer", "cluster/rumor", "fsm", "fsm/fsmcheck"},
 		"integration/sim/replay": {},
 		"integration/mutants":    {"api/mutant"},
 	}

@@ -59,6 +59,8 @@ const (
 	EarlyEnd Fault = "torndown-before-it-is"
 	// LateEnd has a cell keep a lease past its deadline (L6).
 	LateEnd Fault = "lease-outlives-deadline"
+	// ForgetFloor has a cell take grants that are not newer than what it has accepted (L4).
+	ForgetFloor Fault = "forget-floor"
 	// BlindLog takes a log entry whose checksum does not match (L3).
 	BlindLog Fault = "log-checksum-ignored"
 	// ForgetVote does not save whom a scheduler voted for.
@@ -79,6 +81,6 @@ func All() []Fault {
 		AckBeforeCommit, ForgetKeys, QuotaByOne, CapacityByOne, SkipCellEpoch, StaleRead, SkipVerify, SkipBarrier, GiveEarly, WallTicks,
 		LongToken, GossipVerdict, KeepGeneration, SilentRenewal, FinaliseTwice, OldStamp, EarlyEnd, LateEnd, BlindLog, ForgetVote,
 		CommitUnproven, TrustStandstill, StaleAge, VerifyCountsSpares, VerifyOldAnswer, HeraldAhead, HungTalks, StandAlone,
-		OldToken, ServeLate, KeepRevoked,
+		OldToken, ServeLate, KeepRevoked, ForgetFloor,
 	}
 }

@@ -186,6 +186,18 @@ func (o *out) desired(d *api.Desired) {
 		o.other(d.Asks)
 	}
 	listField(o, `,"schedulers":`, d.Schedulers, func(o *out, s *string) { o.text(*s) })
+	if d.Epoch != 0 {
+		o.raw(`,"epoch":`)
+		o.number(d.Epoch)
+	}
+	if d.ClusterEpoch != 0 {
+		o.raw(`,"cluster_epoch":`)
+		o.number(d.ClusterEpoch)
+	}
+	if d.Fences {
+		o.raw(`,"fences":true`)
+	}
+	listField(o, `,"fenced":`, d.Fenced, (*out).wholeLease)
 	o.textField(`,"closing":`, d.Closing)
 	o.raw("}")
 }

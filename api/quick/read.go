@@ -192,6 +192,18 @@ func (d *in) desired(v *api.Desired) {
 		case "schedulers":
 			v.Schedulers = items(d, maxItems, func(d *in, s *string) { *s = d.text() })
 			return 3
+		case "epoch":
+			v.Epoch = d.number()
+			return 4
+		case "cluster_epoch":
+			v.ClusterEpoch = d.number()
+			return 5
+		case "fences":
+			v.Fences = d.yes()
+			return 6
+		case "fenced":
+			v.Fenced = items(d, maxItems, (*in).lease)
+			return 7
 		}
 		return unknown
 	})

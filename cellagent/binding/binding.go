@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/mutant"
 )
 
 // Binding is the open resource of one lease.
@@ -17,6 +19,9 @@ type Binding interface {
 	WriteAt(p []byte, off int64) (int, error)
 	// Size is the bytes that can be read and written; zero for a plain reservation.
 	Size() int64
+	// Until sets when, on the Host's clock, operations are refused with lease_expired, whoever has
+	// called Close by then or has not.
+	Until(deadline int64)
 	// Close tears down. New operations are refused at once, those inside are waited for, up
 	// to CloseBound and no longer than ctx. An error means that the resource is fenced: its
 	// amount stays taken. Every further call gives the first one's answer.
@@ -39,12 +44,13 @@ type store interface {
 
 // bound is the one implementation of Binding.
 type bound struct {
-	host   *Host
-	lease  api.LeaseID
-	kind   api.LeaseKind
-	amount int64
-	store  store // nil for a reservation
-	gate   gate
+	host     *Host
+	lease    api.LeaseID
+	kind     api.LeaseKind
+	amount   int64
+	store    store // nil for a reservation
+	gate     gate
+	deadline atomic.Int64 // on the Host's clock; 0 is none
 
 	teardown sync.Mutex // held by Close and Unfence
 	closed   bool
@@ -78,10 +84,41 @@ func (b *bound) move(p []byte, off int64, do func() error) (int, error) {
 		return 0, api.Refuse(api.LeaseRevoked, "lease %s is torn down", b.lease)
 	}
 	defer b.gate.leave()
+	if err := b.late(); err != nil {
+		return 0, err
+	}
 	if err := do(); err != nil {
 		return 0, api.Refuse(api.Internal, "lease %s: %v", b.lease, err)
 	}
+	// Whoever stood still in there, or waited for a disk, does not hand out what he read too late.
+	if err := b.late(); err != nil {
+		return 0, err
+	}
 	return len(p), nil
+}
+
+// Until sets when operations are refused.
+func (b *bound) Until(deadline int64) { b.deadline.Store(deadline) }
+
+// late refuses what comes after the deadline. It is looked at inside the gate, where nothing of
+// the resource can be given on yet.
+func (b *bound) late() error {
+	deadline := b.deadline.Load()
+	if deadline == 0 || b.host.now == nil || mutant.On(mutant.ServeLate) {
+		return nil
+	}
+	if over := b.host.now() - deadline; over >= 0 {
+		return api.Refuse(api.LeaseExpiredKind, "lease %s ended %s ago", b.lease, time.Duration(over).Round(time.Microsecond))
+	}
+	return nil
+}
+
+// Path is the file of a binding that has one.
+func (b *bound) Path() string {
+	if f, ok := b.store.(interface{ name() string }); ok {
+		return f.name()
+	}
+	return ""
 }
 
 // within refuses a range that is not inside the resource. off+n is never computed: it
@@ -114,7 +151,7 @@ func (b *bound) Close(ctx context.Context) error {
 
 // CloseNow tears down what waits for nothing.
 func (b *bound) CloseNow() bool {
-	if b.store != nil && !b.store.prompt() || !b.teardown.TryLock() {
+	if b.store != nil && !b.store.prompt() || b.host.faults.waits(b.kind) || !b.teardown.TryLock() {
 		return false
 	}
 	defer b.teardown.Unlock()
@@ -136,6 +173,9 @@ func (b *bound) tearDown(ctx context.Context) error {
 	defer cancel()
 	if err := b.gate.close(ctx); err != nil {
 		return fmt.Errorf("tear down lease %s after %s: %w", b.lease, time.Since(start).Round(time.Millisecond), err)
+	}
+	if err := b.host.faults.teardown(ctx, b.kind); err != nil {
+		return fmt.Errorf("tear down lease %s: %w", b.lease, err)
 	}
 	if b.store == nil {
 		return nil

@@ -22,11 +22,16 @@ type block struct {
 	file *os.File
 }
 
+// blockPath is where the block of a lease is. The id is somebody else's text; its hash is a file
+// name.
+func blockPath(dir string, id api.LeaseID) string {
+	return filepath.Join(dir, fmt.Sprintf("%x", sha256.Sum256([]byte(id)))+blockSuffix)
+}
+
 // openBlock makes a zeroed file of size bytes whose space is taken from the disk now, not at
 // the first write. A block beside an error is what could not be removed again.
 func openBlock(dir string, id api.LeaseID, size int64) (*block, error) {
-	// The id is somebody else's text; its hash is a file name.
-	path := filepath.Join(dir, fmt.Sprintf("%x", sha256.Sum256([]byte(id)))+blockSuffix)
+	path := blockPath(dir, id)
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("make block file: %w", err)
@@ -102,17 +107,21 @@ func (b *block) destroy() error {
 	return nil
 }
 
-// wipeBlocks removes what an agent before this one left in dir, and nothing else there.
-func wipeBlocks(dir string) error {
+// name is the file's path.
+func (b *block) name() string { return b.path }
+
+// wipeBlocks removes what an agent before this one left in dir, but for what is to be kept, and
+// nothing else there.
+func wipeBlocks(dir string, keep map[string]bool) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("list block files: %w", err)
 	}
 	for _, e := range entries {
-		if filepath.Ext(e.Name()) != blockSuffix {
+		path := filepath.Join(dir, e.Name())
+		if filepath.Ext(e.Name()) != blockSuffix || keep[path] {
 			continue
 		}
-		path := filepath.Join(dir, e.Name())
 		if e.Type().IsRegular() {
 			if err := os.Truncate(path, 0); err != nil {
 				return fmt.Errorf("wipe block: %w", err)

@@ -17,13 +17,20 @@ import (
 // Options says what a Host may bind.
 type Options struct {
 	// Dir holds the block files. It is this agent's alone, and what a previous one left in
-	// it is wiped at Open.
+	// it is wiped at Open, but for what is fenced.
 	Dir string
 	// Capacity is the most that is ever bound, in each dimension.
 	Capacity api.Resources
 	Log      hclog.Logger
 	// CloseBound is how long a teardown waits for operations; 0 is api.TeardownBound.
 	CloseBound time.Duration
+	// Now is the clock of the bindings' deadlines; without it they have none.
+	Now func() int64
+	// Fenced is what agents before this one could not tear down: it is counted before anything
+	// else is bound, and its files are set aside.
+	Fenced []Fence
+	// Faults go wrong on purpose; nil is none.
+	Faults *Faults
 }
 
 // Host binds the leases of one cell. It is safe for concurrent use.
@@ -32,6 +39,8 @@ type Host struct {
 	capacity   api.Resources
 	log        hclog.Logger
 	closeBound time.Duration
+	now        func() int64
+	faults     *Faults
 	lock       *os.File
 	pool       pool
 	opening    sync.WaitGroup // of Bind
@@ -56,17 +65,30 @@ func Open(o Options) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := wipeBlocks(o.Dir); err != nil {
+	h := &Host{
+		dir: o.Dir, capacity: o.Capacity, log: o.Log, closeBound: o.CloseBound, lock: lock,
+		now: o.Now, faults: o.Faults, bound: map[api.LeaseID]*bound{},
+	}
+	if h.closeBound == 0 {
+		h.closeBound = api.TeardownBound
+	}
+	if err := h.restore(o); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	closeBound := o.CloseBound
-	if closeBound == 0 {
-		closeBound = api.TeardownBound
+	return h, nil
+}
+
+// restore takes what agents before this one left: what is fenced is counted, the rest is wiped.
+func (h *Host) restore(o Options) error {
+	if err := os.MkdirAll(filepath.Join(o.Dir, dirFenced), 0o700); err != nil {
+		return fmt.Errorf("make directory of fenced blocks: %w", err)
 	}
-	return &Host{
-		dir: o.Dir, capacity: o.Capacity, log: o.Log, closeBound: closeBound, lock: lock,
-		bound: map[api.LeaseID]*bound{},
-	}, nil
+	keep := map[string]bool{}
+	for _, f := range o.Fenced {
+		h.Fence(f)
+		keep[blockPath(o.Dir, f.Lease)] = true
+	}
+	return wipeBlocks(o.Dir, keep)
 }
 
 func (o Options) validate() error {
@@ -89,7 +111,8 @@ func (o Options) validate() error {
 
 // Bind opens the resource behind a lease. It refuses with overloaded when the amount is not
 // free here, whatever the scheduler thinks; with conflict when the lease is bound or fenced
-// already; with invalid_argument what is no resource.
+// already; with invalid_argument what is no resource. A Binding beside a refusal is of a resource
+// that was opened in part and could not be closed again: it is fenced.
 func (h *Host) Bind(l api.Lease) (Binding, error) {
 	if err := check(l); err != nil {
 		return nil, err
@@ -105,13 +128,15 @@ func (h *Host) Bind(l api.Lease) (Binding, error) {
 		return b, nil
 	}
 	h.log.Warn("lease is not bound", "lease_id", l.ID, "tenant", l.Tenant, "error", err)
+	refusal := api.Refuse(api.Overloaded, "bind lease %s: %v", l.ID, err)
 	if s == nil {
 		h.release(b)
-	} else { // a part was opened and would not go away: it stays counted
-		b.closed, b.fence = true, err
-		h.keep(b)
+		return nil, refusal
 	}
-	return nil, api.Refuse(api.Overloaded, "bind lease %s: %v", l.ID, err)
+	// A part was opened and would not go away: it stays counted, and its Close says so.
+	b.closed, b.fence = true, err
+	h.keep(b)
+	return b, refusal
 }
 
 // Prompt reports that Bind of a lease waits for no disk.
@@ -167,6 +192,9 @@ func (h *Host) reserve(l api.Lease) error {
 
 // openStore opens what has bytes; a nil store is a reservation.
 func (h *Host) openStore(l api.Lease) (store, error) {
+	if err := h.faults.bind(l.Kind); err != nil {
+		return nil, err
+	}
 	switch {
 	case l.Kind == api.KindBlock:
 		b, err := openBlock(h.dir, l.ID, l.Amount)
@@ -197,21 +225,6 @@ func (h *Host) release(b *bound) {
 	defer h.mu.Unlock()
 	delete(h.bound, b.lease)
 	h.used = h.used.With(b.kind, h.used.Get(b.kind)-b.amount)
-}
-
-// Unfence tries the teardown of a fenced lease again, because an operator says so, and
-// frees its amount when it succeeds. A lease that is unknown here holds nothing: no error.
-func (h *Host) Unfence(ctx context.Context, id api.LeaseID) error {
-	h.mu.Lock()
-	b, known := h.bound[id]
-	h.mu.Unlock()
-	if !known {
-		return nil
-	}
-	if b == nil {
-		return api.Refuse(api.Conflict, "lease %s is being bound", id)
-	}
-	return b.unfence(ctx)
 }
 
 // Free returns what can still be bound. What is fenced is not free.

@@ -92,7 +92,15 @@ func (c *Control) Register(ctx context.Context, r api.RegisterRequest) (*api.Reg
 	if err != nil {
 		return nil, err
 	}
+	// What this node has not applied yet, it does not know the numbers of.
+	wait, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
+	if err := c.cfg.Machine.WaitIndex(wait, res.Index); err != nil {
+		return nil, api.Refuse(api.NoLeader, "scheduler %s is behind: it has not applied the registration of cell %s yet", c.cfg.Node, r.CellID)
+	}
+	v := c.cfg.Machine.View()
 	return &api.RegisterAnswer{
+		Fence: v.Epoch(), ClusterEpoch: v.ClusterEpoch(),
 		Index: res.Index, ClusterID: c.cfg.ClusterID, Epoch: res.CellEpoch,
 		HeartbeatMs: c.cfg.Heartbeat.Milliseconds(), LimitMs: c.cfg.Limit.Milliseconds(), WarmupMs: c.cfg.Warmup.Milliseconds(),
 		Schedulers: c.schedulers(),

@@ -195,11 +195,18 @@ func (w *watcher) next() (*api.Desired, error) {
 		// The state was replaced by an earlier one: what changed between the two is in no record.
 		w.full, w.cluster = false, v.ClusterEpoch()
 	}
-	d := &api.Desired{Index: v.Index(), Full: !w.full}
+	d := &api.Desired{Index: v.Index(), Full: !w.full, Epoch: v.Epoch(), ClusterEpoch: v.ClusterEpoch(), Fences: !w.full}
 	if w.full {
-		d.Leases, d.Runs = v.LeasesChangedIf(w.cell, w.sent, w.news), v.RunsChangedOn(w.cell, w.sent)
+		d.Leases = v.LeasesChangedIf(w.cell, w.sent, func(l fsm.LeaseGlance) bool {
+			d.Fences = d.Fences || l.State == api.LeaseFenced
+			return w.news(l)
+		})
+		d.Runs = v.RunsChangedOn(w.cell, w.sent)
 	} else {
 		d.Leases, d.Runs = v.LeasesOn(w.cell), v.RunsOn(w.cell)
+	}
+	if d.Fences {
+		d.Fenced = v.FencedOn(w.cell)
 	}
 	if urls := w.c.schedulers(); !slices.Equal(urls, w.known) {
 		w.known, d.Schedulers = urls, urls
@@ -207,7 +214,7 @@ func (w *watcher) next() (*api.Desired, error) {
 	if slices.ContainsFunc(d.Leases, func(l api.Lease) bool { return l.ForceAt > 0 }) {
 		d.Now = v.Now()
 	}
-	news := d.Full || len(d.Leases) > 0 || len(d.Runs) > 0 || d.Schedulers != nil
+	news := d.Full || d.Fences || len(d.Leases) > 0 || len(d.Runs) > 0 || d.Schedulers != nil
 	w.full, w.sent = true, v.Index()
 	if !news {
 		return nil, nil //nolint:nilnil // nothing to send is not an error

@@ -61,6 +61,7 @@ func hunters() map[mutant.Fault][]suite {
 		mutant.OldToken:    {world, token},
 		mutant.ServeLate:   {stands, world},
 		mutant.KeepRevoked: {world, cell},
+		mutant.ForgetFloor: {cell},
 
 		mutant.HeraldAhead: {herald},
 		mutant.HungTalks:   {replace, hush},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/cellagent"
+	"github.com/grafos/grafos/cellagent/ledger"
 )
 
 // binder opens bindings and tells the checker of each.
@@ -61,6 +62,12 @@ func (b *binder) Bind(l api.Lease) (cellagent.Opened, error) {
 func (b *binder) Prompt(l api.Lease) bool { return prompt(l) }
 
 func prompt(l api.Lease) bool { return l.Epoch%2 == 0 }
+
+// Fence is for nobody: everything here can be torn down.
+func (b *binder) Fence(ledger.Entry) {}
+
+// Unfence is for nobody.
+func (b *binder) Unfence(context.Context, api.LeaseID) error { return nil }
 
 // Close has nothing to close.
 func (b *binder) Close() error { return nil }
@@ -120,6 +127,9 @@ func (k *binding) give() error {
 	b.keeps.closed(k.lease.ID)
 	return nil
 }
+
+// Until is looked at by real bindings.
+func (k *binding) Until(int64) {}
 
 // Size is that of one byte: what is in it is tested on real bindings.
 func (k *binding) Size() int64 { return 1 }

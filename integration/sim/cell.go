@@ -8,6 +8,7 @@ import (
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/capbroker"
 	"github.com/grafos/grafos/cellagent"
+	"github.com/grafos/grafos/cellagent/ledger"
 )
 
 const provider = api.ProviderID("sim")
@@ -22,6 +23,8 @@ type host struct {
 	// forger mints as if it were the cell, with a key of its own: as a scheduler might try to.
 	forger *capbroker.Broker
 	stay
+	// disk keeps what its agents have accepted.
+	disk ledger.Memory
 
 	mu    sync.Mutex
 	agent *agent // guarded by mu: nil while it is down
@@ -53,10 +56,14 @@ func (h *host) start() error {
 	if err != nil {
 		return err
 	}
+	book, _, err := ledger.Open(&h.disk, h.boot.BootID())
+	if err != nil {
+		return err
+	}
 	a.agent, err = cellagent.Start(a.proc.ctx, cellagent.Config{
 		Provider: provider, CellID: h.id, ClusterID: clusterID, Dir: h.dir, Schedulers: w.urls(), Version: "sim", Log: w.log,
 	}, cellagent.Deps{
-		Clock: clock, Host: a.binds, Runner: &runner{host: h, proc: a.proc}, Broker: minter{broker, a.keeps}, Random: w.dice,
+		Clock: clock, Host: a.binds, Runner: &runner{host: h, proc: a.proc}, Broker: minter{broker, a.keeps}, Ledger: book, Random: w.dice,
 		Dial: func(urls []string, timeout time.Duration) (cellagent.Fabric, error) {
 			return &fabric{w: w, self: a.proc, host: h, keeps: a.keeps, urls: urls, timeout: timeout}, nil
 		},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -35,7 +36,27 @@ type agentSettings struct {
 
 	DebugBind string `toml:"debug_bind"`
 
+	TestFaults string `toml:"test_faults"`
+
 	logSettings
+}
+
+// faultsAllowed is what has to be 1 in the environment for --test-faults: nobody sets both by
+// mistake.
+const faultsAllowed = "GRAFOS_TEST_FAULTS"
+
+// faulty refuses faults that were not asked for twice, and has the inventory say that there are
+// some.
+func (s agentSettings) faulty(labels map[string]string) error {
+	if s.TestFaults == "" {
+		return nil
+	}
+	if os.Getenv(faultsAllowed) != "1" {
+		return api.Refuse(api.InvalidArgument, "--test-faults breaks this cell on purpose, for tests").
+			WithHint("leave it out; a test sets %s=1 beside it", faultsAllowed)
+	}
+	labels[cellagent.FaultsLabel] = s.TestFaults
+	return nil
 }
 
 // CellAgent is grafos cell-agent.
@@ -73,6 +94,8 @@ environment, then flags.`,
 	f.StringVar(&s.Rack, "rack", "", "rack of the host")
 	f.StringSliceVar(&s.Labels, "label", nil, "label of the host, key=value")
 	f.StringVar(&s.DebugBind, "debug-bind", "", "loopback host:port of Go's profiles (default: none)")
+	f.StringVar(&s.TestFaults, "test-faults", "", "break on purpose, for tests: WHAT:KIND[:TIMES],... (needs "+faultsAllowed+"=1)")
+	f.Lookup("test-faults").Hidden = true
 	logFlags(cmd, &s.logSettings)
 	return cmd
 }
@@ -135,6 +158,9 @@ func (s agentSettings) agentConfig(version string, w io.Writer) (cellagent.Confi
 		return cellagent.Config{}, err
 	}
 	labels, err := s.labels()
+	if err == nil {
+		err = s.faulty(labels)
+	}
 	if err != nil {
 		return cellagent.Config{}, err
 	}
@@ -159,7 +185,7 @@ func (s agentSettings) agentConfig(version string, w io.Writer) (cellagent.Confi
 		Schedulers: s.Schedulers, Credential: func() (*tls.Certificate, error) { return &cert, nil }, Roots: id.roots,
 		DataBind: s.DataBind, DataAdvertise: advertise, Reserve: reserve, BlockBytes: block,
 		Zone: s.Zone, Rack: s.Rack, Labels: labels, Version: version,
-		Log: log,
+		TestFaults: s.TestFaults, Log: log,
 	}, nil
 }
 

@@ -1,0 +1,142 @@
+package ledger
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	fileName = "ledger"
+	nextName = "ledger.next"
+	// fileMost bounds what is read at the start.
+	fileMost = 256 << 20
+)
+
+// File is a Disk in a directory of its own.
+type File struct {
+	dir  string
+	file *os.File // nil until the first Swap
+	size int64    // of what was appended whole
+	next *os.File // what was prepared
+
+	// moving is held while another file takes the place of the one that is in use; who syncs that
+	// one keeps it from it.
+	moving sync.RWMutex
+	moved  atomic.Bool // the directory does not know the file for sure
+}
+
+// OpenFile makes the directory, where it is missing.
+func OpenFile(dir string) (*File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make ledger directory: %w", err)
+	}
+	return &File{dir: dir}, nil
+}
+
+// Load reads the file.
+func (f *File) Load() ([]byte, error) {
+	file, err := os.OpenFile(filepath.Join(f.dir, fileName), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }() // nothing was written
+	content, err := io.ReadAll(io.LimitReader(file, fileMost+1))
+	if len(content) > fileMost {
+		return nil, fmt.Errorf("%s has more than %d bytes", file.Name(), fileMost)
+	}
+	return content, err
+}
+
+// Append writes p at the end. What was written of it before it failed is cut off again.
+func (f *File) Append(p []byte) error {
+	if _, err := f.file.WriteAt(p, f.size); err != nil {
+		return errors.Join(err, f.file.Truncate(f.size))
+	}
+	f.size += int64(len(p))
+	return nil
+}
+
+// Sync brings the file to the disk, and its name, where that is new.
+func (f *File) Sync() error {
+	f.moving.RLock()
+	defer f.moving.RUnlock()
+	if err := unix.Fdatasync(int(f.file.Fd())); err != nil {
+		return fmt.Errorf("sync ledger: %w", err)
+	}
+	if !f.moved.Load() {
+		return nil
+	}
+	if err := syncDir(f.dir); err != nil {
+		return err
+	}
+	f.moved.Store(false)
+	return nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Prepare writes the next file beside the one that is in use.
+func (f *File) Prepare(all []byte) error {
+	next, err := os.OpenFile(filepath.Join(f.dir, nextName), os.O_RDWR|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err := next.Write(all); err != nil {
+		return errors.Join(err, next.Close())
+	}
+	if err := next.Sync(); err != nil {
+		return errors.Join(err, next.Close())
+	}
+	f.next = next
+	return nil
+}
+
+// Swap gives the next file the name of the one that was in use.
+func (f *File) Swap(tail []byte) error {
+	next := f.next
+	f.next = nil
+	if _, err := next.Write(tail); err != nil {
+		return errors.Join(err, next.Close())
+	}
+	size, err := next.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return errors.Join(err, next.Close())
+	}
+	if err := os.Rename(filepath.Join(f.dir, nextName), filepath.Join(f.dir, fileName)); err != nil {
+		return errors.Join(err, next.Close())
+	}
+	f.moving.Lock()
+	defer f.moving.Unlock()
+	old := f.file
+	f.file, f.size = next, size
+	f.moved.Store(true)
+	if old != nil {
+		_ = old.Close() // nobody can find it any more
+	}
+	return nil
+}
+
+// Close closes the file.
+func (f *File) Close() error {
+	if f.file == nil {
+		return nil
+	}
+	return f.file.Close()
+}
