@@ -43,7 +43,7 @@ func (n *Node) Age() time.Duration {
 	if age := clock.Since(n.cfg.Clock, known); !leads && age <= n.cfg.Lease {
 		return age
 	}
-	voters, need := peer.Electorate(n.servers(), raft.ServerID(n.cfg.Node))
+	voters, need := n.electorate()
 	if leads && (need < 1 || mutant.On(mutant.StaleAge)) {
 		return 0
 	}
@@ -60,4 +60,28 @@ func (n *Node) Age() time.Duration {
 		return api.NeverHeard
 	}
 	return clock.Since(n.cfg.Clock, known)
+}
+
+// electorate is peer.Electorate of the newest members, which hardly ever change.
+func (n *Node) electorate() ([]raft.Server, int) {
+	servers := n.servers()
+	if e := n.voters.Load(); e != nil && sameList(e.of, servers) {
+		return e.others, e.need
+	}
+	e := &electorate{of: servers}
+	e.others, e.need = peer.Electorate(servers, raft.ServerID(n.cfg.Node))
+	n.voters.Store(e)
+	return e.others, e.need
+}
+
+// electorate is what peer.Electorate made of a list of members.
+type electorate struct {
+	of, others []raft.Server
+	need       int
+}
+
+// sameList reports whether two lists are one: raft makes a new one with every change (v1.8.0), and
+// never writes one that it has given away.
+func sameList(a, b []raft.Server) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/peer"
 )
 
 // members prints the group as a node knows it: "s1 s2 s3 (s4)", in brackets who has no vote.
@@ -40,12 +41,23 @@ func (r *rig) wantMembers(want string) {
 			if got = s.members(); got != want {
 				return false
 			}
+			if !s.counted() {
+				got = string(s.name) + " counts the votes of others"
+				return false
+			}
 		}
 		return true
 	})
 	if !ok {
 		r.t.Fatalf("the members are %q, want %q", got, want)
 	}
+}
+
+// counted reports whether the node counts the votes of the members that there are now.
+func (s *seat) counted() bool {
+	all, most := peer.Electorate(s.node.servers(), raft.ServerID(s.name))
+	others, need := s.node.electorate()
+	return need == most && slices.Equal(others, all)
 }
 
 // TestJoin: a new scheduler becomes a spare; when a voter dies, it gets the vote, and the dead

@@ -30,6 +30,7 @@ type Node struct {
 	gossip  Gossip
 	started time.Time
 	heard   heard
+	voters  atomic.Pointer[electorate] // as of the newest members that were asked for
 
 	leadership *leadership
 	verifier   *batcher

@@ -21,7 +21,7 @@ func (n *Node) Verify(ctx context.Context) error { return n.verify(ctx, n.raft.C
 func (n *Node) verify(ctx context.Context, term uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
-	others, need := peer.Electorate(n.servers(), raft.ServerID(n.cfg.Node))
+	others, need := n.electorate()
 	q := n.trans.Ask(term, others, need)
 	defer n.trans.Forget(q)
 	for {

@@ -71,7 +71,7 @@ func (w *factWriter) optional(name, s string) {
 
 func (w *factWriter) text(name, s string) {
 	w.b = append(w.b, name...)
-	if plain(s) {
+	if api.PlainJSON(s) {
 		w.b = append(w.b, s...)
 		w.b = append(w.b, '"')
 		return
@@ -82,17 +82,4 @@ func (w *factWriter) text(name, s string) {
 		return
 	}
 	w.b = append(w.b, q[1:]...)
-}
-
-// plain reports whether a text stands in JSON as it is.
-func plain(s string) bool {
-	// The characters that do, of the first and of the second 64.
-	const low = (1<<64 - 1<<' ') &^ (1<<'"' | 1<<'&' | 1<<'<' | 1<<'>')
-	const high = (1<<63 - 1) &^ (1 << ('\\' - 64))
-	for i := range len(s) {
-		if c := s[i]; (uint64(low)>>c|uint64(high)>>(c-64))&1 == 0 { // one of the shifts leaves nothing
-			return false
-		}
-	}
-	return true
 }

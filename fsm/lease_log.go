@@ -83,8 +83,9 @@ func (c *leaseLog) since(after uint64, visit func(tickKey)) bool {
 	return left == 0
 }
 
-// changedOn lists the leases of a cell, in any state, whose record changed after an index.
-func (v *View) changedOn(use *cellUse, after uint64) (list []api.Lease) {
+// changedOn lists the leases of a cell that are wanted, in any state, whose record changed after an
+// index.
+func (v *View) changedOn(use *cellUse, after uint64, want func(LeaseGlance) bool) (list []api.Lease) {
 	last := tickKey{}
 	known := use.log.since(after, func(k tickKey) {
 		if k == last {
@@ -92,8 +93,8 @@ func (v *View) changedOn(use *cellUse, after uint64) (list []api.Lease) {
 		}
 		last = k
 		if r, ok := v.leases.byEpoch.Get(k.epoch); ok {
-			if l := r.lease(); l.Modified == k.at {
-				list = append(list, l)
+			if g := r.glance(); g.modified == k.at && want(g) {
+				list = append(list, r.lease())
 			}
 		}
 	})
@@ -103,8 +104,9 @@ func (v *View) changedOn(use *cellUse, after uint64) (list []api.Lease) {
 	list = nil
 	for _, in := range []*bitset[serial]{&use.held, &use.past} {
 		in.Scan(func(epoch serial) bool {
-			if l := v.lease(epoch); l.Modified > after {
-				list = append(list, l)
+			r, _ := v.leases.byEpoch.Get(epoch)
+			if g := r.glance(); g.modified > after && want(g) {
+				list = append(list, r.lease())
 			}
 			return true
 		})

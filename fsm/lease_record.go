@@ -177,6 +177,18 @@ func (r leaseRecord) id() api.LeaseID {
 	return api.LeaseID(rd.text())
 }
 
+// glance reads what stands at the beginning of a record.
+func (r leaseRecord) glance() LeaseGlance {
+	rd := recordReader{s: string(r), at: 4}
+	rd.text() // its id
+	rd.uint() // and its epoch
+	state := stateOfCode(r[1])
+	return LeaseGlance{
+		State: state, Fenced: state == api.LeaseFenced && r[1] != codeUnfenced,
+		Generation: rd.uint(), Bound: rd.uint(), modified: rd.uint(),
+	}
+}
+
 // lease reads a record that appendLease wrote.
 func (r leaseRecord) lease() api.Lease {
 	l, _ := r.read()

@@ -44,11 +44,24 @@ func byLeaseID(list []api.Lease) []api.Lease {
 // LeasesChangedOn lists the leases of a cell, in any state, whose record changed after an
 // index, oldest change first.
 func (v *View) LeasesChangedOn(c api.CellID, after uint64) []api.Lease {
+	return v.LeasesChangedIf(c, after, func(LeaseGlance) bool { return true })
+}
+
+// LeaseGlance is what is seen of a lease before its whole record is read.
+type LeaseGlance struct {
+	State             api.LeaseState
+	Fenced            bool   // as api.Lease.Fenced
+	Generation, Bound uint64 // Bound is the newest generation that is bound
+	modified          uint64
+}
+
+// LeasesChangedIf is LeasesChangedOn for those leases alone that are wanted.
+func (v *View) LeasesChangedIf(c api.CellID, after uint64, want func(LeaseGlance) bool) []api.Lease {
 	if after == math.MaxUint64 {
 		return nil
 	}
 	use := v.leases.useOf(c)
-	list := v.changedOn(&use, after)
+	list := v.changedOn(&use, after, want)
 	slices.SortFunc(list, func(a, b api.Lease) int {
 		if a.Modified != b.Modified {
 			return compare(a.Modified, b.Modified)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strconv"
 	"time"
+
+	"github.com/grafos/grafos/api"
 )
 
 // out is a document being written.
@@ -16,18 +18,10 @@ type out struct {
 // raw writes a part of the document as it stands.
 func (o *out) raw(s string) { o.b = append(o.b, s...) }
 
-// plain reports whether a byte stands for itself in a string: printable ASCII without quote,
-// backslash and what encoding/json escapes for HTML.
-func plain(c byte) bool {
-	return c >= ' ' && c <= '~' && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'
-}
-
 func (o *out) text(s string) {
-	for i := range len(s) {
-		if !plain(s[i]) {
-			o.other(s)
-			return
-		}
+	if !api.PlainJSON(s) {
+		o.other(s)
+		return
 	}
 	o.b = append(o.b, '"')
 	o.b = append(o.b, s...)

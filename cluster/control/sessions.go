@@ -198,9 +198,11 @@ func (w *watcher) next() (*api.Desired, error) {
 	}
 	d := &api.Desired{Index: v.Index(), Full: !w.full, Epoch: v.Epoch(), ClusterEpoch: v.ClusterEpoch(), Fences: !w.full}
 	if w.full {
-		changed := v.LeasesChangedOn(w.cell, w.sent)
-		d.Fences = slices.ContainsFunc(changed, func(l api.Lease) bool { return l.State == api.LeaseFenced })
-		d.Leases, d.Runs = w.unsaid(changed), v.RunsChangedOn(w.cell, w.sent)
+		d.Leases = v.LeasesChangedIf(w.cell, w.sent, func(l fsm.LeaseGlance) bool {
+			d.Fences = d.Fences || l.State == api.LeaseFenced
+			return w.news(l)
+		})
+		d.Runs = v.RunsChangedOn(w.cell, w.sent)
 	} else {
 		d.Leases, d.Runs = v.LeasesOn(w.cell), v.RunsOn(w.cell)
 	}
@@ -225,14 +227,13 @@ func (w *watcher) next() (*api.Desired, error) {
 	return d, nil
 }
 
-// unsaid leaves out the leases of which the newest news is the cell's own: one that is active
+// news leaves out the leases of which the newest news is the cell's own: one that is active
 // and bound in its newest generation is what the cell has, for the agent that said so has it
 // still, and the next one begins with the whole set. So is the end that only a cell can report.
-func (w *watcher) unsaid(leases []api.Lease) []api.Lease {
-	return slices.DeleteFunc(leases, func(l api.Lease) bool {
-		return l.State == api.LeaseActive && l.BoundGeneration == l.Generation ||
-			w.noEcho && (l.State == api.LeaseTornDown || l.Fenced())
-	})
+func (w *watcher) news(l fsm.LeaseGlance) bool {
+	own := l.State == api.LeaseActive && l.Bound == l.Generation ||
+		w.noEcho && (l.State == api.LeaseTornDown || l.Fenced)
+	return !own
 }
 
 // standBy keeps the warm second session: it says which schedulers live, and ends when this

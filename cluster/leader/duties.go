@@ -22,8 +22,10 @@ const (
 	calm = 50 * time.Millisecond
 	idle = time.Minute
 	// cellFirst is how long after its time a lease is proposed to be advanced. Most cells end
-	// theirs in time and say so meanwhile: that is one entry less for each lease.
-	cellFirst = 100 * time.Millisecond
+	// theirs in time and say so meanwhile: that is one step less for each lease. Where much goes
+	// on, what they say is longer under way.
+	cellFirst     = 100 * time.Millisecond
+	cellFirstBusy = 500 * time.Millisecond
 )
 
 // submit commits a command of the leader's own and reports whether it changed anything.
@@ -45,7 +47,11 @@ func (t *term) expire(ctx context.Context) {
 	for ctx.Err() == nil {
 		changed := m.Changed(fsm.TopicLeases)
 		v, now := m.View(), t.now()
-		if due := v.DueLeases(now-api.Tick(cellFirst), dueAtOnce); len(due) > 0 {
+		late := cellFirst
+		if v.Unbound() >= muchGoesOn {
+			late = cellFirstBusy
+		}
+		if due := v.DueLeases(now-api.Tick(late), dueAtOnce); len(due) > 0 {
 			if !t.submit(ctx, "advance leases", fsm.AdvanceLeases{Leases: due}) {
 				sleep(ctx, nil, calm)
 			}
@@ -53,7 +59,7 @@ func (t *term) expire(ctx context.Context) {
 		}
 		until := idle
 		if next, ok := v.NextDue(); ok {
-			until = max(time.Duration(next-now)+cellFirst, time.Millisecond)
+			until = max(time.Duration(next-now)+late, time.Millisecond)
 		}
 		sleep(ctx, changed, until)
 	}

@@ -225,6 +225,30 @@ func TestCellFirst(t *testing.T) {
 	})
 }
 
+// TestCellFirstWhereMuchGoesOn: while many bindings are outstanding a cell is given longer, and no
+// more than that.
+func TestCellFirstWhereMuchGoesOn(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.ready("c1")
+		silent := r.admit(grant(1)).Leases[0]
+		r.bind(silent)
+		l := r.lease(silent)
+		before := l.Expires - api.Tick(cellFirst)
+		r.pass(time.Duration(before-r.m.View().Now()) - 2*time.Second) // in whole seconds
+		time.Sleep(time.Duration(before - r.m.View().Now()))
+		r.beat()
+		for range muchGoesOn {
+			r.admit(grant(1))
+		}
+		time.Sleep(cellFirstBusy)
+		synctest.Wait()
+		r.wantLease(silent, api.LeaseActive, "")
+		time.Sleep(2 * cellFirst)
+		synctest.Wait()
+		r.wantLease(silent, api.LeaseExpired, fsm.ReasonExpired)
+	})
+}
+
 // TestRenewedMeanwhile: a proposal that a renewal overtook changes nothing.
 func TestRenewedMeanwhile(t *testing.T) {
 	bubble(t, func(r *rig) {

@@ -70,7 +70,8 @@ func (t *Transport) Followed(voters []raft.Server, need int) time.Time {
 func (w *witness) followed(voters []raft.Server, need int) time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var newest []time.Time
+	var few [8]time.Time // more voters are rare
+	newest := few[:0]
 	for _, v := range voters {
 		if p := w.peers[v.ID]; p != nil && !p.at.IsZero() {
 			newest = append(newest, p.at)

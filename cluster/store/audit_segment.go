@@ -206,6 +206,9 @@ func appendData(b []byte, data json.RawMessage) []byte {
 
 // appendJSON appends a text as a JSON string.
 func appendJSON(b []byte, s string) []byte {
+	if api.PlainJSON(s) {
+		return append(append(append(b, '"'), s...), '"')
+	}
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
 			var q bytes.Buffer
