@@ -29,7 +29,7 @@ func (c UnfenceLease) apply(s *State) (Result, *api.Error) {
 	case l.State != api.LeaseFenced:
 		return Result{}, api.Refuse(api.Conflict, "lease %s is %s: there is no fence to clear", l.ID, l.State)
 	case l.Fenced():
-		l.Unfenced, l.UnfencedAt = s.meta.Now, s.Wall()
+		l.Unfenced, l.UnfencedAt = max(s.meta.Now, 1), s.Wall() // 0 is a fence that stands
 		s.putLease(&l)
 		s.shrinkHeld(l.CellID)
 		fact := s.leaseFact(&l)

@@ -15,13 +15,24 @@ import (
 )
 
 // TestEventNames: a browser hands out the events that it is told the names of, so the page must name
-// all there are about leases, by the labels that they have everywhere.
+// all there are about leases, cells and providers, by the labels that they have everywhere.
 func TestEventNames(t *testing.T) {
 	source, err := os.ReadFile("web/src/data/stream.ts")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, typ := range api.LeaseEventTypes() {
+	kinds, err := os.ReadFile("../../fsm/audit.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := api.LeaseEventTypes()
+	for _, m := range regexp.MustCompile(`= "((?:cell|provider|inventory|mass)_[a-z_]+)"`).FindAllSubmatch(kinds, -1) {
+		types = append(types, string(m[1]))
+	}
+	if len(types) < len(api.LeaseEventTypes())+10 {
+		t.Errorf("only %v are known", types)
+	}
+	for _, typ := range types {
 		if !strings.Contains(string(source), "'"+typ+"'") {
 			t.Errorf("the page does not listen for %s", typ)
 		}

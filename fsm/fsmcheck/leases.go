@@ -58,7 +58,7 @@ func (c *Checker) leaseMoved(old, l api.Lease, a audits) {
 		old.RunID == l.RunID && old.Kind == l.Kind && old.Use == l.Use && old.Amount == l.Amount && old.Granted == l.Granted && old.Priority == l.Priority
 	c.want(same, "L4", "lease %s becomes another: %+v, it was %+v", l.ID, l, old)
 	if lifted := old; old.Fenced() && !l.Fenced() {
-		lifted.Unfenced, lifted.UnfencedAt, lifted.Modified = c.tick, l.UnfencedAt, l.Modified
+		lifted.Unfenced, lifted.UnfencedAt, lifted.Modified = max(c.tick, 1), l.UnfencedAt, l.Modified
 		c.want(lifted == l && !l.UnfencedAt.IsZero(), "L4", "the fence of lease %s is cleared and it changes: %+v, it was %+v", l.ID, l, old)
 		a.expect("lease_unfenced", string(l.ID))
 		return
