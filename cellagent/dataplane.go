@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
+	wall "github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/capbroker/holder"
 )
 
@@ -116,6 +117,9 @@ func (p *dataPlane) readHTTP(w http.ResponseWriter, r *http.Request, o *operatio
 	return p.read(r.Context(), o, &answer{w, http.NewResponseController(w)})
 }
 
+// socketEnd is when a socket gives up: the kernel's sockets know the machine's clock only.
+func socketEnd(within time.Duration) time.Time { return wall.System().Now().Add(within) }
+
 // answer is an outlet to an HTTP client.
 type answer struct {
 	http.ResponseWriter
@@ -134,7 +138,7 @@ func (a *answer) piece(b []byte, within time.Duration) error {
 	if within <= 0 {
 		return errLate
 	}
-	_ = a.times.SetWriteDeadline(time.Now().Add(within)) // a recorder has none
+	_ = a.times.SetWriteDeadline(socketEnd(within)) // a recorder has none
 	_, err := a.Write(b)
 	return err //nolint:wrapcheck // a reader that went away
 }
@@ -167,7 +171,7 @@ func (p *dataPlane) writeUntold(w http.ResponseWriter, r *http.Request, o *opera
 	if _, err := p.admit(o, nil); err != nil {
 		return err
 	}
-	_ = from.times.SetReadDeadline(time.Now().Add(pieceTime))
+	_ = from.times.SetReadDeadline(socketEnd(pieceTime))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, pieceMost))
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -204,7 +208,7 @@ func (q *question) piece(b []byte, within time.Duration) error {
 	if within <= 0 {
 		return errLate
 	}
-	_ = q.times.SetReadDeadline(time.Now().Add(within)) // a recorder has none
+	_ = q.times.SetReadDeadline(socketEnd(within)) // a recorder has none
 	_, err := io.ReadFull(q, b)
 	return err //nolint:wrapcheck // it is told to the client as it is
 }
@@ -240,7 +244,7 @@ func (p *dataPlane) refuse(w http.ResponseWriter, err error) {
 	if problem.RetryAfterMs > 0 {
 		h.Set("Retry-After", strconv.FormatInt((problem.RetryAfterMs+999)/1000, 10))
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(pieceTime))
+	_ = http.NewResponseController(w).SetWriteDeadline(socketEnd(pieceTime))
 	w.WriteHeader(problem.Status)
 	_, _ = w.Write(body) // a reader that went away
 }

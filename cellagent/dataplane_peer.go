@@ -6,9 +6,9 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"time"
 
 	"github.com/grafos/grafos/api"
+	wall "github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/capbroker/holder"
 	"github.com/grafos/grafos/capbroker/pki"
 )
@@ -66,7 +66,7 @@ func peerOf(r *http.Request) (peer, error) {
 	if c.err != nil {
 		return peer{}, c.err
 	}
-	if end := c.peer.caller.NotAfter; !end.IsZero() && time.Now().After(end) {
+	if end := c.peer.caller.NotAfter; !end.IsZero() && wall.System().Wall().After(end) {
 		return peer{}, api.Refuse(api.Unauthenticated, "the certificate of %s ended while its connection was open", c.peer.caller.Actor())
 	}
 	return c.peer, nil
