@@ -251,7 +251,6 @@ func collectLess() {
 // runServer runs a scheduler until ctx ends or it must stop.
 func runServer(ctx context.Context, s serverSettings, version string, w io.Writer) error {
 	collectLess()
-	relax()
 	recent := &logRing{}
 	log, err := s.open("grafos", io.MultiWriter(w, recent))
 	if err != nil {
