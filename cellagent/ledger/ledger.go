@@ -241,10 +241,24 @@ func (l *Ledger) Lift(id api.LeaseID) error {
 // Sync makes all that was accepted survive the host.
 func (l *Ledger) Sync() error { return l.disk.Sync() }
 
-// Failing returns why the last write failed; nil is that it did not.
+// Failing returns why the last write failed; nil is that it did not. Whoever asks has it tried again
+// first: a cell that says so is given nothing that would, and the disk may be free again.
 func (l *Ledger) Failing() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.failing == nil {
+		return nil
+	}
+	lines := appendFloor(nil, l.book.floor)
+	fenced := l.book.in(Fenced) // one that could not be written counts as long as the agent lives only
+	for i := range fenced {
+		lines = appendEntry(lines, &fenced[i])
+	}
+	if l.appendLocked(lines) == nil && len(fenced) > 0 {
+		if err := l.disk.Sync(); err != nil {
+			l.failing = fmt.Errorf("write ledger: %w", err)
+		}
+	}
 	return l.failing
 }
 

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -177,7 +178,17 @@ func TestFullDisk(t *testing.T) {
 	if len(l.In(Fenced)) != 1 {
 		t.Error("the fence does not count")
 	}
+	if l.Failing() == nil {
+		t.Error("a full disk does not fail")
+	}
 	d.full = false
+	// Nobody gives anything to a cell that fails: it finds out by itself, and writes the fence.
+	if err := l.Failing(); err != nil {
+		t.Errorf("the disk is free again: %v", err)
+	}
+	if again, _ := open(t, &Memory{kept: bytes.Clone(d.kept)}, "boot-1"); len(again.In(Fenced)) != 1 {
+		t.Error("the fence was not written")
+	}
 	if err := l.Accept(Floor{Epoch: 9}, []Entry{entry("a", 9, 1)}); err != nil || l.Failing() != nil {
 		t.Errorf("with space again: %v", err)
 	}
