@@ -7,16 +7,16 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-// warn passes the announced end of a lease on, once: to the run that it is for, whose tasklet may then
-// save what it has, and back to the schedulers, whose watchers hear that the grace runs. force is how
-// far away the end was in the state that the news is from; it only tells a holder what to expect, the
-// end itself comes as one.
+// warn passes the announced end of a lease on, and an earlier one again: to the run that it is for,
+// whose tasklet may then save what it has, and back to the schedulers while they do not know, whose
+// watchers hear that the grace runs. force is how far away the end was in the state that the news is
+// from; it only tells a holder what to expect, the end itself comes as one.
 func (k *keeper) warn(l api.Lease, force time.Duration, at moment) {
 	h, ok := k.held[l.ID]
-	if !ok || h.warned || h.phase == phaseEnding || l.ForceAt == 0 || !l.State.Usable() || l.Epoch != h.lease.Epoch {
+	if !ok || h.force == l.ForceAt || h.phase == phaseEnding || l.ForceAt == 0 || !l.State.Usable() || l.Epoch != h.lease.Epoch {
 		return
 	}
-	h.warned = true
+	h.force = l.ForceAt
 	if t := k.runOf(l); t != nil {
 		t.word.Warn(at.receipt + int64(max(force, 0)))
 	}
@@ -33,7 +33,7 @@ func (k *keeper) saved(ctx context.Context, t *tracked) {
 	defer k.mu.Unlock()
 	reason := reasonReleased
 	for _, id := range t.run.LeaseIDs {
-		if h, ok := k.held[id]; ok && h.warned && h.phase != phaseEnding && h.lease.RunID == t.run.ID {
+		if h, ok := k.held[id]; ok && h.force != 0 && h.phase != phaseEnding && h.lease.RunID == t.run.ID {
 			k.outbox.putProgress(api.LeaseProgress{LeaseID: id, Epoch: h.lease.Epoch, State: api.LeaseCheckpoint})
 			reason = endReason(h.lease)
 		}

@@ -62,6 +62,11 @@ func TestGraceIsTold(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("reported %+v", got)
 		}
+		b.announce("r1-mem", 5*time.Second)
+		synctest.Wait()
+		if _, warned, _ := w.Now(); warned != now+int64(5*time.Second) {
+			t.Errorf("a shorter grace was not told: %d, want %d", warned, now+int64(5*time.Second))
+		}
 		if !b.host.bound("r1-mem") || !b.host.bound("l1") {
 			t.Error("a warning tore a binding down")
 		}

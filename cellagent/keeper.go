@@ -36,7 +36,7 @@ type holding struct {
 	reason   string // why it ends
 	// adopted is that an agent before this one held it, and that no set has shown it since.
 	adopted bool
-	warned  bool // its announced end was passed on
+	force   api.Tick // the announced end that was passed on; 0 is none
 	// confirmed is the index at which the schedulers had the binding of this generation.
 	confirmed uint64
 	// bound is closed when Bind has returned, whatever it returned; nil is that nobody had to wait.

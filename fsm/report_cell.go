@@ -1,10 +1,6 @@
 package fsm
 
-import (
-	"cmp"
-
-	"github.com/grafos/grafos/api"
-)
+import "github.com/grafos/grafos/api"
 
 // ReportCell commits what a cell says: level-triggered, so that everything in it may have
 // been said before. Tokens never enter the log: whoever sends it has taken them out.
@@ -143,8 +139,7 @@ func (s *State) hasEnded(cell api.CellID, e api.EndedReport, actor string) *api.
 		return api.Refuse(api.InvalidArgument, "a cell says that a lease is torndown or fenced, not what it said of %s", l.ID)
 	}
 	switch {
-	case l.State == api.LeaseCheckpoint:
-		l.Reason = cmp.Or(l.Reason, endReason(&l, e)) // what it had to save is saved: nothing is forced
+	case l.State == api.LeaseCheckpoint: // what it had to save is saved: nothing is forced
 	case l.State.Usable():
 		if l.RunID == "" {
 			// It is at its end with the next step: nobody looks at the tables in between. A run's

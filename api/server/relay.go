@@ -68,25 +68,36 @@ func dataRequest(x *exchange, r *http.Request) (api.DataRequest, error) {
 			WithHint("grafos lease token %s", clip(string(req.Lease), api.MaxNameLen))
 	}
 	var err error
-	if req.Offset, err = wholeQuery(r, "offset"); err != nil {
+	if req.Offset, err = wholeQuery(r, "offset", 0); err != nil {
 		return req, err
 	}
-	if req.Length, err = wholeQuery(r, "length"); err != nil {
+	if req.Length, err = wholeQuery(r, "length", -1); err != nil {
 		return req, err
+	}
+	switch {
+	case req.Length >= 0:
+	case req.Write && r.ContentLength >= 0:
+		req.Length = r.ContentLength
+	case !req.Write:
+		return req, api.Refuse(api.InvalidArgument, "a read through a scheduler says its length: length=N in the query, at most %d", api.MaxRelay)
 	}
 	if req.Length > api.MaxRelay {
 		return req, tooLarge(api.MaxRelay)
 	}
 	if req.Write {
 		if r.ContentLength < 0 || r.ContentLength != req.Length {
-			return req, api.Refuse(api.InvalidArgument, "a write is sent with its Content-Length, which is its length in the query")
+			return req, api.Refuse(api.InvalidArgument, "a write is sent with its Content-Length; a length in the query is the same")
 		}
 		req.Body = http.MaxBytesReader(x, r.Body, api.MaxRelay)
 	}
 	return req, nil
 }
 
-func wholeQuery(r *http.Request, name string) (int64, error) {
+// wholeQuery reads a number of bytes of the query; def is what it is where there is none.
+func wholeQuery(r *http.Request, name string, def int64) (int64, error) {
+	if !r.URL.Query().Has(name) {
+		return def, nil
+	}
 	raw := r.URL.Query().Get(name)
 	n, err := strconv.ParseInt(raw, 10, 64)
 	if err != nil || n < 0 {

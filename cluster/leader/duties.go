@@ -94,11 +94,8 @@ const barAgain = time.Second
 // finishRevocations bars the identity of a cell that is being revoked once nothing of it
 // is left.
 func (t *term) finishRevocations(ctx context.Context) {
-	m := t.cfg.Machine
-	for ctx.Err() == nil {
-		cells, leases := m.Changed(fsm.TopicCells), m.Changed(fsm.TopicLeases)
-		revoking, pause := false, idle
-		v := m.View()
+	t.tend(ctx, func(v *fsm.View) (revoking bool, pause time.Duration) {
+		pause = idle
 		for _, c := range v.Cells("") {
 			if !c.Revoking || c.Revoked {
 				continue
@@ -108,8 +105,19 @@ func (t *term) finishRevocations(ctx context.Context) {
 				pause = barAgain
 			}
 		}
-		if !revoking {
-			leases = nil // no lease matters until a revocation begins
+		return revoking, pause
+	})
+}
+
+// tend looks at the cells until ctx ends: when one of them changes, when a lease does where look says
+// that leases matter, and after the pause that it asks for.
+func (t *term) tend(ctx context.Context, look func(v *fsm.View) (leases bool, pause time.Duration)) {
+	m := t.cfg.Machine
+	for ctx.Err() == nil {
+		cells, leases := m.Changed(fsm.TopicCells), m.Changed(fsm.TopicLeases)
+		matter, pause := look(m.View())
+		if !matter {
+			leases = nil
 		}
 		timer := time.NewTimer(pause)
 		select {

@@ -14,11 +14,8 @@ const modeAgain = time.Second
 // keepModes goes on with what operators began: a cell that drains is drained when its last lease has
 // ended, and one that returns takes work when it is ready and has been there for the warm-up.
 func (t *term) keepModes(ctx context.Context) {
-	m := t.cfg.Machine
-	for ctx.Err() == nil {
-		cells, leases := m.Changed(fsm.TopicCells), m.Changed(fsm.TopicLeases)
-		v := m.View()
-		draining, pause := false, idle
+	t.tend(ctx, func(v *fsm.View) (draining bool, pause time.Duration) {
+		pause = idle
 		for _, c := range v.Cells("") {
 			next, wait := t.nextMode(v, c)
 			draining = draining || c.Mode == api.ModeDraining && !c.Revoked
@@ -30,18 +27,8 @@ func (t *term) keepModes(ctx context.Context) {
 				pause = min(pause, modeAgain)
 			}
 		}
-		if !draining {
-			leases = nil // no lease matters until a drain begins
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-cells:
-		case <-leases:
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		timer.Stop()
-	}
+		return draining, pause
+	})
 }
 
 // nextMode is what a cell becomes now, "" where it stays as it is, and when to look again at most.
