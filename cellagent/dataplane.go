@@ -160,7 +160,7 @@ func (p *dataPlane) writeHTTP(w http.ResponseWriter, r *http.Request, o *operati
 	if err := p.write(r.Context(), o, from); err != nil {
 		return err
 	}
-	w.WriteHeader(http.StatusNoContent)
+	from.written(w)
 	return nil
 }
 
@@ -171,7 +171,7 @@ func (p *dataPlane) writeUntold(w http.ResponseWriter, r *http.Request, o *opera
 	if _, err := p.admit(o, nil); err != nil {
 		return err
 	}
-	_ = from.times.SetReadDeadline(socketEnd(pieceTime))
+	from.wait(pieceTime)
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, pieceMost))
 	if err != nil {
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -186,7 +186,7 @@ func (p *dataPlane) writeUntold(w http.ResponseWriter, r *http.Request, o *opera
 	if err := p.write(r.Context(), o, held(body)); err != nil {
 		return err
 	}
-	w.WriteHeader(http.StatusNoContent)
+	from.written(w)
 	return nil
 }
 
@@ -208,9 +208,22 @@ func (q *question) piece(b []byte, within time.Duration) error {
 	if within <= 0 {
 		return errLate
 	}
-	_ = q.times.SetReadDeadline(socketEnd(within)) // a recorder has none
+	q.wait(within)
 	_, err := io.ReadFull(q, b)
 	return err //nolint:wrapcheck // it is told to the client as it is
+}
+
+// wait gives the client a time for what it sends, and the answer one after that: the server's own
+// bound is on the whole request, which may be as long as the lease.
+func (q *question) wait(within time.Duration) {
+	_ = q.times.SetReadDeadline(socketEnd(within)) // a recorder has none
+	_ = q.times.SetWriteDeadline(socketEnd(within + requestTime))
+}
+
+// written answers that all of it was taken.
+func (q *question) written(w http.ResponseWriter) {
+	_ = q.times.SetWriteDeadline(socketEnd(pieceTime))
+	w.WriteHeader(http.StatusNoContent)
 }
 
 func queryInt(r *http.Request, name string, or int64) (int64, error) {
