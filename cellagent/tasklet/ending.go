@@ -75,8 +75,9 @@ func (e *execution) cause(ctx context.Context, err error) work.Outcome {
 	if status, ok := p.state.Sys().(syscall.WaitStatus); ok {
 		killed = status.Signaled() && status.Signal() == unix.SIGKILL
 	}
+	deadline, _, _ := e.job.Word.Now()
 	switch {
-	case killed && BootTime() >= e.job.Deadline:
+	case killed && BootTime() >= deadline:
 		return expired(deadlineReached)
 	case killed && p.oomSeen > e.oomKills:
 		return work.Failed(api.Failure{

@@ -23,6 +23,7 @@ type execution struct {
 	compile  time.Duration // CPU time that compiling may take; 0 when nothing is compiled
 	oomKills int64         // of the worker's group, before
 	sent     time.Time     // when the job was sent
+	deadline int64         // the one that was sent with it
 	started  time.Time     // when guest code was entered, as far as the agent heard; zero before
 	out      work.Outcome
 	unlock   func() // lets others compile the module; harmless when called again
@@ -54,6 +55,8 @@ func (e *execution) do(ctx context.Context) (out work.Outcome, fit bool) {
 		defer e.unlock()
 	}
 	e.sent = time.Now()
+	e.deadline, _, _ = e.job.Word.Now() // it may have moved while the run waited for its turn
+	message.Deadline = e.deadline
 	if err := e.send(message, file); err != nil {
 		return e.lose(ctx, err, file == nil), false
 	}
@@ -79,12 +82,12 @@ func (e *execution) lose(ctx context.Context, err error, warm bool) work.Outcome
 }
 
 // prepareSend bounds the worker for this run and opens the module where the worker
-// has not got it compiled.
+// has not got it compiled. The deadline is set when the job is sent.
 func (e *execution) prepareSend() (*os.File, jobMessage, *api.Failure) {
 	j := e.job
 	m := jobMessage{
 		Name: j.Name, Module: j.Module, SendStdin: len(j.Stdin) > 0, Prepare: e.prepare, Args: j.Args, Env: j.Env,
-		Memory: j.Memory, Deadline: j.Deadline, MaxOutput: j.MaxOutput, MaxLog: j.MaxLog,
+		Memory: j.Memory, MaxOutput: j.MaxOutput, MaxLog: j.MaxLog,
 	}
 	if err := e.process.limit(j.Memory, j.CPU, e.runner.config.Overhead); err != nil {
 		// Only a worker that is dead has no limits; sending tells.
@@ -180,7 +183,7 @@ func (e *execution) talk(ctx context.Context) (hush func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var speaker sync.WaitGroup
 	speaker.Go(func() {
-		told := noticeMessage{Deadline: e.job.Deadline}
+		told := noticeMessage{Deadline: e.deadline}
 		for {
 			deadline, warned, changed := e.job.Word.Now()
 			if now := (noticeMessage{Deadline: deadline, Warned: warned}); now != told {

@@ -3,6 +3,7 @@ package tasklet
 import (
 	"context"
 	"errors"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,40 @@ func TestDeadlineMoves(t *testing.T) {
 		took := time.Duration(BootTime() - began)
 		if out.State != api.RunExpired || took < time.Second+further || took > time.Second+further+api.TeardownBound {
 			t.Errorf("%s after %s, with a deadline after %s: %+v", out.State, took, time.Second+further, out.Failure)
+		}
+	}
+}
+
+// TestDeadlineMovedBefore: a run that was renewed while it waited for its blobs or its turn begins
+// with the deadline that it has then, not with the first one, which may have passed.
+func TestDeadlineMovedBefore(t *testing.T) {
+	j := guestJob(t, "show")
+	j.Word = work.NewWord(j.Deadline)
+	j.Deadline = BootTime() - int64(time.Second)
+	if out := open(t).Run(t.Context(), j); out.State != api.RunSucceeded {
+		t.Errorf("%s %+v", out.State, out.Failure)
+	}
+}
+
+// TestKilledBeforeItsDeadline: a worker that is killed after the deadline that its run began with, and
+// before the one that it has, is lost.
+func TestKilledBeforeItsDeadline(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "sleep", "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	state, err := cmd.Process.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := BootTime()
+	for end, want := range map[int64]api.RunState{now + int64(time.Minute): api.RunFailed, now: api.RunExpired} {
+		e := execution{process: &process{state: state, last: &lastWords{}}, job: work.Job{Deadline: now - 1, Word: work.NewWord(end)}}
+		if out := e.death(t.Context(), errors.New("gone")); out.State != want {
+			t.Errorf("with %s left it is %s, want %s: %+v", time.Duration(end-now), out.State, want, out.Failure)
 		}
 	}
 }
