@@ -159,7 +159,7 @@ func (a *Agent) renewal() *renewal {
 			_, err := a.register(ctx) // the same agent again keeps its epoch
 			return err
 		},
-		reopen: a.sessions.renewed.ring, spread: spreadOf(a.deps.Random), log: a.log.Named("identity"),
+		ways: a.relay.forget, reopen: a.sessions.renewed.ring, spread: spreadOf(a.deps.Random), log: a.log.Named("identity"),
 	}
 }
 
@@ -235,7 +235,7 @@ func (a *Agent) close() error {
 	a.reporter.outbox.drained(ctx)
 	a.control.end()
 	a.life.end()
-	return errors.Join(err, a.alarm.Close(), a.fleet.close(), a.relay.close(), a.deps.close())
+	return errors.Join(err, a.alarm.Close(), a.fleet.close(), a.relay.forget(), a.deps.close())
 }
 
 // closeServer lets the operations under way end, for a moment.

@@ -105,7 +105,7 @@ func (r *relay) fabric(url string) (Fabric, error) {
 		return nil, fmt.Errorf("dial scheduler: %w", err)
 	}
 	if len(r.fabrics) >= relayFabrics {
-		if err := r.forget(); err != nil {
+		if err := r.drop(); err != nil {
 			r.log.Debug("close connections of the relay", "error", err)
 		}
 	}
@@ -113,8 +113,8 @@ func (r *relay) fabric(url string) (Fabric, error) {
 	return f, nil
 }
 
-// forget closes the ways; what is under way on them goes on.
-func (r *relay) forget() error {
+// drop closes the ways; what is under way on them goes on.
+func (r *relay) drop() error {
 	var errs []error
 	for url, f := range r.fabrics {
 		errs = append(errs, f.Close())
@@ -123,10 +123,11 @@ func (r *relay) forget() error {
 	return errors.Join(errs...)
 }
 
-func (r *relay) close() error {
+// forget has the next operation go over a new connection.
+func (r *relay) forget() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.forget()
+	return r.drop()
 }
 
 // fetched is an inlet of what a scheduler has.

@@ -47,8 +47,10 @@ type renewal struct {
 	fleet    *fleet
 	wall     func() time.Time
 	// bind has the schedulers take the new key for the cell's; it repeats that until it is so. Then
-	// reopen has the sessions opened anew.
+	// ways drops the other connections of the key before, which is refused soon, and reopen has the
+	// sessions opened anew.
 	bind   func(context.Context) error
+	ways   func() error
 	reopen func()
 	spread float64 // of this cell, from 0 to 1
 	log    hclog.Logger
@@ -139,7 +141,11 @@ func (r *renewal) renew(ctx context.Context) error {
 	if err := r.fleet.forget(); err != nil {
 		r.log.Debug("close connections of the certificate before", "error", err)
 	}
-	if err := r.bind(ctx); err != nil {
+	err = r.bind(ctx)
+	if err := r.ways(); err != nil {
+		r.log.Debug("close connections of the certificate before", "error", err)
+	}
+	if err != nil {
 		return err
 	}
 	_, _, ends = r.identity.Certificate()

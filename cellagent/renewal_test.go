@@ -129,6 +129,25 @@ func TestRenewsAtHalfLife(t *testing.T) {
 	})
 }
 
+// Operations of schedulers go over connections of the new key as well.
+func TestRenewalDropsTheWaysOfTheRelay(t *testing.T) {
+	renewing(t, day/2-10*time.Minute, func(b *bench) {
+		r := b.agent.relay
+		before, err := r.fabric("https://s3")
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if same, err := r.fabric("https://s3"); err != nil || same != before {
+			b.t.Fatalf("a second way to one scheduler, %v", err)
+		}
+		time.Sleep(day/renewSpread + 11*time.Minute)
+		synctest.Wait()
+		if after, err := r.fabric("https://s3"); err != nil || after == before || len(b.identity.accepted()) != 1 {
+			b.t.Errorf("the way of before is kept: %t, %v", after == before, err)
+		}
+	})
+}
+
 // With one scheduler there is no other to take the session over.
 func TestRenewsWithOneScheduler(t *testing.T) {
 	renewing(t, day/2+day/renewSpread, func(b *bench) {
