@@ -301,13 +301,18 @@ func TestForgottenFence(t *testing.T) {
 	})
 }
 
-// fullDisk refuses what is written while it is full.
+// fullDisk refuses what is written while it is full, once it is let go where that is to be waited for.
 type fullDisk struct {
 	ledger.Memory
-	full bool
+	full          bool
+	entered, wait chan struct{}
 }
 
 func (d *fullDisk) Append(p []byte) error {
+	if d.wait != nil {
+		close(d.entered)
+		<-d.wait
+	}
 	if d.full {
 		return errors.New("no space left")
 	}
@@ -344,6 +349,34 @@ func TestUnkeptGrantIsNotBound(t *testing.T) {
 			t.Error("a renewal that was not kept lengthened a lease")
 		}
 	})
+}
+
+// TestLedgerThatHangsHoldsNobodyUp: a heartbeat that asks why the disk fails may wait for it; leases end
+// meanwhile.
+func TestLedgerThatHangsHoldsNobodyUp(t *testing.T) {
+	disk := &fullDisk{}
+	book, _, err := ledger.Open(disk, "boot-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := newKeeper(&keeper{ledger: book, clock: newFakeClock()})
+	disk.full = true
+	if err := book.Accept(ledger.Floor{Epoch: 1}, nil); err == nil {
+		t.Fatal("it is kept on a full disk")
+	}
+	disk.entered, disk.wait = make(chan struct{}), make(chan struct{})
+	said := make(chan string)
+	go func() { said <- k.stuck() }()
+	<-disk.entered
+	if !k.mu.TryLock() {
+		t.Error("everything waits for the disk")
+	} else {
+		k.mu.Unlock()
+	}
+	close(disk.wait)
+	if <-said == "" {
+		t.Error("it does not say that it is stuck")
+	}
 }
 
 // TestDeadlineIsTold: a binding knows its own end, and that of a renewal.

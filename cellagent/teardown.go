@@ -176,11 +176,11 @@ func (k *keeper) repeatEnd(l api.Lease) {
 
 // stuck says what is on its way for longer than its bound; "" is nothing.
 func (k *keeper) stuck() string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err := k.ledger.Failing(); err != nil {
+	if err := k.ledger.Failing(); err != nil { // it may wait for the disk: nobody else has to
 		return clip(err.Error())
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	now := k.clock.Now()
 	for id, h := range k.moving {
 		took := time.Duration(now - h.since)

@@ -27,10 +27,11 @@ type File struct {
 	size int64    // of what was appended whole
 	next *os.File // what was prepared
 
-	// moving is held while another file takes the place of the one that is in use; who syncs that
-	// one keeps it from it.
-	moving sync.RWMutex
-	moved  atomic.Bool // the directory does not know the file for sure
+	// moving is held while another file takes the place of the one that is in use, and while somebody
+	// takes that one to sync it, not while he does.
+	moving sync.Mutex
+	moved  atomic.Bool        // the directory does not know the file for sure
+	sync   func(fd int) error // fdatasync
 }
 
 // OpenFile makes the directory, where it is missing.
@@ -38,7 +39,7 @@ func OpenFile(dir string) (*File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make ledger directory: %w", err)
 	}
-	return &File{dir: dir}, nil
+	return &File{dir: dir, sync: unix.Fdatasync}, nil
 }
 
 // Load reads the file.
@@ -67,21 +68,47 @@ func (f *File) Append(p []byte) error {
 	return nil
 }
 
-// Sync brings the file to the disk, and its name, where that is new.
+// Sync brings the file to the disk, and its name, where that is new. A file that took its place
+// meanwhile, with all that was in it, is brought there too.
 func (f *File) Sync() error {
-	f.moving.RLock()
-	defer f.moving.RUnlock()
-	if err := unix.Fdatasync(int(f.file.Fd())); err != nil {
-		return fmt.Errorf("sync ledger: %w", err)
+	for file := f.current(); ; {
+		err := f.syncOne(file)
+		next := f.current()
+		if next == file {
+			if err != nil {
+				return fmt.Errorf("sync ledger: %w", err)
+			}
+			break
+		}
+		file = next // the one before may be closed already
 	}
-	if !f.moved.Load() {
+	if !f.moved.Swap(false) {
 		return nil
 	}
 	if err := syncDir(f.dir); err != nil {
+		f.moved.Store(true)
 		return err
 	}
-	f.moved.Store(false)
 	return nil
+}
+
+func (f *File) current() *os.File {
+	f.moving.Lock()
+	defer f.moving.Unlock()
+	return f.file
+}
+
+// syncOne syncs a file, which stays open until that is done, whoever closes it.
+func (f *File) syncOne(file *os.File) error {
+	conn, err := file.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var synced error
+	if err := conn.Control(func(fd uintptr) { synced = f.sync(int(fd)) }); err != nil {
+		return err
+	}
+	return synced
 }
 
 func syncDir(dir string) error {
@@ -119,11 +146,11 @@ func (f *File) Swap(tail []byte) error {
 	if err != nil {
 		return errors.Join(err, next.Close())
 	}
+	f.moving.Lock()
+	defer f.moving.Unlock()
 	if err := os.Rename(filepath.Join(f.dir, nextName), filepath.Join(f.dir, fileName)); err != nil {
 		return errors.Join(err, next.Close())
 	}
-	f.moving.Lock()
-	defer f.moving.Unlock()
 	old := f.file
 	f.file, f.size = next, size
 	f.moved.Store(true)

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -41,6 +42,8 @@ type Ledger struct {
 	fence   bool   // a fence was written since a compaction began
 	moving  bool   // a compaction is under way
 	failing error  // why the last write failed
+	owed    error  // why a fence may not be on the disk
+	debts   int    // how often one could not be brought there
 }
 
 // Found says what Open found.
@@ -194,7 +197,7 @@ func (l *Ledger) Fence(e Entry) error {
 	if err := l.noteFence(e); err != nil {
 		return err
 	}
-	return l.disk.Sync()
+	return l.secure()
 }
 
 func (l *Ledger) noteFence(e Entry) error {
@@ -202,7 +205,29 @@ func (l *Ledger) noteFence(e Entry) error {
 	defer l.mu.Unlock()
 	l.book.note(e) // also when it cannot be written: it is fenced as long as the agent lives
 	l.fence = true
-	return l.appendLocked(appendEntry(nil, &e))
+	err := l.appendLocked(appendEntry(nil, &e))
+	if err != nil {
+		l.oweLocked(err)
+	}
+	return err
+}
+
+// secure brings fences to the disk; one that does not get there is tried again by Failing.
+func (l *Ledger) secure() error {
+	err := l.disk.Sync()
+	if err == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err = fmt.Errorf("write ledger: %w", err)
+	l.oweLocked(err)
+	return err
+}
+
+func (l *Ledger) oweLocked(err error) {
+	l.owed = err
+	l.debts++
 }
 
 // Know keeps that the schedulers know of a fence, in this cluster epoch: one that they do not show
@@ -241,25 +266,40 @@ func (l *Ledger) Lift(id api.LeaseID) error {
 // Sync makes all that was accepted survive the host.
 func (l *Ledger) Sync() error { return l.disk.Sync() }
 
-// Failing returns why the last write failed; nil is that it did not. Whoever asks has it tried again
-// first: a cell that says so is given nothing that would, and the disk may be free again.
+// Failing returns why the last write failed, or why a fence is not on the disk; nil is neither. Whoever
+// asks has it tried again first: a cell that says so is given nothing that would, and the disk may be
+// free again. Like Fence it may wait for the disk.
 func (l *Ledger) Failing() error {
+	debts, err := l.writeAgain()
+	if debts == 0 || err != nil {
+		return err
+	}
+	if err := l.secure(); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.failing == nil {
-		return nil
+	if l.debts == debts { // else another fence failed beside
+		l.owed, l.debts = nil, 0
+	}
+	return errors.Join(l.failing, l.owed)
+}
+
+// writeAgain writes the floor and the fences again, where a write has failed: one of them that could not
+// be written counts as long as the agent lives only. debts is for how many times it has to be synced.
+func (l *Ledger) writeAgain() (debts int, _ error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.failing == nil && l.owed == nil {
+		return 0, nil
 	}
 	lines := appendFloor(nil, l.book.floor)
-	fenced := l.book.in(Fenced) // one that could not be written counts as long as the agent lives only
+	fenced := l.book.in(Fenced)
 	for i := range fenced {
 		lines = appendEntry(lines, &fenced[i])
 	}
-	if l.appendLocked(lines) == nil && len(fenced) > 0 {
-		if err := l.disk.Sync(); err != nil {
-			l.failing = fmt.Errorf("write ledger: %w", err)
-		}
-	}
-	return l.failing
+	l.fence = l.fence || len(fenced) > 0
+	return l.debts, l.appendLocked(lines)
 }
 
 func (l *Ledger) appendLocked(lines []byte) error {
@@ -304,7 +344,7 @@ func (l *Ledger) Compact() error {
 		return fmt.Errorf("compact ledger: %w", err)
 	}
 	if fenced {
-		return l.disk.Sync()
+		return l.secure()
 	}
 	return nil
 }
