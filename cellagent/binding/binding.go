@@ -211,14 +211,19 @@ func (b *bound) tearDown(ctx context.Context) error {
 	return nil
 }
 
-// unfence tries the teardown of a fenced binding again.
+// unfence tries the teardown of a fenced binding again. One that was fenced before anybody came to close
+// it, because its opening or its worker did not end, is closed now.
 func (b *bound) unfence(ctx context.Context) error {
 	b.teardown.Lock()
 	defer b.teardown.Unlock()
-	if b.fence == nil {
+	if b.closed && b.fence == nil {
 		return api.Refuse(api.Conflict, "lease %s is not fenced", b.lease)
 	}
+	b.closed = true
 	if err := b.tearDown(ctx); err != nil {
+		if b.fence == nil {
+			b.fence = err
+		}
 		return err
 	}
 	b.fence = nil

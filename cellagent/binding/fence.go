@@ -96,7 +96,8 @@ func (h *Host) Fence(f Fence) {
 }
 
 // Unfence tries the teardown of a fenced lease again, because an operator says so, and
-// frees its amount when it succeeds. A lease that is unknown here holds nothing: no error.
+// frees its amount when it succeeds. A lease that is unknown here holds nothing: no error. Whoever
+// calls it knows that the lease is fenced: a binding that is in use is torn down as well.
 func (h *Host) Unfence(ctx context.Context, id api.LeaseID) error {
 	h.mu.Lock()
 	b, known := h.bound[id]

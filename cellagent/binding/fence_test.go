@@ -85,6 +85,32 @@ func TestFenceByOperation(t *testing.T) {
 	}
 }
 
+// TestUnfenceOfWhatWasNotClosed: what was fenced before anybody closed it is closed and given back; while
+// somebody is inside it is not, and stays closed.
+func TestUnfenceOfWhatWasNotClosed(t *testing.T) {
+	h := open(t, t.TempDir(), room())
+	for _, k := range []api.LeaseKind{api.KindMem, api.KindBlock, api.KindCPU} {
+		b, err := h.Bind(lease(string(k), k, 512))
+		if err != nil {
+			t.Fatal(err)
+		}
+		inner, ok := b.(*bound)
+		if !ok || !inner.gate.enter() {
+			t.Fatalf("binding is a %T", b)
+		}
+		if err := h.Unfence(t.Context(), api.LeaseID(k)); err == nil {
+			t.Errorf("%s: unfenced beside an operation", k)
+		}
+		inner.gate.leave()
+		if err := b.Close(t.Context()); err == nil || h.Free() == room() {
+			t.Errorf("%s: it is given back by nobody's word, %v", k, err)
+		}
+		if err := h.Unfence(t.Context(), api.LeaseID(k)); err != nil || h.Free() != room() {
+			t.Errorf("%s: unfence: %v, free is %+v", k, err, h.Free())
+		}
+	}
+}
+
 // TestFenceByDisk proves the same for a file that cannot be removed.
 func TestFenceByDisk(t *testing.T) {
 	dir := t.TempDir()
