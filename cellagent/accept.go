@@ -1,9 +1,6 @@
 package cellagent
 
 import (
-	"context"
-	"slices"
-
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/mutant"
 	"github.com/grafos/grafos/cellagent/ledger"
@@ -114,55 +111,6 @@ func (k *keeper) accept(d api.Desired, at moment) error {
 		})
 	}
 	return nil
-}
-
-// fences makes the fences of the cell those that the schedulers know of: one that they do not show
-// any more was lifted, one that this cell does not know, because its ledger was lost, counts from
-// now on. One of which they have not heard yet stays.
-func (k *keeper) fences(ctx context.Context, d api.Desired) {
-	if !d.Fences {
-		return
-	}
-	for _, l := range d.Fenced {
-		if e, ok := k.ledger.Find(l.ID); l.CellID == k.cell && (!ok || e.Phase != ledger.Fenced) {
-			e := ledger.EntryOf(&l, "", 0)
-			e.Phase, e.Reason = ledger.Fenced, clip(l.Reason)
-			k.host.Fence(e)
-			if err := k.ledger.Fence(e); err != nil {
-				k.log.Error("fence not kept", "lease_id", l.ID, "error", err)
-			}
-			k.log.Warn("fenced, as the schedulers know", "lease_id", l.ID, "kind", l.Kind, "amount", l.Amount)
-		}
-		if err := k.ledger.Know(l.ID, d.ClusterEpoch); err != nil {
-			k.log.Warn("fence not marked", "lease_id", l.ID, "error", err)
-		}
-	}
-	for _, e := range k.ledger.In(ledger.Fenced) {
-		if e.Known != d.ClusterEpoch+1 || slices.ContainsFunc(d.Fenced, func(l api.Lease) bool { return l.ID == e.Lease }) ||
-			slices.ContainsFunc(d.Leases, func(l api.Lease) bool { return l.ID == e.Lease && !l.State.Terminal() }) {
-			continue
-		}
-		k.lift(ctx, e)
-	}
-}
-
-// liftBound is how long the tearing down of what an operator has unfenced may hold up a set.
-const liftBound = api.TeardownBound / 4
-
-// lift gives back what was fenced. Where it still does not go away it stays counted, and the
-// next set tries again.
-func (k *keeper) lift(ctx context.Context, e ledger.Entry) {
-	ctx, cancel := context.WithTimeout(ctx, liftBound)
-	defer cancel()
-	if err := k.host.Unfence(ctx, e.Lease); err != nil {
-		k.log.Error("the fence was lifted, but the resource is still not torn down", "lease_id", e.Lease, "kind", e.Kind,
-			"amount", e.Amount, "error", err)
-		return
-	}
-	if err := k.ledger.Lift(e.Lease); err != nil {
-		k.log.Error("the fence was lifted, but the next agent does not know", "lease_id", e.Lease, "error", err)
-	}
-	k.log.Info("fence lifted", "lease_id", e.Lease, "kind", e.Kind, "amount", e.Amount)
 }
 
 // fence keeps that a teardown failed, before anybody hears of it.

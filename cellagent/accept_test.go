@@ -227,6 +227,7 @@ func TestFenceOutlivesAgents(t *testing.T) {
 		}
 		b.crash()
 		b.cluster.change(func() { b.cluster.fenced = nil })
+		b.host.onClose = nil
 		b.start()
 		pass(time.Second)
 		if got := b.host.fences(); len(got) != 0 {

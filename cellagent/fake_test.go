@@ -486,9 +486,12 @@ type fakeHost struct {
 	fenced  map[api.LeaseID]ledger.Entry
 	clock   Clock
 	refuse  error
-	slow    time.Duration // of Bind
-	prompt  bool          // Bind and CloseNow wait for nothing
-	onClose func(ctx context.Context, id api.LeaseID) error
+	opening map[api.LeaseID]bool
+	// unfenced counts the calls of Unfence.
+	unfenced int
+	slow     time.Duration // of Bind
+	prompt   bool          // Bind and CloseNow wait for nothing
+	onClose  func(ctx context.Context, id api.LeaseID) error
 }
 
 type fakeBinding struct {
@@ -503,10 +506,12 @@ type fakeBinding struct {
 
 func (h *fakeHost) Bind(l api.Lease) (Opened, error) {
 	if h.slow > 0 {
+		h.begin(l.ID)
 		time.Sleep(h.slow)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	delete(h.opening, l.ID)
 	if h.refuse != nil {
 		return nil, h.refuse
 	}
@@ -517,6 +522,15 @@ func (h *fakeHost) Bind(l api.Lease) (Opened, error) {
 	b := &fakeBinding{host: h, id: l.ID, data: make([]byte, min(l.Amount, 1<<20))}
 	h.open[l.ID] = b
 	return b, nil
+}
+
+func (h *fakeHost) begin(id api.LeaseID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.opening == nil {
+		h.opening = map[api.LeaseID]bool{}
+	}
+	h.opening[id] = true
 }
 
 // Adopt finds a block that an agent before left.
@@ -536,11 +550,31 @@ func (h *fakeHost) Fence(e ledger.Entry) {
 	h.fenced[e.Lease] = e
 }
 
-func (h *fakeHost) Unfence(_ context.Context, id api.LeaseID) error {
+// Unfence tears down what is there, as the real one does; what is unknown holds nothing.
+func (h *fakeHost) Unfence(ctx context.Context, id api.LeaseID) error {
+	h.mu.Lock()
+	b, opening := h.open[id], h.opening[id]
+	h.unfenced++
+	h.mu.Unlock()
+	if opening {
+		return api.Refuse(api.Conflict, "lease %s is being bound", id)
+	}
+	if b != nil {
+		if err := b.Close(ctx); err != nil {
+			return err
+		}
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.fenced, id)
 	return nil
+}
+
+// counts returns how often Bind and Unfence were called.
+func (h *fakeHost) counts() (binds, lifts int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.binds, h.unfenced
 }
 
 func (h *fakeHost) fences() []api.LeaseID {

@@ -77,6 +77,9 @@ type keeper struct {
 	before map[api.LeaseID]ledger.Entry
 	floor  ledger.Floor
 	sealed error // why nothing of the set that is applied may be bound or renewed
+	lifts  map[api.LeaseID]*lifting
+	// leftovers are those of fenced leases.
+	leftovers map[api.LeaseID]leftover
 }
 
 func newKeeper(k *keeper) *keeper {
@@ -87,6 +90,7 @@ func newKeeper(k *keeper) *keeper {
 	k.runs = make(map[api.RunID]*tracked)
 	k.gone = newGraveyard(gravesMost)
 	k.before = make(map[api.LeaseID]ledger.Entry)
+	k.lifts, k.leftovers = make(map[api.LeaseID]*lifting), make(map[api.LeaseID]leftover)
 	return k
 }
 

@@ -55,6 +55,11 @@ func (k *keeper) teardown(ctx context.Context, h *holding, t *tracked) {
 	if err != nil {
 		k.mu.Lock()
 		l, deadline, open, reason := h.lease, h.deadline, h.open, h.fenceReason(err)
+		left := leftover{bound: h.bound}
+		if t != nil {
+			left.dead = t.dead
+		}
+		k.leftovers[l.ID] = left
 		k.mu.Unlock()
 		k.fence(&l, deadline, open, reason)
 	}
