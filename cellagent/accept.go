@@ -32,10 +32,11 @@ func (k *keeper) remember() {
 }
 
 // adopt goes on with a block that an agent before this one held, until the deadline that the ledger
-// has. Nobody gets a token for it before the schedulers have shown that they still want it.
+// has. Nobody gets a token for it before the schedulers have shown that they still want it. What the
+// host has kept is taken also when that deadline has come since, to be torn down.
 func (k *keeper) adopt(e *ledger.Entry) bool {
 	now := k.clock.Now()
-	if !e.Survives(k.clock.BootID(), now) {
+	if !e.Keeps(k.clock.BootID()) {
 		return false
 	}
 	open, ok := k.host.Adopt(e.Lease)

@@ -480,6 +480,31 @@ func TestKeptBlockEndsCutOff(t *testing.T) {
 	})
 }
 
+// TestKeptBlockWhoseEndComesAtTheStart: a block that the host has found, and whose deadline comes before its
+// keeper looks, is torn down, not counted for ever.
+func TestKeptBlockWhoseEndComesAtTheStart(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.t
+		b.grant("block", 30*time.Second, block)
+		pass(time.Second)
+		b.crash()
+		for u := range b.cluster.nodes {
+			b.cluster.kill(u)
+		}
+		pass(30 * time.Second) // the host has looked before
+		b.start()
+		pass(time.Second)
+		if b.host.bound("block") {
+			t.Error("it is still there")
+		}
+		for u := range b.cluster.nodes {
+			b.cluster.revive(u)
+		}
+		pass(10 * time.Second)
+		b.mustBe("block", api.LeaseTornDown)
+	})
+}
+
 // TestKeptBlockIsGivenUp: one that was revoked, or is not desired any more, or was renewed
 // meanwhile, is what the schedulers say.
 func TestKeptBlockIsGivenUp(t *testing.T) {

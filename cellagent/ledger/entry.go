@@ -42,11 +42,14 @@ func EntryOf(l *api.Lease, bootID string, deadline int64) Entry {
 	}
 }
 
-// Survives reports whether the lease outlives its agent: a block of its own, whose end has not come
-// on the clock of this boot.
-func (e *Entry) Survives(bootID string, now int64) bool {
-	return e.Phase == Accepted && e.Kind == api.KindBlock && e.Run == "" && e.BootID == bootID && now < e.Deadline
+// Keeps reports whether the lease outlives its agent, if its end has not come: a block of its own, whose
+// deadline is on the clock of this boot.
+func (e *Entry) Keeps(bootID string) bool {
+	return e.Phase == Accepted && e.Kind == api.KindBlock && e.Run == "" && e.BootID == bootID
 }
+
+// Survives reports whether the lease outlives its agent now.
+func (e *Entry) Survives(bootID string, now int64) bool { return e.Keeps(bootID) && now < e.Deadline }
 
 // Grant returns the lease as far as it is known.
 func (e *Entry) Grant() api.Lease {
