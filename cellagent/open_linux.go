@@ -96,6 +96,9 @@ func (d *Deps) openLedger(c Config) error {
 	}
 	d.Ledger = l
 	log := c.Log.Named("ledger").With("cell_id", string(c.CellID))
+	if found.Unwritten != nil {
+		log.Error("the ledger cannot be written: nothing new is taken before it can", "error", found.Unwritten)
+	}
 	switch {
 	case found.Damaged > 0:
 		log.Error("the ledger is damaged: what it says is taken, what it lost is covered by the registration", "lines", found.Damaged)

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -23,8 +24,9 @@ const (
 // File is a Disk in a directory of its own.
 type File struct {
 	dir  string
-	file *os.File // nil until the first Swap
+	file *os.File // nil until there is one
 	size int64    // of what was appended whole
+	torn bool     // behind that is the beginning of a line
 	next *os.File // what was prepared
 
 	// moving is held while another file takes the place of the one that is in use, and while somebody
@@ -42,25 +44,38 @@ func OpenFile(dir string) (*File, error) {
 	return &File{dir: dir, sync: unix.Fdatasync}, nil
 }
 
-// Load reads the file.
+// Load reads the file, which Append goes on with until the first Swap.
 func (f *File) Load() ([]byte, error) {
-	file, err := os.OpenFile(filepath.Join(f.dir, fileName), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	file, err := os.OpenFile(filepath.Join(f.dir, fileName), os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = file.Close() }() // nothing was written
 	content, err := io.ReadAll(io.LimitReader(file, fileMost+1))
 	if len(content) > fileMost {
-		return nil, fmt.Errorf("%s has more than %d bytes", file.Name(), fileMost)
+		err = fmt.Errorf("%s has more than %d bytes", file.Name(), fileMost)
 	}
-	return content, err
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	whole := bytes.LastIndexByte(content, '\n') + 1
+	f.file, f.size, f.torn = file, int64(whole), whole < len(content)
+	return content, nil
 }
 
 // Append writes p at the end. What was written of it before it failed is cut off again.
 func (f *File) Append(p []byte) error {
+	if f.file == nil {
+		return errors.New("the ledger has no file")
+	}
+	if f.torn {
+		if err := f.file.Truncate(f.size); err != nil {
+			return err
+		}
+		f.torn = false
+	}
 	if _, err := f.file.WriteAt(p, f.size); err != nil {
 		return errors.Join(err, f.file.Truncate(f.size))
 	}
@@ -125,11 +140,11 @@ func (f *File) Prepare(all []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := next.Write(all); err != nil {
-		return errors.Join(err, next.Close())
+	if _, err = next.Write(all); err == nil {
+		err = next.Sync()
 	}
-	if err := next.Sync(); err != nil {
-		return errors.Join(err, next.Close())
+	if err != nil {
+		return errors.Join(err, next.Close(), os.Remove(next.Name())) // it takes what is left of the disk
 	}
 	f.next = next
 	return nil
@@ -152,7 +167,7 @@ func (f *File) Swap(tail []byte) error {
 		return errors.Join(err, next.Close())
 	}
 	old := f.file
-	f.file, f.size = next, size
+	f.file, f.size, f.torn = next, size, false
 	f.moved.Store(true)
 	if old != nil {
 		_ = old.Close() // nobody can find it any more

@@ -15,7 +15,8 @@ const compactAt = 1 << 20
 // Disk keeps the lines. Its methods are called by one goroutine at a time, but for Prepare, of
 // which there is one at a time beside the others, and Sync, which comes at any time before Close.
 type Disk interface {
-	// Load returns all that is kept, or an empty slice where nothing ever was.
+	// Load returns all that is kept, or an empty slice where nothing ever was. What is appended goes
+	// behind it, and behind its last whole line.
 	Load() ([]byte, error)
 	// Append keeps p, whole or not at all, so that it survives this process.
 	Append(p []byte) error
@@ -54,10 +55,13 @@ type Found struct {
 	Damaged int
 	// Rebooted is that it was written in another boot, whose end may have taken its last lines.
 	Rebooted bool
+	// Unwritten is why it could not be written anew; what there was is gone on with.
+	Unwritten error
 }
 
-// Open reads what is kept, and writes it anew without what does not count any more. bootID names
-// this boot. d belongs to the ledger, also when it fails.
+// Open reads what is kept, and writes it anew without what does not count any more. Where that cannot
+// be done, on a full disk say, it goes on with what is kept, and fails until something can be written.
+// bootID names this boot. d belongs to the ledger, also when it fails.
 func Open(d Disk, bootID string) (*Ledger, Found, error) {
 	content, err := d.Load()
 	if err != nil {
@@ -73,7 +77,13 @@ func Open(d Disk, bootID string) (*Ledger, Found, error) {
 	b.raise(b.floor)
 	l := &Ledger{disk: d, book: b}
 	if err := l.replace(); err != nil {
-		return nil, found, fmt.Errorf("write ledger: %w (%w)", err, d.Close())
+		err = fmt.Errorf("write ledger: %w", err)
+		if found.Fresh {
+			return nil, found, fmt.Errorf("%w (%w)", err, d.Close())
+		}
+		found.Unwritten = err
+		l.oweLocked(err) // nobody knows whether the fences in it were synced, and nobody else is here
+		l.failing, l.size, l.limit = err, len(content), 0 // the next set has it compacted
 	}
 	return l, found, nil
 }
@@ -285,7 +295,7 @@ func (l *Ledger) Failing() error {
 	return errors.Join(l.failing, l.owed)
 }
 
-// writeAgain writes the floor and the fences again, where a write has failed: one of them that could not
+// writeAgain writes the floor, of which boot it is and the fences again, where a write has failed: one of them that could not
 // be written counts as long as the agent lives only. debts is for how many times it has to be synced.
 func (l *Ledger) writeAgain() (debts int, _ error) {
 	l.mu.Lock()
@@ -293,7 +303,7 @@ func (l *Ledger) writeAgain() (debts int, _ error) {
 	if l.failing == nil && l.owed == nil {
 		return 0, nil
 	}
-	lines := appendFloor(nil, l.book.floor)
+	lines := appendBoot(appendDoubt(appendFloor(nil, l.book.floor), l.book.doubt), l.book.boot)
 	fenced := l.book.in(Fenced)
 	for i := range fenced {
 		lines = appendEntry(lines, &fenced[i])

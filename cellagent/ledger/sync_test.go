@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -113,4 +114,77 @@ func TestUnwrittenFence(t *testing.T) {
 	if again, _ := open(t, &Memory{kept: d.kept}, "boot-1"); len(again.In(Fenced)) != 1 {
 		t.Error("the fence was not written")
 	}
+}
+
+// TestOpenOnAFullDisk: what cannot be written anew is gone on with as it is, and fails until it can be
+// written; what is appended then comes behind the last whole line. A ledger that is new has to be written.
+func TestOpenOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	l, _ := open(t, file(t, dir), "boot-1")
+	must(t, l.Settle(Floor{Epoch: 5}))
+	must(t, l.Accept(Floor{Epoch: 7}, []Entry{entry("a", 7, 1)}))
+	must(t, l.Fence(entry("f", 6, 1)))
+	must(t, l.Close())
+	path := filepath.Join(dir, fileName)
+	content, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.WriteFile(path, append(content, "0123abcd b torn"...), 0o600))
+	next := filepath.Join(dir, nextName)
+	must(t, os.Mkdir(next, 0o700)) // in the way of the new one
+
+	l, found := open(t, file(t, dir), "boot-1")
+	if found.Unwritten == nil || !l.Long() {
+		t.Errorf("%+v, it is to be compacted: %t", found, l.Long())
+	}
+	if e, ok := l.Find("a"); !ok || e.Generation != 1 || len(l.In(Fenced)) != 1 || l.Floor().Epoch != 7 || l.Doubt() {
+		t.Errorf("a is %+v, fenced are %v, the floor is %+v, doubt %t", e, l.In(Fenced), l.Floor(), l.Doubt())
+	}
+	must(t, l.Accept(Floor{Epoch: 8}, []Entry{entry("b", 8, 1)}))
+	if err := l.Compact(); err == nil {
+		t.Error("compacted into a directory")
+	}
+	must(t, os.Remove(next))
+	must(t, l.Compact())
+	must(t, l.Accept(Floor{Epoch: 9}, []Entry{entry("c", 9, 1)}))
+	must(t, l.Close())
+	l, found = open(t, file(t, dir), "boot-1")
+	if found != (Found{}) || len(l.In(Accepted)) != 3 || len(l.In(Fenced)) != 1 {
+		t.Errorf("afterwards %+v, accepted %v", found, l.In(Accepted))
+	}
+	must(t, l.Close())
+
+	fresh := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(fresh, nextName), 0o700))
+	if _, _, err := Open(file(t, fresh), "boot-1"); err == nil {
+		t.Error("a new ledger that cannot be written is opened")
+	}
+}
+
+// TestFullDiskSaysSo: the ledger that could not be written anew says so for as long as nothing can be
+// written, and that it is of another boot once something can.
+func TestFullDiskSaysSo(t *testing.T) {
+	kept := &Memory{}
+	l, _ := open(t, kept, "boot-1")
+	must(t, l.Settle(Floor{Epoch: 5}))
+	d := &fuller{failing{Memory: Memory{kept: kept.kept}, full: true}}
+	l, found := open(t, d, "boot-2")
+	if !found.Rebooted || found.Unwritten == nil || l.Failing() == nil || l.Accept(Floor{Epoch: 6}, nil) == nil {
+		t.Fatalf("%+v, it fails: %v", found, l.Failing())
+	}
+	d.full = false
+	must(t, l.Failing())
+	l, found = open(t, &Memory{kept: d.kept}, "boot-2")
+	if found != (Found{}) || !l.Doubt() || l.Floor().Epoch != 5 {
+		t.Errorf("%+v, doubt %t, floor %+v", found, l.Doubt(), l.Floor())
+	}
+}
+
+// fuller takes no whole ledger either.
+type fuller struct{ failing }
+
+func (f *fuller) Prepare(all []byte) error {
+	if f.full {
+		return errors.New("no space left")
+	}
+	return f.Memory.Prepare(all)
 }
