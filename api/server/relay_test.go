@@ -30,14 +30,14 @@ func TestDataRequest(t *testing.T) {
 		{"PUT", "?offset=1e3", "bytes", 0, 0, api.InvalidArgument},
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), c.method, "/api/v1/leases/l-1/data"+c.query, strings.NewReader(c.body))
-		r.Header.Set(headToken, "t")
+		r.Header.Set(api.HeaderLeaseToken, "t")
 		req, err := dataRequest(&exchange{}, r)
 		if api.KindOf(err) != c.kind || c.kind == "" && (req.Offset != c.offset || req.Length != c.length) {
 			t.Errorf("%s %s %q: offset %d, length %d, %v", c.method, c.query, c.body, req.Offset, req.Length, err)
 		}
 	}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/api/v1/leases/l-1/data", strings.NewReader("bytes"))
-	r.Header.Set(headToken, "t")
+	r.Header.Set(api.HeaderLeaseToken, "t")
 	r.ContentLength = -1
 	if _, err := dataRequest(&exchange{}, r); api.KindOf(err) != api.InvalidArgument {
 		t.Errorf("a write that does not say its length: %v", err)
