@@ -8,6 +8,16 @@ import (
 // MaxRelay bounds the bytes of one operation through a scheduler.
 const MaxRelay = 8 << 20
 
+// The headers of an operation on a lease's bytes, at its cell and through a scheduler.
+const (
+	// HeaderLeaseToken carries the capability token where Authorization is the scheduler's.
+	HeaderLeaseToken = "Grafos-Lease-Token" //nolint:gosec // the name of a header
+	// HeaderProof carries the holder's proof.
+	HeaderProof = "Grafos-Proof"
+	// HeaderNonce is in the cell's answers: what the next proof is made with.
+	HeaderNonce = "Grafos-Nonce"
+)
+
 // DataRequest is one read or write of a lease's bytes through a scheduler. The cell judges it
 // as if it had come straight: the scheduler only carries it.
 type DataRequest struct {

@@ -13,7 +13,7 @@ import (
 const barBytes = 128 << 10
 
 // barLevel is the feature level of the command that does it.
-const barLevel fsm.Level = 2
+func barLevel() fsm.Level { return fsm.LevelOf(fsm.BarCell{Again: true}) }
 
 // forgotten are the revocations that a state does not have.
 func forgotten(v *fsm.View, revoked []fsm.BarCell) []fsm.BarCell {
@@ -27,7 +27,7 @@ func barAgain(v *fsm.View, level fsm.Level, revoked []fsm.BarCell) ([][]fsm.Comm
 	if len(missing) == 0 {
 		return nil, nil
 	}
-	if level < barLevel {
+	if level < barLevel() {
 		return nil, tooNew("%d cells were revoked since, and a cluster at feature level %d cannot carry that over", len(missing), level)
 	}
 	entry := []fsm.Command{fsm.RaiseLevel{Level: level}}

@@ -113,7 +113,7 @@ func Recover(s *Storage, r Recovery) (*fsm.View, error) {
 	if err := applyAlone(m, index, term, fsm.Entry{Wall: r.Wall, Commands: []fsm.Command{r.Entry}}); err != nil {
 		return nil, err
 	}
-	bars, err := barAgain(m.View(), max(m.View().Level(), barLevel), r.Revoked)
+	bars, err := barAgain(m.View(), max(m.View().Level(), barLevel()), r.Revoked)
 	if err != nil {
 		return nil, err
 	}

@@ -103,7 +103,11 @@ func (n *Node) Restore(ctx context.Context, q Restore) (*api.RestoreReport, erro
 	}
 	report := &api.RestoreReport{DryRun: q.DryRun, Newest: v.Epoch(), Before: counts(now), Snapshot: counts(v)}
 	report.LeasesLost, report.LeasesEnded = compareLeases(now, v)
-	report.StillRevoked = len(forgotten(v, now.Revocations(q.Actor)))
+	revoked := now.Revocations(q.Actor)
+	report.StillRevoked = len(forgotten(v, revoked))
+	if _, err := barAgain(v, now.Level(), revoked); err != nil {
+		return nil, err
+	}
 	if q.DryRun {
 		return report, nil
 	}

@@ -68,11 +68,13 @@ type silenceFact struct {
 	Cells    int            `json:"cells"`
 }
 
-// SilentProviders names the providers of which cells are in mass silence.
+// SilentProviders names the providers of which cells are in mass silence; a cell that was taken out of
+// service is no evidence of one.
 func (v *View) SilentProviders() map[api.ProviderID]int {
 	silent := map[api.ProviderID]int{}
 	v.cells.Scan(func(_ api.CellID, c api.CellRecord) bool {
-		if !c.Revoked && !c.Healthy.Met && c.Healthy.Code == CodeMassSilence {
+		out := c.Revoked || c.Mode == api.ModeDrained || c.Mode == api.ModeMaintenance
+		if !out && !c.Healthy.Met && c.Healthy.Code == CodeMassSilence {
 			silent[c.Provider]++
 		}
 		return true

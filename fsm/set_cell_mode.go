@@ -70,7 +70,7 @@ func (c SetCellMode) drain(s *State, cell api.CellRecord) (Result, *api.Error) {
 	case to:
 		return Result{CellEpoch: cell.Epoch}, nil
 	case api.ModeDrained, api.ModeMaintenance:
-		c.Mode = to // it holds no lease
+		c.Mode, c.DrainTo, c.GraceMs = to, "", 0 // it holds no lease
 		return c.apply(s)
 	case api.ModeAccepting, api.ModeDraining, api.ModeReturning:
 	}

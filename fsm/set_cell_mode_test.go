@@ -41,6 +41,13 @@ func TestDrain(t *testing.T) {
 	r.must(r.mode(api.ModeDrained))
 	r.wantMode(api.ModeDrained, api.CellDrained)
 	r.refused(api.Conflict, r.mode(api.ModeAccepting))
+	for _, to := range []api.CellMode{api.ModeMaintenance, api.ModeDrained} { // as an operator drains it again
+		again := r.mode(api.ModeDraining)
+		again.DrainTo, again.GraceMs = to, 1000
+		if r.must(again); r.cell("aws-1").Mode != to || r.cell("aws-1").DrainTo != "" {
+			t.Errorf("drained again it is %s", r.cell("aws-1").Mode)
+		}
+	}
 	r.must(r.mode(api.ModeMaintenance))
 	r.wantMode(api.ModeMaintenance, api.CellMaintenance)
 	r.must(r.mode(api.ModeReturning))

@@ -70,7 +70,10 @@ func (c UseToken) apply(s *State) (Result, *api.Error) {
 	}
 	t.SPKIs = append(slices.Clone(t.SPKIs), c.SPKI)
 	if s.bindsKeys() {
-		t.UsedAt = append(slices.Clone(t.UsedAt), s.meta.Wall/1000)
+		used := make([]int64, len(t.SPKIs)) // 0 for a use of before, whose time nobody noted
+		copy(used, t.UsedAt)
+		used[len(used)-1] = s.meta.Wall / 1000
+		t.UsedAt = used
 	}
 	s.putToken(t)
 	c.announce(s)

@@ -22,7 +22,7 @@ func (c *Client) LeaseData(ctx context.Context, r api.DataRequest) (*api.DataAns
 	k := call{
 		method: http.MethodGet, path: userBase + "/leases/" + seg(r.Lease) + "/data", extra: relayTime,
 		query: url.Values{"offset": {strconv.FormatInt(r.Offset, 10)}, "length": {strconv.FormatInt(r.Length, 10)}},
-		head:  map[string]string{"Grafos-Lease-Token": r.Token, "Grafos-Proof": r.Proof}, accept: octets, stream: true,
+		head:  map[string]string{api.HeaderLeaseToken: r.Token, api.HeaderProof: r.Proof}, accept: octets, stream: true,
 	}
 	if r.Write {
 		src := &source{r: r.Body}
@@ -31,7 +31,7 @@ func (c *Client) LeaseData(ctx context.Context, r api.DataRequest) (*api.DataAns
 	}
 	var answer api.DataAnswer
 	err := c.each(ctx, k, func(resp *http.Response) error {
-		answer = api.DataAnswer{Length: resp.ContentLength, Nonce: resp.Header.Get("Grafos-Nonce"), Body: resp.Body}
+		answer = api.DataAnswer{Length: resp.ContentLength, Nonce: resp.Header.Get(api.HeaderNonce), Body: resp.Body}
 		if r.Write {
 			drain(resp.Body)
 			answer.Length, answer.Body = 0, nil
@@ -77,7 +77,7 @@ func (c *Client) RelayAnswer(ctx context.Context, cell api.CellID, ask string, a
 	defer src.end()
 	return c.do(ctx, call{
 		method: http.MethodPut, path: relayPath(cell, ask), open: src.open, size: size, write: true, extra: relayTime,
-		head: map[string]string{"Content-Type": kind, "Grafos-Nonce": a.Nonce},
+		head: map[string]string{"Content-Type": kind, api.HeaderNonce: a.Nonce},
 	}, nil)
 }
 

@@ -13,10 +13,7 @@ import (
 )
 
 const (
-	headToken = "Grafos-Lease-Token" //nolint:gosec // the name of a header
-	headProof = "Grafos-Proof"
-	headNonce = "Grafos-Nonce"
-	octets    = "application/octet-stream"
+	octets = "application/octet-stream"
 	// maxRelayProblem bounds a problem that a cell brings.
 	maxRelayProblem = 64 << 10
 	// maxLeaseToken and maxProof bound what is carried of a token and a proof.
@@ -32,15 +29,17 @@ func (s *server) leaseData(x *exchange, r *http.Request) error {
 	control := http.NewResponseController(x)
 	if req.Write {
 		_ = control.SetReadDeadline(time.Now().Add(blobTime(req.Length)))
-		defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 	}
 	answer, err := s.config.Services.LeaseData(r.Context(), req)
+	if req.Write {
+		settleRead(control, err)
+	}
 	if err != nil {
 		return err
 	}
 	h := x.Header()
 	if answer.Nonce != "" {
-		h.Set(headNonce, answer.Nonce)
+		h.Set(api.HeaderNonce, answer.Nonce)
 	}
 	if answer.Body == nil {
 		x.WriteHeader(http.StatusNoContent)
@@ -57,14 +56,24 @@ func (s *server) leaseData(x *exchange, r *http.Request) error {
 	return nil
 }
 
+// settleRead ends the time that a body has. One that was given up may still be read by whoever takes it
+// over to the other side: over HTTP/1.1 no answer leaves before that reader has let go, so it is cut off.
+func settleRead(control *http.ResponseController, err error) {
+	end := time.Time{}
+	if err != nil {
+		end = time.Now()
+	}
+	_ = control.SetReadDeadline(end) // a recorder of a test has none
+}
+
 // dataRequest reads what is asked for.
 func dataRequest(x *exchange, r *http.Request) (api.DataRequest, error) {
 	req := api.DataRequest{
 		Lease: api.LeaseID(r.PathValue("id")), Write: r.Method == http.MethodPut,
-		Token: r.Header.Get(headToken), Proof: r.Header.Get(headProof),
+		Token: r.Header.Get(api.HeaderLeaseToken), Proof: r.Header.Get(api.HeaderProof),
 	}
 	if req.Token == "" || len(req.Token) > maxLeaseToken || len(req.Proof) > maxProof {
-		return req, api.Refuse(api.InvalidArgument, "the request carries no capability token of the lease, or too long a one: send it as %s: TOKEN", headToken).
+		return req, api.Refuse(api.InvalidArgument, "the request carries no capability token of the lease, or too long a one: send it as %s: TOKEN", api.HeaderLeaseToken).
 			WithHint("grafos lease token %s", clip(string(req.Lease), api.MaxNameLen))
 	}
 	var err error
@@ -141,12 +150,11 @@ func (f flushing) Write(b []byte) (int, error) {
 func (s *server) relayAnswer(x *exchange, r *http.Request) error {
 	control := http.NewResponseController(x)
 	_ = control.SetReadDeadline(time.Now().Add(blobTime(max(r.ContentLength, 0))))
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-	a := api.RelayAnswer{Nonce: r.Header.Get(headNonce), Length: r.ContentLength}
+	a := api.RelayAnswer{Nonce: r.Header.Get(api.HeaderNonce), Length: r.ContentLength}
 	switch {
 	case r.ContentLength < 0 || r.ContentLength > api.MaxRelay:
 		return tooLarge(api.MaxRelay)
-	case r.Header.Get("Content-Type") == "application/problem+json":
+	case r.Header.Get("Content-Type") == problemType:
 		text, err := io.ReadAll(http.MaxBytesReader(x, r.Body, maxRelayProblem))
 		if err != nil {
 			return bodyError(err)
@@ -159,7 +167,9 @@ func (s *server) relayAnswer(x *exchange, r *http.Request) error {
 	default:
 		a.Body = http.MaxBytesReader(x, r.Body, api.MaxRelay)
 	}
-	if err := s.config.Agent.RelayAnswer(r.Context(), api.CallerFrom(r.Context()).Cell, r.PathValue("ask"), a); err != nil {
+	err := s.config.Agent.RelayAnswer(r.Context(), api.CallerFrom(r.Context()).Cell, r.PathValue("ask"), a)
+	settleRead(control, err)
+	if err != nil {
 		return err
 	}
 	x.WriteHeader(http.StatusNoContent)
@@ -181,8 +191,8 @@ func describeData(write bool) func(*huma.Operation) {
 		op.Parameters = append(pathParams(op.Path),
 			queryParam("offset", huma.TypeInteger, "Where to begin, in bytes."),
 			queryParam("length", huma.TypeInteger, "How many bytes: at most 8 MiB."),
-			headParam(headToken, "The capability token of the lease."),
-			headParam(headProof, "The holder's proof, where the token names one."))
+			headParam(api.HeaderLeaseToken, "The capability token of the lease."),
+			headParam(api.HeaderProof, "The holder's proof, where the token names one."))
 	}
 }
 

@@ -11,10 +11,8 @@ import (
 
 // Headers of a request on the data plane.
 const (
-	// ProofHeader carries a proof.
-	ProofHeader = "Grafos-Proof"
-	// NonceHeader is in the cell's answers: what the next proof is made with.
-	NonceHeader = "Grafos-Nonce"
+	ProofHeader = api.HeaderProof
+	NonceHeader = api.HeaderNonce
 )
 
 const (

@@ -17,6 +17,8 @@ import (
 const (
 	// CellCertTTL is short: a cell renews by itself, at half of it.
 	CellCertTTL = 24 * time.Hour
+	// CellCertTTLUnrenewed is what it is in a cluster with a member that knows no renewal.
+	CellCertTTLUnrenewed = 7 * 24 * time.Hour
 	// CertTTL is for those that are renewed by hand or at a start.
 	CertTTL = 365 * 24 * time.Hour
 )

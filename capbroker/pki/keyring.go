@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/tls"
@@ -61,18 +62,25 @@ func (k *Keyring) Certificate() (leafPEM []byte, issued, ends time.Time) {
 	return encodeCert(leaf.Raw), leaf.NotBefore.Add(ClockTolerance), leaf.NotAfter
 }
 
-// Request makes a certificate request, PEM: of a new key, or of the one that there is.
+// Request makes a certificate request, PEM: of a new key, the same until a certificate of it is accepted,
+// or of the one that there is.
 func (k *Keyring) Request(fresh bool) ([]byte, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if fresh {
+	if fresh && (k.asked == nil || bytes.Equal(k.asked, k.keyPEM)) {
 		csr, key, err := NewCSR()
 		if err == nil {
 			k.asked = key
 		}
 		return csr, err
 	}
-	key, err := parseKey("private key", k.keyPEM)
+	// A request whose answer was lost may have been granted: it is repeated with its key. With another
+	// one, whichever of the two is granted last would be the one that counts.
+	asked := k.keyPEM
+	if fresh {
+		asked = k.asked
+	}
+	key, err := parseKey("private key", asked)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +92,7 @@ func (k *Keyring) Request(fresh bool) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign certificate request: %w", err)
 	}
-	k.asked = k.keyPEM
+	k.asked = asked
 	return pem.EncodeToMemory(&pem.Block{Type: pemCSR, Bytes: der}), nil
 }
 

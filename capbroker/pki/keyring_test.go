@@ -64,6 +64,14 @@ func TestKeyring(t *testing.T) {
 		t.Error("the new key is used before it is certified")
 	}
 	cert, spki := signCSR(t, m, csr, cell())
+	// An answer that was lost: the request is repeated with the key that may have been granted.
+	repeated, err := k.Request(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, again := signCSR(t, m, repeated, cell()); again != spki {
+		t.Error("repeated, the request is of yet another key")
+	}
 	other := cell()
 	other.Cell = "aws-2"
 	foreign, _ := signCSR(t, m, csr, other)

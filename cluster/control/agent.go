@@ -40,7 +40,7 @@ func (c *Control) Bootstrap(ctx context.Context, r api.BootstrapRequest) (*api.B
 	}
 	cert, _, err := c.cfg.Material.Sign(pub, pki.CertRequest{
 		Identity: pki.Identity{ClusterID: c.cfg.ClusterID, Role: api.RoleCell, Provider: r.Provider, Cell: r.CellID},
-		Serial:   serialOf(claims.ID, spki), Now: c.issuedAt(claims, spki),
+		Serial:   serialOf(claims.ID, spki), Now: c.issuedAt(claims, spki), TTL: c.cellCertTTL(),
 	})
 	if err != nil {
 		return nil, err
@@ -56,6 +56,14 @@ func (c *Control) issuedAt(claims pki.BootstrapClaims, spki string) time.Time {
 		return time.Unix(at, 0)
 	}
 	return claims.IssuedAt
+}
+
+// cellCertTTL is how long a new cell's certificate lives.
+func (c *Control) cellCertTTL() time.Duration {
+	if c.cfg.Machine.View().Level() < fsm.LevelOf(fsm.RenewIdentity{}) {
+		return pki.CellCertTTLUnrenewed
+	}
+	return pki.CellCertTTL
 }
 
 func (c *Control) certified(cert []byte) *api.BootstrapAnswer {

@@ -123,6 +123,7 @@ func (t *term) tend(ctx context.Context, look func(v *fsm.View) (leases bool, pa
 		select {
 		case <-cells:
 		case <-leases:
+			sleep(ctx, nil, calm) // a busy cluster changes a lease at any moment
 		case <-timer.C:
 		case <-ctx.Done():
 		}
@@ -147,13 +148,14 @@ func (t *term) retryRuns(ctx context.Context) {
 	for ctx.Err() == nil {
 		changed := m.Changed(fsm.TopicRuns)
 		pause := idle
-		lost := m.View().LostRuns(retryAmong)
+		v := m.View()
+		lost := v.LostRuns(retryAmong)
+		waiting.keep(lost, t.cfg.Clock.Now())
 		if all := len(lost); all > 0 {
-			if lost = withoutSilent(m.View(), lost); len(lost) < all {
+			if lost = t.withoutSilent(v, lost, waiting); len(lost) < all {
 				pause = retryPause
 			}
 		}
-		waiting.keep(lost, t.cfg.Clock.Now())
 		n := min(len(lost), retryAtOnce)
 		for i := range n {
 			r := lost[(next+i)%len(lost)]
@@ -172,10 +174,13 @@ func (t *term) retryRuns(ctx context.Context) {
 }
 
 // withoutSilent leaves out the runs of providers in mass silence: their cells are more likely to be there
-// than not, and the runs on them too.
-func withoutSilent(v *fsm.View, runs []api.Run) []api.Run {
+// than not, and capacity that seems short comes back with them. That is so for minWait: cells that stay
+// silent are gone, and their runs have waited long enough.
+func (t *term) withoutSilent(v *fsm.View, runs []api.Run, waiting vigil) []api.Run {
 	silent := v.SilentProviders()
-	return slices.DeleteFunc(runs, func(r api.Run) bool { return silent[r.Provider] > 0 })
+	return slices.DeleteFunc(runs, func(r api.Run) bool {
+		return silent[r.Provider] > 0 && clock.Since(t.cfg.Clock, waiting.since(r)) < minWait
+	})
 }
 
 // giveUp ends a run that could not be placed again for as long as it may take, and at least

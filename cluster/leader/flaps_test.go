@@ -1,6 +1,7 @@
 package leader
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -103,18 +104,26 @@ func TestCertificateLapses(t *testing.T) {
 	}
 }
 
-// TestSilentProvidersAreNotTriedAgain: while most of a provider is silent, its lost runs wait.
+// TestSilentProvidersAreNotTriedAgain: while most of a provider is silent, its lost runs wait; not for
+// ever, since cells that stay silent are gone.
 func TestSilentProvidersAreNotTriedAgain(t *testing.T) {
 	bubble(t, func(r *rig) {
 		r.ready("c1")
 		runs := []api.Run{{ID: "r1", Provider: "aws"}, {ID: "r2", Provider: "gcp"}}
-		if left := withoutSilent(r.m.View(), append([]api.Run{}, runs...)); len(left) != 2 {
+		lead, waiting := &term{cfg: r.l.cfg}, vigil{}
+		waiting.keep(runs, lead.cfg.Clock.Now())
+		without := func() []api.Run { return lead.withoutSilent(r.m.View(), slices.Clone(runs), waiting) }
+		if left := without(); len(left) != 2 {
 			r.t.Errorf("left are %v", left)
 		}
 		r.must(fsm.RaiseLevel{Level: 2})
 		r.must(fsm.ChangeHealth{Changes: []fsm.HealthChange{{Cell: "c1", Epoch: r.cells["c1"], Healthy: &api.Condition{Code: massSilenceCode}}}})
-		if left := withoutSilent(r.m.View(), runs); len(left) != 1 || left[0].ID != "r2" {
+		if left := without(); len(left) != 1 || left[0].ID != "r2" {
 			r.t.Errorf("left are %v", left)
+		}
+		time.Sleep(minWait)
+		if left := without(); len(left) != 2 {
+			r.t.Errorf("after %s left are %v", minWait, left)
 		}
 	})
 }

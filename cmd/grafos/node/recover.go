@@ -76,6 +76,7 @@ type recoverOptions struct {
 	dir, material, reason string
 	others, revoked       []string
 	dryRun, yes           bool
+	known                 []fsm.BarCell // the revocations that the new group begins with
 	askTime               time.Duration
 }
 
@@ -183,6 +184,10 @@ func (o *recoverOptions) recover(ctx context.Context, u *ui.UI, material *pki.Ma
 		return nil, err
 	}
 	report.Survivors = []survivor{mine}
+	// Before anything is changed, or said to be possible: a revoked cell must not come back.
+	if o.known, err = knownRevocations(append([]string{o.dir}, o.others...), o.revoked); err != nil {
+		return nil, err
+	}
 	if err := o.compare(report); err != nil {
 		return nil, err
 	}
@@ -354,12 +359,8 @@ func (o *recoverOptions) rewrite(entry fsm.Recovered, id api.NodeID, addr string
 	if err != nil {
 		return nil, errors.Join(err, audit.Close())
 	}
-	revoked, err := knownRevocations(append([]string{o.dir}, o.others...), o.revoked)
-	if err != nil {
-		return nil, errors.Join(err, kept.Close(), audit.Close())
-	}
 	v, err := cluster.Recover(kept, cluster.Recovery{
-		Revoked: revoked,
+		Revoked: o.known,
 		Machine: fsm.New(fsm.Options{Log: log, Audit: audit.Append, BeforePersist: audit.Sync}),
 		Node:    id, Addr: addr, Wall: time.Now().UnixMilli(), Entry: entry,
 	})

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/cluster/store/disk"
@@ -40,16 +41,33 @@ func openRevocations(dir string) (*revocations, error) {
 }
 
 func readRevocations(path string) (*revocations, error) {
-	r := &revocations{path: path, Of: map[api.CellID]fsm.BarCell{}}
+	r := &revocations{path: path}
 	b, err := ui.ReadBounded(r.path, maxRevokedFile)
 	if err != nil {
 		return nil, fmt.Errorf("read revocations: %w", err)
 	}
-	if err := json.Unmarshal(b, r); err != nil {
+	err = json.Unmarshal(b, r)
+	if err == nil {
+		err = r.check()
+	}
+	if err != nil {
 		return nil, api.Refuse(api.DigestMismatch, "%s holds no revocations: %v", r.path, err).
-			WithHint("take the file of another scheduler, or an older copy of this one; without it a recovery could bring a revoked cell back")
+			WithHint("take the file of another scheduler, or an older copy of this one, or move it away where this scheduler's log is whole: it is made anew; without it a recovery could bring a revoked cell back")
 	}
 	return r, nil
+}
+
+// check refuses what add does not make.
+func (r *revocations) check() error {
+	if r.Of == nil {
+		return errors.New("it lists none, not even an empty list")
+	}
+	for cell, b := range r.Of {
+		if cell == "" || b.Cell != cell || !b.Again {
+			return fmt.Errorf("what it says of cell %q is no revocation of it", cell)
+		}
+	}
+	return nil
 }
 
 // add takes what is new, and returns its cells.
@@ -106,9 +124,14 @@ func knownRevocations(dirs, files []string) ([]fsm.BarCell, error) {
 	return all.list(), nil
 }
 
+// keepAgain is when revocations that could not be written are written again.
+const keepAgain = 5 * time.Second
+
 // shutOut closes the connections of every cell that is revoked as soon as this scheduler has applied
 // it, and keeps the revocation.
 func (n *scheduler) shutOut(ctx context.Context, known *revocations) {
+	owed := false              // something is known that is not in the file
+	var retry <-chan time.Time // nil is never
 	for ctx.Err() == nil {
 		changed := n.machine.Changed(fsm.TopicCells)
 		if fresh := known.add(n.machine.View().Revocations("scheduler")); len(fresh) > 0 {
@@ -117,12 +140,18 @@ func (n *scheduler) shutOut(ctx context.Context, known *revocations) {
 					n.log.Info("connections of a revoked cell closed", "cell_id", string(cell), "connections", closed)
 				}
 			}
-			if err := known.write(); err != nil {
-				n.log.Error("revocations not kept beside the log", "error", err)
+			owed = true
+		}
+		if owed {
+			err := known.write()
+			if owed, retry = err != nil, nil; owed {
+				n.log.Error("revocations not kept beside the log", "error", err, "again_in", keepAgain)
+				retry = time.After(keepAgain)
 			}
 		}
 		select {
 		case <-changed:
+		case <-retry:
 		case <-ctx.Done():
 		}
 	}
