@@ -82,7 +82,7 @@ func Open(d Disk, bootID string) (*Ledger, Found, error) {
 			return nil, found, fmt.Errorf("%w (%w)", err, d.Close())
 		}
 		found.Unwritten = err
-		l.oweLocked(err) // nobody knows whether the fences in it were synced, and nobody else is here
+		l.oweLocked(err)                                  // nobody knows whether the fences in it were synced, and nobody else is here
 		l.failing, l.size, l.limit = err, len(content), 0 // the next set has it compacted
 	}
 	return l, found, nil
