@@ -92,7 +92,7 @@ environment, then flags.`,
 	f.StringSliceVar(&s.Schedulers, "schedulers", nil, "API addresses of schedulers (default: those of the identity)")
 	f.StringVar(&s.DataBind, "data-bind", "0.0.0.0:7500", "host:port of the data plane")
 	f.StringVar(&s.DataAdvertise, "data-advertise", "", "host:port of the data plane as holders of leases reach it (default: --data-bind, or the host's name with its port)")
-	s.offerSettings.add(cmd)
+	s.addOffer(cmd)
 	f.Int64Var(&s.ReserveCPU, "reserve-cpu", 0, "millicores kept for the host")
 	f.StringVar(&s.ReserveMem, "reserve-mem", "0", "memory kept for the host and the workers")
 	f.StringVar(&s.Block, "block", "0", "what block leases may take in all; 0 is half of the free disk")

@@ -64,7 +64,7 @@ Every cell offers the whole host, or what --cpu, --mem, --net and --gpu say of e
 	dirFlag(cmd, &dir)
 	cmd.Flags().IntVar(&schedulers, "schedulers", 3, "how many schedulers: 1, 3 or 5")
 	cmd.Flags().IntVar(&cells, "cells", 3, "how many cells")
-	offer.add(cmd)
+	offer.addOffer(cmd)
 	return cmd
 }
 

@@ -23,7 +23,7 @@ type offerSettings struct {
 // noGPU is the list of models of a cell that is to offer none.
 const noGPU = "none"
 
-func (s *offerSettings) add(cmd *cobra.Command) {
+func (s *offerSettings) addOffer(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.Int64Var(&s.CPU, "cpu", 0, "millicores offered, of whole cores (default: the host's)")
 	f.StringVar(&s.Mem, "mem", "0", "memory offered; 0 is the host's")
