@@ -103,7 +103,7 @@ func parse(token string) (*jwt.JSONWebToken, string, error) {
 		return nil, "", fmt.Errorf("is signed with algorithm %.20q: only %s are taken", string(e.Got), strings.Join(jwks.Algorithms(), ", "))
 	}
 	if err != nil || len(t.Headers) != 1 {
-		return nil, "", fmt.Errorf("is not a compact JWT: %v", err)
+		return nil, "", fmt.Errorf("is not a compact JWT: %w", err)
 	}
 	if typ, said := t.Headers[0].ExtraHeaders[jose.HeaderType]; said && !plain(typ) {
 		return nil, "", fmt.Errorf("has the type %.40q: a bootstrap token is a plain JWT", fmt.Sprint(typ))
@@ -167,8 +167,8 @@ func (c *Config) key(ctx context.Context, h jose.Header) (jwks.Key, error) {
 	key, err := c.Keys.Key(ctx, h.KeyID)
 	if gone, ok := errors.AsType[*jwks.UnavailableError](err); ok {
 		p := api.Refuse(api.BootstrapTokenInvalid, "the bootstrap token of issuer %s cannot be verified: %v", c.Issuer, gone).
-			WithHint("try again; look whether the leading scheduler reaches the issuer's keys")
-		p.Retryable, p.RetryAfterMs = true, jwks.Pause.Milliseconds()
+			WithHint("look whether the leading scheduler has the issuer's keys, and try again with the same token: it is not used")
+		p.RetryAfterMs = jwks.Pause.Milliseconds()
 		return jwks.Key{}, p
 	}
 	if err != nil {
@@ -231,7 +231,7 @@ func (c *Config) own(out *pki.BootstrapClaims, all map[string]any) error {
 	}
 	if cell != "" {
 		if err := api.CheckName("cell id", cell); err != nil {
-			return fmt.Errorf("says nothing sensible: %v", err)
+			return fmt.Errorf("says nothing sensible: %w", err)
 		}
 	}
 	out.CellID = api.CellID(cell)
@@ -271,7 +271,7 @@ func claim(all map[string]any, name string) any {
 		return all[name]
 	}
 	var at any = all
-	for _, step := range strings.Split(name[1:], "/") {
+	for step := range strings.SplitSeq(name[1:], "/") {
 		m, ok := at.(map[string]any)
 		if !ok {
 			return nil

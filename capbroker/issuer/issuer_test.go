@@ -38,20 +38,20 @@ type signer struct {
 	doc  []byte
 }
 
-func newSigner(t testing.TB) *signer {
-	t.Helper()
-	s := &signer{t: t, keys: map[string]crypto.Signer{}}
+func newSigner(tb testing.TB) *signer {
+	tb.Helper()
+	s := &signer{t: tb, keys: map[string]crypto.Signer{}}
 	r, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	e, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	_, o, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var set jose.JSONWebKeySet
 	for id, k := range map[string]crypto.Signer{"rsa": r, "ec": e, "ed": o} {
@@ -59,7 +59,7 @@ func newSigner(t testing.TB) *signer {
 		set.Keys = append(set.Keys, jose.JSONWebKey{Key: k.Public(), KeyID: id, Use: "sig"})
 	}
 	if s.doc, err = json.Marshal(set); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
@@ -93,8 +93,8 @@ func (s *signer) sign(kid string, alg jose.SignatureAlgorithm, typ string, c map
 	return sign(s.t, jose.SigningKey{Algorithm: alg, Key: s.keys[kid]}, kid, typ, c)
 }
 
-func sign(t testing.TB, key jose.SigningKey, kid, typ string, c map[string]any) string {
-	t.Helper()
+func sign(tb testing.TB, key jose.SigningKey, kid, typ string, c map[string]any) string {
+	tb.Helper()
 	o := &jose.SignerOptions{}
 	if kid != "" {
 		o = o.WithHeader("kid", kid)
@@ -104,20 +104,20 @@ func sign(t testing.TB, key jose.SigningKey, kid, typ string, c map[string]any) 
 	}
 	sg, err := jose.NewSigner(key, o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	token, err := jwt.Signed(sg).Claims(c).Serialize()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return token
 }
 
-func trusting(t testing.TB, all ...Config) *Issuers {
-	t.Helper()
+func trusting(tb testing.TB, all ...Config) *Issuers {
+	tb.Helper()
 	s, err := New(cluster, all)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
@@ -282,7 +282,7 @@ func TestKeysAway(t *testing.T) {
 	is := trusting(t, Config{Issuer: ci, Keys: src, Providers: []api.ProviderID{"aws"}})
 	_, err := is.Verify(t.Context(), s.sign("ed", jose.EdDSA, "", claims()), "aws", now())
 	p, ok := api.AsError(err)
-	if !ok || p.Kind != api.BootstrapTokenInvalid || !p.Retryable || !strings.Contains(p.Detail, "nobody is there") {
+	if !ok || p.Kind != api.BootstrapTokenInvalid || p.RetryAfterMs <= 0 || !strings.Contains(p.Detail, "nobody is there") {
 		t.Errorf("%v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -20,35 +21,33 @@ import (
 	"testing"
 	"time"
 
-	"crypto/x509"
-
 	"github.com/go-jose/go-jose/v4"
 )
 
-func ecKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
+func ecKey(tb testing.TB) *ecdsa.PrivateKey {
+	tb.Helper()
 	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return k
 }
 
-func rsaKey(t testing.TB, bits int) *rsa.PrivateKey {
-	t.Helper()
-	t.Setenv("GODEBUG", "rsa1024min=0")
+func rsaKey(tb testing.TB, bits int) *rsa.PrivateKey {
+	tb.Helper()
+	tb.Setenv("GODEBUG", "rsa1024min=0")
 	k, err := rsa.GenerateKey(rand.Reader, bits)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return k
 }
 
-func document(t testing.TB, keys ...jose.JSONWebKey) []byte {
-	t.Helper()
+func document(tb testing.TB, keys ...jose.JSONWebKey) []byte {
+	tb.Helper()
 	b, err := json.Marshal(jose.JSONWebKeySet{Keys: keys})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -64,9 +63,13 @@ func TestParse(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := []jose.JSONWebKey{
-		{Key: &big.PublicKey, KeyID: "r", Use: "sig", Algorithm: "RS256"}, {Key: &ec.PublicKey, KeyID: "e"}, {Key: edPub, KeyID: "o", Use: "sig"},
+		{Key: &big.PublicKey, KeyID: "r", Use: "sig", Algorithm: "RS256"},
+		{Key: &ec.PublicKey, KeyID: "e"},
+		{Key: edPub, KeyID: "o", Use: "sig"},
 		// What an issuer may have and is of no use here.
-		{Key: &p384.PublicKey, KeyID: "p384"}, {Key: &big.PublicKey, KeyID: "enc", Use: "enc"}, {Key: &big.PublicKey, KeyID: "ps", Algorithm: "PS256"},
+		{Key: &p384.PublicKey, KeyID: "p384"},
+		{Key: &big.PublicKey, KeyID: "enc", Use: "enc"},
+		{Key: &big.PublicKey, KeyID: "ps", Algorithm: "PS256"},
 		{Key: &ec.PublicKey},
 	}
 	set, err := Parse(document(t, good...))

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -138,10 +139,8 @@ func (a about) algorithm() string {
 }
 
 func verifies(ops []string) bool {
-	for _, op := range ops {
-		if op == "verify" {
-			return true
-		}
+	if slices.Contains(ops, "verify") {
+		return true
 	}
 	return len(ops) == 0
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -38,9 +39,7 @@ func (r *rig) foreign(name string, providers ...api.ProviderID) (issuer.Config, 
 	keys := jwks.NewSource(func(context.Context) ([]byte, error) { return doc, nil }, clock.System())
 	return issuer.Config{Issuer: name, Keys: keys, Providers: providers}, func(jti string, more map[string]any) string {
 		c := map[string]any{"iss": name, "aud": "g-test", "jti": jti, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix()}
-		for k, v := range more {
-			c[k] = v
-		}
+		maps.Copy(c, more)
 		token, err := jwt.Signed(sg).Claims(c).Serialize()
 		if err != nil {
 			r.t.Fatal(err)
