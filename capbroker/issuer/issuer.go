@@ -12,7 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/grafos/grafos/api"
@@ -73,7 +72,7 @@ func (s *Issuers) Verify(ctx context.Context, token string, provider api.Provide
 			WithHint("name the issuer in the file of grafos server --bootstrap-trust, to the letter, or mint a token: grafos admin bootstrap-token --provider %s", provider)
 	}
 	claims, err := c.verify(ctx, t, provider, now)
-	if p, ok := api.AsError(err); ok {
+	if p, ok := api.AsError(err); ok && p.Kind == api.BootstrapTokenInvalid {
 		return pki.BootstrapClaims{}, p
 	}
 	if err != nil {
@@ -88,52 +87,32 @@ func refuse(what string, err error) error {
 }
 
 // parse reads the envelope, and whose token it says it is.
-func parse(token string) (*jwt.JSONWebToken, string, error) {
-	if len(token) > MaxToken {
-		return nil, "", fmt.Errorf("is %d bytes long: at most %d", len(token), MaxToken)
+func parse(token string) (*jwks.Token, string, error) {
+	t, err := jwks.ParseToken(token, MaxToken)
+	if err != nil {
+		return nil, "", err
 	}
-	for n, part := range strings.Split(token, ".") {
-		// Two spellings of one token would be two tokens to whoever compares them.
-		if _, err := base64.RawURLEncoding.Strict().DecodeString(part); err != nil || strings.ContainsAny(part, "\r\n") {
-			return nil, "", fmt.Errorf("is not a compact JWT: part %d is not base64url", n+1)
-		}
-	}
-	t, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256, jose.ES256, jose.EdDSA})
-	if e, ok := errors.AsType[*jose.ErrUnexpectedSignatureAlgorithm](err); ok {
-		return nil, "", fmt.Errorf("is signed with algorithm %.20q: only %s are taken", string(e.Got), strings.Join(jwks.Algorithms(), ", "))
-	}
-	if err != nil || len(t.Headers) != 1 {
-		return nil, "", fmt.Errorf("is not a compact JWT: %w", err)
-	}
-	if typ, said := t.Headers[0].ExtraHeaders[jose.HeaderType]; said && !plain(typ) {
-		return nil, "", fmt.Errorf("has the type %.40q: a bootstrap token is a plain JWT", fmt.Sprint(typ))
+	// One for a login or a logout is not a bootstrap token, whoever signed it.
+	if typ := t.Type(); typ != "" && !strings.EqualFold(typ, "JWT") {
+		return nil, "", fmt.Errorf("has the type %.40q: a bootstrap token is a plain JWT", typ)
 	}
 	var c jwt.Claims
-	if err := t.UnsafeClaimsWithoutVerification(&c); err != nil {
+	if err := t.Peek(&c); err != nil {
 		return nil, "", fmt.Errorf("has claims that cannot be read: %w", err)
 	}
 	return t, c.Issuer, nil
 }
 
-// plain reports whether a token says that it is for nothing in particular: one for a login or a
-// logout is not a bootstrap token, whoever signed it.
-func plain(typ any) bool {
-	s, ok := typ.(string)
-	return ok && strings.EqualFold(s, "JWT")
-}
-
 // verify checks everything of a token of this issuer.
-func (c *Config) verify(ctx context.Context, t *jwt.JSONWebToken, provider api.ProviderID, now time.Time) (pki.BootstrapClaims, error) {
-	key, err := c.key(ctx, t.Headers[0])
+func (c *Config) verify(ctx context.Context, t *jwks.Token, provider api.ProviderID, now time.Time) (pki.BootstrapClaims, error) {
+	key, err := c.key(ctx, t)
 	if err != nil {
 		return pki.BootstrapClaims{}, err
 	}
 	var std jwt.Claims
 	var all map[string]any
-	if err := t.Claims(key.Public, &std, &all); errors.Is(err, jose.ErrCryptoFailure) {
-		return pki.BootstrapClaims{}, fmt.Errorf("has a signature that does not verify with the key %.64q of that issuer", key.ID)
-	} else if err != nil {
-		return pki.BootstrapClaims{}, fmt.Errorf("has claims that cannot be read: %w", err)
+	if err := t.Verify(key, &std, &all); err != nil {
+		return pki.BootstrapClaims{}, err
 	}
 	if err := c.checkStandard(std, now); err != nil {
 		return pki.BootstrapClaims{}, err
@@ -157,14 +136,14 @@ func scoped(issuer, jti string) string {
 	return "ext-" + hex.EncodeToString(sum[:])
 }
 
-func (c *Config) key(ctx context.Context, h jose.Header) (jwks.Key, error) {
-	if !slices.Contains(c.Algorithms, h.Algorithm) {
-		return jwks.Key{}, fmt.Errorf("is signed with algorithm %.20q: of this issuer %s are taken", h.Algorithm, strings.Join(c.Algorithms, ", "))
+func (c *Config) key(ctx context.Context, t *jwks.Token) (jwks.Key, error) {
+	if !slices.Contains(c.Algorithms, t.Algorithm()) {
+		return jwks.Key{}, fmt.Errorf("is signed with algorithm %.20q: of this issuer %s are taken", t.Algorithm(), strings.Join(c.Algorithms, ", "))
 	}
-	if h.KeyID == "" || len(h.KeyID) > jwks.MaxKID {
+	if t.KeyID() == "" {
 		return jwks.Key{}, errors.New("does not say which key it is signed with (kid)")
 	}
-	key, err := c.Keys.Key(ctx, h.KeyID)
+	key, err := c.Keys.Key(ctx, t.KeyID())
 	if gone, ok := errors.AsType[*jwks.UnavailableError](err); ok {
 		p := api.Refuse(api.BootstrapTokenInvalid, "the bootstrap token of issuer %s cannot be verified: %v", c.Issuer, gone).
 			WithHint("look whether the leading scheduler has the issuer's keys, and try again with the same token: it is not used")
@@ -173,9 +152,6 @@ func (c *Config) key(ctx context.Context, h jose.Header) (jwks.Key, error) {
 	}
 	if err != nil {
 		return jwks.Key{}, fmt.Errorf("cannot be verified: %w", err)
-	}
-	if key.Algorithm != h.Algorithm {
-		return jwks.Key{}, fmt.Errorf("is signed with algorithm %s, and the key %.64q is for %s", h.Algorithm, key.ID, key.Algorithm)
 	}
 	return key, nil
 }
