@@ -107,6 +107,15 @@ type Cells interface {
 	CellDrain(ctx context.Context, c CellID, o ReadOptions) (*CellDrain, error)
 }
 
+// Conformance proves cells, and says where that is required.
+type Conformance interface {
+	// ConformCell runs the conformance suite against a cell and yields each check, and last the report,
+	// which is recorded; or an error in its place, when the suite could not be run to its end.
+	ConformCell(ctx context.Context, p ProviderID, c CellID, o WriteOptions) iter.Seq2[ConformanceStep, error]
+	MarkProvider(ctx context.Context, p ProviderID, r MarkRequest, o WriteOptions) (*ProviderStatus, error)
+	MarkCell(ctx context.Context, c CellID, r MarkRequest, o WriteOptions) (*CellAnswer, error)
+}
+
 // CellAgent is what a cell calls.
 type CellAgent interface {
 	// Bootstrap is the only call that needs no certificate: the token is its proof.
@@ -256,6 +265,7 @@ type Replicas interface {
 type Services interface {
 	Providers
 	Cells
+	Conformance
 	Leases
 	LeaseEnds
 	Runs
