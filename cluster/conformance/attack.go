@@ -105,7 +105,7 @@ func (p *probe) foreign(ctx context.Context, h *held) {
 	if !p.bytes || p.Free.Get(p.kind) < p.amountOf()+p.least {
 		return
 	}
-	other := p.lease(ctx, checkLeased+"_another", leaseTime, "")
+	other := p.lease(ctx, checkLeased+"_another", leaseTime, nil)
 	if other == nil {
 		return
 	}

@@ -32,7 +32,7 @@ func (p *probe) holders(ctx context.Context) {
 		p.cancel(api.Problem(err))
 		return
 	}
-	h := p.lease(ctx, checkLeased+"_for_a_holder", leaseTime, key.Thumbprint().String())
+	h := p.lease(ctx, checkLeased+"_for_a_holder", leaseTime, key)
 	if h == nil {
 		return
 	}
@@ -148,8 +148,8 @@ func (p *probe) narrow(ctx context.Context, h *held, key, thief *holder.Key) {
 	})
 }
 
-// tooDeep narrows a token once more than that is allowed, each link rightly signed: the last link is one that
-// is there already, since a holder's own tools make no more.
+// tooDeep has one link more than a token may have. It is one that stands there already, since a holder's
+// tools make no more: a cell that does not count says bad_signature.
 func tooDeep(key *holder.Key, token string) (string, error) {
 	var err error
 	last := ""

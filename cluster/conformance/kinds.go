@@ -42,3 +42,12 @@ func offered(c *api.CellRecord) []plan {
 	}
 	return have
 }
+
+// Kinds are those of a cell that a suite proves.
+func Kinds(c *api.CellRecord) []api.LeaseKind {
+	kinds := []api.LeaseKind{}
+	for _, p := range offered(c) {
+		kinds = append(kinds, p.kind)
+	}
+	return kinds
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/capbroker/holder"
 )
 
 // The names of the checks. They are what is recorded, and what a person looks up in docs/conformance.md.
@@ -52,11 +53,13 @@ type probe struct {
 type held struct {
 	api.Grant
 	asked, bound time.Time // around its grant or renewal
+	// key proves the holder; nil is whoever has the token.
+	key *holder.Key
 }
 
 // run takes the checks of a kind in their order; what cannot go on ends it.
 func (p *probe) run(ctx context.Context) {
-	first := p.lease(ctx, checkLeased, leaseTime, "")
+	first := p.lease(ctx, checkLeased, leaseTime, nil)
 	if first == nil {
 		return
 	}
@@ -168,15 +171,21 @@ func pause(ctx context.Context, d time.Duration) bool {
 	return ctx.Err() == nil
 }
 
-// amountOf is what is leased: the plan's, or what there is.
-func (p *probe) amountOf() int64 { return min(p.amount, p.Free.Get(p.kind)) }
+// amountOf is what is leased: the plan's, or what there is, in whole units of least.
+func (p *probe) amountOf() int64 {
+	n := min(p.amount, p.Free.Get(p.kind))
+	return n - n%p.least
+}
 
 // lease takes one lease; nil is that there is none.
-func (p *probe) lease(ctx context.Context, name string, ttl time.Duration, key string) *held {
+func (p *probe) lease(ctx context.Context, name string, ttl time.Duration, key *holder.Key) *held {
 	var h *held
 	r := api.LeaseRequest{
 		Provider: p.Cell.Provider, Tenant: api.ConformanceTenant, Resources: api.Resources{}.With(p.kind, p.amountOf()),
-		TTLMs: ttl.Milliseconds(), Holder: key,
+		TTLMs: ttl.Milliseconds(),
+	}
+	if key != nil {
+		r.Holder = key.Thumbprint().String()
 	}
 	p.check(ctx, name, fmt.Sprintf("%d %s of %s, bound, with a token", p.amountOf(), p.kind.Unit(), p.kind), func(ctx context.Context) (string, bool, error) {
 		asked := p.Clock.Now()
@@ -187,7 +196,7 @@ func (p *probe) lease(ctx context.Context, name string, ttl time.Duration, key s
 		if err != nil {
 			return "", false, err
 		}
-		h = &held{g, asked, p.Clock.Now()}
+		h = &held{g, asked, p.Clock.Now(), key}
 		return fmt.Sprintf("lease %s of %d", g.ID, g.Amount), g.Token != "" && g.Kind == p.kind && g.Amount == p.amountOf() && g.CellID == p.Cell.ID, nil
 	})
 	return h

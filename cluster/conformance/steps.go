@@ -50,6 +50,12 @@ func (p *probe) wiped(ctx context.Context, h *held) {
 	p.check(ctx, checkWiped, "zeros", func(ctx context.Context) (string, bool, error) {
 		o := h.read()
 		o.length = h.Amount
+		if h.key != nil {
+			var err error
+			if o.proof, err = prove(ctx, w, h.key, o); err != nil {
+				return "", false, err
+			}
+		}
 		got, err := patiently(ctx, w, o)
 		if err != nil {
 			return "", false, err
@@ -126,7 +132,8 @@ func (p *probe) gone(ctx context.Context, h *held, want api.Kind) (string, bool,
 		if api.KindOf(err) == want {
 			return last, true, nil
 		}
-		if !p.taken(err) && api.KindOf(err) != api.Overloaded {
+		live := p.taken(err) || h.key != nil && api.KindOf(err) == api.Unauthenticated
+		if !live && api.KindOf(err) != api.Overloaded {
 			return last, false, nil
 		}
 		if !pause(ctx, 10*time.Millisecond) {
@@ -162,7 +169,7 @@ const (
 // expire leaves a lease to its end. The cell received the grant between asked and bound, so it serves up to
 // asked + TTL, and nothing that is sent later than bound + TTL.
 func (p *probe) expire(ctx context.Context) {
-	h := p.lease(ctx, checkLeased+"_for_1s", shortest, "")
+	h := p.lease(ctx, checkLeased+"_for_1s", shortest, nil)
 	if h == nil {
 		return
 	}
