@@ -105,6 +105,7 @@ type Cells interface {
 	// CellDrain lists the leases that a cell which is drained or revoked still has, with what the end
 	// of each waits for. It blocks for changes of the cell and of its leases.
 	CellDrain(ctx context.Context, c CellID, o ReadOptions) (*CellDrain, error)
+	Conformance
 }
 
 // Conformance proves cells, and says where that is required.
@@ -265,7 +266,6 @@ type Replicas interface {
 type Services interface {
 	Providers
 	Cells
-	Conformance
 	Leases
 	LeaseEnds
 	Runs

@@ -35,7 +35,9 @@ func (p *probe) pastEnd(ctx context.Context, h *held) {
 	for _, w := range p.ways() {
 		p.check(ctx, checkPastEnd+w.name, string(api.InvalidArgument), func(ctx context.Context) (string, bool, error) {
 			for _, o := range []operation{
-				{offset: h.Amount, length: 1}, {offset: h.Amount - 1, length: 2}, {offset: h.Amount + edge, length: 16},
+				{offset: h.Amount, length: 1},
+				{offset: h.Amount - 1, length: 2},
+				{offset: h.Amount + edge, length: 16},
 				{offset: h.Amount - 1, length: 2, data: []byte("no")},
 			} {
 				o.lease, o.token = h.Lease, h.Token
@@ -79,8 +81,8 @@ func (f forgery) want() string {
 func (p *probe) forge(h *held) []forgery {
 	own, err := p.mint(p.Cell.ID, h.Lease)
 	list := []forgery{{checkOtherBroker, own, []api.Kind{api.BadSignature}, err}}
-	if at, real := strings.LastIndex(own, "."), strings.LastIndex(h.Token, "."); at > 0 && real > 0 {
-		list = append(list, forgery{checkOtherBroker + "_under_its_name", own[:at] + h.Token[real:], []api.Kind{api.BadSignature}, nil})
+	if at, its := strings.LastIndex(own, "."), strings.LastIndex(h.Token, "."); at > 0 && its > 0 {
+		list = append(list, forgery{checkOtherBroker + "_under_its_name", own[:at] + h.Token[its:], []api.Kind{api.BadSignature}, nil})
 	}
 	const other api.CellID = "another-cell"
 	l := h.Lease

@@ -27,14 +27,19 @@ type Fabric interface {
 	Lease(ctx context.Context, r api.LeaseRequest) (api.Grant, error)
 	// Renew answers when the cell has applied it.
 	Renew(ctx context.Context, id api.LeaseID, ttl time.Duration) (api.Grant, error)
-	Free(ctx context.Context, id api.LeaseID) error
-	Revoke(ctx context.Context, id api.LeaseID) error
-	// Ended returns a lease when it has ended, or as it is when ctx ends.
-	Ended(ctx context.Context, id api.LeaseID) (api.Lease, error)
+	Ends
 	// LeaseData carries an operation through this scheduler.
 	LeaseData(ctx context.Context, r api.DataRequest) (*api.DataAnswer, error)
 	// Fit returns nil while this scheduler leads and the cell takes leases.
 	Fit() error
+}
+
+// Ends ends leases.
+type Ends interface {
+	Free(ctx context.Context, id api.LeaseID) error
+	Revoke(ctx context.Context, id api.LeaseID) error
+	// Ended returns a lease when it has ended, or as it is when ctx ends.
+	Ended(ctx context.Context, id api.LeaseID) (api.Lease, error)
 }
 
 // Config says what is proved, and with what.

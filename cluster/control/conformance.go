@@ -158,6 +158,8 @@ func takes(v *fsm.View, rec api.CellRecord) error {
 	switch {
 	case rec.Revoked || rec.Revoking:
 		return api.Refuse(api.Conflict, "cell %s is revoked, or is being revoked: it takes no leases any more", rec.ID)
+	case rec.Mode == api.ModeReturning:
+		return api.Refuse(api.Conflict, "cell %s is returning: it takes leases when it has been steady for the warm-up", rec.ID).WithHint("wait for that: grafos fabric cells -w")
 	case !rec.Mode.Takes():
 		return api.Refuse(api.Conflict, "cell %s is %s: it takes no leases", rec.ID, rec.Mode).WithHint("grafos fabric undrain %s", rec.ID)
 	}
