@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -54,16 +55,16 @@ const slack = 2 * time.Second
 
 // ranAs puts the end of a run into words.
 func ranAs(a api.RunAnswer) string {
-	text := string(a.State)
+	words := []string{string(a.State)}
 	if a.Failure.Kind != "" {
-		text += " (" + string(a.Failure.Kind) + ": " + a.Failure.Message + ")"
+		words[0] += " (" + string(a.Failure.Kind) + ": " + a.Failure.Message + ")"
 	}
 	for _, l := range a.Leases {
 		if l.State != api.LeaseTornDown {
-			text += fmt.Sprintf(", its %s lease %s", l.Kind, l.State)
+			words = append(words, fmt.Sprintf("its %s lease %s", l.Kind, l.State))
 		}
 	}
-	return text
+	return strings.Join(words, ", ")
 }
 
 // wiped reports whether nothing of a run is left.
