@@ -45,7 +45,7 @@ func grantOf(r api.LeaseRequest, actor string, o api.WriteOptions) (fsm.GrantLea
 	id, err := idem(tenantScope(r.Tenant), o, "request_leases", r)
 	return fsm.GrantLeases{
 		Actor: actor, Idem: id, Tenant: r.Tenant, Provider: r.Provider,
-		Priority: r.Priority, TTLMs: r.TTLMs, Items: items(r.Resources, api.UseRegion), Holder: r.Holder,
+		Priority: r.Priority, TTLMs: r.TTLMs, Items: items(r.Resources, api.UseRegion), Holder: r.Holder, Terms: r.Terms,
 	}, err
 }
 
