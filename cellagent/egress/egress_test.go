@@ -28,7 +28,9 @@ type outside struct {
 	own    []netip.Addr
 }
 
-func newOutside() *outside { return &outside{names: map[string][]netip.Addr{}, ends: make(chan net.Conn, 2*FlowsMost)} }
+func newOutside() *outside {
+	return &outside{names: map[string][]netip.Addr{}, ends: make(chan net.Conn, 2*FlowsMost)}
+}
 
 func (o *outside) system() System {
 	return System{

@@ -34,6 +34,8 @@ type Job struct {
 	// Saved is called when the guest, after its end was announced, has handed over its checkpoint; it
 	// does not wait for anything. nil is that nobody wants to know.
 	Saved func()
+	// Net is what the guest may reach; nil is nothing.
+	Net Net
 	// MaxOutput and MaxLog bound stdout and stderr in bytes; 0 are api.MaxOutputBytes
 	// and api.MaxLogBytes, which are also the most that can be asked for.
 	MaxOutput, MaxLog int64
