@@ -122,7 +122,11 @@ func (k *keeper) tryStart(ctx context.Context, id api.RunID) {
 			job.Memory = h.lease.Amount
 		case api.KindCPU:
 			job.CPU = h.lease.Amount
-		case api.KindBlock, api.KindNet, api.KindGPU:
+		case api.KindNet:
+			if open, ok := h.open.(flowing); ok {
+				job.Net = open.Net()
+			}
+		case api.KindBlock, api.KindGPU:
 		}
 	}
 	if job.Deadline == 0 {

@@ -50,10 +50,10 @@ func control(c syscall.RawConn, f func(fd int) error) error {
 	return err
 }
 
-// lookupHost asks for the addresses of a name, as it is: nothing is appended to it.
+// lookupHost asks for the addresses of a name, as this host knows them.
 func lookupHost(ctx context.Context, name string) ([]netip.Addr, error) {
 	r := net.Resolver{PreferGo: true} // which ends with its context
-	return r.LookupNetIP(ctx, "ip", name+".")
+	return r.LookupNetIP(ctx, "ip", name)
 }
 
 // ownAddresses lists the addresses of this host.

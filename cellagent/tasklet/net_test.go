@@ -145,10 +145,14 @@ func TestNetworkOddCalls(t *testing.T) {
 
 // TestNetworkFlood: a guest that makes calls as fast as it can costs its agent what a lease may, and dies in time.
 func TestNetworkFlood(t *testing.T) {
+	r := open(t)
+	if out := r.Run(t.Context(), guestJob(t, "show")); out.State != api.RunSucceeded {
+		t.Fatalf("%+v", out) // compiled from here on
+	}
 	j, e := netJob(t, 1e6, nil, "flood", "127.0.0.1:80")
 	j.Word = work.NewWord(BootTime() + int64(3*time.Second))
 	j.Deadline, _, _ = j.Word.Now()
-	out := open(t).Run(t.Context(), j)
+	out := r.Run(t.Context(), j)
 	if out.State != api.RunExpired || !bytes.Contains(out.Stderr, []byte("flooding")) {
 		t.Errorf("%s %+v: %q", out.State, out.Failure, out.Stderr)
 	}
