@@ -125,7 +125,7 @@ type GPU struct {
 	Address    string `json:"address,omitempty"`
 }
 
-// Inventory is what a cell's hardware is: whole cores, bytes, bits per second.
+// Inventory is what a cell has, of its hardware or as its operator says: whole cores, bytes, bits per second.
 type Inventory struct {
 	TotalCPU   int64             `json:"total_cpu"`
 	TotalMem   int64             `json:"total_mem"`
@@ -140,6 +140,8 @@ type Inventory struct {
 	Labels     map[string]string `json:"labels,omitempty"`
 	// Isolation says which walls the cell can put round a worker, strongest first.
 	Isolation []string `json:"isolation,omitempty"`
+	// Overcommit lists what the cell's operator has it offer beyond its hardware.
+	Overcommit []LeaseKind `json:"overcommit,omitempty"`
 }
 
 // CellMode is what an operator made of a cell.

@@ -315,7 +315,7 @@ func hotCommand(t *rapid.T) Command {
 func TestRecordsAreValues(t *testing.T) {
 	allowed := map[string]bool{
 		"CellRecord.Inventory.GPUs": true, "CellRecord.Inventory.Labels": true, "CellRecord.Inventory.Isolation": true,
-		"Run.LeaseIDs": true, "Run.Artifacts": true, "IdemRecord.Leases": true, "TokenRecord.SPKIs": true,
+		"CellRecord.Inventory.Overcommit": true, "Run.LeaseIDs": true, "Run.Artifacts": true, "IdemRecord.Leases": true, "TokenRecord.SPKIs": true,
 		"CellRecord.BarredKeys": true, "TokenRecord.UsedAt": true,
 		"Lease.Terms": true, "Lease.Terms.Egress": true, "Lease.Terms.GPU": true, "Lease.Terms.GPU.Devices": true,
 		"Run.Terms": true, "Run.Terms.Egress": true, "Run.Terms.GPU": true, "Run.Terms.GPU.Devices": true,
