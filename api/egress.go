@@ -6,11 +6,8 @@ import (
 	"strings"
 )
 
-// Bounds of an allow-list.
-const (
-	MaxEgressRules = 32
-	MaxEgressBytes = 4 << 10 // of all rules together
-)
+// MaxEgressBytes bounds the entries of an allow-list together; MaxEgress is how many there may be.
+const MaxEgressBytes = 4 << 10
 
 // maxHostName bounds a DNS name, maxLabel one of its labels.
 const (
@@ -201,8 +198,8 @@ func badEgress(s, format string, args ...any) error {
 
 // ParseEgressList reads an allow-list.
 func ParseEgressList(list []string) ([]EgressRule, error) {
-	if len(list) > MaxEgressRules {
-		return nil, Refuse(InvalidArgument, "the allow-list has %d entries: at most %d", len(list), MaxEgressRules)
+	if len(list) > MaxEgress {
+		return nil, Refuse(InvalidArgument, "the allow-list has %d entries: at most %d", len(list), MaxEgress)
 	}
 	rules, size := make([]EgressRule, 0, len(list)), 0
 	for _, s := range list {
