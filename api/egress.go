@@ -96,6 +96,9 @@ func ParseEgress(s string) (EgressRule, error) {
 	}
 	r := EgressRule{Port: port}
 	if addr, err := netip.ParseAddr(host); err == nil {
+		if addr.Zone() != "" {
+			return EgressRule{}, badEgress(s, "an address with a zone is of one host's own network")
+		}
 		r.Prefix = netip.PrefixFrom(addr, addr.BitLen())
 	} else if strings.Contains(host, "/") {
 		if r.Prefix, err = netip.ParsePrefix(host); err != nil {
@@ -114,8 +117,6 @@ func ParseEgress(s string) (EgressRule, error) {
 // nobody can connect to.
 func checkPrefix(s string, p netip.Prefix) error {
 	switch {
-	case p.Addr().Zone() != "":
-		return badEgress(s, "an address with a zone is of one host's own network")
 	case p.Addr().Is4In6():
 		return badEgress(s, "an IPv4 address is written as one: %s", p.Addr().Unmap())
 	case p.Masked() != p:
