@@ -149,6 +149,11 @@ func (k *keeper) execute(ctx, life context.Context, t *tracked, job work.Job) {
 	if stopped, ok := errors.AsType[*stopError](context.Cause(ctx)); ok {
 		out = stoppedOutcome(out, stopped.reason)
 	}
+	if job.Net != nil {
+		used := job.Net.Usage()
+		out.Net = &used
+		k.log.Info("network of a run", "run_id", t.run.ID, "bytes_out", used.BytesOut, "bytes_in", used.BytesIn, "flows", used.Flows, "denied", used.Denied)
+	}
 	t.stop(nil)
 	k.mu.Lock()
 	close(t.dead)

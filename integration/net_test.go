@@ -125,6 +125,7 @@ func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:]
 
 // testNetworkEnds: the flow of a run ends with its lease, at its end and when it is revoked.
 func testNetworkEnds(t *testing.T, c *harness.Cluster, run func([]byte, ...string) harness.Said) {
+	t.Helper()
 	for _, revoke := range []bool{false, true} {
 		sink := newWire(t, false)
 		ttl := "6s"
@@ -180,6 +181,7 @@ func testNetworkEnds(t *testing.T, c *harness.Cluster, run func([]byte, ...strin
 
 // testNetworkRefusals: what cannot be is refused before anything runs, with what to do about it.
 func testNetworkRefusals(t *testing.T, c *harness.Cluster, run func([]byte, ...string) harness.Said) {
+	t.Helper()
 	for name, tt := range map[string]struct {
 		args []string
 		code int

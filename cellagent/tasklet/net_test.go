@@ -202,6 +202,7 @@ func TestNetworkEnds(t *testing.T) {
 }
 
 func networkEnds(t *testing.T, r *Runner, what string, revoked bool) {
+	t.Helper()
 	a := &arrivals{came: make(chan struct{}), gone: make(chan struct{})}
 	to := server(t, a.drink)
 	j, e := netJob(t, 1e9, []string{to}, what, to)

@@ -51,6 +51,7 @@ type Outcome struct {
 	Checkpoint     []byte        // what the guest handed over before its announced end; nil is nothing
 	Duration       time.Duration // of guest code; zero when none was entered
 	FuelUsed       int64
+	Net            *api.NetUsage // what went through its net lease; nil is that it had none
 }
 
 // Failed makes the outcome of a run that failed.
