@@ -27,11 +27,12 @@ func floors() [][]string {
 			"api/quick",  // the JSON of what every admission passes through
 		},
 		{
+			"capbroker/jwks",   // the keys of other issuers
 			"capbroker/pki",    // the client verifies schedulers with it
 			"capbroker/holder", // what a holder of tokens does with a key
 			"fsm/internal/cow", // the trees of the state
 		},
-		{"cluster/store/disk"},
+		{"cluster/store/disk", "capbroker/issuer"},
 		{"cluster/store/snap"},
 		{
 			"cellagent/work",   // what a cell asks of its tasklets

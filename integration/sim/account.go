@@ -35,7 +35,7 @@ func (w *World) account() Account {
 	defer w.mu.Unlock()
 	a := Account{
 		Seed: w.cfg.Seed, Took: time.Since(w.began), Kills: w.counts["leader kills"], Combined: w.counts["combined"],
-		Changes: w.counts["lose disk"] + w.counts["remove"], Stood: w.counts["standstill"] + w.counts["cell stands still"],
+		Changes: w.counts["lose disk"] + w.counts["remove"], Stood: w.counts["standstill"] + w.counts["cell stands still"] + w.counts["host is suspended"],
 		Cut: w.counts["kill in a hand-over"], Used: c.acks["use"], Entries: c.newest, Fulls: c.fulls,
 		Faults: maps.Clone(w.counts), Acks: maps.Clone(c.acks), Refusals: maps.Clone(c.refusals), Trace: w.trace.hash(), Lines: w.trace.lines,
 	}
