@@ -63,12 +63,12 @@ func TestEgressRules(t *testing.T) {
 		if err != nil || r.Special() != tt.special {
 			t.Errorf("%s: special %v, %v", rule, r.Special(), err)
 		}
-		for _, to := range strings.FieldsSeq(tt.open) {
+		for to := range strings.FieldsSeq(tt.open) {
 			if !r.Allows(netip.MustParseAddrPort(to)) {
 				t.Errorf("%s does not open %s", rule, to)
 			}
 		}
-		for _, to := range strings.FieldsSeq(tt.not) {
+		for to := range strings.FieldsSeq(tt.not) {
 			if r.Allows(netip.MustParseAddrPort(to)) {
 				t.Errorf("%s opens %s", rule, to)
 			}
