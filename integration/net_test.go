@@ -101,6 +101,13 @@ func TestNetwork(t *testing.T) {
 	if took := time.Since(began); said.Code != 0 || !bytes.Equal(said.Stdout, input) || took < 1440*time.Millisecond {
 		t.Errorf("echo: exit %d after %s, %d bytes: %s", said.Code, took, len(said.Stdout), said.Stderr)
 	}
+	var runs api.RunList
+	if err := c.JSON(t.Context(), &runs, "run", "list"); err != nil || len(runs.Runs) != 1 || runs.Runs[0].Net == nil {
+		t.Fatalf("runs %+v, %v", runs.Runs, err)
+	}
+	if got, size := *runs.Runs[0].Net, int64(len(input)); got != (api.NetUsage{BytesOut: size, BytesIn: size, Flows: 1}) {
+		t.Errorf("went through: %+v", got)
+	}
 	for name, args := range map[string][]string{
 		"an address that is not listed": {"--net", "1M", "--allow", echo.addr, "--", other.addr, "dial"},
 		"without a list":                {"--net", "1M", "--", echo.addr, "dial"},
