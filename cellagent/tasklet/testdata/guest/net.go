@@ -53,8 +53,8 @@ func network(args []string) {
 	case "pour": // until it may not
 		flow := dial(args[1], -1)
 		fmt.Fprintln(os.Stderr, "pouring", flow)
-		for {
-			if n := send(flow, make([]byte, 100_000), -1); n < 0 {
+		for p := make([]byte, 100_000); ; {
+			if n := send(flow, p, -1); n < 0 {
 				fmt.Println(n)
 				return
 			}
