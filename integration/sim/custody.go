@@ -59,8 +59,8 @@ func (c *custody) heard(d api.Desired) {
 		}
 		t := c.terms[l.ID]
 		if now > latest {
-			if t == nil || l.Generation > t.generation {
-				c.host.w.count("came too late")
+			if !d.Full && (t == nil || l.Generation > t.generation) {
+				c.host.w.count("came too late") // it waited somewhere: a full set tells again what is old
 			}
 			continue
 		}
