@@ -208,6 +208,9 @@ type CellRecord struct {
 	PreviousUntil Tick     `json:"previous_until,omitempty"`
 	// BoundIn is the cluster epoch in which the cell was bound to Identity.
 	BoundIn uint64 `json:"bound_in,omitempty"`
+	// Attestation is what the cloud of the cell's host proved when the key that it has, or was renewed
+	// from, was bootstrapped.
+	Attestation Evidence `json:"attestation,omitzero"`
 	// BarredKeys are further keys of a revoked cell: those that it had in a state that was lost.
 	BarredKeys []string `json:"barred_keys,omitempty"`
 	// Epoch is bumped by every registration: by every start of the agent.
