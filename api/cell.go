@@ -259,8 +259,10 @@ type Cell struct {
 	NotAfter    time.Time  `json:"not_after,omitzero"`
 	Version     string     `json:"version,omitempty"`
 	DataURL     string     `json:"data_url,omitempty"`
-	Session     NodeID     `json:"session,omitempty"` // the scheduler that holds its session, where known
-	Modified    uint64     `json:"modified_index"`
+	// Attestation is what the cloud of its host proved when it was bootstrapped; nothing is nothing.
+	Attestation *Evidence `json:"attestation,omitempty"`
+	Session     NodeID    `json:"session,omitempty"` // the scheduler that holds its session, where known
+	Modified    uint64    `json:"modified_index"`
 }
 
 // CellList answers fabric cells.

@@ -39,6 +39,15 @@ type Evidence struct {
 	Attested time.Time `json:"attested,omitzero"`
 }
 
+// Same reports whether both prove the same.
+func (e Evidence) Same(o Evidence) bool {
+	if !e.Issued.Equal(o.Issued) || !e.Attested.Equal(o.Attested) {
+		return false
+	}
+	e.Issued, e.Attested, o.Issued, o.Attested = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	return e == o
+}
+
 // The reasons of attestation_failed.
 const (
 	AttestationMissing  = "missing"  // the provider requires evidence and there is none
