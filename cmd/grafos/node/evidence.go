@@ -38,7 +38,8 @@ func evidenceOf(ctx context.Context, what, metadata string, b attest.Binding) (*
 	case api.EvidenceAzure:
 		read = func(ctx context.Context, m metadataService) (string, error) { return azureData(ctx, m, b) }
 	default:
-		return nil, api.Refuse(api.InvalidArgument, "--evidence is %q: it is one of aws, gcp, azure, or one of them with a file, such as aws:FILE", ui.Clean(what))
+		return nil, api.Refuse(api.InvalidArgument, "--evidence is %q: it is one of aws, gcp, azure, or one of them with a file", ui.Clean(what)).
+			WithHint("--evidence aws asks the metadata service of this host, --evidence aws:FILE reads what it answered")
 	}
 	if fromFile {
 		doc, err := ui.ReadBounded(file, api.MaxEvidence)
