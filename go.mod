@@ -28,6 +28,8 @@ require (
 	github.com/prometheus/client_model v0.6.3
 	github.com/rogpeppe/go-internal v1.16.0 // indirect
 	github.com/shirou/gopsutil/v4 v4.26.10
+	// AWS writes its documents in BER, to which encoding/asn1 is deaf: this reads it, and verifies against given roots.
+	github.com/smallstep/pkcs7 v0.2.3
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.0.10
 	github.com/spiffe/go-spiffe/v2 v2.9.0
@@ -41,8 +43,6 @@ require (
 	golang.org/x/term v0.48.0
 	pgregory.net/rapid v1.3.0
 )
-
-require github.com/smallstep/pkcs7 v0.2.3
 
 require (
 	aidanwoods.dev/go-result v0.3.1 // indirect

@@ -43,8 +43,9 @@ func floors() [][]string {
 			"fsm", "placement", "capbroker", "api/client", "api/console",
 			"cellagent/binding", "cellagent/tasklet", "cluster/rumor", "cluster/relay",
 		},
-		{"cluster/peer"},  // between raft and the network
-		{"cluster/pilot"}, // who belongs to the Raft group: decided on the leader, under the node
+		{"cluster/peer"},        // between raft and the network
+		{"cluster/conformance"}, // attacks a cell as its tenants could
+		{"cluster/pilot"},       // who belongs to the Raft group: decided on the leader, under the node
 		{
 			"fsm/fsmcheck", // follows the changes of a state, for tests
 			"cluster", "cluster/leader", "cluster/control", "cluster/blob", "cluster/store", "cluster/gossip", "cluster/wire",

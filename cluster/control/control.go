@@ -155,6 +155,7 @@ type Control struct {
 	deciding *semaphore.Weighted // and for those on their way to a decision
 	bindings *bindings
 	relays   *relay.Table
+	suites   suites
 
 	invariants invariants
 }

@@ -149,6 +149,7 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	}
 	n.wg.Go(func() { n.node.Lead(ctx, lead.Run) })
 	n.wg.Go(func() { n.sweep(ctx) })
+	n.wg.Go(func() { n.control.KeepConformant(ctx) })
 	known, err := openRevocations(s.DataDir)
 	if err != nil {
 		return err
