@@ -2,6 +2,7 @@ package attest
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -9,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"crypto/x509"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
@@ -31,6 +30,7 @@ func mine() Binding {
 }
 
 func ok[T any](tb testing.TB) func(v T, err error) T {
+	tb.Helper()
 	return func(v T, err error) T {
 		tb.Helper()
 		if err != nil {
@@ -137,7 +137,7 @@ func TestAWSRefuses(t *testing.T) {
 	child := root(c.aws.Issue("aws", now(), time.Hour))
 	stranger := root(attesttest.Root("aws", now(), time.Hour))
 	content := attesttest.AWSContent(account, instance, now())
-	make := func(change func(*attesttest.Message)) string {
+	made := func(change func(*attesttest.Message)) string {
 		m := attesttest.AWSMessage(content, c.aws, now())
 		change(&m)
 		return ok[string](t)(m.Lines())
@@ -149,27 +149,27 @@ func TestAWSRefuses(t *testing.T) {
 		}
 		change(d)
 		b := ok[[]byte](t)(json.Marshal(d))
-		return make(func(m *attesttest.Message) { m.Content = b })
+		return made(func(m *attesttest.Message) { m.Content = b })
 	}
 	both := c.roots["aws"]
 	both.Certificates = append(both.Certificates, old.Cert)
 	c.roots["aws"] = both
 	for name, tt := range map[string]struct{ doc, want string }{
-		"another root":          {make(func(m *attesttest.Message) { m.By = stranger }), "none that is configured"},
-		"another root, with it": {make(func(m *attesttest.Message) { m.By, m.Embed = stranger, []*attesttest.Signer{stranger} }), "does not verify"},
-		"signed by a child":     {make(func(m *attesttest.Message) { m.By, m.Embed = child, []*attesttest.Signer{child} }), "none that is configured"},
-		"expired certificate":   {make(func(m *attesttest.Message) { m.By = old }), "does not verify"},
-		"DSA":                   {make(func(m *attesttest.Message) { m.Digest, m.Encryption = attesttest.SHA1, attesttest.DSA }), "/latest/dynamic/instance-identity/rsa2048"},
-		"SHA-1":                 {make(func(m *attesttest.Message) { m.Digest = attesttest.SHA1 }), "only RSA over SHA-256"},
-		"two signatures":        {make(func(m *attesttest.Message) { m.Twice = true }), "2 signatures"},
-		"no content":            {make(func(m *attesttest.Message) { m.Content = nil }), "no content"},
-		"signed of the future":  {make(func(m *attesttest.Message) { m.Signed = now().Add(48 * time.Hour) }), "does not verify"},
-		"many certificates": {make(func(m *attesttest.Message) {
+		"another root":          {made(func(m *attesttest.Message) { m.By = stranger }), "none that is configured"},
+		"another root, with it": {made(func(m *attesttest.Message) { m.By, m.Embed = stranger, []*attesttest.Signer{stranger} }), "does not verify"},
+		"signed by a child":     {made(func(m *attesttest.Message) { m.By, m.Embed = child, []*attesttest.Signer{child} }), "none that is configured"},
+		"expired certificate":   {made(func(m *attesttest.Message) { m.By = old }), "does not verify"},
+		"DSA":                   {made(func(m *attesttest.Message) { m.Digest, m.Encryption = attesttest.SHA1, attesttest.DSA }), "/latest/dynamic/instance-identity/rsa2048"},
+		"SHA-1":                 {made(func(m *attesttest.Message) { m.Digest = attesttest.SHA1 }), "only RSA over SHA-256"},
+		"two signatures":        {made(func(m *attesttest.Message) { m.Twice = true }), "2 signatures"},
+		"no content":            {made(func(m *attesttest.Message) { m.Content = nil }), "no content"},
+		"signed of the future":  {made(func(m *attesttest.Message) { m.Signed = now().Add(48 * time.Hour) }), "does not verify"},
+		"many certificates": {made(func(m *attesttest.Message) {
 			for range 9 {
 				m.Embed = append(m.Embed, c.aws)
 			}
 		}), "9 certificates"},
-		"text":        {make(func(m *attesttest.Message) { m.Content = []byte("hello") }), "not an instance identity document"},
+		"text":        {made(func(m *attesttest.Message) { m.Content = []byte("hello") }), "not an instance identity document"},
 		"no account":  {with(func(d map[string]any) { delete(d, "accountId") }), "names no account"},
 		"no instance": {with(func(d map[string]any) { d["instanceId"] = "" }), "names no account, or no instance"},
 		"no region":   {with(func(d map[string]any) { delete(d, "region") }), "no region"},
@@ -177,7 +177,7 @@ func TestAWSRefuses(t *testing.T) {
 		"the future":  {with(func(d map[string]any) { d["pendingTime"] = "2099-01-01T00:00:00Z" }), "no time that has been"},
 		"odd word":    {with(func(d map[string]any) { d["instanceId"] = "i-\u202e" }), "no cloud uses"},
 		"long word":   {with(func(d map[string]any) { d["imageId"] = strings.Repeat("a", 129) }), "129 bytes"},
-		"long":        {make(func(m *attesttest.Message) { m.Content = append(content, strings.Repeat(" ", 8000)...) }), "at most 8192"},
+		"long":        {made(func(m *attesttest.Message) { m.Content = append(content, strings.Repeat(" ", 8000)...) }), "at most 8192"},
 		"nothing":     {"", "cannot be read"},
 		"no base64":   {"!!", "not base64"},
 		"noise":       {base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x30\x80", 4000))), "cannot be read"},
@@ -189,7 +189,7 @@ func TestAWSRefuses(t *testing.T) {
 		})
 	}
 	// In DER, as some tools write it again, it is the same document.
-	if got, err := c.verify("aws", make(func(m *attesttest.Message) { m.Indefinite = false }), mine(), now()); err != nil || got != want("aws") {
+	if got, err := c.verify("aws", made(func(m *attesttest.Message) { m.Indefinite = false }), mine(), now()); err != nil || got != want("aws") {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if _, err := c.verify("aws", c.good["aws"], mine(), now().Add(2*time.Hour)); err == nil {
@@ -204,7 +204,7 @@ func TestAzureRefuses(t *testing.T) {
 	by := func(s *attesttest.Signer, at time.Time) string {
 		return ok[string](t)(attesttest.Azure(s, "sub", vm, mine().Nonce(), at))
 	}
-	make := func(change func(*attesttest.Message)) string {
+	made := func(change func(*attesttest.Message)) string {
 		m := attesttest.AzureMessage(content, c.ms)
 		change(&m)
 		return ok[string](t)(m.Answer())
@@ -218,9 +218,9 @@ func TestAzureRefuses(t *testing.T) {
 		"expired certificate":  {by(root(c.az.Issue("metadata.azure.com", now(), -time.Hour)), now()), "does not verify"},
 		"expired":              {by(c.ms, now().Add(-6*time.Hour)), "expired 0s ago"},
 		"of the future":        {by(c.ms, now().Add(6*time.Minute)), "in the future"},
-		"no certificate":       {make(func(m *attesttest.Message) { m.Embed = nil }), "not in the message"},
-		"no times":             {make(func(m *attesttest.Message) { m.Content = []byte(`{"vmId":"x"}`) }), "when it was made"},
-		"text":                 {make(func(m *attesttest.Message) { m.Content = []byte("hello") }), "not attested data"},
+		"no certificate":       {made(func(m *attesttest.Message) { m.Embed = nil }), "not in the message"},
+		"no times":             {made(func(m *attesttest.Message) { m.Content = []byte(`{"vmId":"x"}`) }), "when it was made"},
+		"text":                 {made(func(m *attesttest.Message) { m.Content = []byte("hello") }), "not attested data"},
 		"another nonce":        {ok[string](t)(attesttest.Azure(c.ms, "sub", vm, "1234567890", now())), "its nonce is"},
 		"no nonce":             {ok[string](t)(attesttest.Azure(c.ms, "sub", vm, "", now())), "its nonce is"},
 		"another encoding":     {strings.Replace(by(c.ms, now()), "pkcs7", "jwt", 1), "must be pkcs7"},

@@ -41,7 +41,7 @@ func unpack(text string) ([]byte, error) {
 
 // open verifies a message that has exactly one signer, by RSA over SHA-256, whose certificate is one of
 // those known, or one in the message that chains to one of the roots. All of them must be valid now.
-func open(raw []byte, known []*x509.Certificate, roots []*x509.Certificate, now time.Time) (*message, error) {
+func open(raw []byte, known, roots []*x509.Certificate, now time.Time) (*message, error) {
 	p7, err := pkcs7.Parse(raw)
 	if err != nil {
 		return nil, fmt.Errorf("its PKCS #7 message cannot be read: %w", err)
