@@ -100,6 +100,7 @@ func (c *Control) watch(ctx context.Context, p api.ProviderID, cell api.CellID, 
 	if err := c.current(ctx, p, cell, r.Epoch); err != nil {
 		return err
 	}
+	defer c.lookout.join()()
 	w := &watcher{c: c, provider: p, cell: cell, epoch: r.Epoch, noEcho: r.NoEcho, yield: yield}
 	if r.Standby {
 		return w.standBy(ctx)
@@ -122,6 +123,13 @@ func (c *Control) inTouch() error {
 	return nil
 }
 
+// outlook is what the sessions stand on beside the state.
+func (c *Control) outlook() outlook {
+	o := outlook{lost: c.cfg.Cluster.Touch() > outOfTouch, urls: c.schedulers()}
+	o.heartbeat, o.limit = c.timers()
+	return o
+}
+
 // watcher is one session being served.
 type watcher struct {
 	c        *Control
@@ -139,9 +147,8 @@ type watcher struct {
 
 // serve sends until the session ends; nil is an end that the cell caused.
 func (w *watcher) serve(ctx context.Context, s *session) error {
-	check := time.NewTicker(touchCheck)
-	defer check.Stop()
 	for {
+		moved := w.c.lookout.changed()
 		changed := w.c.cfg.Machine.Changed(fsm.CellTopic(w.cell))
 		d, err := w.next()
 		if err != nil {
@@ -156,7 +163,7 @@ func (w *watcher) serve(ctx context.Context, s *session) error {
 			if !w.yield(api.Desired{Index: w.sent, Asks: gather(a, s.asks)}, nil) {
 				return nil
 			}
-		case <-check.C:
+		case <-moved:
 			if err := w.c.inTouch(); err != nil {
 				return err
 			}
@@ -242,17 +249,17 @@ func (w *watcher) standBy(ctx context.Context) error {
 	if !w.yield(api.Desired{Schedulers: w.c.schedulers()}, nil) {
 		return nil
 	}
-	check := time.NewTicker(touchCheck)
-	defer check.Stop()
 	for {
+		moved, changed := w.c.lookout.changed(), w.c.cfg.Machine.Changed(fsm.CellTopic(w.cell))
+		if err := w.c.inTouch(); err != nil {
+			return err
+		}
+		if rec, ok := w.c.cfg.Machine.View().Cell(w.cell); ok && rec.Revoked {
+			return revoked(rec)
+		}
 		select {
-		case <-check.C:
-			if err := w.c.inTouch(); err != nil {
-				return err
-			}
-			if rec, ok := w.c.cfg.Machine.View().Cell(w.cell); ok && rec.Revoked {
-				return revoked(rec)
-			}
+		case <-moved:
+		case <-changed:
 		case <-ctx.Done():
 			return nil
 		}
