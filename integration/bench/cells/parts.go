@@ -45,7 +45,12 @@ func (b *bench) all(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
+	defer func() {
+		if err != nil {
+			b.say("the logs are in %s", w.dir)
+		}
+		err = errors.Join(err, w.close(err != nil))
+	}()
 	for _, part := range []func(context.Context, *world) error{b.join, b.beats, b.admit, b.deaths, b.kill} {
 		if err := part(ctx, w); err != nil {
 			return fmt.Errorf("%w; the first thing that failed in a herd: %s", err, w.trouble(context.WithoutCancel(ctx)))

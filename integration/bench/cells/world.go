@@ -56,7 +56,7 @@ func (b *bench) newWorld(ctx context.Context) (*world, error) {
 	}
 	w := &world{dir: dir}
 	if err := w.begin(ctx, b.bin); err != nil {
-		return nil, errors.Join(err, w.close())
+		return nil, errors.Join(err, w.close(false))
 	}
 	return w, nil
 }
@@ -259,7 +259,9 @@ func (w *world) cpu() (map[string]time.Duration, error) {
 	return used, nil
 }
 
-func (w *world) close() error {
+// close ends every process and removes all that they wrote, but for a world in which something went
+// wrong.
+func (w *world) close(keep bool) error {
 	var errs []error
 	for _, h := range w.herds {
 		errs = append(errs, h.Close())
@@ -272,6 +274,9 @@ func (w *world) close() error {
 			errs = append(errs, s.proc.Signal(syscall.SIGKILL)) // its data is removed anyway
 		}
 		errs = append(errs, s.proc.Close(), s.one.Close())
+	}
+	if keep {
+		return errors.Join(errs...)
 	}
 	return errors.Join(errors.Join(errs...), os.RemoveAll(w.dir))
 }

@@ -280,7 +280,7 @@ func (c *cell) hear(ctx context.Context, n news) {
 		c.standby = nil
 		c.drop(s)
 		c.warmings++
-		c.rewarm.Reset(wait(c.warmings))
+		c.cool()
 		return
 	}
 	c.learn(n.set.Schedulers)
@@ -330,7 +330,7 @@ func (c *cell) lost(ctx context.Context) {
 			c.herd.standby.Add(-1)
 		}
 		c.open(ctx, warm.url, warm.client, false)
-		c.rewarm.Reset(wait(c.warmings))
+		c.cool()
 		return
 	}
 	if c.tries++; c.tries == 1 {
@@ -339,6 +339,9 @@ func (c *cell) lost(ctx context.Context) {
 	}
 	c.reopen.Reset(wait(c.tries))
 }
+
+// cool has another standby opened after a while: with those of the whole fleet, spread over a heartbeat.
+func (c *cell) cool() { c.rewarm.Reset(wait(c.warmings) + rand.N(max(c.heartbeat, 1))) }
 
 // drop ends a session and its connection.
 func (c *cell) drop(s *session) {
