@@ -29,7 +29,6 @@ type cell struct {
 	agent  string
 	tls    *tls.Config
 	roster []string
-	joined func() // it has its first session
 	news   chan news
 	wg     sync.WaitGroup // of its sessions
 
@@ -46,7 +45,7 @@ type cell struct {
 	avoid           string // the address that failed last
 	tries, warmings int
 	reopen, rewarm  *time.Timer
-	opening, beat   *time.Timer
+	beat            *time.Timer
 }
 
 // session is a watch on the connection to one scheduler.
@@ -68,7 +67,7 @@ type news struct {
 
 // run is the cell's life, to the end of ctx.
 func (c *cell) run(ctx context.Context) error {
-	c.reopen, c.rewarm, c.opening, c.beat = idle(), idle(), idle(), idle()
+	c.reopen, c.rewarm, c.beat = idle(), idle(), idle()
 	ctx, cancel := context.WithCancel(ctx)
 	defer c.end(cancel)
 	if err := c.register(ctx); err != nil {
@@ -76,7 +75,6 @@ func (c *cell) run(ctx context.Context) error {
 	}
 	c.herd.registered.Add(1)
 	defer c.herd.registered.Add(-1)
-	c.connect(ctx)
 	for {
 		select {
 		case <-ctx.Done():
@@ -87,10 +85,6 @@ func (c *cell) run(ctx context.Context) error {
 			c.connect(ctx)
 		case <-c.rewarm.C:
 			c.warm(ctx)
-		case <-c.opening.C:
-			if c.active != nil && !c.active.live {
-				c.lost(ctx)
-			}
 		case <-c.beat.C:
 			c.report(ctx)
 		}
@@ -112,7 +106,7 @@ func (c *cell) end(cancel context.CancelFunc) {
 		}
 	}
 	c.wg.Wait()
-	for _, t := range []*time.Timer{c.reopen, c.rewarm, c.opening, c.beat} {
+	for _, t := range []*time.Timer{c.reopen, c.rewarm, c.beat} {
 		t.Stop()
 	}
 }
@@ -123,27 +117,40 @@ func wait(n int) time.Duration {
 	return d/2 + rand.N(d)
 }
 
-// register registers the cell, however often that takes.
+// register registers the cell, however often that takes, and opens its session on the same connection.
 func (c *cell) register(ctx context.Context) error {
-	all, err := client.New(client.Config{URLs: c.shuffled(), Timeout: 30 * time.Second, TLS: c.tls})
-	if err != nil {
-		return err
-	}
 	for n := 0; ; n++ {
-		a, err := all.Register(ctx, api.RegisterRequest{
-			Provider: c.herd.config.Provider, CellID: c.id, Agent: c.agent, BrokerKey: brokerKey, DataURL: dataURL, Version: "herd",
-		})
+		url := c.other(c.avoid)
+		k, err := c.dial(url)
+		if err != nil {
+			return err
+		}
+		a, err := c.announce(ctx, k)
 		if err == nil {
 			c.epoch, c.heartbeat = a.Epoch, time.Duration(a.HeartbeatMs)*time.Millisecond
 			c.learn(a.Schedulers)
-			return all.Close()
+			c.open(ctx, url, k, false, false)
+			return nil
 		}
-		if ctx.Err() != nil {
-			return whole(ctx.Err(), all)
+		if err = whole(err, k); ctx.Err() != nil {
+			return err
 		}
+		c.avoid = url
 		c.herd.note(err)
 		pause(ctx, wait(n))
 	}
+}
+
+// announce registers the cell at one scheduler.
+func (c *cell) announce(ctx context.Context, k *client.Client) (*api.RegisterAnswer, error) {
+	give, ok := c.herd.take(ctx)
+	if !ok {
+		return nil, ctx.Err()
+	}
+	defer give()
+	return k.Register(ctx, api.RegisterRequest{
+		Provider: c.herd.config.Provider, CellID: c.id, Agent: c.agent, BrokerKey: brokerKey, DataURL: dataURL, Version: "herd",
+	})
 }
 
 const (
@@ -205,7 +212,7 @@ func (c *cell) connect(ctx context.Context) {
 		c.reopen.Reset(wait(c.tries))
 		return
 	}
-	c.open(ctx, url, k, false)
+	c.open(ctx, url, k, false, true)
 }
 
 // warm opens a standby, unless there is one.
@@ -224,34 +231,54 @@ func (c *cell) warm(ctx context.Context) {
 		c.herd.note(err)
 		return
 	}
-	c.open(ctx, url, k, true)
+	c.open(ctx, url, k, true, true)
 }
 
-// open begins a session on a connection.
-func (c *cell) open(ctx context.Context, url string, k *client.Client, standby bool) {
-	ctx, cancel := context.WithCancel(ctx)
+// open begins a session on a connection, a fresh one or one that is there.
+func (c *cell) open(life context.Context, url string, k *client.Client, standby, fresh bool) {
+	ctx, cancel := context.WithCancel(life)
 	s := &session{url: url, client: k, standby: standby, cancel: cancel}
 	if standby {
 		c.standby = s
 	} else {
 		c.active = s
-		c.opening.Reset(openTime)
 	}
 	r := api.WatchRequest{Epoch: c.epoch, After: c.seen, Standby: standby, NoEcho: true}
 	c.wg.Go(func() {
 		defer cancel()
+		opened, ok := c.begin(ctx, cancel, fresh)
+		if !ok {
+			return
+		}
+		defer opened()
 		var ended error
 		for set, err := range k.Watch(ctx, c.herd.config.Provider, c.id, r) {
 			if err != nil {
 				ended = err
 				break
 			}
+			opened()
 			if !c.tell(ctx, news{session: s, set: set}) || set.Closing != "" {
 				break
 			}
 		}
-		c.tell(ctx, news{session: s, ended: true, err: ended})
+		c.tell(life, news{session: s, ended: true, err: ended})
 	})
+}
+
+// begin waits for the turn of a session that needs a connection, and bounds its opening.
+func (c *cell) begin(ctx context.Context, cancel func(), fresh bool) (opened func(), ok bool) {
+	give := func() {}
+	if fresh {
+		if give, ok = c.herd.take(ctx); !ok {
+			return nil, false
+		}
+	}
+	late := time.AfterFunc(openTime, cancel)
+	return func() {
+		late.Stop()
+		give()
+	}, true
 }
 
 func (c *cell) tell(ctx context.Context, n news) bool {
@@ -307,9 +334,7 @@ func (c *cell) opened(s *session) {
 		return
 	}
 	c.herd.active.Add(1)
-	c.opening.Stop()
 	c.tries, c.failures = 0, 0
-	c.joined()
 	c.beat.Reset(0) // a new session hears everything at once
 }
 
@@ -317,7 +342,6 @@ func (c *cell) opened(s *session) {
 func (c *cell) lost(ctx context.Context) {
 	s := c.active
 	c.active = nil
-	c.opening.Stop()
 	c.avoid = s.url
 	if s.live {
 		c.herd.lost.Add(1)
@@ -329,7 +353,7 @@ func (c *cell) lost(ctx context.Context) {
 		if warm.live {
 			c.herd.standby.Add(-1)
 		}
-		c.open(ctx, warm.url, warm.client, false)
+		c.open(ctx, warm.url, warm.client, false, !warm.live)
 		c.cool()
 		return
 	}

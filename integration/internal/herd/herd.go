@@ -23,12 +23,12 @@ type Config struct {
 	Provider api.ProviderID
 	// First is the number of the first cell, Cells how many there are.
 	First, Cells int
-	// Joining is how many cells may register or open their first session at a time; 0 is 32. Whoever
-	// lost a session comes again whenever it likes.
-	Joining int
+	// Opening is how many of them may open a connection at a time; 0 is 24. Each cell of a real fleet has
+	// a processor of its own for that: here they would only keep one another from being in time.
+	Opening int
 }
 
-const defaultJoining = 32
+const defaultOpening = 24
 
 // Name is the id of the cell with a number.
 func Name(n int) api.CellID { return api.CellID(fmt.Sprintf("sim-%05d", n)) }
@@ -65,10 +65,10 @@ type Herd struct {
 
 // Start begins the lives of the cells and returns; ctx ends them.
 func Start(ctx context.Context, c Config) *Herd {
-	if c.Joining == 0 {
-		c.Joining = defaultJoining
+	if c.Opening == 0 {
+		c.Opening = defaultOpening
 	}
-	h := &Herd{config: c, began: time.Now(), door: make(chan struct{}, c.Joining)}
+	h := &Herd{config: c, began: time.Now(), door: make(chan struct{}, c.Opening)}
 	h.alive.Store(int64(c.Cells))
 	for n := range c.Cells {
 		life, stop := context.WithCancel(ctx)
@@ -125,15 +125,18 @@ func (h *Herd) note(err error) {
 	}
 }
 
-// live is one cell's life.
-func (h *Herd) live(ctx context.Context, id api.CellID) error {
+// take waits for the turn to open a connection, and returns what ends it.
+func (h *Herd) take(ctx context.Context) (give func(), ok bool) {
 	select {
 	case h.door <- struct{}{}:
+		return sync.OnceFunc(func() { <-h.door }), true
 	case <-ctx.Done():
-		return nil
+		return nil, false
 	}
-	join := sync.OnceFunc(func() { <-h.door })
-	defer join()
+}
+
+// live is one cell's life.
+func (h *Herd) live(ctx context.Context, id api.CellID) error {
 	cred, err := h.config.Material.Issue(pki.CertRequest{Identity: pki.Identity{
 		ClusterID: h.config.Material.ClusterID, Role: api.RoleCell, Provider: h.config.Provider, Cell: id,
 	}})
@@ -145,7 +148,7 @@ func (h *Herd) live(ctx context.Context, id api.CellID) error {
 		return fmt.Errorf("certify %s: %w", id, err)
 	}
 	c := &cell{
-		herd: h, id: id, agent: "agent-" + string(id), roster: slices.Clone(h.config.URLs), joined: join,
+		herd: h, id: id, agent: "agent-" + string(id), roster: slices.Clone(h.config.URLs),
 		held: map[api.LeaseID]uint64{}, news: make(chan news), tls: pki.ClientTLS(pki.ClientOptions{
 			Cert: func() (*tls.Certificate, error) { return &cert, nil }, Roots: h.config.Material.Pool(),
 			ClusterID: h.config.Material.ClusterID, Server: api.RoleScheduler,
