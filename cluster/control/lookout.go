@@ -72,6 +72,13 @@ func (l *lookout) tick() {
 	l.timer.Reset(touchCheck)
 }
 
+// sessions counts them.
+func (l *lookout) sessions() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.held
+}
+
 // changed is closed when something has changed since it was asked for.
 func (l *lookout) changed() <-chan struct{} {
 	l.mu.Lock()

@@ -2,6 +2,8 @@ package control
 
 import (
 	"context"
+	"encoding/binary"
+	"io"
 	"iter"
 	"slices"
 	"sync"
@@ -101,7 +103,7 @@ func (c *Control) watch(ctx context.Context, p api.ProviderID, cell api.CellID, 
 		return err
 	}
 	defer c.lookout.join()()
-	w := &watcher{c: c, provider: p, cell: cell, epoch: r.Epoch, noEcho: r.NoEcho, yield: yield}
+	w := &watcher{c: c, place: c.place(), provider: p, cell: cell, epoch: r.Epoch, noEcho: r.NoEcho, yield: yield}
 	if r.Standby {
 		return w.standBy(ctx)
 	}
@@ -143,6 +145,27 @@ type watcher struct {
 	cluster  uint64   // the cluster epoch of what it was sent
 	known    []string // the schedulers that it was told
 	beat     int64    // and the heartbeat interval, ms
+	place    float64  // its place in the spread of those that end
+}
+
+// endings is how many sessions a node ends in a second when it has not heard its leader: each of
+// those cells goes to another scheduler, and a leader that is back soon keeps the rest.
+const endings = 1000
+
+// inTouch is Control.inTouch for a session that is open.
+func (w *watcher) inTouch() error {
+	spread := time.Duration(w.place * float64(w.c.lookout.sessions()) * float64(time.Second/endings))
+	if silent := w.c.cfg.Cluster.Touch(); silent <= outOfTouch+spread {
+		return nil
+	}
+	return w.c.inTouch()
+}
+
+// place draws a place between 0 and 1.
+func (c *Control) place() float64 {
+	var b [2]byte
+	_, _ = io.ReadFull(c.cfg.Random, b[:]) // without chance all end at once: no harm to any
+	return float64(binary.BigEndian.Uint16(b[:])) / (1 << 16)
 }
 
 // serve sends until the session ends; nil is an end that the cell caused.
@@ -164,7 +187,7 @@ func (w *watcher) serve(ctx context.Context, s *session) error {
 				return nil
 			}
 		case <-moved:
-			if err := w.c.inTouch(); err != nil {
+			if err := w.inTouch(); err != nil {
 				return err
 			}
 		case <-s.replaced:
@@ -251,7 +274,7 @@ func (w *watcher) standBy(ctx context.Context) error {
 	}
 	for {
 		moved, changed := w.c.lookout.changed(), w.c.cfg.Machine.Changed(fsm.CellTopic(w.cell))
-		if err := w.c.inTouch(); err != nil {
+		if err := w.inTouch(); err != nil {
 			return err
 		}
 		if rec, ok := w.c.cfg.Machine.View().Cell(w.cell); ok && rec.Revoked {

@@ -27,6 +27,7 @@ type bench struct {
 	cells    int
 	herds    int
 	profiles string
+	raft     time.Duration
 	missed   int
 }
 
@@ -47,6 +48,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	flags.IntVar(&b.cells, "cells", 10_000, "how many cells")
 	flags.IntVar(&b.herds, "herds", 3, "in how many processes they live")
 	flags.StringVar(&b.profiles, "profiles", "", "a folder for a CPU profile of the leader in each part; empty is none")
+	flags.DurationVar(&b.raft, "raft", 0, "for how long the schedulers miss their leader before they elect another, on a machine that is busy with other work; 0 is their default")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}

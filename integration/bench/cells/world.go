@@ -55,13 +55,13 @@ func (b *bench) newWorld(ctx context.Context) (*world, error) {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
 	w := &world{dir: dir}
-	if err := w.begin(ctx, b.bin); err != nil {
+	if err := w.begin(ctx, b); err != nil {
 		return nil, errors.Join(err, w.close(false))
 	}
 	return w, nil
 }
 
-func (w *world) begin(ctx context.Context, bin string) (err error) {
+func (w *world) begin(ctx context.Context, b *bench) (err error) {
 	if w.material, err = pki.InitMaterial(filepath.Join(w.dir, "material"), pki.InitOptions{}); err != nil {
 		return err
 	}
@@ -87,10 +87,16 @@ func (w *world) begin(ctx context.Context, bin string) (err error) {
 		if s.one, err = client.New(client.Config{URLs: []string{s.url}, TLS: w.conf, Timeout: 10 * time.Second}); err != nil {
 			return err
 		}
-		s.proc, err = child.Start(bin, filepath.Join(w.dir, s.name+".log"), "server", "--name", s.name,
+		args := []string{
+			"server", "--name", s.name,
 			"--data-dir", filepath.Join(w.dir, s.name), "--material", filepath.Join(w.dir, "material"),
 			"--bind", ports[i], "--raft-bind", ports[seats+i], "--gossip-bind", ports[2*seats+i], "--join", join,
-			"--bootstrap-expect", fmt.Sprint(seats), "--providers", string(provider), "--warmup", warmup.String(), "--debug-bind", s.debug)
+			"--bootstrap-expect", fmt.Sprint(seats), "--providers", string(provider), "--warmup", warmup.String(), "--debug-bind", s.debug,
+		}
+		if b.raft > 0 {
+			args = append(args, "--raft-heartbeat", b.raft.String(), "--raft-election", b.raft.String(), "--raft-lease", (b.raft * 4 / 5).String())
+		}
+		s.proc, err = child.Start(b.bin, filepath.Join(w.dir, s.name+".log"), args...)
 		if err != nil {
 			return err
 		}
