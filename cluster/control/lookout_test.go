@@ -1,6 +1,7 @@
 package control
 
 import (
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,7 +14,18 @@ import (
 func TestLookout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		looks, is := 0, outlook{heartbeat: time.Second, urls: []string{"a"}}
-		l := newLookout(func() outlook { looks++; return is })
+		var mu sync.Mutex
+		l := newLookout(func() outlook {
+			mu.Lock()
+			defer mu.Unlock()
+			looks++
+			return is
+		})
+		count := func() int {
+			mu.Lock()
+			defer mu.Unlock()
+			return looks
+		}
 		var leave []func()
 		for range 100 {
 			leave = append(leave, l.join())
@@ -26,8 +38,8 @@ func TestLookout(t *testing.T) {
 			t.Fatal("woken, and nothing has changed")
 		default:
 		}
-		if looks != 11 {
-			t.Errorf("%d looks for 100 sessions, want 11", looks)
+		if n := count(); n != 11 {
+			t.Errorf("%d looks for 100 sessions, want 11", n)
 		}
 		for name, change := range map[string]func(){
 			"schedulers": func() { is.urls = []string{"a", "b"} },
@@ -35,7 +47,9 @@ func TestLookout(t *testing.T) {
 			"no leader":  func() { is.lost = true },
 		} {
 			moved := l.changed()
+			mu.Lock()
 			change()
+			mu.Unlock()
 			time.Sleep(touchCheck)
 			synctest.Wait()
 			select {
@@ -47,10 +61,10 @@ func TestLookout(t *testing.T) {
 		for _, f := range leave {
 			f()
 		}
-		was := looks
+		was := count()
 		time.Sleep(10 * touchCheck)
 		synctest.Wait()
-		if looks != was {
+		if count() != was {
 			t.Error("it looks, and nobody is there")
 		}
 	})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -211,7 +212,7 @@ func (b *bench) window(ctx context.Context, w *world, name string, lead *seat, d
 
 // shares prints what each process used.
 func shares(after, before map[string]time.Duration, took time.Duration) string {
-	var text string
+	var text []string
 	names := make([]string, 0, len(after))
 	for name := range after {
 		names = append(names, name)
@@ -219,12 +220,12 @@ func shares(after, before map[string]time.Duration, took time.Duration) string {
 	slices.Sort(names)
 	for _, name := range names {
 		if before == nil {
-			text += fmt.Sprintf("%s %s, ", name, short(after[name]))
+			text = append(text, name+" "+short(after[name]))
 			continue
 		}
-		text += fmt.Sprintf("%s %.3f, ", name, (after[name]-before[name]).Seconds()/took.Seconds())
+		text = append(text, fmt.Sprintf("%s %.3f", name, (after[name]-before[name]).Seconds()/took.Seconds()))
 	}
-	return text[:max(len(text)-2, 0)]
+	return strings.Join(text, ", ")
 }
 
 // fetch brings a CPU profile.

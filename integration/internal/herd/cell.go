@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -184,20 +185,11 @@ func (c *cell) learn(urls []string) {
 func (c *cell) other(than ...string) string {
 	urls := c.shuffled()
 	for _, u := range urls {
-		if !contains(than, u) {
+		if !slices.Contains(than, u) {
 			return u
 		}
 	}
 	return urls[0]
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 // connect opens an active session, unless there is one.
