@@ -52,6 +52,7 @@ type LeaseEvent struct {
 	Comment    string     `json:"comment,omitempty"` // of whoever asked
 	GraceMs    int64      `json:"grace_ms,omitempty"`
 	Holder     string     `json:"holder,omitempty"` // whose key the tokens are for
+	Terms      *Terms     `json:"terms,omitempty"`  // of a grant: what was asked for beyond the amount
 	Granted    Tick       `json:"granted_tick"`
 	At         Tick       `json:"at_tick"`
 }

@@ -72,6 +72,8 @@ type Lease struct {
 	// Holder names the key of the only one who may use the lease's tokens: the base64url SHA-256 of
 	// its SubjectPublicKeyInfo. "" is that whoever has a token may use it.
 	Holder string `json:"holder,omitempty"`
+	// Terms is what was asked of the resource beyond its amount, and decided; nil is nothing.
+	Terms *Terms `json:"terms,omitempty"`
 	// Reason says why the lease ended or is ending: released, expired, revoked, bind_timeout, ...
 	Reason string `json:"reason,omitempty"`
 
@@ -91,6 +93,13 @@ type Lease struct {
 
 // TTL returns the lease's time to live from its grant or last renewal.
 func (l Lease) TTL() time.Duration { return time.Duration(l.TTLMs) * time.Millisecond }
+
+// Same reports whether two leases say the same.
+func (l Lease) Same(o Lease) bool {
+	terms := l.Terms.Same(o.Terms)
+	l.Terms, o.Terms = nil, nil
+	return terms && l == o
+}
 
 // Occupies reports whether the lease takes capacity on its cell: until it is terminal, and where it
 // is fenced until the fence is cleared (L1).
@@ -121,6 +130,8 @@ type LeaseRequest struct {
 	Priority  Priority   `json:"priority,omitempty"`
 	// Holder names the key that the leases' tokens are for; "" is nobody's.
 	Holder string `json:"holder,omitempty"`
+	// Terms is what the resources must be beyond their amounts; nil is nothing.
+	Terms *Terms `json:"terms,omitempty"`
 }
 
 // Check refuses what can be refused without looking at the cluster.
@@ -135,6 +146,9 @@ func (r LeaseRequest) Check() error {
 		return Refuse(InvalidArgument, "priority %q is not one of guaranteed, standard, scavenger", clip(string(r.Priority), 40))
 	}
 	if err := CheckHolder(r.Holder); err != nil {
+		return err
+	}
+	if err := r.Terms.Check(r.Resources); err != nil {
 		return err
 	}
 	return r.Resources.CheckAsk()

@@ -48,11 +48,13 @@ type RunRequest struct {
 	Invocation Digest `json:"invocation,omitempty"`
 	// Fuel is the instruction budget; 0 is the profile's default and -1 unlimited.
 	Fuel int64 `json:"fuel,omitempty"`
+	// Terms is what the resources must be beyond their amounts; nil is nothing.
+	Terms *Terms `json:"terms,omitempty"`
 }
 
 // Check refuses what can be refused without looking at the cluster.
 func (r RunRequest) Check() error {
-	lease := LeaseRequest{Provider: r.Provider, Resources: r.Resources, TTLMs: r.TTLMs, Priority: r.Priority}
+	lease := LeaseRequest{Provider: r.Provider, Resources: r.Resources, TTLMs: r.TTLMs, Priority: r.Priority, Terms: r.Terms}
 	if err := lease.Check(); err != nil {
 		return err
 	}
@@ -133,6 +135,7 @@ type Run struct {
 	Resources  Resources  `json:"resources"`
 	TTLMs      int64      `json:"ttl_ms"`
 	Priority   Priority   `json:"priority"`
+	Terms      *Terms     `json:"terms,omitempty"` // as they were asked for
 	LeaseIDs   []LeaseID  `json:"lease_ids"`
 	FuelUsed   int64      `json:"fuel_used"`
 	DurationMs int64      `json:"duration_ms"`

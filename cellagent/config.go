@@ -33,6 +33,8 @@ type Config struct {
 	// DataBind is where the data plane listens, host:port; DataAdvertise is what holders of
 	// leases are told, empty for the address that it listens on.
 	DataBind, DataAdvertise string
+	// Offer is what the cell has in place of what its host has.
+	Offer Offer
 	// Reserve is kept for the host and the agent's own workers.
 	Reserve api.Resources
 	// BlockBytes is what block leases may take in all; 0 is half of what is free on the disk
@@ -83,6 +85,9 @@ func (c Config) Validate() error {
 		return errors.New("log is nil")
 	case c.BlockBytes < 0 || c.Reserve.Floor() != c.Reserve:
 		return fmt.Errorf("block bytes %d and reserve %+v cannot be negative", c.BlockBytes, c.Reserve)
+	}
+	if err := c.Offer.validate(); err != nil {
+		return err
 	}
 	return c.validateAround()
 }

@@ -79,9 +79,20 @@ func (d *Deps) openRunner(ctx context.Context, c Config) error {
 		return fmt.Errorf("open tasklet runner: %w", err)
 	}
 	d.Runner = r
-	at := place{zone: c.Zone, rack: c.Rack, labels: c.Labels, isolation: r.Isolation()}
-	d.Probe = func(ctx context.Context) (api.Inventory, error) { return probeHost(ctx, c.Dir, at) }
-	return nil
+	return d.openProbe(ctx, c, place{zone: c.Zone, rack: c.Rack, labels: c.Labels, isolation: r.Isolation()})
+}
+
+// openProbe reads the hardware and refuses to offer more than it, unless that is allowed.
+func (d *Deps) openProbe(ctx context.Context, c Config, at place) error {
+	host, err := probeHost(ctx, c.Dir, at)
+	if err != nil {
+		return fmt.Errorf("read inventory: %w", err)
+	}
+	d.Probe = func(ctx context.Context) (api.Inventory, error) {
+		inv, err := probeHost(ctx, c.Dir, at)
+		return c.Offer.over(inv, c.BlockBytes), err
+	}
+	return c.Offer.check(host, c.BlockBytes)
 }
 
 // openLedger reads what agents before this one have accepted here.
@@ -123,6 +134,9 @@ func (d *Deps) openHost(ctx context.Context, c Config) error {
 	faults, err := faultsOf(c)
 	if err != nil {
 		return err
+	}
+	if faults != nil {
+		d.Faults = faults
 	}
 	var fences []binding.Fence
 	for _, e := range d.Ledger.In(ledger.Fenced) {

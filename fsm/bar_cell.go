@@ -17,8 +17,12 @@ type BarCell struct {
 	Actor string   `json:"actor,omitempty"`
 }
 
-// maxBarredKeys bounds the keys of one cell. A cell has three at most in one state.
-const maxBarredKeys = 64
+// maxBarredKeys bounds the further keys of one cell, maxKeysOfCell all of them. A cell has three at most
+// in one state.
+const (
+	maxBarredKeys = 64
+	maxKeysOfCell = maxBarredKeys + 3
+)
 
 func (c BarCell) level() Level {
 	if c.Again || len(c.Keys) > 0 || c.Actor != "" {
@@ -79,8 +83,9 @@ func (c BarCell) again(s *State) (Result, *api.Error) {
 		return Result{CellEpoch: cell.Epoch}, nil
 	}
 	cell.BarredKeys = append(slices.Clone(cell.BarredKeys), more...)
+	var gone []string
 	if over := len(cell.BarredKeys) - maxBarredKeys; over > 0 {
-		cell.BarredKeys = cell.BarredKeys[over:]
+		gone, cell.BarredKeys = cell.BarredKeys[:over], cell.BarredKeys[over:]
 	}
 	s.bar(cell, c.Actor, cellFact{
 		Provider: cell.Provider, Cell: cell.ID, Epoch: cell.Epoch, Leases: s.LeaseCount(c.Cell), Reason: "it was revoked before the state was replaced",
@@ -88,12 +93,35 @@ func (c BarCell) again(s *State) (Result, *api.Error) {
 	for _, l := range s.LeasesOn(c.Cell) {
 		s.revoke(l.ID, 0, ReasonCellRevoked, c.Actor, "")
 	}
+	s.unbar(gone)
 	return Result{CellEpoch: cell.Epoch}, nil
 }
 
+// unbar forgets keys that a cell's record has no room for any more, as a state that is built from the
+// records would: but for those that another record has.
+func (s *State) unbar(keys []string) {
+	if len(keys) == 0 {
+		return
+	}
+	kept := map[string]bool{}
+	s.cells.Scan(func(_ api.CellID, c api.CellRecord) bool {
+		if c.Revoked {
+			for _, key := range c.Keys() {
+				kept[key] = true
+			}
+		}
+		return true
+	})
+	for _, key := range keys {
+		if !kept[key] {
+			s.own().barred.Delete(s.edit, text(key))
+		}
+	}
+}
+
 func (c BarCell) checkAgain() *api.Error {
-	if len(c.Keys) > maxBarredKeys {
-		return api.Refuse(api.TooLarge, "%s has %d barred keys: at most %d", cellWhat(c.Provider, c.Cell), len(c.Keys), maxBarredKeys)
+	if len(c.Keys) > maxKeysOfCell {
+		return api.Refuse(api.TooLarge, "%s has %d barred keys: at most %d", cellWhat(c.Provider, c.Cell), len(c.Keys), maxKeysOfCell)
 	}
 	for _, key := range c.Keys {
 		if p := checkText("key", key, maxKeyHex); p != nil {
@@ -108,8 +136,7 @@ func (v *View) Revocations(actor string) []BarCell {
 	var list []BarCell
 	v.cells.Scan(func(_ api.CellID, c api.CellRecord) bool {
 		if c.Revoked {
-			keys := c.Keys()
-			list = append(list, BarCell{Provider: c.Provider, Cell: c.ID, Again: true, Keys: keys[:min(len(keys), maxBarredKeys)], Actor: actor})
+			list = append(list, BarCell{Provider: c.Provider, Cell: c.ID, Again: true, Keys: c.Keys(), Actor: actor})
 		}
 		return true
 	})

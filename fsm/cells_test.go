@@ -168,6 +168,25 @@ func TestRevokeCellNow(t *testing.T) {
 	r.wantRun(api.RunRevoked, true)
 }
 
+// TestOvercommit: what a cell offers beyond its hardware is recorded, of level 2, and only kinds are.
+func TestOvercommit(t *testing.T) {
+	r := newRig(t).cluster()
+	report := func(kinds ...api.LeaseKind) ReportCell {
+		return ReportCell{Cell: "aws-1", Epoch: 1, Inventory: &api.InventoryReport{Inventory: api.Inventory{Overcommit: kinds}}}
+	}
+	if LevelOf(report()) != 1 || LevelOf(report(api.KindGPU)) != LevelOvercommit {
+		t.Errorf("levels %d and %d", LevelOf(report()), LevelOf(report(api.KindGPU)))
+	}
+	r.must(RaiseLevel{Level: LevelOvercommit})
+	r.refused(api.InvalidArgument, report("beer"))
+	r.refused(api.InvalidArgument, report(api.KindCPU, api.KindCPU))
+	r.must(report(api.KindCPU, api.KindGPU))
+	c, _ := r.m.View().Cell("aws-1")
+	if got := c.Inventory.Overcommit; !slices.Equal(got, []api.LeaseKind{api.KindCPU, api.KindGPU}) {
+		t.Errorf("recorded is %v", got)
+	}
+}
+
 func TestReportCell(t *testing.T) {
 	r := newRig(t).cluster()
 	r.refused(api.NotFound, ReportCell{Cell: "aws-9", Epoch: 1})

@@ -63,6 +63,16 @@ type tickText struct {
 	text []byte
 }
 
+// object writes what there is seldom, as its fields' tags say.
+func (w *factWriter) object(name string, v any) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		w.err = err
+		return
+	}
+	w.b = append(append(w.b, name...), raw...)
+}
+
 func (w *factWriter) optional(name, s string) {
 	if s != "" {
 		w.text(name, s)

@@ -29,7 +29,11 @@ func (c *GrantLeases) check() *api.Error {
 			}
 		}
 	}
-	return api.Problem(c.ask().CheckAsk())
+	ask := c.ask()
+	if err := c.Terms.Check(ask); err != nil {
+		return api.Problem(err)
+	}
+	return api.Problem(ask.CheckAsk())
 }
 
 // check refuses an item with an amount, kind or use that does not exist.
@@ -94,7 +98,7 @@ func (c *GrantLeases) newRun(s *State) api.Run {
 	return api.Run{
 		ID: r.ID, Tenant: c.Tenant, Provider: c.Provider, State: api.RunAdmitted, Retries: r.Retries, Tasklet: r.Tasklet,
 		Profile: profile, Module: r.Module, Input: r.Input, Invocation: r.Invocation, Fuel: r.Fuel, Resources: r.Resources,
-		TTLMs: c.TTLMs, Priority: c.Priority, Artifacts: []api.Artifact{}, CreatedAt: s.Wall(),
+		TTLMs: c.TTLMs, Priority: c.Priority, Terms: r.Terms, Artifacts: []api.Artifact{}, CreatedAt: s.Wall(),
 	}
 }
 
@@ -107,5 +111,6 @@ func (c *GrantLeases) checkRun() *api.Error {
 	return api.Problem(api.RunRequest{
 		Provider: c.Provider, Tasklet: r.Tasklet, Profile: r.Profile, Module: r.Module, Resources: r.Resources, TTLMs: c.TTLMs,
 		Priority: c.Priority, Retries: r.Retries, Input: r.Input, Invocation: r.Invocation, Fuel: r.Fuel,
+		Terms: r.Terms,
 	}.Check())
 }

@@ -24,6 +24,8 @@ type GrantLeases struct { //nolint:recvcheck // a command is a value; what check
 	Run       *api.Run       `json:"run,omitempty"`
 	// Holder names the key that the leases' tokens are for. It came with level 2.
 	Holder string `json:"holder,omitempty"`
+	// Terms is what was asked for beyond the amounts, and decided. It came with level 2.
+	Terms *api.Terms `json:"terms,omitempty"`
 }
 
 // GrantItem is one lease of a grant.
@@ -37,9 +39,9 @@ type GrantItem struct {
 // Kind returns KindGrantLeases.
 func (GrantLeases) Kind() Kind { return KindGrantLeases }
 
-// level is 2 where a holder is named.
+// level is 2 where a holder or terms are named.
 func (c GrantLeases) level() Level {
-	if c.Holder != "" {
+	if c.Holder != "" || c.Terms != nil || c.Run != nil && c.Run.Terms != nil {
 		return 2
 	}
 	return 1
@@ -78,6 +80,7 @@ func (c GrantLeases) apply(s *State) (Result, *api.Error) {
 		l := c.lease(s, i, run.ID)
 		s.addLease(&l)
 		fact := s.leaseFact(&l)
+		fact.Terms = l.Terms
 		s.auditLease(auditLeaseGranted, c.Actor, &l, &fact)
 		res.Leases = append(res.Leases, l.ID)
 	}
@@ -97,7 +100,7 @@ func (c *GrantLeases) lease(s *State, i GrantItem, run api.RunID) api.Lease {
 		ID: i.ID, RunID: run, Tenant: c.Tenant, Provider: c.Provider, CellID: c.Cell, Kind: i.Kind, Use: i.Use, Amount: i.Amount,
 		State: api.LeaseActive, Generation: 1, Epoch: s.meta.Epoch, Priority: c.Priority, TTLMs: c.TTLMs,
 		GrantedAt: s.Wall(), ExpiresAt: s.after(ttl), Granted: s.meta.Now, Expires: s.meta.Now + api.Tick(ttl), Stamp: c.Stamp,
-		Holder: c.Holder,
+		Holder: c.Holder, Terms: c.Terms.Of(i.Kind),
 	}
 }
 
@@ -136,11 +139,17 @@ func (c *GrantLeases) cellTakes(s *State, ask api.Resources) *api.Error {
 		return api.Refuse(api.Conflict, "%s does not exist", cellWhat(c.Provider, c.Cell))
 	}
 	ready, _ := s.requirements(cell)
-	takes := !cell.Revoked && !cell.Revoking && cell.Mode == api.ModeAccepting && (cell.Epoch == c.CellEpoch || mutant.On(mutant.SkipCellEpoch)) && ready.Ready()
+	takes := !cell.Revoked && !cell.Revoking && cell.Mode == api.ModeAccepting && !c.unproven(s, cell) && (cell.Epoch == c.CellEpoch || mutant.On(mutant.SkipCellEpoch)) && ready.Ready()
 	if takes && (cell.Capacity.Sub(s.leases.usedOf(c.Cell)).Floor().Fits(ask) || mutant.On(mutant.CapacityByOne)) {
 		return nil
 	}
 	return c.why(s, *cell)
+}
+
+// unproven reports whether the cell has to pass the conformance suite first. The suite's own leases are
+// how it does that.
+func (c *GrantLeases) unproven(s *State, cell *api.CellRecord) bool {
+	return c.Tenant != api.ConformanceTenant && s.unproven(cell)
 }
 
 // why says why a cell does not take the grant.
@@ -154,6 +163,9 @@ func (c *GrantLeases) why(s *State, cell api.CellRecord) *api.Error {
 	}
 	if ready, reasons := s.Readiness(cell); !ready.Ready() {
 		return api.Refuse(api.Conflict, "%s is not ready: %s", what, reasons[0].Message)
+	}
+	if c.unproven(s, &cell) {
+		return api.Refuse(api.Conflict, "%s is marked production and has not passed the conformance suite", what)
 	}
 	ask, free := c.ask(), s.Free(cell)
 	k := free.Short(ask)[0]

@@ -120,7 +120,7 @@ func appendStamp(b []byte, s api.Stamp) []byte {
 }
 
 func appendGrant(b []byte, c *GrantLeases) ([]byte, bool) {
-	if c.Run != nil || c.Items == nil || c.Holder != "" {
+	if c.Run != nil || c.Items == nil || c.Holder != "" || c.Terms != nil {
 		return b, false
 	}
 	b = appendHead(b, cborMap, 10)

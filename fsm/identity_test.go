@@ -200,6 +200,40 @@ func TestBarAgain(t *testing.T) {
 	for _, err := range Check(r.m.View()) {
 		t.Error(err)
 	}
-	tooMany := BarCell{Provider: "aws", Cell: "aws-7", Again: true, Keys: make([]string, maxBarredKeys+1)}
+	tooMany := BarCell{Provider: "aws", Cell: "aws-7", Again: true, Keys: make([]string, maxKeysOfCell+1)}
 	r.refused(api.TooLarge, tooMany)
+}
+
+// A revoked cell keeps its newest keys only, and a state that is built from its records bars the same ones.
+func TestKeysOfARevokedCellAreBounded(t *testing.T) {
+	r := newRig(t).cluster()
+	r.must(RaiseLevel{Level: levelKeys})
+	keys := func(of string) []string {
+		var all []string
+		for n := range maxBarredKeys {
+			all = append(all, fmt.Sprintf("%s-%d", of, n))
+		}
+		return all
+	}
+	r.must(BarCell{Provider: "aws", Cell: "aws-8", Again: true, Keys: []string{"first-1"}})
+	r.must(BarCell{Provider: "aws", Cell: "aws-7", Again: true, Keys: keys("first")})
+	r.must(BarCell{Provider: "aws", Cell: "aws-7", Again: true, Keys: keys("second")})
+	v := r.m.View()
+	for key, want := range map[string]bool{"first-0": false, "first-1": true, "second-0": true, "second-63": true} {
+		if v.KeyBarred(key) != want {
+			t.Errorf("key %s is barred: %v", key, !want)
+		}
+	}
+	again, err := ReadSnapshot(bytes.NewReader(snapshotOf(t, v)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range append(keys("first"), keys("second")...) {
+		if again.KeyBarred(key) != v.KeyBarred(key) {
+			t.Errorf("key %s is barred: %v, read from a snapshot %v", key, v.KeyBarred(key), again.KeyBarred(key))
+		}
+	}
+	for _, err := range Check(v) {
+		t.Error(err)
+	}
 }

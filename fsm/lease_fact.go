@@ -54,6 +54,9 @@ func (f *leaseFact) appendTo(w *factWriter, ticks *leaseTicks) {
 		w.number(`,"grace_ms":`, f.GraceMs)
 	}
 	w.optional(`,"holder":"`, f.Holder)
+	if f.Terms != nil {
+		w.object(`,"terms":`, f.Terms)
+	}
 	w.tick(`,"granted_tick":`, f.Granted, &ticks.granted)
 	w.tick(`,"at_tick":`, f.At, &ticks.at)
 }

@@ -129,13 +129,13 @@ func appendLease(b []byte, l *api.Lease) []byte {
 	if l.Unfenced != 0 {
 		state = codeUnfenced
 	}
-	if l.Unfenced == 0 && l.Holder == "" {
+	if l.Unfenced == 0 && l.Holder == "" && l.Terms.Empty() {
 		return appendLeaseOne(b, l, layoutOne, state)
 	}
 	b = appendLeaseOne(b, l, layoutTwo, state)
 	b = appendInt(b, int64(l.Unfenced))
 	b = appendTime(b, l.UnfencedAt)
-	return appendText(b, l.Holder)
+	return appendTerms(appendText(b, l.Holder), l.Terms)
 }
 
 func appendLeaseOne(b []byte, l *api.Lease, layout, state byte) []byte {
@@ -233,11 +233,11 @@ func (r leaseRecord) readTo(l *api.Lease) bool {
 	l.Stamp.BootID = rd.text()
 	l.Stamp.BootTime = rd.int()
 	l.Coordinate = rd.text()
-	l.Unfenced, l.UnfencedAt, l.Holder = 0, time.Time{}, ""
+	l.Unfenced, l.UnfencedAt, l.Holder, l.Terms = 0, time.Time{}, "", nil
 	if layout == layoutTwo {
-		l.Unfenced, l.UnfencedAt, l.Holder = api.Tick(rd.int()), rd.time(), rd.text()
+		l.Unfenced, l.UnfencedAt, l.Holder, l.Terms = api.Tick(rd.int()), rd.time(), rd.text(), rd.terms()
 	}
 	lifted := l.Unfenced != 0
-	known := layout == layoutOne || layout == layoutTwo && (lifted || l.Holder != "")
+	known := layout == layoutOne || layout == layoutTwo && (lifted || l.Holder != "" || l.Terms != nil)
 	return rd.ok() && known && lifted == (state == codeUnfenced) && l.Unfenced >= 0 && use&0xcc == 0 && use&3 != 3
 }

@@ -33,6 +33,10 @@ func TestRecordsAreWhole(t *testing.T) {
 		t.Errorf("held lease (-want +got):\n%s", cmp.Diff(l, got))
 	}
 	l.Holder = ""
+	if got, ok := leaseRecord(appendLease(nil, &l)).read(); !ok || cmp.Diff(l, got) != "" || l.Terms == nil {
+		t.Errorf("lease with terms (-want +got):\n%s", cmp.Diff(l, got))
+	}
+	l.Terms = nil
 	rec = leaseRecord(appendLease(nil, &l))
 	if got, ok := rec.read(); !ok || cmp.Diff(l, got) != "" || rec[0] != layoutOne || !rec.occupies() {
 		t.Errorf("lease of layout %d, occupies %v (-want +got):\n%s", rec[0], rec.occupies(), cmp.Diff(l, got))
@@ -41,6 +45,11 @@ func TestRecordsAreWhole(t *testing.T) {
 	fill(reflect.ValueOf(&r).Elem(), &n)
 	if got, ok := readRun(string(appendRun(nil, &r))); !ok || cmp.Diff(r, got) != "" {
 		t.Errorf("run (-want +got):\n%s", cmp.Diff(r, got))
+	}
+	r.Terms = nil
+	short := appendRun(nil, &r)
+	if got, ok := readRun(string(short)); !ok || cmp.Diff(r, got) != "" || short[0] != layoutOne {
+		t.Errorf("run without terms (-want +got):\n%s", cmp.Diff(r, got))
 	}
 	var k IdemRecord
 	fill(reflect.ValueOf(&k).Elem(), &n)

@@ -21,8 +21,14 @@ func (ReportCell) Kind() Kind { return KindReportCell }
 // LevelProgress is the level that Progress came with.
 const LevelProgress Level = 2
 
+// LevelOvercommit is the level that the overcommit of an inventory came with.
+const LevelOvercommit Level = 2
+
 func (c ReportCell) level() Level {
-	if len(c.Progress) > 0 {
+	switch {
+	case c.Inventory != nil && len(c.Inventory.Inventory.Overcommit) > 0:
+		return max(LevelOvercommit, LevelProgress)
+	case len(c.Progress) > 0:
 		return LevelProgress
 	}
 	return 1

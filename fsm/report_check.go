@@ -1,6 +1,10 @@
 package fsm
 
-import "github.com/grafos/grafos/api"
+import (
+	"slices"
+
+	"github.com/grafos/grafos/api"
+)
 
 // check bounds the report and refuses secrets.
 func (c ReportCell) check() *api.Error {
@@ -56,6 +60,9 @@ func checkInventory(r api.InventoryReport) *api.Error {
 	if n := max(len(inv.GPUs), len(inv.Isolation)); n > maxGPUs || len(inv.Labels) > maxLabels {
 		return api.Refuse(api.TooLarge, "the inventory has %d devices or walls and %d labels: at most %d and %d are taken", n, len(inv.Labels), maxGPUs, maxLabels)
 	}
+	if p := checkOvercommit(inv.Overcommit); p != nil {
+		return p
+	}
 	for _, g := range inv.GPUs {
 		if p := first(checkText("gpu model", g.Model, maxActor), checkText("gpu generation", g.Generation, maxCode), checkText("gpu address", g.Address, maxCode)); p != nil {
 			return p
@@ -74,4 +81,14 @@ func checkInventory(r api.InventoryReport) *api.Error {
 		return api.Refuse(api.TooLarge, "a label has %d bytes: at most %d are taken", longest, maxActor)
 	}
 	return first(checkText("zone", inv.Zone, api.MaxNameLen), checkText("rack", inv.Rack, api.MaxNameLen))
+}
+
+// checkOvercommit refuses a list that is not of kinds, each at most once.
+func checkOvercommit(kinds []api.LeaseKind) *api.Error {
+	for i, k := range kinds {
+		if !slices.Contains(api.LeaseKinds(), k) || slices.Contains(kinds[:i], k) {
+			return api.Refuse(api.InvalidArgument, "the inventory is beyond the hardware in %s, which is no kind or stands there twice", clip(string(k)))
+		}
+	}
+	return nil
 }

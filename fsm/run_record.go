@@ -2,9 +2,16 @@ package fsm
 
 import "github.com/grafos/grafos/api"
 
-// appendRun writes the compact form of a run.
+// appendRun writes the compact form of a run. A run without terms keeps the bytes of layoutOne.
 func appendRun(b []byte, r *api.Run) []byte {
-	b = append(b, layoutOne)
+	if r.Terms.Empty() {
+		return appendRunOne(b, r, layoutOne)
+	}
+	return appendTerms(appendRunOne(b, r, layoutTwo), r.Terms)
+}
+
+func appendRunOne(b []byte, r *api.Run, layout byte) []byte {
+	b = append(b, layout)
 	b = appendText(b, r.ID)
 	b = appendText(b, r.Tenant)
 	b = appendText(b, r.Provider)
@@ -92,5 +99,9 @@ func readRun(s string) (r api.Run, ok bool) {
 	for i := range r.Artifacts {
 		r.Artifacts[i] = api.Artifact{Name: rd.text(), Digest: api.Digest(rd.text()), Size: rd.int()}
 	}
-	return r, rd.ok() && layout == layoutOne && finalised <= 1
+	if layout == layoutTwo {
+		r.Terms = rd.terms()
+	}
+	known := layout == layoutOne || layout == layoutTwo && r.Terms != nil
+	return r, rd.ok() && known && finalised <= 1
 }

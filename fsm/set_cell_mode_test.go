@@ -61,8 +61,10 @@ func TestDrain(t *testing.T) {
 		t.Error("accepting again changed something")
 	}
 	r.must(grant(cpu("l2", 1000)))
-	want := []string{"cell_draining", "lease_released", "lease_torndown",
-		"cell_drained", "cell_maintenance", "cell_drained", "cell_maintenance", "cell_returning", "cell_accepting", "lease_granted"}
+	want := []string{
+		"cell_draining", "lease_released", "lease_torndown",
+		"cell_drained", "cell_maintenance", "cell_drained", "cell_maintenance", "cell_returning", "cell_accepting", "lease_granted",
+	}
 	if got := r.audited(before); !equal(got, want) {
 		t.Errorf("audited %v, want %v", got, want)
 	}

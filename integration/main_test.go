@@ -45,7 +45,13 @@ func guest(t *testing.T, name string) string {
 // up starts a cluster of three schedulers for one test and takes it down with it.
 func up(t *testing.T, cells int) *harness.Cluster {
 	t.Helper()
-	c, err := harness.Up(t.Context(), binary(t), t.TempDir(), 3, cells)
+	return upWith(t, "--schedulers", "3", "--cells", fmt.Sprint(cells))
+}
+
+// upWith is up with these flags of dev up.
+func upWith(t *testing.T, args ...string) *harness.Cluster {
+	t.Helper()
+	c, err := harness.UpWith(t.Context(), binary(t), t.TempDir(), args...)
 	if err != nil {
 		t.Fatal(err)
 	}

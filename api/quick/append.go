@@ -148,6 +148,7 @@ func (o *out) leaseTimes(l *api.Lease) {
 	o.numberField(`,"bound_generation":`, l.BoundGeneration)
 	o.textField(`,"coordinate":`, l.Coordinate)
 	o.textField(`,"holder":`, l.Holder)
+	o.terms(l.Terms)
 	o.textField(`,"reason":`, l.Reason)
 	o.raw(`,"granted_tick":`)
 	o.int(int64(l.Granted))
@@ -224,6 +225,14 @@ func (o *out) leaseRequest(r *api.LeaseRequest) {
 	o.textField(`,"tenant":`, string(r.Tenant))
 	o.textField(`,"priority":`, string(r.Priority))
 	o.textField(`,"holder":`, r.Holder)
+	o.terms(r.Terms)
+}
+
+func (o *out) terms(t *api.Terms) {
+	if t != nil {
+		o.raw(`,"terms":`)
+		o.other(t)
+	}
 }
 
 func (o *out) batchItem(i *api.BatchItem) {

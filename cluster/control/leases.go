@@ -45,7 +45,7 @@ func grantOf(r api.LeaseRequest, actor string, o api.WriteOptions) (fsm.GrantLea
 	id, err := idem(tenantScope(r.Tenant), o, "request_leases", r)
 	return fsm.GrantLeases{
 		Actor: actor, Idem: id, Tenant: r.Tenant, Provider: r.Provider,
-		Priority: r.Priority, TTLMs: r.TTLMs, Items: items(r.Resources, api.UseRegion), Holder: r.Holder,
+		Priority: r.Priority, TTLMs: r.TTLMs, Items: items(r.Resources, api.UseRegion), Holder: r.Holder, Terms: r.Terms,
 	}, err
 }
 
@@ -57,6 +57,9 @@ func checked(ctx context.Context, r api.LeaseRequest) (api.LeaseRequest, error) 
 	}
 	tenant, err := actFor(ctx, r.Tenant)
 	r.Tenant, r.Priority = tenant, priority(r.Priority)
+	if err == nil {
+		err = reserved(tenant)
+	}
 	return r, err
 }
 

@@ -25,6 +25,11 @@ func (c *Control) Report(ctx context.Context, p api.ProviderID, cell api.CellID,
 	if v.Level() < fsm.LevelProgress {
 		r.Progress = nil // some member could not read it; the ends come all the same
 	}
+	if inv := r.Inventory; inv != nil && v.Level() < fsm.LevelOvercommit {
+		plain := *inv
+		plain.Inventory.Overcommit = nil // it is shown and decides nothing
+		r.Inventory = &plain
+	}
 	answer := &api.ReportAnswer{Index: v.Index()}
 	if !r.Effects() {
 		return answer, nil

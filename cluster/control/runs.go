@@ -43,6 +43,9 @@ func (c *Control) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOpt
 	if err != nil {
 		return nil, err
 	}
+	if err := reserved(tenant); err != nil {
+		return nil, err
+	}
 	r.Tenant, r.Priority = tenant, priority(r.Priority)
 	if r.Profile == "" {
 		r.Profile = api.ProfileWASI
@@ -67,11 +70,11 @@ func (c *Control) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOpt
 	run := api.Run{
 		Tenant: tenant, Provider: r.Provider, Retries: r.Retries, Tasklet: r.Tasklet, Profile: r.Profile,
 		Module: r.Module, Input: r.Input, Invocation: r.Invocation, Fuel: r.Fuel,
-		Resources: r.Resources, TTLMs: r.TTLMs, Priority: r.Priority,
+		Resources: r.Resources, TTLMs: r.TTLMs, Priority: r.Priority, Terms: r.Terms,
 	}
 	res, err := c.cfg.Decider.Admit(ctx, fsm.GrantLeases{
 		Actor: actor(ctx), Idem: id, Tenant: tenant, Provider: r.Provider, Priority: run.Priority,
-		TTLMs: r.TTLMs, Items: items(r.Resources, api.UseLinear), Run: &run,
+		TTLMs: r.TTLMs, Items: items(r.Resources, api.UseLinear), Run: &run, Terms: r.Terms,
 	})
 	if err != nil {
 		return nil, c.sure(ctx, err)

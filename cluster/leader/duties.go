@@ -221,7 +221,7 @@ func (v vigil) keep(waiting []api.Run, now time.Time) {
 func again(r api.Run) *fsm.GrantLeases {
 	g := &fsm.GrantLeases{
 		Actor: "scheduler", Tenant: r.Tenant, Provider: r.Provider, Priority: r.Priority, TTLMs: r.TTLMs,
-		Run: &r,
+		Run: &r, Terms: r.Terms,
 	}
 	for _, k := range api.LeaseKinds() {
 		if n := r.Resources.Get(k); n > 0 {

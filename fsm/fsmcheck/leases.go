@@ -53,13 +53,14 @@ func (c *Checker) leaseGranted(l api.Lease, a audits) {
 // leaseMoved checks a lease that was there before.
 func (c *Checker) leaseMoved(old, l api.Lease, a audits) {
 	kept, had := c.leases[l.ID]
-	c.want(had && kept == old, "L4", "lease %s changes from what it was not: %+v, it was %+v", l.ID, old, kept)
+	c.want(had && kept.Same(old), "L4", "lease %s changes from what it was not: %+v, it was %+v", l.ID, old, kept)
 	same := old.ID == l.ID && old.Epoch == l.Epoch && old.CellID == l.CellID && old.Tenant == l.Tenant && old.Provider == l.Provider &&
-		old.RunID == l.RunID && old.Kind == l.Kind && old.Use == l.Use && old.Amount == l.Amount && old.Granted == l.Granted && old.Priority == l.Priority
+		old.RunID == l.RunID && old.Kind == l.Kind && old.Use == l.Use && old.Amount == l.Amount && old.Granted == l.Granted && old.Priority == l.Priority &&
+		old.Holder == l.Holder && old.Terms.Same(l.Terms)
 	c.want(same, "L4", "lease %s becomes another: %+v, it was %+v", l.ID, l, old)
 	if lifted := old; old.Fenced() && !l.Fenced() {
 		lifted.Unfenced, lifted.UnfencedAt, lifted.Modified = max(c.tick, 1), l.UnfencedAt, l.Modified
-		c.want(lifted == l && !l.UnfencedAt.IsZero(), "L4", "the fence of lease %s is cleared and it changes: %+v, it was %+v", l.ID, l, old)
+		c.want(lifted.Same(l) && !l.UnfencedAt.IsZero(), "L4", "the fence of lease %s is cleared and it changes: %+v, it was %+v", l.ID, l, old)
 		a.expect("lease_unfenced", string(l.ID))
 		return
 	}
@@ -85,7 +86,7 @@ func (c *Checker) leaseMoved(old, l api.Lease, a audits) {
 // leaseForgotten checks that a lease that goes has ended long ago.
 func (c *Checker) leaseForgotten(l api.Lease) {
 	kept, had := c.leases[l.ID]
-	c.want(had && kept == l, "L4", "lease %s is forgotten as what it was not: %+v, it was %+v", l.ID, l, kept)
+	c.want(had && kept.Same(l), "L4", "lease %s is forgotten as what it was not: %+v, it was %+v", l.ID, l, kept)
 	c.want(!l.Occupies(), "L1", "lease %s is forgotten as %s", l.ID, l.State)
 	c.want(c.ended > fsm.MaxEnded || c.tick-max(l.Ended, l.Unfenced) >= keepEnded, "L4", "lease %s is forgotten %s after its end", l.ID, time.Duration(c.tick-max(l.Ended, l.Unfenced)))
 	if had {

@@ -12,7 +12,7 @@ import (
 func cellsView(p *ui.Page, cells []api.Cell, now time.Time) {
 	t := ui.Table{Sparse: true, Header: []string{"CELL", "PROVIDER", "STATE", "READY", "ZONE", "CPU FREE", "MEM FREE", "GPU FREE", "LEASES", "SEEN", "WHY NOT"}}
 	if p.Wide {
-		t.Header = append(t.Header, "BLOCK FREE", "NET FREE", "RACK", "VERSION", "SESSION", "EPOCH", "CERT ENDS", "CONFORMANCE", "DATA PLANE")
+		t.Header = append(t.Header, "BLOCK FREE", "NET FREE", "OVERCOMMIT", "RACK", "VERSION", "SESSION", "EPOCH", "CERT ENDS", "CONFORMANCE", "DATA PLANE")
 	}
 	for _, c := range cells {
 		p.Name(string(c.CellID))
@@ -27,7 +27,7 @@ func cellsView(p *ui.Page, cells []api.Cell, now time.Time) {
 		if p.Wide {
 			row = append(row,
 				ui.Share(api.KindBlock, c.Free.Block, c.Capacity.Block), ui.Share(api.KindNet, c.Free.Net, c.Capacity.Net),
-				orDash(c.Inventory.Rack), orDash(c.Version), orDash(string(c.Session)),
+				orDash(kinds(c.Inventory.Overcommit)), orDash(c.Inventory.Rack), orDash(c.Version), orDash(string(c.Session)),
 				ui.ID(strconv.FormatUint(c.Epoch, 10)), ui.Until(now, c.NotAfter), orDash(c.Conformance), orDash(c.DataURL))
 		}
 		t.Row(row...)
@@ -52,10 +52,21 @@ func whyCell(p *ui.Page, c api.Cell) ui.Cell {
 	return ui.Cell{Text: strings.Join(codes, "; "), Raw: whole}
 }
 
+// unproven says what a cell that is ready has to do before it takes leases, if anything.
+func unproven(c api.Cell) string {
+	switch {
+	case !c.Production || c.Conformance == api.ConformancePassed:
+		return ""
+	case c.Conformance == api.ConformanceFailed:
+		return "not_conformant: it is marked production and failed the conformance suite"
+	}
+	return "not_conformant: it is marked production: grafos conformance run " + string(c.Provider) + " " + string(c.CellID)
+}
+
 // whyNot is every reason of a cell on one line, the requirement where none is told.
 func whyNot(c api.Cell) string {
 	if c.Ready {
-		return ""
+		return unproven(c)
 	}
 	why := make([]string, 0, len(c.Reasons))
 	for _, r := range c.Reasons {
@@ -67,4 +78,13 @@ func whyNot(c api.Cell) string {
 		}
 	}
 	return strings.Join(why, "; ")
+}
+
+// kinds lists kinds, and nothing for none.
+func kinds(list []api.LeaseKind) string {
+	names := make([]string, len(list))
+	for i, k := range list {
+		names[i] = string(k)
+	}
+	return strings.Join(names, ",")
 }

@@ -25,6 +25,8 @@ type agentSettings struct {
 	DataBind      string `toml:"data_bind"`
 	DataAdvertise string `toml:"data_advertise"`
 
+	offerSettings
+
 	ReserveCPU int64  `toml:"reserve_cpu"`
 	ReserveMem string `toml:"reserve_mem"`
 	Block      string `toml:"block"`
@@ -69,6 +71,10 @@ func CellAgent(o Options) *cobra.Command {
 bootstrap-cell), reports what the host has, holds a session to a scheduler, and runs
 tasklets under leases.
 
+What the host has is offered, less --reserve-cpu and --reserve-mem, or as --cpu, --mem, --net
+and --gpu say; more than the host has only with --allow-overcommit. Network cards of virtual
+machines tell no speed: --net is then taken at its word.
+
 Settings come from --config (TOML, the flags' names with '_'), then GRAFOS_CELL_* in the
 environment, then flags.`,
 		Args: noArgs,
@@ -86,6 +92,7 @@ environment, then flags.`,
 	f.StringSliceVar(&s.Schedulers, "schedulers", nil, "API addresses of schedulers (default: those of the identity)")
 	f.StringVar(&s.DataBind, "data-bind", "0.0.0.0:7500", "host:port of the data plane")
 	f.StringVar(&s.DataAdvertise, "data-advertise", "", "host:port of the data plane as holders of leases reach it (default: --data-bind, or the host's name with its port)")
+	s.addOffer(cmd)
 	f.Int64Var(&s.ReserveCPU, "reserve-cpu", 0, "millicores kept for the host")
 	f.StringVar(&s.ReserveMem, "reserve-mem", "0", "memory kept for the host and the workers")
 	f.StringVar(&s.Block, "block", "0", "what block leases may take in all; 0 is half of the free disk")
@@ -152,6 +159,10 @@ func (s agentSettings) agentConfig(version string, w io.Writer) (cellagent.Confi
 	if err != nil {
 		return cellagent.Config{}, err
 	}
+	offer, err := s.offer()
+	if err != nil {
+		return cellagent.Config{}, err
+	}
 	block, err := api.ParseSize(s.Block)
 	if err != nil {
 		return cellagent.Config{}, err
@@ -181,7 +192,7 @@ func (s agentSettings) agentConfig(version string, w io.Writer) (cellagent.Confi
 	return cellagent.Config{
 		Provider: id.about.Provider, CellID: id.about.CellID, ClusterID: id.about.ClusterID, Dir: dir,
 		Schedulers: s.Schedulers, Credential: id.keys.Credential, Identity: id.keys, Roots: id.roots,
-		DataBind: s.DataBind, DataAdvertise: advertise, Reserve: reserve, BlockBytes: block,
+		DataBind: s.DataBind, DataAdvertise: advertise, Offer: offer, Reserve: reserve, BlockBytes: block,
 		Zone: s.Zone, Rack: s.Rack, Labels: labels, Version: version,
 		TestFaults: s.TestFaults, Log: log,
 	}, nil

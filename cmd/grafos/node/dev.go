@@ -26,12 +26,15 @@ func dirFlag(cmd *cobra.Command, dir *string) {
 func devUp() *cobra.Command {
 	var dir string
 	var schedulers, cells int
+	var offer offerSettings
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Start schedulers and cells as processes on loopback",
 		Long: `Start a real cluster on loopback: schedulers and cells as processes of their own, with
 mutual TLS, Raft on disk and short timers. It returns when there is a leader and every cell
-is ready; the nodes stay. Where a cluster runs already, what of it does not run is started.`,
+is ready; the nodes stay. Where a cluster runs already, what of it does not run is started.
+
+Every cell offers the whole host, or what --cpu, --mem, --net and --gpu say of each of them.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			u := ui.From(cmd.Context())
@@ -43,12 +46,15 @@ is ready; the nodes stay. Where a cluster runs already, what of it does not run 
 			if cells < 1 || cells > 64 {
 				return api.Refuse(api.InvalidArgument, "--cells is %d: it is from 1 to 64", cells)
 			}
+			if err := offer.check(ctx); err != nil {
+				return err
+			}
 			d, err := openDev(dir, true)
 			if err != nil {
 				return err
 			}
 			defer d.unlock()
-			up := upper{dev: d, ui: u, began: time.Now()}
+			up := upper{dev: d, ui: u, began: time.Now(), offer: offer.args()}
 			if err := up.run(ctx, schedulers, cells); err != nil {
 				return err
 			}
@@ -58,6 +64,7 @@ is ready; the nodes stay. Where a cluster runs already, what of it does not run 
 	dirFlag(cmd, &dir)
 	cmd.Flags().IntVar(&schedulers, "schedulers", 3, "how many schedulers: 1, 3 or 5")
 	cmd.Flags().IntVar(&cells, "cells", 3, "how many cells")
+	offer.addOffer(cmd)
 	return cmd
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,7 +26,9 @@ type devNode struct {
 	Started uint64   `json:"started"`
 	URL     string   `json:"url,omitempty"`
 	Args    []string `json:"args"`
-	Log     string   `json:"log"`
+	// Offer is the flags of what a cell offers in place of what the host has.
+	Offer []string `json:"offer,omitempty"`
+	Log   string   `json:"log"`
 }
 
 // start runs the node detached from this process and its terminal.
@@ -38,8 +41,8 @@ func (n *devNode) start(d *dev) error {
 	if err != nil {
 		return fmt.Errorf("open log of %s: %w", n.Name, err)
 	}
-	defer func() { _ = log.Close() }()  // the child has its own copy
-	cmd := exec.Command(exe, n.Args...) //nolint:noctx // it outlives this command
+	defer func() { _ = log.Close() }()                          // the child has its own copy
+	cmd := exec.Command(exe, slices.Concat(n.Args, n.Offer)...) //nolint:noctx // it outlives this command
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, d.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Env = nodeEnv()

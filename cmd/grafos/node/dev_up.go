@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,6 +30,8 @@ type upper struct {
 	dev   *dev
 	ui    *ui.UI
 	began time.Time
+	// offer is the flags of what each cell offers.
+	offer []string
 	// leader is when the first write was committed, after began.
 	leader time.Duration
 }
@@ -56,6 +59,9 @@ func (u *upper) up(ctx context.Context, schedulers, cells int) error {
 				WithHint("take it down first: grafos dev down")
 		}
 	}
+	if err := u.offerCells(); err != nil {
+		return err
+	}
 	// What was started is written down whatever happened: dev down must find it.
 	if err := errors.Join(u.startSchedulers(), d.save()); err != nil {
 		return err
@@ -66,6 +72,22 @@ func (u *upper) up(ctx context.Context, schedulers, cells int) error {
 	}
 	err = u.settle(ctx, c)
 	return errors.Join(err, c.Close())
+}
+
+// offerCells has the cells that do not run offer what was asked for. One that runs offers what it
+// was started with.
+func (u *upper) offerCells() error {
+	if len(u.offer) == 0 {
+		return nil
+	}
+	for _, n := range u.dev.state.Cells {
+		if n.alive() && !slices.Equal(n.Offer, u.offer) {
+			return api.Refuse(api.Conflict, "%s runs already and offers something else", n.Name).
+				WithHint("take the cluster down first: grafos dev down")
+		}
+		n.Offer = u.offer
+	}
+	return nil
 }
 
 func (u *upper) startSchedulers() error {

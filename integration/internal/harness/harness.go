@@ -63,12 +63,21 @@ func Up(ctx context.Context, bin, dir string, schedulers, cells int) (*Cluster, 
 
 // UpJSON is Up, and decodes what dev up answers into v.
 func UpJSON(ctx context.Context, v any, bin, dir string, schedulers, cells int) (*Cluster, error) {
+	return upInto(ctx, v, bin, dir, "--schedulers", fmt.Sprint(schedulers), "--cells", fmt.Sprint(cells))
+}
+
+// UpWith is Up with these flags of dev up.
+func UpWith(ctx context.Context, bin, dir string, flags ...string) (*Cluster, error) {
+	return upInto(ctx, new(Status), bin, dir, flags...)
+}
+
+func upInto(ctx context.Context, v any, bin, dir string, flags ...string) (*Cluster, error) {
 	bin, err := filepath.Abs(bin)
 	if err != nil {
 		return nil, fmt.Errorf("find the program: %w", err)
 	}
 	c := &Cluster{bin: bin, dir: dir}
-	err = c.JSON(ctx, v, "dev", "up", "--schedulers", fmt.Sprint(schedulers), "--cells", fmt.Sprint(cells))
+	err = c.JSON(ctx, v, append([]string{"dev", "up"}, flags...)...)
 	if err != nil {
 		return nil, errors.Join(err, c.Down(context.WithoutCancel(ctx)))
 	}
