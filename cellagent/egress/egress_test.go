@@ -127,6 +127,8 @@ func TestAllowList(t *testing.T) {
 		{"mapped loopback", "[::ffff:127.0.0.1]:80", []string{"0.0.0.0/0:80", "[::/0]:80"}, nil, work.NetRefused},
 		{"by name", "a.example:80", []string{"a.example:80"}, []string{public}, work.NetOK},
 		{"by name in capitals", "A.Example:80", []string{"a.example:80"}, []string{public}, work.NetOK},
+		{"by name at another port", "a.example:81", []string{"a.example:80"}, []string{public}, work.NetRefused},
+		{"the host itself, mapped", "[::ffff:198.51.200.9]:80", []string{"198.51.200.9:80"}, nil, work.NetRefused},
 		{"another name", "b.example:80", []string{"a.example:80"}, []string{public}, work.NetRefused},
 		{"a name below", "x.a.example:80", []string{"a.example:80"}, []string{public}, work.NetRefused},
 		{"the address of a listed name", public + ":80", []string{"a.example:80"}, []string{public}, work.NetRefused},
