@@ -115,6 +115,6 @@ func (r *run) noneTaken(ctx context.Context, cell *fleet.Node, ids []api.LeaseID
 			r.load.book.fault("L4: cell %s took the grant of lease %s, which had waited too long", cell.Name, id)
 		}
 	}
-	r.t.Logf("%d grants waited for %s, and it took none", len(ids), cell.Name)
+	r.t.Logf("%d grants waited for %s", len(ids), cell.Name)
 	return nil
 }
