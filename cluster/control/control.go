@@ -16,6 +16,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/capbroker/attest"
 	"github.com/grafos/grafos/capbroker/pki"
 	"github.com/grafos/grafos/cluster/relay"
 	"github.com/grafos/grafos/cluster/rumor"
@@ -129,6 +130,8 @@ type Config struct {
 	Sightings *rumor.Table
 	// Issuers verify the bootstrap tokens of others; nil is that there are none.
 	Issuers Issuers
+	// Evidence is what providers ask of hosts that become cells; nil is that none asks for anything.
+	Evidence *attest.Policies
 	// Heartbeat, Limit and Warmup are the cells' timers, told at registration.
 	Heartbeat, Limit, Warmup time.Duration
 	// Process says what this process is; nil says nothing.
@@ -147,6 +150,7 @@ type Control struct {
 	tokens   *tokens
 	mints    *mints
 	sessions *sessions
+	lookout  *lookout
 	urls     urls
 	batched  *semaphore.Weighted // for requests of batches that are under way
 	deciding *semaphore.Weighted // and for those on their way to a decision
@@ -172,9 +176,11 @@ func New(c Config) *Control {
 	if c.Random == nil {
 		c.Random = rand.Reader
 	}
-	return &Control{
+	n := &Control{
 		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(),
 		batched: semaphore.NewWeighted(maxBatched), deciding: semaphore.NewWeighted(maxDeciding),
 		bindings: newBindings(), relays: relay.New(), invariants: invariants{clock: c.Clock},
 	}
+	n.lookout = newLookout(n.outlook)
+	return n
 }
