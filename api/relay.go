@@ -3,7 +3,21 @@ package api
 import (
 	"context"
 	"io"
+	"net/url"
 )
+
+// WantsSync reports whether a write's query asks that it be on the disk when it is answered: sync=1.
+// What is anything else is refused: who asks for it counts on it.
+func WantsSync(query url.Values) (bool, error) {
+	switch s := query.Get("sync"); s {
+	case "", "0":
+		return false, nil
+	case "1":
+		return true, nil
+	default:
+		return false, Refuse(InvalidArgument, "query sync is %q: it must be 1, or left out", clip(s, 40))
+	}
+}
 
 // MaxRelay bounds the bytes of one operation through a scheduler.
 const MaxRelay = 8 << 20
@@ -27,6 +41,7 @@ type DataRequest struct {
 	Proof  string // of the holder; "" is none
 	Offset int64
 	Length int64 // of a write that of Body
+	Sync   bool  // a write is on the cell's disk when it is answered
 	Body   io.Reader
 }
 
@@ -48,6 +63,7 @@ type Relay interface {
 // what is to be written from the scheduler that it names, and brings the answer there.
 type DataAsk struct {
 	Write     bool   `json:"write,omitempty"`
+	Sync      bool   `json:"sync,omitempty"`
 	Token     string `json:"token"`
 	Proof     string `json:"proof,omitempty"`
 	Offset    int64  `json:"offset"`

@@ -104,7 +104,9 @@ func operationOf(r *http.Request, op string) (*operation, error) {
 	}
 	o.token = strings.TrimSpace(token)
 	var err error
-	o.sync = r.URL.Query().Get("sync") == "1"
+	if o.sync, err = api.WantsSync(r.URL.Query()); err != nil {
+		return nil, err
+	}
 	if o.offset, err = queryInt(r, "offset", 0); err != nil {
 		return nil, err
 	}

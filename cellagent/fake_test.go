@@ -12,6 +12,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -479,6 +480,7 @@ func (c *cluster) blob(data string) api.Digest {
 
 // fakeHost opens bindings in memory.
 type fakeHost struct {
+	synced  atomic.Int64
 	mu      sync.Mutex
 	open    map[api.LeaseID]*fakeBinding
 	binds   int
@@ -624,6 +626,12 @@ func (b *fakeBinding) WriteAt(p []byte, off int64) (int, error) {
 		return 0, errors.New("binding is closed")
 	}
 	return copy(b.data[off:], p), nil
+}
+
+// Sync counts how often somebody waited for the disk.
+func (b *fakeBinding) Sync() error {
+	b.host.synced.Add(1)
+	return nil
 }
 
 func (b *fakeBinding) CloseNow() bool {

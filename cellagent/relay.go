@@ -70,7 +70,7 @@ func (r *relay) serve(ctx context.Context, ask api.Ask) error {
 		return err
 	}
 	o := &operation{
-		op: opRead, lease: ask.LeaseID, token: d.Token, proof: d.Proof, offset: d.Offset, length: d.Length,
+		op: opRead, lease: ask.LeaseID, token: d.Token, proof: d.Proof, offset: d.Offset, length: d.Length, sync: d.Sync,
 		peer: peer{name: "scheduler " + d.Scheduler},
 	}
 	out := &parcel{ctx: ctx, fabric: fabric, cell: r.cell, ask: ask.ID, nonce: r.plane.broker.Challenge()}

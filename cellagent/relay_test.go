@@ -77,6 +77,37 @@ func TestRelay(t *testing.T) {
 	})
 }
 
+// A write waits for the disk when that is asked for, whichever way it comes, and says so when it cannot
+// tell whether it is.
+func TestSyncedWrites(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.t
+		b.grant("d", time.Minute, func(l *api.Lease) { l.Kind, l.Use, l.Amount = api.KindBlock, "", 1<<20 })
+		pass(time.Second)
+		token, path := b.cluster.token("d"), "/v1/leases/d?sync="
+		for name, c := range map[string]struct {
+			write func() api.Kind
+			kind  api.Kind
+			syncs int64
+		}{
+			"straight":     {func() api.Kind { return kindOf(t, b.call("PUT", path+"1", token, []byte("ab"))) }, "", 1},
+			"not asked":    {func() api.Kind { return kindOf(t, b.call("PUT", path+"0", token, []byte("ab"))) }, "", 0},
+			"not a number": {func() api.Kind { return kindOf(t, b.call("PUT", path+"true", token, []byte("ab"))) }, api.InvalidArgument, 0},
+			"carried": {func() api.Kind {
+				return kindIn(b.carry("d", api.DataAsk{Write: true, Sync: true, Token: token, Length: 2}, []byte("ab")))
+			}, "", 1},
+			"carried, not asked": {func() api.Kind {
+				return kindIn(b.carry("d", api.DataAsk{Write: true, Token: token, Length: 2}, []byte("ab")))
+			}, "", 0},
+		} {
+			before := b.host.synced.Load()
+			if kind := c.write(); kind != c.kind || b.host.synced.Load() != before+c.syncs {
+				t.Errorf("%s: answered %q, synced %d times", name, kind, b.host.synced.Load()-before)
+			}
+		}
+	})
+}
+
 // A scheduler that carries a held token can use it for nothing but what its holder proved, and
 // for that once: the operation that is asked for, with these bytes.
 func TestRelayIsNoHolder(t *testing.T) {

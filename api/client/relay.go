@@ -24,6 +24,9 @@ func (c *Client) LeaseData(ctx context.Context, r api.DataRequest) (*api.DataAns
 		query: url.Values{"offset": {strconv.FormatInt(r.Offset, 10)}, "length": {strconv.FormatInt(r.Length, 10)}},
 		head:  map[string]string{api.HeaderLeaseToken: r.Token, api.HeaderProof: r.Proof}, accept: octets, stream: true,
 	}
+	if r.Sync {
+		k.query.Set("sync", "1")
+	}
 	if r.Write {
 		src := &source{r: r.Body}
 		defer src.end()

@@ -77,6 +77,9 @@ func dataRequest(x *exchange, r *http.Request) (api.DataRequest, error) {
 			WithHint("grafos lease token %s", clip(string(req.Lease), api.MaxNameLen))
 	}
 	var err error
+	if req.Sync, err = api.WantsSync(r.URL.Query()); err != nil {
+		return req, err
+	}
 	if req.Offset, err = wholeQuery(r, "offset", 0); err != nil {
 		return req, err
 	}
@@ -191,6 +194,7 @@ func describeData(write bool) func(*huma.Operation) {
 		op.Parameters = append(pathParams(op.Path),
 			queryParam("offset", huma.TypeInteger, "Where to begin, in bytes."),
 			queryParam("length", huma.TypeInteger, "How many bytes: at most 8 MiB."),
+			queryParam("sync", huma.TypeInteger, "1 has a write on the cell's disk when it is answered."),
 			headParam(api.HeaderLeaseToken, "The capability token of the lease."),
 			headParam(api.HeaderProof, "The holder's proof, where the token names one."))
 	}

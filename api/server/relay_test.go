@@ -33,11 +33,13 @@ func TestDataRequest(t *testing.T) {
 		{"PUT", "?length=5", "bytes", 0, 5, ""},
 		{"PUT", "?length=4", "bytes", 0, 0, api.InvalidArgument},
 		{"PUT", "?offset=1e3", "bytes", 0, 0, api.InvalidArgument},
+		{"PUT", "?sync=1", "bytes", 0, 5, ""},
+		{"PUT", "?sync=yes", "bytes", 0, 0, api.InvalidArgument},
 	} {
 		r := httptest.NewRequestWithContext(t.Context(), c.method, "/api/v1/leases/l-1/data"+c.query, strings.NewReader(c.body))
 		r.Header.Set(api.HeaderLeaseToken, "t")
 		req, err := dataRequest(&exchange{}, r)
-		if api.KindOf(err) != c.kind || c.kind == "" && (req.Offset != c.offset || req.Length != c.length) {
+		if api.KindOf(err) != c.kind || c.kind == "" && (req.Offset != c.offset || req.Length != c.length || req.Sync != (c.query == "?sync=1")) {
 			t.Errorf("%s %s %q: offset %d, length %d, %v", c.method, c.query, c.body, req.Offset, req.Length, err)
 		}
 	}

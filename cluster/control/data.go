@@ -44,7 +44,7 @@ func (c *Control) LeaseData(ctx context.Context, r api.DataRequest) (*api.DataAn
 // carry asks the cell and waits for its answer.
 func (c *Control) carry(ctx context.Context, o *relay.Operation, l api.Lease, r api.DataRequest) (*api.DataAnswer, error) {
 	ask := api.Ask{ID: o.ID(), LeaseID: l.ID, Generation: l.Generation, Data: &api.DataAsk{
-		Write: r.Write, Token: r.Token, Proof: r.Proof, Offset: r.Offset, Length: r.Length, Scheduler: c.cfg.Cluster.State().URL,
+		Write: r.Write, Sync: r.Sync, Token: r.Token, Proof: r.Proof, Offset: r.Offset, Length: r.Length, Scheduler: c.cfg.Cluster.State().URL,
 	}}
 	if err := c.askCell(ctx, l.CellID, ask); err != nil {
 		return nil, err

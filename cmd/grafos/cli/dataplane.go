@@ -161,8 +161,9 @@ func (b *binding) read(ctx context.Context, w io.Writer, offset, length int64) e
 	return nil
 }
 
-// write copies length bytes of r to the lease from offset on and returns how many the cell took.
-func (b *binding) write(ctx context.Context, r io.Reader, offset, length int64) (int64, error) {
+// write copies length bytes of r to the lease from offset on and returns how many the cell took. With
+// sync all of them are on the cell's disk when it returns: the last piece waits for those before it.
+func (b *binding) write(ctx context.Context, r io.Reader, offset, length int64, sync bool) (int64, error) {
 	most := int64(maxTransfer)
 	if b.key != nil {
 		most = maxProven
@@ -173,7 +174,9 @@ func (b *binding) write(ctx context.Context, r io.Reader, offset, length int64) 
 		if _, err := io.ReadFull(r, piece); err != nil {
 			return total, fmt.Errorf("read standard input: %w", err)
 		}
-		body, err := b.exchange(ctx, transfer{write: true, offset: offset + total, length: int64(len(piece)), data: piece})
+		body, err := b.exchange(ctx, transfer{
+			write: true, offset: offset + total, length: int64(len(piece)), data: piece, sync: sync && total+int64(len(piece)) >= length,
+		})
 		if err != nil {
 			return total, err
 		}
@@ -191,6 +194,7 @@ type transfer struct {
 	write          bool
 	offset, length int64
 	data           []byte
+	sync           bool
 }
 
 // request is the transfer as its proof is about it.

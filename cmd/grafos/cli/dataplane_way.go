@@ -50,7 +50,7 @@ func (b *binding) once(ctx context.Context, t transfer) (io.ReadCloser, error) {
 
 // carried goes through a scheduler.
 func (b *binding) carried(ctx context.Context, t transfer, proof string) (io.ReadCloser, error) {
-	r := api.DataRequest{Lease: b.lease.ID, Write: t.write, Token: b.token, Proof: proof, Offset: t.offset, Length: t.length}
+	r := api.DataRequest{Lease: b.lease.ID, Write: t.write, Token: b.token, Proof: proof, Offset: t.offset, Length: t.length, Sync: t.sync}
 	if t.write {
 		r.Body = bytes.NewReader(t.data)
 	}
@@ -95,6 +95,9 @@ func (b *binding) ask(ctx context.Context, t transfer) (*http.Request, error) {
 	query := target.Query()
 	query.Set("offset", strconv.FormatInt(t.offset, 10))
 	query.Set("length", strconv.FormatInt(t.length, 10))
+	if t.sync {
+		query.Set("sync", "1")
+	}
 	target.RawQuery = query.Encode()
 	method := http.MethodGet
 	var body io.Reader

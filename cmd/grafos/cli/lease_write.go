@@ -13,6 +13,7 @@ import (
 type leaseWriteOptions struct {
 	write  writeFlags
 	offset ui.Size
+	sync   bool
 	bind   bindOptions
 }
 
@@ -34,6 +35,7 @@ func (a *app) leaseWrite() *cobra.Command {
 	}
 	fs := cmd.Flags()
 	fs.Var(&o.offset, "offset", "where to begin, in bytes or with K, M, G, T")
+	fs.BoolVar(&o.sync, "sync", false, "wait until it is on the cell's disk, where the lease has one")
 	o.bind.add(cmd)
 	o.write.add(cmd)
 	return cmd
@@ -70,5 +72,5 @@ func (o *leaseWriteOptions) send(ctx context.Context, s *session, b *binding) (n
 	if _, err := b.span(o.offset.N, in.length); err != nil {
 		return 0, err
 	}
-	return b.write(ctx, in, o.offset.N, in.length)
+	return b.write(ctx, in, o.offset.N, in.length, o.sync)
 }
