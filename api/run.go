@@ -139,6 +139,7 @@ type Run struct {
 	LeaseIDs   []LeaseID  `json:"lease_ids"`
 	FuelUsed   int64      `json:"fuel_used"`
 	DurationMs int64      `json:"duration_ms"`
+	CPUMs      int64      `json:"cpu_ms,omitempty"` // of its worker, compiling included
 	Artifacts  []Artifact `json:"artifacts"`
 	Failure    Failure    `json:"failure,omitzero"`
 	// Finalised is set once, when the run has its result and every lease is terminal (L8).
@@ -187,6 +188,9 @@ type Response struct {
 	ExitCode   int      `json:"exit_code"`
 	FuelUsed   int64    `json:"fuel_used"`
 	DurationMs int64    `json:"duration_ms"`
+	// CPUMs is the CPU time of the run's worker, compiling included, and CPUTier how its share was kept.
+	CPUMs      int64    `json:"cpu_ms,omitempty"`
+	CPUTier    CPUTier  `json:"cpu_tier,omitempty"`
 	OutputSize int64    `json:"output_size"`
 	Output     Digest   `json:"output_sha256"` // of the raw output
 	Failure    *Failure `json:"failure,omitempty"`

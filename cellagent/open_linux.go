@@ -78,7 +78,7 @@ func (d *Deps) openRunner(ctx context.Context, c Config) error {
 	if err != nil {
 		return fmt.Errorf("open tasklet runner: %w", err)
 	}
-	d.Runner = r
+	d.Runner, d.CPUTier = r, r.Tier
 	return d.openProbe(ctx, c, place{zone: c.Zone, rack: c.Rack, labels: c.Labels, isolation: r.Isolation()})
 }
 

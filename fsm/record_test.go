@@ -47,6 +47,10 @@ func TestRecordsAreWhole(t *testing.T) {
 		t.Errorf("run (-want +got):\n%s", cmp.Diff(r, got))
 	}
 	r.Terms = nil
+	if got, ok := readRun(string(appendRun(nil, &r))); !ok || cmp.Diff(r, got) != "" || r.CPUMs == 0 {
+		t.Errorf("run with CPU time (-want +got):\n%s", cmp.Diff(r, got))
+	}
+	r.CPUMs = 0
 	short := appendRun(nil, &r)
 	if got, ok := readRun(string(short)); !ok || cmp.Diff(r, got) != "" || short[0] != layoutOne {
 		t.Errorf("run without terms (-want +got):\n%s", cmp.Diff(r, got))

@@ -2,12 +2,12 @@ package fsm
 
 import "github.com/grafos/grafos/api"
 
-// appendRun writes the compact form of a run. A run without terms keeps the bytes of layoutOne.
+// appendRun writes the compact form of a run. A run without terms and CPU time keeps the bytes of layoutOne.
 func appendRun(b []byte, r *api.Run) []byte {
-	if r.Terms.Empty() {
+	if r.Terms.Empty() && r.CPUMs == 0 {
 		return appendRunOne(b, r, layoutOne)
 	}
-	return appendTerms(appendRunOne(b, r, layoutTwo), r.Terms)
+	return appendInt(appendTerms(appendRunOne(b, r, layoutTwo), r.Terms), r.CPUMs)
 }
 
 func appendRunOne(b []byte, r *api.Run, layout byte) []byte {
@@ -100,8 +100,8 @@ func readRun(s string) (r api.Run, ok bool) {
 		r.Artifacts[i] = api.Artifact{Name: rd.text(), Digest: api.Digest(rd.text()), Size: rd.int()}
 	}
 	if layout == layoutTwo {
-		r.Terms = rd.terms()
+		r.Terms, r.CPUMs = rd.terms(), rd.int()
 	}
-	known := layout == layoutOne || layout == layoutTwo && r.Terms != nil
+	known := layout == layoutOne || layout == layoutTwo && (r.Terms != nil || r.CPUMs != 0)
 	return r, rd.ok() && known && finalised <= 1
 }

@@ -71,6 +71,7 @@ func leaseView(p *ui.Page, g api.Grant, now time.Time) {
 		ui.F("kind", ui.ID(l.Kind)),
 		ui.F("use", ui.ID(l.Use)),
 		ui.F("amount", ui.AmountCell(l.Kind, l.Amount)),
+		ui.F("cpu tier", ui.ID(l.CPUTier())),
 		ui.F("tenant", ui.ID(l.Tenant)),
 		ui.F("provider", ui.ID(l.Provider)),
 		ui.F("cell", ui.ID(l.CellID)),
