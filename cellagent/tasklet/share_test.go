@@ -68,7 +68,7 @@ func children(t *testing.T) []int {
 	var pids []int
 	for _, list := range lists {
 		text, _ := os.ReadFile(list) // a thread that has ended has none
-		for _, word := range strings.Fields(string(text)) {
+		for word := range strings.FieldsSeq(string(text)) {
 			pid, err := strconv.Atoi(word)
 			if err != nil {
 				t.Fatal(err)
