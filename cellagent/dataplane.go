@@ -98,11 +98,12 @@ func operationOf(r *http.Request, op string) (*operation, error) {
 	o := &operation{op: op, lease: api.LeaseID(r.PathValue("id")), proof: r.Header.Get(holder.ProofHeader)}
 	header := r.Header.Get("Authorization")
 	token, ok := strings.CutPrefix(header, "Bearer ")
-	if !ok || len(header) > tokenMost {
+	token = strings.TrimSpace(token)
+	if !ok || token == "" || len(header) > tokenMost {
 		return nil, api.Refuse(api.Unauthenticated, "no capability token: send it as Authorization: Bearer TOKEN").
 			WithHint("grafos lease token %s", r.PathValue("id"))
 	}
-	o.token = strings.TrimSpace(token)
+	o.token = token
 	var err error
 	if o.sync, err = api.WantsSync(r.URL.Query()); err != nil {
 		return nil, err

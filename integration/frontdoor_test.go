@@ -31,6 +31,7 @@ func TestFrontDoor(t *testing.T) {
 	t.Run("http", d.testHTTP)
 	t.Run("admission", d.testAdmission)
 	t.Run("leases", d.testLeases)
+	t.Run("data plane", d.testDataPlane)
 	t.Run("holders", d.testHolders)
 	t.Run("idempotency", d.testIdempotency)
 	t.Run("tenants", d.testTenants)

@@ -15,7 +15,7 @@ const relayWait = 30 * time.Second
 // LeaseData carries one operation to the data plane of a lease's cell, over the session that
 // the cell holds. The cell judges it; here it is only seen whether the lease is the caller's.
 func (c *Control) LeaseData(ctx context.Context, r api.DataRequest) (*api.DataAnswer, error) {
-	l, err := c.held(ctx, r.Lease)
+	l, err := c.touched(ctx, r.Lease)
 	if err != nil {
 		return nil, err
 	}
@@ -39,6 +39,23 @@ func (c *Control) LeaseData(ctx context.Context, r api.DataRequest) (*api.DataAn
 		return nil, err
 	}
 	return answer, nil
+}
+
+// touched returns a lease whose bytes the caller may ask for. Any scheduler carries them: one that does not
+// know the lease yet asks the leader how far it has come first.
+func (c *Control) touched(ctx context.Context, id api.LeaseID) (api.Lease, error) {
+	l, err := own(ctx, c.cfg.Machine.View(), id)
+	if err != nil {
+		v, err := c.cfg.Cluster.Read(ctx)
+		if err != nil {
+			return l, err
+		}
+		if l, err = own(ctx, v, id); err != nil {
+			return l, err
+		}
+	}
+	_, err = actFor(ctx, l.Tenant)
+	return l, err
 }
 
 // carry asks the cell and waits for its answer.

@@ -67,6 +67,14 @@ func TestLeaseData(t *testing.T) {
 		stop := r.carrying(epoch)
 		_, err = r.c.LeaseData(other, read)
 		r.wantKind("another tenant's", err, api.NotFound)
+		r.set(func() { r.follows = true }) // any scheduler carries it
+		_, err = r.c.LeaseData(other, read)
+		r.wantKind("another tenant's, through a follower", err, api.NotFound)
+		unknown := read
+		unknown.Lease = "l-9"
+		_, err = r.c.LeaseData(acme, unknown)
+		r.wantKind("what does not exist, through a follower", err, api.NotFound)
+		r.set(func() { r.follows = false })
 		long := read
 		long.Length = api.MaxRelay + 1
 		_, err = r.c.LeaseData(acme, long)
