@@ -23,12 +23,21 @@ func (c *cellUse) takeDevices(l *api.Lease, g *api.GPUTerms, fenced bool, sign i
 	return usedAfter - usedBefore, fencedAfter - fencedBefore
 }
 
-// checkDevices refuses terms that do not name a device for each that is asked for.
+// checkDevices refuses terms that do not name a device for each that is asked for, of one lease.
 func (c *GrantLeases) checkDevices(ask api.Resources) *api.Error {
-	if c.Terms == nil || c.Terms.GPU == nil || int64(len(c.Terms.GPU.Devices)) == ask.GPU {
+	if c.Terms == nil || c.Terms.GPU == nil {
 		return nil
 	}
-	return api.Refuse(api.InvalidArgument, "%d gpus are asked for, and %d are chosen", ask.GPU, len(c.Terms.GPU.Devices))
+	leases := 0
+	for _, i := range c.Items {
+		if i.Kind == api.KindGPU {
+			leases++
+		}
+	}
+	if leases == 1 && int64(len(c.Terms.GPU.Devices)) == ask.GPU {
+		return nil
+	}
+	return api.Refuse(api.InvalidArgument, "%d gpus are asked for by %d leases, and %d are chosen", ask.GPU, leases, len(c.Terms.GPU.Devices))
 }
 
 // onDevices checks the chosen devices, and returns what the grant takes of the cell: of the gpus only

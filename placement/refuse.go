@@ -12,7 +12,7 @@ func refusal(v *View, r Request) *api.Error {
 	}
 	furthest := stageUnready
 	for i := range v.Cells {
-		furthest = max(furthest, reach(&v.Cells[i], r.Resources))
+		furthest = max(furthest, reach(&v.Cells[i], v.Cells[i].takes(&r)))
 	}
 	switch furthest {
 	case stageUnready:
@@ -93,10 +93,11 @@ func short(v *View, r Request, reason string) *api.Error {
 	least := int64(-1)
 	for i := range v.Cells {
 		c := &v.Cells[i]
-		if reach(c, r.Resources) != want {
+		ask := c.takes(&r)
+		if reach(c, ask) != want {
 			continue
 		}
-		kind, lack := lacks(c, r.Resources, reason)
+		kind, lack := lacks(c, ask, reason)
 		if near == nil || lack < least || lack == least && c.ID < near.ID {
 			near, nearKind, least = c, kind, lack
 		}
