@@ -147,11 +147,14 @@ func assemble(c Config, d Deps, mods *modules) *Agent {
 	return a
 }
 
-// coordinate is where a lease is and, of a run's cpu, how its share is kept.
+// coordinate is where a lease is, of a run's cpu how its share is kept, and of gpus which they are.
 func (a *Agent) coordinate(l *api.Lease) string {
 	at := a.dataURL + dataPath + string(l.ID)
 	if l.Kind == api.KindCPU && l.RunID != "" && a.deps.CPUTier != nil {
 		return a.deps.CPUTier(l.Priority).WithTier(at)
+	}
+	if g := l.GPUTerms(); g != nil {
+		return at + "?" + g.Query()
 	}
 	return at
 }

@@ -231,5 +231,5 @@ func (h bindingHost) Adopt(id api.LeaseID) (Opened, bool) {
 func (h bindingHost) Fence(e ledger.Entry) { h.Host.Fence(fenceOf(e)) }
 
 func fenceOf(e ledger.Entry) binding.Fence {
-	return binding.Fence{Lease: e.Lease, Kind: e.Kind, Amount: e.Amount, Reason: e.Reason}
+	return binding.Fence{Lease: e.Lease, Kind: e.Kind, Amount: e.Amount, Reason: e.Reason, Tenant: e.Tenant, GPU: e.GPU}
 }

@@ -48,7 +48,9 @@ type bound struct {
 	lease    api.LeaseID
 	kind     api.LeaseKind
 	amount   int64
-	store    store // nil for a reservation
+	tenant   api.TenantID
+	gpu      *api.GPUTerms // which gpus; nil is a number of them, or none
+	store    store         // nil for a reservation
 	gate     gate
 	deadline atomic.Int64 // on the Host's clock; 0 is none
 

@@ -86,6 +86,9 @@ func (o *deployRunOptions) request(s *session, t tasklet) (api.RunRequest, []blo
 		Module: module.digest, Resources: t.resources, TTLMs: t.ttl.Milliseconds(), Priority: api.Priority(o.priority),
 		Retries: o.retries, Invocation: call.digest, Fuel: o.fuel.N,
 	}
+	if request.Terms, err = o.resources.terms(); err != nil {
+		return api.RunRequest{}, nil, err
+	}
 	// Before standard input, which may be slow to end, is read.
 	if err := request.Check(); err != nil {
 		return api.RunRequest{}, nil, err

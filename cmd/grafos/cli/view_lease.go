@@ -85,6 +85,7 @@ func leaseView(p *ui.Page, g api.Grant, now time.Time) {
 		ui.F("epoch", ui.ID(strconv.FormatUint(l.Epoch, 10))),
 		ui.F("coordinate", ui.ID(l.Coordinate)),
 	}
+	fields = append(fields, gpuFields(&l)...)
 	if !l.UnfencedAt.IsZero() {
 		fields = append(fields, ui.F("unfenced", ui.Stamp(now, l.UnfencedAt)))
 	}
