@@ -220,6 +220,10 @@ type CellRecord struct {
 	Inventory Inventory `json:"inventory"`
 	Capacity  Resources `json:"capacity"`
 	Reported  bool      `json:"inventory_reported"`
+	// Production is an operator's mark: only what passed the conformance suite may take leases.
+	Production bool `json:"production,omitempty"`
+	// Suite is the newest result of the suite.
+	Suite ConformanceRecord `json:"suite,omitzero"`
 	// Held is what leases of an earlier, larger inventory still take beyond Capacity, in the
 	// dimensions where they do. It only ever shrinks, and no grant counts on it (L1).
 	Held Resources `json:"held,omitzero"`
@@ -251,13 +255,17 @@ type Cell struct {
 	Leases      int        `json:"leases"`
 	LastSeen    time.Time  `json:"last_seen,omitzero"`
 	Conformance string     `json:"conformance"`
-	Epoch       uint64     `json:"cell_epoch"`
-	SPIFFEID    string     `json:"spiffe_id,omitempty"`
-	NotAfter    time.Time  `json:"not_after,omitzero"`
-	Version     string     `json:"version,omitempty"`
-	DataURL     string     `json:"data_url,omitempty"`
-	Session     NodeID     `json:"session,omitempty"` // the scheduler that holds its session, where known
-	Modified    uint64     `json:"modified_index"`
+	// Suite is the newest result of the conformance suite, also one that the agent of now has to pass
+	// again. Production is that the cell, or its provider, is marked so.
+	Suite      *ConformanceRecord `json:"suite,omitempty"`
+	Production bool               `json:"production,omitempty"`
+	Epoch      uint64             `json:"cell_epoch"`
+	SPIFFEID   string             `json:"spiffe_id,omitempty"`
+	NotAfter   time.Time          `json:"not_after,omitzero"`
+	Version    string             `json:"version,omitempty"`
+	DataURL    string             `json:"data_url,omitempty"`
+	Session    NodeID             `json:"session,omitempty"` // the scheduler that holds its session, where known
+	Modified   uint64             `json:"modified_index"`
 }
 
 // CellList answers fabric cells.

@@ -13,10 +13,11 @@ const (
 
 // Provider is a named place that hosts cells. It is the stored record.
 type Provider struct {
-	ID         ProviderID `json:"provider"`
-	Enabled    bool       `json:"enabled"`
-	Ownership  Ownership  `json:"ownership"`
-	Production bool       `json:"production,omitempty"`
+	ID        ProviderID `json:"provider"`
+	Enabled   bool       `json:"enabled"`
+	Ownership Ownership  `json:"ownership"`
+	// Production marks all cells of the provider: see CellRecord.
+	Production bool `json:"production,omitempty"`
 	// Since is when Enabled last changed; for display.
 	Since    time.Time `json:"since,omitzero"`
 	Modified uint64    `json:"modified_index"`
@@ -27,6 +28,7 @@ type ProviderSummary struct {
 	Provider         ProviderID       `json:"provider"`
 	Enabled          bool             `json:"enabled"`
 	Ownership        Ownership        `json:"ownership"`
+	Production       bool             `json:"production,omitempty"`
 	RuntimeReadiness RuntimeReadiness `json:"runtime_readiness"`
 	CellsTotal       int              `json:"cells_total"`
 	CellsReady       int              `json:"cells_ready"`

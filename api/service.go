@@ -105,6 +105,16 @@ type Cells interface {
 	// CellDrain lists the leases that a cell which is drained or revoked still has, with what the end
 	// of each waits for. It blocks for changes of the cell and of its leases.
 	CellDrain(ctx context.Context, c CellID, o ReadOptions) (*CellDrain, error)
+	Conformance
+}
+
+// Conformance proves cells, and says where that is required.
+type Conformance interface {
+	// ConformCell runs the conformance suite against a cell and yields each check, and last the report,
+	// which is recorded; or an error in its place, when the suite could not be run to its end.
+	ConformCell(ctx context.Context, p ProviderID, c CellID, o WriteOptions) iter.Seq2[ConformanceStep, error]
+	MarkProvider(ctx context.Context, p ProviderID, r MarkRequest, o WriteOptions) (*ProviderStatus, error)
+	MarkCell(ctx context.Context, c CellID, r MarkRequest, o WriteOptions) (*CellAnswer, error)
 }
 
 // CellAgent is what a cell calls.

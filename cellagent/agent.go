@@ -141,6 +141,9 @@ func assemble(c Config, d Deps, mods *modules) *Agent {
 	}
 	a.surveyor = &surveyor{probe: d.Probe, capacity: d.Capacity, outbox: out, log: log.Named("inventory")}
 	plane := newDataPlane(a.keeper)
+	if d.Faults != nil {
+		corrupt(plane, d.Faults)
+	}
 	a.server = newDataServer(plane.handler(), log)
 	a.relay = newRelay(c.CellID, plane, d.Dial, &a.life.wg, log.Named("relay"))
 	a.keeper.relayed = a.relay.take

@@ -135,6 +135,9 @@ func (d *Deps) openHost(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	if faults != nil {
+		d.Faults = faults
+	}
 	var fences []binding.Fence
 	for _, e := range d.Ledger.In(ledger.Fenced) {
 		fences = append(fences, fenceOf(e))

@@ -34,6 +34,8 @@ const (
 	KindUnfenceLease
 	KindSetCellMode
 	KindRenewIdentity
+	KindRecordConformance
+	KindMarkCell
 )
 
 // make returns an empty command of the kind to decode into, nil for a kind that does not
@@ -92,6 +94,10 @@ func (k Kind) make() Command {
 		return new(SetCellMode)
 	case KindRenewIdentity:
 		return new(RenewIdentity)
+	case KindRecordConformance:
+		return new(RecordConformance)
+	case KindMarkCell:
+		return new(MarkCell)
 	}
 	return k.makeNext()
 }

@@ -14,7 +14,7 @@ func (k Kind) level() Level {
 		KindCreateTenant, KindSetQuota, KindDeleteTenant, KindReferBlob, KindNoteRefusals, KindEndRun, KindRaiseLevel, KindRecovered,
 		KindNoteMembership:
 		return 1
-	case KindUnfenceLease, KindSetCellMode, KindRenewIdentity:
+	case KindUnfenceLease, KindSetCellMode, KindRenewIdentity, KindRecordConformance, KindMarkCell:
 		return 2
 	}
 	return k.nextLevel()

@@ -8,7 +8,7 @@ import "github.com/grafos/grafos/api"
 const NewestLevel Level = 3
 
 // KindProbe came with the next level.
-const KindProbe = KindRenewIdentity + 1
+const KindProbe = KindMarkCell + 1
 
 // newestKind is the last of the kinds.
 const newestKind = KindProbe

@@ -6,7 +6,7 @@ package fsm
 const NewestLevel Level = 2
 
 // newestKind is the last of the kinds.
-const newestKind = KindRenewIdentity
+const newestKind = KindMarkCell
 
 // makeNext and nextLevel are for what a release with the build tag nextlevel knows beyond
 // this one: it exists to be upgraded to, in tests.

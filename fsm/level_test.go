@@ -103,13 +103,13 @@ func TestUnknownEntryStopsTheNode(t *testing.T) {
 		}
 		return append([]byte{entryVersion}, b...)
 	}
-	known := "entry version 1 and the kinds 1 to 26, which is feature level 2"
+	known := "entry version 1 and the kinds 1 to 28, which is feature level 2"
 	for name, c := range map[string]struct {
 		data []byte
 		want UnknownEntryError
 		word string
 	}{
-		"kind":      {command(lastKind+1, Tick{}), UnknownEntryError{Version: 1, Kind: lastKind + 1}, "entry 99 has a command of kind 27"},
+		"kind":      {command(lastKind+1, Tick{}), UnknownEntryError{Version: 1, Kind: lastKind + 1}, "entry 99 has a command of kind 29"},
 		"field":     {command(KindFreeLease, map[string]any{"lease_id": "l", "colour": "red"}), UnknownEntryError{Version: 1, Kind: KindFreeLease, Field: true}, "entry 99 has a command of kind 10 with a field"},
 		"version":   {[]byte{2, 0}, UnknownEntryError{Version: 2}, "entry 99 has entry version 2"},
 		"version 0": {[]byte{0, 0}, UnknownEntryError{}, "entry 99 has entry version 0"},

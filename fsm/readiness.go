@@ -183,11 +183,14 @@ func (v *View) Show(c api.CellRecord) api.Cell {
 	shown := api.Cell{
 		CellID: c.ID, Provider: c.Provider, State: v.CellState(c), Ready: ready.Ready(), Mode: c.Mode,
 		Readiness: ready, Reasons: reasons, Inventory: c.Inventory, Capacity: c.Capacity, Free: v.Free(c),
-		Leases: v.LeaseCount(c.ID), Conformance: "none", Epoch: c.Epoch, Version: c.Version, DataURL: c.DataURL,
+		Leases: v.LeaseCount(c.ID), Conformance: c.Conformance(), Production: v.production(&c), Epoch: c.Epoch, Version: c.Version, DataURL: c.DataURL,
 		SPIFFEID: fmt.Sprintf("spiffe://%s/cell/%s/%s", v.meta.ClusterID, c.Provider, c.ID), Modified: c.Modified,
 	}
 	if c.Identity.NotAfter > 0 {
 		shown.NotAfter = time.Unix(c.Identity.NotAfter, 0).UTC()
+	}
+	if !c.Suite.At.IsZero() {
+		shown.Suite = &c.Suite
 	}
 	if shown.Inventory.GPUs == nil {
 		shown.Inventory.GPUs = []api.GPU{}

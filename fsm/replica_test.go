@@ -123,7 +123,7 @@ func (p *pair) command(t *rapid.T) Command {
 	}
 	grace := rapid.SampledFrom([]int64{0, 500, 3000, 30_000}).Draw(t, "grace")
 	tenant := some(t, "tenant", someTenants)
-	switch rapid.IntRange(0, 25).Draw(t, "what") {
+	switch rapid.IntRange(0, 27).Draw(t, "what") {
 	case 24:
 		return SetCellMode{
 			Idem: idem, Provider: record.Provider, Cell: cell, GraceMs: rapid.SampledFrom([]int64{0, 0, 2000}).Draw(t, "drain"),
@@ -131,6 +131,10 @@ func (p *pair) command(t *rapid.T) Command {
 		}
 	case 25:
 		return p.identity(t, cell)
+	case 26:
+		return MarkCell{Idem: idem, Provider: record.Provider, Cell: cell, Production: rapid.Bool().Draw(t, "production")}
+	case 27:
+		return RecordConformance{Provider: record.Provider, Cell: cell, CellEpoch: epoch, Passed: true, Kinds: api.LeaseKinds(), Checks: 1}
 	case 0, 1, 2, 3, 4:
 		return p.grant(t, idem, tenant, cell, epoch)
 	case 5, 6, 7, 8, 9:

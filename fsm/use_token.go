@@ -24,6 +24,8 @@ type UseToken struct {
 	Provider api.ProviderID `json:"provider,omitempty"`
 	Cell     api.CellID     `json:"cell_id,omitempty"`
 	SPKI     string         `json:"spki,omitempty"` // the key that uses it
+	// Issuer is who else made the token; "" is this cluster. It came with level 2.
+	Issuer string `json:"issuer,omitempty"`
 }
 
 // tokenFact is what the audit chain says of a use.
@@ -35,10 +37,18 @@ type tokenFact struct {
 	Provider api.ProviderID `json:"provider,omitempty"`
 	Cell     api.CellID     `json:"cell_id,omitempty"`
 	SPKI     string         `json:"spki,omitempty"`
+	Issuer   string         `json:"issuer,omitempty"`
 }
 
 // Kind returns KindUseToken.
 func (UseToken) Kind() Kind { return KindUseToken }
+
+func (c UseToken) level() Level {
+	if c.Issuer != "" {
+		return 2
+	}
+	return 1
+}
 
 // apply answers the same key again with Replayed, since its answer may have been lost; the
 // same key is the same use. It refuses a token whose uses are spent with bootstrap_token_used,
@@ -79,6 +89,7 @@ func (c UseToken) apply(s *State) (Result, *api.Error) {
 	c.announce(s)
 	s.audit(auditTokenUsed, c.Actor, subject{Provider: c.Provider, Cell: c.Cell}, tokenFact{
 		JTI: c.JTI, Purpose: c.Purpose, Use: len(t.SPKIs), Uses: t.Uses, Provider: c.Provider, Cell: c.Cell, SPKI: c.SPKI,
+		Issuer: c.Issuer,
 	})
 	return Result{}, nil
 }
@@ -120,7 +131,7 @@ func (s *State) mayJoin(p api.ProviderID, id api.CellID) *api.Error {
 }
 
 func (c UseToken) check() *api.Error {
-	if p := first(checkText("actor", c.Actor, maxActor), checkID("token id", c.JTI), checkText("spki", c.SPKI, maxKeyHex)); p != nil {
+	if p := first(checkText("actor", c.Actor, maxActor), checkID("token id", c.JTI), checkText("spki", c.SPKI, maxKeyHex), checkText("issuer", c.Issuer, maxURL)); p != nil {
 		return p
 	}
 	if c.Uses < 1 || c.Uses > MaxTokenUses {

@@ -27,11 +27,12 @@ func floors() [][]string {
 			"api/quick",  // the JSON of what every admission passes through
 		},
 		{
+			"capbroker/jwks",   // the keys of other issuers
 			"capbroker/pki",    // the client verifies schedulers with it
 			"capbroker/holder", // what a holder of tokens does with a key
 			"fsm/internal/cow", // the trees of the state
 		},
-		{"cluster/store/disk"},
+		{"cluster/store/disk", "capbroker/issuer"},
 		{"cluster/store/snap"},
 		{
 			"cellagent/work",   // what a cell asks of its tasklets
@@ -41,8 +42,9 @@ func floors() [][]string {
 			"fsm", "placement", "capbroker", "api/client", "api/console",
 			"cellagent/binding", "cellagent/tasklet", "cluster/rumor", "cluster/relay",
 		},
-		{"cluster/peer"},  // between raft and the network
-		{"cluster/pilot"}, // who belongs to the Raft group: decided on the leader, under the node
+		{"cluster/peer"},        // between raft and the network
+		{"cluster/conformance"}, // attacks a cell as its tenants could
+		{"cluster/pilot"},       // who belongs to the Raft group: decided on the leader, under the node
 		{
 			"fsm/fsmcheck", // follows the changes of a state, for tests
 			"cluster", "cluster/leader", "cluster/control", "cluster/blob", "cluster/store", "cluster/gossip", "cluster/wire",

@@ -50,6 +50,8 @@ func TestRefusedServerLeavesNothing(t *testing.T) {
 		{"--snapshot-every", "1h"},
 		{"--debug-bind", "0.0.0.0:6060"},
 		{"--debug-bind", "127.0.0.1:99999"},
+		{"--bootstrap-trust", filepath.Join(material, "none.toml")},
+		{"--bootstrap-trust", filepath.Join(material, "ca.pem")},
 	} {
 		dir := t.TempDir()
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // one that is not refused runs on

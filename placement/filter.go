@@ -23,6 +23,9 @@ const (
 // that is fresh enough to date a grant.
 const HeartbeatUnknown = "heartbeat_unknown"
 
+// NotConformant is the code of the veto of a production cell that has not passed the conformance suite.
+const NotConformant = "not_conformant"
+
 // reach says how far a cell gets. It is the whole filter; vetoes only puts it into words.
 func reach(c *Cell, ask api.Resources) stage {
 	switch {
@@ -34,7 +37,7 @@ func reach(c *Cell, ask api.Resources) stage {
 		return stageSmall
 	case !c.Free.Fits(ask):
 		return stageFull
-	case !c.HasStamp:
+	case !c.HasStamp, c.Unproven:
 		return stageVetoed
 	}
 	return stageFits
@@ -72,6 +75,9 @@ func vetoes(c *Cell, r *Request) []api.Veto {
 	}
 	if !c.HasStamp && c.Readiness.Ready() {
 		list = append(list, api.Veto{Code: HeartbeatUnknown, Message: "the leader has no heartbeat of it that is fresh enough to date a grant"})
+	}
+	if c.Unproven {
+		list = append(list, api.Veto{Code: NotConformant, Message: "it is marked production and has not passed the conformance suite with its present agent"})
 	}
 	return list
 }

@@ -32,11 +32,21 @@ func refusal(v *View, r Request) *api.Error {
 	case stageFull:
 		return short(v, r, api.ReasonFull)
 	case stageVetoed:
-		return api.Refuse(api.PlacementFailed, "provider %s has room for it, but every cell with room was vetoed", r.Provider).
-			WithHint("see each veto: grafos deploy plan --provider %s", r.Provider)
+		return vetoed(v, r)
 	case stageUnready, stageClosed, stageSmall, stageFits:
 	}
 	return nil
+}
+
+// vetoed refuses although there is room.
+func vetoed(v *View, r Request) *api.Error {
+	e := api.Refuse(api.PlacementFailed, "provider %s has room for it, but every cell with room was vetoed", r.Provider)
+	for i := range v.Cells {
+		if c := &v.Cells[i]; c.Unproven && c.HasStamp && reach(c, c.takes(&r)) == stageVetoed {
+			return e.WithHint("let a production cell prove itself: grafos conformance run %s %s", r.Provider, c.ID)
+		}
+	}
+	return e.WithHint("see each veto: grafos deploy plan --provider %s", r.Provider)
 }
 
 func providerRefusal(v *View, r Request) *api.Error {

@@ -18,6 +18,8 @@ type Cell struct {
 	Mode      api.CellMode
 	// Revoking and Revoked are the two phases of a revocation.
 	Revoking, Revoked bool
+	// Unproven says that it takes no leases before it has passed the conformance suite.
+	Unproven bool
 	// Capacity is what may be leased in all, Free what is not taken; Fenced of what is taken
 	// waits for an operator.
 	Capacity, Free, Fenced api.Resources

@@ -144,6 +144,34 @@ func (f *fake) CellDrain(ctx context.Context, c api.CellID, o api.ReadOptions) (
 	return give(ctx, f, filled[api.CellDrain](), "CellDrain", c, o)
 }
 
+func (f *fake) ConformCell(ctx context.Context, p api.ProviderID, c api.CellID, o api.WriteOptions) iter.Seq2[api.ConformanceStep, error] {
+	return func(yield func(api.ConformanceStep, error) bool) {
+		if err := f.note(ctx, "ConformCell", p, c, o); err != nil {
+			yield(api.ConformanceStep{}, err)
+			return
+		}
+		check, report := filled[api.ConformanceCheck](), filled[api.ConformanceReport]()
+		for range 2 {
+			if !yield(api.ConformanceStep{Check: &check}, nil) {
+				return
+			}
+		}
+		if f.hold {
+			<-ctx.Done()
+			return
+		}
+		yield(api.ConformanceStep{Report: &report}, nil)
+	}
+}
+
+func (f *fake) MarkProvider(ctx context.Context, p api.ProviderID, r api.MarkRequest, o api.WriteOptions) (*api.ProviderStatus, error) {
+	return give(ctx, f, filled[api.ProviderStatus](), "MarkProvider", p, r, o)
+}
+
+func (f *fake) MarkCell(ctx context.Context, c api.CellID, r api.MarkRequest, o api.WriteOptions) (*api.CellAnswer, error) {
+	return give(ctx, f, filled[api.CellAnswer](), "MarkCell", c, r, o)
+}
+
 func (f *fake) Bootstrap(ctx context.Context, r api.BootstrapRequest) (*api.BootstrapAnswer, error) {
 	return give(ctx, f, filled[api.BootstrapAnswer](), "Bootstrap", r)
 }

@@ -208,9 +208,36 @@ func relay(x *exchange, resp *http.Response) error {
 		h[name] = values
 	}
 	x.WriteHeader(resp.StatusCode)
-	if _, err := io.Copy(x, resp.Body); err != nil {
+	var out io.Writer = x
+	if resp.Header.Get("Content-Type") == ndjson {
+		out = &prompt{patienceOf(x)}
+	}
+	if _, err := io.Copy(out, resp.Body); err != nil {
 		x.aborted = true // the caller must not take half an answer for a whole one
 	}
+	return nil
+}
+
+// prompt sends each piece of a stream when it comes.
+type prompt struct{ patience }
+
+func (p *prompt) Write(b []byte) (int, error) {
+	p.more()
+	n, err := p.x.Write(b)
+	if err == nil {
+		err = p.control.Flush()
+	}
+	return n, p.took(err)
+}
+
+// decideStream has the leader answer with a stream: what it says is handed on as it comes, and not held
+// back until it is known what became of it.
+func (s *server) decideStream(x *exchange, r *http.Request, body []byte, by string, h http.HandlerFunc) error {
+	if done, err := s.forward(x, r, body, by); done || err != nil {
+		return err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	h(x, r)
 	return nil
 }
 

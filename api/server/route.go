@@ -251,6 +251,9 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, try short, h http.
 		if err := ensureKey(r); err != nil {
 			return err
 		}
+		if rt.stream {
+			return s.decideStream(x, r, body, by, h)
+		}
 		return s.decide(x, r, body, by, h)
 	}
 	h(x, r)

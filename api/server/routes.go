@@ -24,6 +24,10 @@ func (s *server) routes() []route {
 		{method: post, path: v1 + "/providers/{p}:disable", id: "disable-provider", summary: "Admit to a provider no more", access: operators(), leader: true, bind: typed(s.disableProvider)},
 		{method: post, path: v1 + "/providers/{p}/cells/{c}:revoke", id: "revoke-cell", summary: "Take a cell out for good", access: operators(), leader: true, bind: typed(s.revokeCell)},
 
+		{method: post, path: v1 + "/providers/{p}/cells/{c}:conformance", id: "conform-cell", summary: "Run the conformance suite against a cell", access: operators(), leader: true, stream: true, bind: plain(s.conformCell, describeConformCell)},
+		{method: post, path: v1 + "/providers/{p}:mark", id: "mark-provider", summary: "Mark all cells of a provider", access: operators(), leader: true, bind: typed(s.markProvider)},
+		{method: post, path: v1 + "/cells/{c}:mark", id: "mark-cell", summary: "Mark a cell", access: operators(), leader: true, bind: typed(s.markCell)},
+
 		{method: get, path: v1 + "/cells", id: "list-cells", summary: "List the fleet", access: readers(), bind: hotRead(s.listCells, askCells)},
 		{method: post, path: v1 + "/cells/{c}:drain", id: "drain-cell", summary: "Have a cell take no new work", access: operators(), leader: true, bind: typed(s.drainCell)},
 		{method: post, path: v1 + "/cells/{c}:undrain", id: "undrain-cell", summary: "Have a cell take work again", access: operators(), leader: true, bind: typed(s.undrainCell)},

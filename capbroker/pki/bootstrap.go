@@ -22,7 +22,9 @@ const (
 // one provider certified, or one cell of it. How often it was used the replicated state
 // knows, not the token.
 type BootstrapClaims struct {
-	ID        string // jti
+	ID string // jti, or what stands for the jti of another issuer
+	// Issuer is another issuer than this cluster; "" is none.
+	Issuer    string
 	ClusterID string
 	Provider  api.ProviderID
 	CellID    api.CellID // "" is any cell of the provider

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/grafos/grafos/api"
 )
@@ -29,13 +30,33 @@ const (
 	faultTeardown = "teardown-fails" // the resource does not go away
 	faultHang     = "teardown-hangs" // it takes longer than it may
 	faultBind     = "bind-fails"     // the resource cannot be opened
+	faultBindHang = "bind-hangs"     // it is opened too late
 )
+
+// What can go wrong at the data plane, which asks Happens.
+const (
+	// FaultServesEnded serves what has ended, and takes tokens that ran out.
+	FaultServesEnded = "serves-ended"
+	// FaultOldTokens takes tokens of an older generation.
+	FaultOldTokens = "takes-old-tokens"
+	// FaultAnyToken takes any text for the token that it took last.
+	FaultAnyToken = "takes-any-token"
+	// FaultNoProof wants no proof of a holder.
+	FaultNoProof = "wants-no-proof"
+)
+
+// known lists the faults.
+func known() []string {
+	return []string{faultTeardown, faultHang, faultBind, faultBindHang, FaultServesEnded, FaultOldTokens, FaultAnyToken, FaultNoProof}
+}
+
+// lateBind is by how much a binding is late that hangs: longer than schedulers wait for it.
+const lateBind = api.BindBound + 2*time.Second
 
 // errInjected is the failure that a test asked for.
 var errInjected = errors.New("a fault was injected for a test")
 
-// ParseFaults reads faults: WHAT:KIND or WHAT:KIND:TIMES, with commas between them. WHAT is
-// teardown-fails, teardown-hangs or bind-fails, KIND a lease kind.
+// ParseFaults reads faults: WHAT:KIND or WHAT:KIND:TIMES, with commas between them. KIND is a lease kind.
 func ParseFaults(s string) (*Faults, error) {
 	f := &Faults{left: map[fault]int{}}
 	for one := range strings.SplitSeq(s, ",") {
@@ -44,10 +65,8 @@ func ParseFaults(s string) (*Faults, error) {
 			return nil, api.Refuse(api.InvalidArgument, "fault %.40q is not WHAT:KIND or WHAT:KIND:TIMES", one)
 		}
 		k := fault{part[0], api.LeaseKind(part[1])}
-		switch k.what {
-		case faultTeardown, faultHang, faultBind:
-		default:
-			return nil, api.Refuse(api.InvalidArgument, "fault %.40q is unknown: it is %s, %s or %s", one, faultTeardown, faultHang, faultBind)
+		if !slices.Contains(known(), k.what) {
+			return nil, api.Refuse(api.InvalidArgument, "fault %.40q is unknown: it is one of %s", one, strings.Join(known(), ", "))
 		}
 		if !slices.Contains(api.LeaseKinds(), k.kind) {
 			return nil, api.Refuse(api.InvalidArgument, "fault %.40q is of no lease kind", one)
@@ -63,6 +82,19 @@ func ParseFaults(s string) (*Faults, error) {
 		f.left[k] = times
 	}
 	return f, nil
+}
+
+// Happens reports whether a fault of the data plane happens now.
+func (f *Faults) Happens(what string, k api.LeaseKind) bool { return f.takes(what, k) }
+
+// delaysBind reports that resources of the kind may be opened late, so that it is no prompt one.
+func (f *Faults) delaysBind(k api.LeaseKind) bool {
+	if f == nil {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.left[fault{faultBindHang, k}] != 0
 }
 
 // takes reports whether a fault happens now.
@@ -101,8 +133,11 @@ func (f *Faults) teardown(ctx context.Context, k api.LeaseKind) error {
 	return nil
 }
 
-// bind fails where that was asked for.
+// bind fails, or is late, where that was asked for.
 func (f *Faults) bind(k api.LeaseKind) error {
+	if f.takes(faultBindHang, k) {
+		<-time.After(lateBind)
+	}
 	if f.takes(faultBind, k) {
 		return errInjected
 	}

@@ -184,7 +184,9 @@ func (h *Host) Bind(l api.Lease) (Binding, error) {
 }
 
 // Prompt reports that Bind of a lease waits for no disk.
-func (h *Host) Prompt(l api.Lease) bool { return l.Kind != api.KindBlock }
+func (h *Host) Prompt(l api.Lease) bool {
+	return l.Kind != api.KindBlock && !h.faults.delaysBind(l.Kind)
+}
 
 // check refuses a lease that describes no resource.
 func check(l api.Lease) error {

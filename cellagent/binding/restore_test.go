@@ -80,7 +80,7 @@ func TestFencesAreCountedFirst(t *testing.T) {
 
 // TestFaults: what is asked to fail fails, so often, and fences; nothing else does.
 func TestFaults(t *testing.T) {
-	for _, bad := range []string{"", "teardown-fails", "teardown-fails:x", "x:mem", "teardown-fails:mem:0", "teardown-fails:mem:1:2", "bind-fails:mem,"} {
+	for _, bad := range []string{"", "teardown-fails", "teardown-fails:x", "serves-ended:x", "x:mem", "teardown-fails:mem:0", "teardown-fails:mem:1:2", "bind-fails:mem,"} {
 		if _, err := ParseFaults(bad); api.KindOf(err) != api.InvalidArgument {
 			t.Errorf("%q: %v", bad, err)
 		}

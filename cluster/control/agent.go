@@ -20,7 +20,7 @@ func (c *Control) Bootstrap(ctx context.Context, r api.BootstrapRequest) (*api.B
 	if r.Certificate != "" {
 		return c.renewLapsed(ctx, r)
 	}
-	claims, err := c.cfg.Material.VerifyBootstrap(r.Token, c.cfg.Clock.Wall())
+	claims, err := c.verifyBootstrap(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (c *Control) Bootstrap(ctx context.Context, r api.BootstrapRequest) (*api.B
 	}
 	res, err := c.cfg.Decider.Submit(ctx, fsm.UseToken{
 		Actor: "cell/" + string(r.Provider) + "/" + string(r.CellID), JTI: claims.ID, Purpose: "bootstrap",
-		Uses: claims.Uses, Expires: claims.ExpiresAt.Unix(), Provider: r.Provider, Cell: r.CellID, SPKI: spki,
+		Uses: claims.Uses, Expires: claims.ExpiresAt.Unix(), Provider: r.Provider, Cell: r.CellID, SPKI: spki, Issuer: claims.Issuer,
 	})
 	if err != nil {
 		return nil, err

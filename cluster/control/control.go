@@ -127,6 +127,8 @@ type Config struct {
 	Archives  Archives
 	Material  *pki.Material
 	Sightings *rumor.Table
+	// Issuers verify the bootstrap tokens of others; nil is that there are none.
+	Issuers Issuers
 	// Heartbeat, Limit and Warmup are the cells' timers, told at registration.
 	Heartbeat, Limit, Warmup time.Duration
 	// Process says what this process is; nil says nothing.
@@ -150,6 +152,7 @@ type Control struct {
 	deciding *semaphore.Weighted // and for those on their way to a decision
 	bindings *bindings
 	relays   *relay.Table
+	suites   suites
 
 	invariants invariants
 }

@@ -57,6 +57,9 @@ func checked(ctx context.Context, r api.LeaseRequest) (api.LeaseRequest, error) 
 	}
 	tenant, err := actFor(ctx, r.Tenant)
 	r.Tenant, r.Priority = tenant, priority(r.Priority)
+	if err == nil {
+		err = reserved(tenant)
+	}
 	return r, err
 }
 

@@ -65,7 +65,7 @@ func (c *Control) ListCells(ctx context.Context, p api.ProviderID, o api.ReadOpt
 
 // summary adds the cells up.
 func summary(p api.Provider, cells []api.Cell) api.ProviderSummary {
-	s := api.ProviderSummary{Provider: p.ID, Enabled: p.Enabled, Ownership: p.Ownership}
+	s := api.ProviderSummary{Provider: p.ID, Enabled: p.Enabled, Ownership: p.Ownership, Production: p.Production}
 	should, good := 0, 0 // that count for the readiness, and those of them that are ready
 	for _, cell := range cells {
 		if cell.State == api.CellRevoked {

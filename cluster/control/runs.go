@@ -43,6 +43,9 @@ func (c *Control) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOpt
 	if err != nil {
 		return nil, err
 	}
+	if err := reserved(tenant); err != nil {
+		return nil, err
+	}
 	r.Tenant, r.Priority = tenant, priority(r.Priority)
 	if r.Profile == "" {
 		r.Profile = api.ProfileWASI

@@ -12,7 +12,7 @@ import (
 )
 
 // Admit places g on the best cell of its provider, commits it and returns the result. The
-// command comes without cell, epoch, stamp and lease ids. A refusal carries its evidence.
+// command comes without epoch, stamp and lease ids, and without a cell, unless it has to be that one. A refusal carries its evidence.
 // While the only thing that is missing is a heartbeat, as for a moment after a fail-over, it
 // waits for one instead of refusing.
 func (l *Leader) Admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error) {

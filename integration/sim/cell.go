@@ -27,6 +27,8 @@ type host struct {
 	disk ledger.Memory
 	// left are the blocks that a dead agent left; only one agent lives at a time.
 	left map[api.LeaseID]left
+	// sleep is of its workers, which stand still only when the machine is suspended.
+	sleep still
 
 	mu    sync.Mutex
 	agent *agent // guarded by mu: nil while it is down

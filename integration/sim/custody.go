@@ -54,10 +54,16 @@ func (c *custody) heard(d api.Desired) {
 	defer c.mu.Unlock()
 	for _, l := range d.Leases {
 		latest := l.Stamp.BootTime + int64(api.DeliveryBound)
-		if l.CellID != c.host.id || !l.State.Usable() || l.Stamp.BootID != c.host.boot.BootID() || now > latest {
+		if l.CellID != c.host.id || !l.State.Usable() || l.Stamp.BootID != c.host.boot.BootID() {
 			continue
 		}
 		t := c.terms[l.ID]
+		if now > latest {
+			if !d.Full && (t == nil || l.Generation > t.generation) {
+				c.host.w.count("came too late") // it waited somewhere: a full set tells again what is old
+			}
+			continue
+		}
 		if t == nil {
 			t = &term{}
 			c.terms[l.ID] = t

@@ -36,6 +36,7 @@ func faults() []fault {
 		{"clock jump", 2, 2, (*World).jumpClock},
 		{"standstill", 5, 10, (*World).standStill},
 		{"cell stands still", 5, 8, (*World).cellStands},
+		{"host is suspended", 3, 5, (*World).suspend},
 		{"kill in a hand-over", 4, 5, (*World).killHandingOver},
 	}
 }

@@ -39,7 +39,7 @@ const worlds = 120
 // worldsAsked is what they must have seen. It is counted from what happened: a leader that was to
 // be killed and was not, or a request without an answer, is none.
 func worldsAsked() asked {
-	return asked{kills: 3000, acked: 500_000, took: 20 * time.Hour, combined: 3000, changes: 60, used: 6000, stood: 600, cut: 150}
+	return asked{kills: 3000, acked: 500_000, took: 20 * time.Hour, combined: 3000, changes: 60, used: 6000, stood: 800, late: 60, cut: 150}
 }
 
 // TestWorlds is what every change goes through.
@@ -103,14 +103,15 @@ func many(t *testing.T, from uint64, n int, c Config) Account {
 func TestCountsAreAskedFor(t *testing.T) {
 	want := worldsAsked()
 	enough := Account{
-		Kills: want.kills, Acked: want.acked, Took: want.took, Combined: want.combined, Changes: want.changes, Used: want.used, Stood: want.stood, Cut: want.cut,
+		Kills: want.kills, Acked: want.acked, Took: want.took, Combined: want.combined, Changes: want.changes, Used: want.used, Stood: want.stood, Late: want.late,
+		Cut: want.cut,
 	}
 	if lacks := enough.lacks(want); len(lacks) > 0 {
 		t.Errorf("enough is not enough: %v", lacks)
 	}
 	for i, less := range []func(*Account){
 		func(a *Account) { a.Kills-- }, func(a *Account) { a.Acked-- }, func(a *Account) { a.Took-- }, func(a *Account) { a.Combined-- },
-		func(a *Account) { a.Changes-- }, func(a *Account) { a.Used-- }, func(a *Account) { a.Stood-- }, func(a *Account) { a.Cut-- },
+		func(a *Account) { a.Changes-- }, func(a *Account) { a.Used-- }, func(a *Account) { a.Stood-- }, func(a *Account) { a.Late-- }, func(a *Account) { a.Cut-- },
 	} {
 		a := enough
 		less(&a)

@@ -200,7 +200,7 @@ func newWorld(tb testing.TB, c Config) *World {
 	for i := range c.Cells {
 		h := &host{
 			w: w, id: api.CellID("c" + itoa(i+1)), dir: tb.TempDir(), boot: &bootClock{began: w.began.Add(-time.Hour), ppm: int64(w.dice.below(401)) - 200},
-			room: api.Resources{CPU: 2500, Mem: 24 << 20, Block: 32 << 20},
+			room: api.Resources{CPU: 2500, Mem: 24 << 20, Block: 32 << 20}, sleep: still{dice: w.dice},
 		}
 		forger, err := capbroker.New(capbroker.Config{ClusterID: clusterID, Cell: h.id, Now: brokerClock(h.boot.Now)})
 		if err != nil {

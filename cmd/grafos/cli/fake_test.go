@@ -50,6 +50,7 @@ type fake struct {
 	events    []api.Event
 	follow    []api.RunState // the states that reading a run steps through
 	drained   api.DrainRequest
+	broken    bool // the conformance suite fails
 	draining  bool // CellDrain tells of leases
 	waits     api.DrainWait
 	after     func(*fake) // called at every blocking read
@@ -206,6 +207,65 @@ func (f *fake) CellDrain(_ context.Context, id api.CellID, o api.ReadOptions) (*
 	}
 	d.Done = len(d.Leases) == 0 && d.State != api.CellDraining
 	return d, nil
+}
+
+func (f *fake) ConformCell(_ context.Context, p api.ProviderID, c api.CellID, o api.WriteOptions) iter.Seq2[api.ConformanceStep, error] {
+	return func(yield func(api.ConformanceStep, error) bool) {
+		if err := f.writing("ConformCell", o); err != nil {
+			yield(api.ConformanceStep{}, err)
+			return
+		}
+		r := &api.ConformanceReport{
+			Index: fakeIndex, Provider: p, CellID: c, Passed: !f.broken, Version: "dev", Kinds: []api.LeaseKind{api.KindMem},
+			Failed: []api.ConformanceCheck{}, TookMs: 3210,
+		}
+		if o.DryRun {
+			r.Passed = false
+			yield(api.ConformanceStep{Report: r}, nil)
+			return
+		}
+		checks := []api.ConformanceCheck{
+			{Name: "reached", OK: true, Skipped: "the cell names no address of its data plane"},
+			{Name: "leased", Kind: api.KindMem, OK: true, Got: "lease l-1 of 4096", Want: "4096 bytes of mem", TookMs: 12},
+			{Name: "revoked", Kind: api.KindMem, OK: !f.broken, Got: "still served", Want: "lease_revoked within 2s", TookMs: 2001},
+		}
+		for _, check := range checks {
+			r.Checks++
+			if !check.OK {
+				r.Failed = append(r.Failed, check)
+			}
+			if !yield(api.ConformanceStep{Check: &check}, nil) {
+				return
+			}
+		}
+		yield(api.ConformanceStep{Report: r}, nil)
+	}
+}
+
+func (f *fake) MarkProvider(_ context.Context, p api.ProviderID, r api.MarkRequest, o api.WriteOptions) (*api.ProviderStatus, error) {
+	if err := f.writing("MarkProvider", o); err != nil {
+		return nil, err
+	}
+	s, err := f.status(p)
+	if err == nil && !o.DryRun {
+		s.Production = r.Production
+	}
+	return s, err
+}
+
+func (f *fake) MarkCell(_ context.Context, id api.CellID, r api.MarkRequest, o api.WriteOptions) (*api.CellAnswer, error) {
+	if err := f.writing("MarkCell", o); err != nil {
+		return nil, err
+	}
+	for i := range f.cells {
+		if f.cells[i].CellID == id {
+			if !o.DryRun {
+				f.cells[i].Production = r.Production
+			}
+			return &api.CellAnswer{Index: fakeIndex, Cell: f.cells[i]}, nil
+		}
+	}
+	return nil, api.Refuse(api.NotFound, "cell %s does not exist", id)
 }
 
 func (f *fake) RequestLeases(_ context.Context, r api.LeaseRequest, o api.WriteOptions) (*api.GrantSet, error) {

@@ -8,6 +8,7 @@ func (a *app) provider() *cobra.Command {
 		a.suggest(a.providerStatus(), listProviders),
 		a.suggest(a.providerEnable(true), listProviders),
 		a.suggest(a.providerEnable(false), listProviders),
+		a.suggest(a.providerMark(), listProviders),
 		a.suggest(a.providerRevokeCell(), listProviders, listCellsOf),
 	)
 }

@@ -75,7 +75,7 @@ func Root(o Options) *cobra.Command {
 	)
 
 	add(root, groupWork, a.deploy(), a.runs(), a.suggest(a.artifacts(), listRuns), a.lease())
-	add(root, groupFleet, a.provider(), a.fabric(), a.admin(), a.operator())
+	add(root, groupFleet, a.provider(), a.fabric(), a.conformance(), a.admin(), a.operator())
 	add(root, groupRest, a.version(), a.completion())
 	return root
 }

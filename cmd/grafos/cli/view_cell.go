@@ -52,10 +52,21 @@ func whyCell(p *ui.Page, c api.Cell) ui.Cell {
 	return ui.Cell{Text: strings.Join(codes, "; "), Raw: whole}
 }
 
+// unproven says what a cell that is ready has to do before it takes leases, if anything.
+func unproven(c api.Cell) string {
+	switch {
+	case !c.Production || c.Conformance == api.ConformancePassed:
+		return ""
+	case c.Conformance == api.ConformanceFailed:
+		return "not_conformant: it is marked production and failed the conformance suite"
+	}
+	return "not_conformant: it is marked production: grafos conformance run " + string(c.Provider) + " " + string(c.CellID)
+}
+
 // whyNot is every reason of a cell on one line, the requirement where none is told.
 func whyNot(c api.Cell) string {
 	if c.Ready {
-		return ""
+		return unproven(c)
 	}
 	why := make([]string, 0, len(c.Reasons))
 	for _, r := range c.Reasons {

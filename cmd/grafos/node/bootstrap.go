@@ -18,6 +18,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/client"
+	"github.com/grafos/grafos/capbroker/issuer"
 	"github.com/grafos/grafos/capbroker/pki"
 	"github.com/grafos/grafos/cmd/grafos/internal/ui"
 )
@@ -168,8 +169,8 @@ func bootstrapCell(ctx context.Context, o bootstrapOptions) (*cellAbout, error) 
 	switch {
 	case err == nil && claims.CAPin != "":
 		pin = claims.CAPin
-	case err != nil && pin == "":
-		return nil, err // another issuer's token comes with --ca-pin
+	case err != nil && pin == "" && !issuer.Foreign(o.Token):
+		return nil, err
 	case pin == "":
 		return nil, api.Refuse(api.InvalidArgument, "the token carries no fingerprint of the cluster's CA and --ca-pin is not given").
 			WithHint("take it where the material is: the ca_pin of grafos admin init-ca --json")

@@ -74,6 +74,10 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	if err != nil {
 		return err
 	}
+	trusted, err := loadTrust(s.BootstrapTrust, material.ClusterID)
+	if err != nil {
+		return err
+	}
 	cert, err := ownCertificate(material, s) // before anything is written: the names in it may not be ones
 	if err != nil {
 		return err
@@ -138,13 +142,14 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 		node: n.node, machine: n.machine, drops: &n.drops, dir: s.DataDir, requests: n.requests, open: &n.streams,
 		sessions: func() int { return n.control.Sessions() }, saved: &n.saved, ends: ends,
 	})
-	lead := n.openControl(s, version, id, material, audit, sightings)
+	lead := n.openControl(s, version, id, material, trusted, audit, sightings)
 	handler, err := n.handler(ctx, material, identity)
 	if err != nil {
 		return err
 	}
 	n.wg.Go(func() { n.node.Lead(ctx, lead.Run) })
 	n.wg.Go(func() { n.sweep(ctx) })
+	n.wg.Go(func() { n.control.KeepConformant(ctx) })
 	known, err := openRevocations(s.DataDir)
 	if err != nil {
 		return err
@@ -201,7 +206,9 @@ func (n *scheduler) openNode(
 	return nil
 }
 
-func (n *scheduler) openControl(s serverSettings, version string, id api.NodeID, material *pki.Material, audit *store.Audit, sightings *rumor.Table) *leader.Leader {
+func (n *scheduler) openControl(
+	s serverSettings, version string, id api.NodeID, material *pki.Material, trusted *trust, audit *store.Audit, sightings *rumor.Table,
+) *leader.Leader {
 	var services *control.Control
 	lead := leader.New(leader.Config{
 		Node: n.node, Machine: n.machine, ClusterID: material.ClusterID, Providers: providers(s.Providers),
@@ -212,7 +219,7 @@ func (n *scheduler) openControl(s serverSettings, version string, id api.NodeID,
 		Node: id, ClusterID: material.ClusterID, Machine: n.machine, Cluster: n.node, Decider: lead,
 		Blobs: n.blobs, Audit: audit, Archives: archives{n.node},
 		Process:  func() api.ProcessReport { return processReport(s, version, n.recent, n.metrics) },
-		Material: material, Sightings: sightings,
+		Material: material, Issuers: trusted.verifier(), Sightings: sightings,
 		Heartbeat: time.Duration(s.Heartbeat), Limit: time.Duration(s.HeartbeatLimit), Warmup: time.Duration(s.Warmup), Log: n.log.Named("control"),
 	})
 	n.control = services

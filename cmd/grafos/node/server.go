@@ -60,6 +60,8 @@ type serverSettings struct {
 
 	DebugBind string `toml:"debug_bind"`
 
+	BootstrapTrust string `toml:"bootstrap_trust"`
+
 	snapshotSettings
 	logSettings
 }
@@ -107,6 +109,7 @@ environment, then flags.`,
 	f.IntVar(&s.BootstrapExpect, "bootstrap-expect", 3, "with how many schedulers a new cluster forms: 1, 3 or 5")
 	f.StringSliceVar(&s.Join, "join", nil, "gossip addresses of the other schedulers")
 	f.StringSliceVar(&s.Providers, "providers", nil, "providers that take work from the start; name=managed for a managed one")
+	f.StringVar(&s.BootstrapTrust, "bootstrap-trust", "", "TOML file of who else may vouch for hosts that become cells: token issuers, cloud identity documents")
 	f.Var(&s.Heartbeat, "heartbeat", "how often cells send a heartbeat")
 	f.Var(&s.HeartbeatLimit, "heartbeat-limit", "how old a cell's last heartbeat may be")
 	f.Var(&s.Warmup, "warmup", "how long heartbeats must be steady before a cell is healthy")

@@ -16,7 +16,7 @@ const prefixes = ['cell_', 'inventory_', 'provider_', 'lease_', 'mass_silence', 
 export const eventNames: readonly string[] = [
   'message', 'gap', 'problem',
   'cell_registered', 'cell_ready', 'cell_unready', 'cell_revoking', 'cell_revoked',
-  'cell_identity_renewed', 'cell_draining', 'cell_drained', 'cell_maintenance', 'cell_returning', 'cell_accepting', 'mass_silence',
+  'cell_identity_renewed', 'cell_conformance', 'cell_marked', 'provider_marked', 'cell_draining', 'cell_drained', 'cell_maintenance', 'cell_returning', 'cell_accepting', 'mass_silence',
   'inventory_reported',
   'provider_created', 'provider_enabled', 'provider_disabled',
   'lease_granted', 'lease_bound', 'lease_renewed', 'lease_revoked', 'lease_expired', 'lease_released', 'lease_forced_teardown',

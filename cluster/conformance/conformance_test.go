@@ -1,0 +1,104 @@
+package conformance
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
+)
+
+// A cell that keeps its promises passes; of each that keeps one not, the check of that one fails.
+func TestEveryFlawIsFound(t *testing.T) {
+	for f, want := range map[flaw][]string{
+		none: {}, neverBinds: {"mem/leased", "cpu/leased", "block/leased"}, dirty: {"mem/wiped"}, forgets: {"block/used_relayed"},
+		longReads: {"mem/past_the_end_relayed"}, halfWrites: {"block/past_the_end_relayed"},
+		anyToken: {"mem/flipped", "mem/foreign_broker", "mem/foreign_broker_under_its_name", "block/foreign_cell"},
+		anyLease: {"mem/foreign_lease_relayed"}, oldTokens: {"mem/old_generation_relayed", "cpu/old_generation_relayed"},
+		noRenewal: {"mem/renewed", "cpu/renewed"}, servesEnded: {"mem/revoked", "mem/freed"}, servesLate: {"mem/expired", "cpu/expired"},
+		endsEarly: {"mem/expired", "cpu/expired"}, fences: {"mem/revoked_torn_down", "mem/expired_torn_down", "block/freed_torn_down"},
+		anyHolder: {"mem/unproved_relayed", "cpu/unproved_relayed"}, anyProof: {"mem/wrong_key_relayed", "mem/other_proof_relayed"},
+		replays: {"mem/proved_relayed"}, ignoresCuts: {"mem/narrowed", "mem/widened"},
+	} {
+		t.Run(string(f), func(t *testing.T) {
+			t.Parallel()
+			c := newCell(t, f)
+			r, err := c.run(t.Context(), t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var failed []string
+			for _, check := range r.Failed {
+				failed = append(failed, check.ID())
+				t.Logf("%s: got %s, want %s", check.ID(), check.Got, check.Want)
+			}
+			if r.Passed != (f == none) || f == none && len(failed) > 0 || r.Checks < 3 || len(r.Kinds) != 3 {
+				t.Errorf("%d checks of %v, passed %t, failed %v", r.Checks, r.Kinds, r.Passed, failed)
+			}
+			for _, name := range want {
+				if !slices.Contains(failed, name) {
+					t.Errorf("%s did not fail, but %v", name, failed)
+				}
+			}
+		})
+	}
+}
+
+// A suite that is stopped, or whose scheduler or cell is not fit any more, has no result; what it leased
+// is given back.
+func TestNoResult(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind api.Kind
+		end  func(*cell, context.CancelFunc)
+	}{
+		"cancelled": {api.OutcomeUnknown, func(_ *cell, stop context.CancelFunc) { stop() }},
+		"unfit": {api.NoLeader, func(c *cell, _ context.CancelFunc) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.unfit, c.flaw = api.Refuse(api.NoLeader, "leadership moved"), anyHolder
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newCell(t, none)
+			ctx, stop := context.WithCancel(t.Context())
+			defer stop()
+			rec := f.record()
+			done := false
+			_, err := Run(ctx, Config{Fabric: f, ClusterID: clusterID, Cell: rec, Free: rec.Capacity, Clock: clock.System(), Emit: func(check api.ConformanceCheck) {
+				if check.Name == checkUsed+viaRelay && !done {
+					done = true
+					c.end(f, stop)
+				}
+			}})
+			if api.KindOf(err) != c.kind {
+				t.Errorf("it ends with %v", err)
+			}
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			for id, l := range f.leases {
+				if !l.State.Terminal() {
+					t.Errorf("lease %s is %s", id, l.State)
+				}
+			}
+		})
+	}
+}
+
+// A cell without room is busy, and not found wanting.
+func TestBusy(t *testing.T) {
+	rec := newCell(t, none).record()
+	free := rec.Capacity
+	if err := Busy(&rec, free); err != nil {
+		t.Error(err)
+	}
+	free.Block = 4096
+	if err := Busy(&rec, free); api.KindOf(err) != api.Overloaded {
+		t.Errorf("got %v", err)
+	}
+	rec.Capacity = api.Resources{}
+	if err := Busy(&rec, free); api.KindOf(err) != api.Conflict {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,261 @@
+package conformance
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/capbroker"
+)
+
+// flaw is one promise that a cell does not keep.
+type flaw string
+
+const (
+	none        flaw = ""
+	neverBinds  flaw = "never binds"
+	dirty       flaw = "does not wipe"
+	forgets     flaw = "loses what is written"
+	longReads   flaw = "reads past the end"
+	halfWrites  flaw = "does half of a write past the end"
+	anyToken    flaw = "takes any token"
+	anyLease    flaw = "takes another lease's token"
+	oldTokens   flaw = "takes tokens of an older generation"
+	noRenewal   flaw = "does not apply renewals"
+	servesEnded flaw = "serves what was revoked"
+	servesLate  flaw = "serves what expired"
+	endsEarly   flaw = "ends before its time"
+	fences      flaw = "cannot tear down"
+	anyHolder   flaw = "wants no proof"
+	anyProof    flaw = "takes any proof"
+	replays     flaw = "takes a proof twice"
+	ignoresCuts flaw = "ignores caveats"
+)
+
+// cell is a cell and its schedulers in one: what they do of leases, with a broker of its own.
+type cell struct {
+	flaw   flaw
+	broker *capbroker.Broker
+	unfit  error
+
+	mu     sync.Mutex
+	leases map[api.LeaseID]*leased
+	spare  map[api.LeaseKind][]byte // bytes of a lease that ended
+	freed  int
+	proofs map[string]bool
+	last   *capbroker.Verified
+}
+
+type leased struct {
+	api.Lease
+	bytes []byte
+	ends  time.Time
+}
+
+const clusterID = "g-test"
+
+func newCell(t *testing.T, f flaw) *cell {
+	t.Helper()
+	b, err := capbroker.New(capbroker.Config{ClusterID: clusterID, Cell: "c1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.SetEpoch(3)
+	return &cell{flaw: f, broker: b, leases: map[api.LeaseID]*leased{}, spare: map[api.LeaseKind][]byte{}, proofs: map[string]bool{}}
+}
+
+func (c *cell) record() api.CellRecord {
+	return api.CellRecord{ID: "c1", Provider: "local", Epoch: 3, Version: "v1", Capacity: api.Resources{CPU: 1000, Mem: 4 << 20, Block: 4 << 20}}
+}
+
+func (c *cell) Fit() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unfit
+}
+
+func (c *cell) Lease(_ context.Context, r api.LeaseRequest) (api.Grant, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flaw == neverBinds {
+		return api.Grant{}, api.Refuse(api.BindTimeout, "cell c1 did not bind it")
+	}
+	l := &leased{}
+	for _, k := range api.LeaseKinds() {
+		if n := r.Resources.Get(k); n > 0 {
+			l.Lease = api.Lease{
+				ID: api.LeaseID(fmt.Sprintf("l-%d", len(c.leases))), Tenant: r.Tenant, Provider: r.Provider, CellID: "c1", Kind: k, Amount: n,
+				State: api.LeaseActive, Generation: 1, Epoch: uint64(len(c.leases) + 1), Holder: r.Holder, TTLMs: r.TTLMs,
+			}
+			if k == api.KindMem {
+				l.Use = api.UseRegion
+			}
+			l.bytes = make([]byte, n)
+			if c.flaw == dirty {
+				copy(l.bytes, c.spare[k])
+			}
+		}
+	}
+	c.leases[l.ID] = l
+	return c.grant(l, time.Duration(r.TTLMs)*time.Millisecond)
+}
+
+func (c *cell) grant(l *leased, ttl time.Duration) (api.Grant, error) {
+	l.ends = time.Now().Add(ttl)
+	if c.flaw == endsEarly {
+		l.ends = l.ends.Add(-ttl / 3)
+	}
+	life := ttl
+	if c.flaw == servesLate {
+		life += time.Minute
+	}
+	token, err := c.broker.Mint(l.Lease, life)
+	return api.Grant{Lease: l.Lease, Token: token}, err
+}
+
+func (c *cell) Renew(_ context.Context, id api.LeaseID, ttl time.Duration) (api.Grant, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flaw == noRenewal {
+		return api.Grant{}, api.Refuse(api.OutcomeUnknown, "cell c1 has not applied it")
+	}
+	l := c.leases[id]
+	l.Generation++
+	return c.grant(l, ttl)
+}
+
+func (c *cell) Free(_ context.Context, id api.LeaseID) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.freed++
+	c.end(c.leases[id], "released")
+	return nil
+}
+
+func (c *cell) Revoke(_ context.Context, id api.LeaseID) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.end(c.leases[id], "revoked")
+	return nil
+}
+
+func (c *cell) end(l *leased, reason string) {
+	l.State, l.Reason = api.LeaseTornDown, reason
+	if c.flaw == fences {
+		l.State = api.LeaseFenced
+	}
+	c.spare[l.Kind] = l.bytes
+}
+
+func (c *cell) Ended(_ context.Context, id api.LeaseID) (api.Lease, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.leases[id]
+	c.expire(l)
+	return l.Lease, nil
+}
+
+func (c *cell) expire(l *leased) {
+	if !l.State.Terminal() && !time.Now().Before(l.ends) {
+		c.end(l, "expired")
+	}
+}
+
+func (c *cell) LeaseData(_ context.Context, r api.DataRequest) (*api.DataAnswer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.leases[r.Lease]
+	var body []byte
+	if r.Write {
+		var err error
+		if body, err = io.ReadAll(r.Body); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.judge(l, r, body); err != nil {
+		p := *api.Problem(err)
+		if p.Kind == api.Unauthenticated {
+			p.Nonce = c.broker.Challenge()
+		}
+		return nil, &p
+	}
+	if r.Offset+r.Length > l.Amount && c.flaw != longReads {
+		if c.flaw == halfWrites && r.Write && r.Offset < l.Amount {
+			copy(l.bytes[r.Offset:], body)
+		}
+		return nil, api.Refuse(api.InvalidArgument, "not within")
+	}
+	if r.Write {
+		if c.flaw != forgets && r.Offset < l.Amount {
+			copy(l.bytes[r.Offset:], body)
+		}
+		return &api.DataAnswer{Length: r.Length}, nil
+	}
+	out := make([]byte, r.Length)
+	if r.Offset < l.Amount {
+		copy(out, l.bytes[r.Offset:])
+	}
+	return &api.DataAnswer{Length: r.Length, Body: io.NopCloser(bytes.NewReader(out))}, nil
+}
+
+// judge is what a cell asks of an operation, but for its flaw.
+func (c *cell) judge(l *leased, r api.DataRequest, body []byte) error {
+	v, err := c.broker.Verify(r.Token)
+	if err != nil {
+		if c.flaw != anyToken || c.last == nil || api.KindOf(err) == api.TokenExpired {
+			return err
+		}
+		v = c.last
+	}
+	c.last = v
+	if c.flaw != servesLate {
+		c.expire(l)
+	}
+	rec := l.Lease
+	if c.flaw == servesEnded && rec.Reason != "expired" || c.flaw == servesLate {
+		rec.State = api.LeaseActive
+	}
+	if err := v.Standing(rec); err != nil {
+		old := c.flaw == oldTokens && api.KindOf(err) == api.StaleGeneration
+		other := c.flaw == anyLease && api.KindOf(err) == api.CaveatFailed
+		if !old && !other && c.flaw != anyToken {
+			return err
+		}
+	}
+	u := capbroker.Use{Op: "read", Offset: r.Offset, Length: r.Length, Proof: r.Proof}
+	if r.Write {
+		u.Op, u.Body = "write", sha256.Sum256(body)
+	}
+	if err := c.confirm(v, u); err != nil {
+		return err
+	}
+	if err := v.Allow(l.Lease, u); err != nil && c.flaw != ignoresCuts {
+		return err
+	}
+	return nil
+}
+
+func (c *cell) confirm(v *capbroker.Verified, u capbroker.Use) error {
+	if c.flaw == anyHolder || c.flaw == anyProof && u.Proof != "" || c.flaw == replays && c.proofs[u.Proof] {
+		return nil
+	}
+	err := v.Confirm(u)
+	c.proofs[u.Proof] = err == nil && u.Proof != ""
+	return err
+}
+
+// run proves a fake cell.
+func (c *cell) run(ctx context.Context, t *testing.T) (*api.ConformanceReport, error) {
+	t.Helper()
+	rec := c.record()
+	return Run(ctx, Config{
+		Fabric: c, ClusterID: clusterID, Cell: rec, Free: rec.Capacity, Clock: clock.System(), Emit: func(api.ConformanceCheck) {},
+	})
+}

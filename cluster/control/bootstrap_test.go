@@ -1,0 +1,100 @@
+package control
+
+import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/json"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/capbroker/issuer"
+	"github.com/grafos/grafos/capbroker/jwks"
+	"github.com/grafos/grafos/capbroker/pki"
+	"github.com/grafos/grafos/fsm"
+)
+
+// foreign is an issuer that a rig trusts: what it returns makes tokens with a jti.
+func (r *rig) foreign(name string, providers ...api.ProviderID) (issuer.Config, func(jti string, more map[string]any) string) {
+	r.t.Helper()
+	pub, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	doc, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: pub, KeyID: "k"}}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	sg, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.EdDSA, Key: key}, (&jose.SignerOptions{}).WithHeader("kid", "k"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	keys := jwks.NewSource(func(context.Context) ([]byte, error) { return doc, nil }, clock.System())
+	return issuer.Config{Issuer: name, Keys: keys, Providers: providers}, func(jti string, more map[string]any) string {
+		c := map[string]any{"iss": name, "aud": "g-test", "jti": jti, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Minute).Unix()}
+		maps.Copy(c, more)
+		token, err := jwt.Signed(sg).Claims(c).Serialize()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		return token
+	}
+}
+
+func (r *rig) trusts(all ...issuer.Config) {
+	r.t.Helper()
+	is, err := issuer.New("g-test", all)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.c.cfg.Issuers = is
+}
+
+// A token of another issuer brings in one key, as one of ours, and an issuer spends only its own ids.
+func TestBootstrapByAnotherIssuer(t *testing.T) {
+	r := newRig(t)
+	m := r.material()
+	ci, ciToken := r.foreign("https://ci.example.com", "aws")
+	cloud, cloudToken := r.foreign("https://cloud.example.com", "gcp")
+	r.trusts(ci, cloud)
+	ask := func(token string, p api.ProviderID, cell api.CellID, csr string) error {
+		_, err := r.c.Bootstrap(t.Context(), api.BootstrapRequest{Token: token, Provider: p, CellID: cell, CSR: csr})
+		return err
+	}
+	r.wantKind("in a cluster that cannot write of it", ask(ciToken("t1", nil), "aws", "c1", csr(t)), api.Conflict)
+	r.must(fsm.RaiseLevel{Level: 2})
+	mine := csr(t)
+	token := ciToken("t1", map[string]any{"cell_id": "c1"})
+	for range 2 { // also a lost answer
+		if err := ask(token, "aws", "c1", mine); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.wantKind("another key", ask(token, "aws", "c1", csr(t)), api.BootstrapTokenUsed)
+	r.wantKind("the same id in another token", ask(ciToken("t1", nil), "aws", "c2", csr(t)), api.BootstrapTokenUsed)
+	r.wantKind("another cell", ask(ciToken("t2", map[string]any{"cell_id": "c1"}), "aws", "c2", csr(t)), api.BootstrapTokenInvalid)
+	r.wantKind("another provider", ask(ciToken("t2", nil), "gcp", "c2", csr(t)), api.BootstrapTokenInvalid)
+	r.wantKind("another provider, and it says so", ask(ciToken("t2", map[string]any{"provider": "gcp"}), "gcp", "c2", csr(t)), api.BootstrapTokenInvalid)
+	if err := ask(cloudToken("t1", nil), "gcp", "g1", csr(t)); err != nil {
+		t.Errorf("another issuer's token of the same id: %v", err)
+	}
+	own, err := m.MintBootstrap(pki.BootstrapClaims{ID: "t1", Provider: "aws"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(own, "aws", "c3", csr(t)); err != nil {
+		t.Errorf("a token of the cluster's own of the same id: %v", err)
+	}
+	r.c.cfg.Issuers = nil
+	r.wantKind("nobody else is trusted", ask(ciToken("t3", nil), "aws", "c4", csr(t)), api.BootstrapTokenInvalid)
+	if !strings.Contains(r.log.String(), "https://ci.example.com") {
+		t.Error("the log does not say whose token it was")
+	}
+}
