@@ -104,11 +104,16 @@ func (d *desk) decide(j *job) bool {
 		j.refuse(own(refusal))
 		return false
 	}
-	if e := d.place(j, cell, &r); e != nil {
+	return d.placed(j, cell, &r)
+}
+
+// placed has j placed, or answers it and returns false.
+func (d *desk) placed(j *job, cell api.CellID, r *placement.Request) bool {
+	e := d.place(j, cell, r)
+	if e != nil {
 		j.refuse(e)
-		return false
 	}
-	return true
+	return e == nil
 }
 
 // pin decides a request that names its cell, which is that of the conformance suite: nothing but room
@@ -124,8 +129,7 @@ func (d *desk) pin(j *job, r placement.Request) bool {
 		j.refuse(placement.Choose(one, r).Refusal)
 		return false
 	}
-	d.place(j, j.grant.Cell, r.Resources)
-	return true
+	return d.placed(j, j.grant.Cell, &r)
 }
 
 // seat finds a cell in the view of its provider.
