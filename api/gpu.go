@@ -211,10 +211,10 @@ func ParseGPUShare(text string) (int64, error) {
 	return int64(n), nil
 }
 
-// GPUTerms returns how a gpu lease has its devices; nil is that it says nothing.
-func (l *Lease) GPUTerms() *GPUTerms {
-	if l.Kind != KindGPU || l.Terms == nil || l.Terms.GPU == nil || len(l.Terms.GPU.Devices) == 0 {
+// Devices returns how a lease has the gpus that it names; nil is that it names none.
+func (t *Terms) Devices() *GPUTerms {
+	if t == nil || t.GPU == nil || len(t.GPU.Devices) == 0 {
 		return nil
 	}
-	return l.Terms.GPU
+	return t.GPU
 }

@@ -156,7 +156,7 @@ func (a *Agent) coordinate(l *api.Lease) string {
 	if l.Kind == api.KindCPU && l.RunID != "" && a.deps.CPUTier != nil {
 		return a.deps.CPUTier(l.Priority).WithTier(at)
 	}
-	if g := l.GPUTerms(); g != nil {
+	if g := l.Terms.Devices(); g != nil {
 		return at + "?" + g.Query()
 	}
 	return at

@@ -15,7 +15,7 @@ type tally struct {
 
 // add counts a lease that occupies the cell.
 func (t *tally) add(l api.Lease) {
-	g := l.GPUTerms()
+	g := l.Terms.Devices()
 	if g == nil {
 		t.used = t.used.Add(api.Resources{}.With(l.Kind, l.Amount))
 		return
@@ -40,10 +40,10 @@ func (c *checker) sharing(id api.CellID, t *tally) {
 	for o, leases := range t.named {
 		sum, first := int64(0), leases[0]
 		for _, l := range leases {
-			g := l.GPUTerms()
+			g := l.Terms.Devices()
 			sum += g.Share()
-			c.want(g.Class == first.GPUTerms().Class && (g.Class == api.GPUShared || l.Tenant == first.Tenant), "I1",
-				"gpu %d of cell %s is %s to %s and %s to %s", o, id, first.GPUTerms().Class, first.ID, g.Class, l.ID)
+			c.want(g.Class == first.Terms.Devices().Class && (g.Class == api.GPUShared || l.Tenant == first.Tenant), "I1",
+				"gpu %d of cell %s is %s to %s and %s to %s", o, id, first.Terms.Devices().Class, first.ID, g.Class, l.ID)
 			c.want(g.Class != api.GPUDeviceExclusive || len(leases) == 1, "I1", "gpu %d of cell %s is one lease's alone and %d have it", o, id, len(leases))
 		}
 		c.want(sum <= api.WholeGPU, "I1", "leases have %d thousandths of gpu %d of cell %s", sum, o, id)

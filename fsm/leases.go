@@ -322,7 +322,7 @@ func (c *cellUse) take(l *api.Lease, as standing, sign int) (in *bitset[serial])
 	if as.occupies() {
 		amount := int64(sign) * l.Amount
 		used, fenced := amount, amount
-		if g := l.GPUTerms(); g != nil {
+		if g := l.Terms.Devices(); g != nil {
 			used, fenced = c.takeDevices(l, g, as.fenced(), sign)
 		}
 		c.used = c.used.Add(api.Resources{}.With(l.Kind, used))

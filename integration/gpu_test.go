@@ -61,7 +61,7 @@ func TestGPU(t *testing.T) {
 		t.Errorf("the coordinate is %s", one.Coordinate)
 	}
 	two := gpuLease(t, c, "--gpu", "1", "--gpu-class", "shared", "--gpu-share", "0.75")
-	if g := two.GPUTerms(); g == nil || len(g.Devices) != 1 || g.Devices[0] != 0 {
+	if g := two.Terms.Devices(); g == nil || len(g.Devices) != 1 || g.Devices[0] != 0 {
 		t.Errorf("the rest of the gpu is not given: %+v", two.Terms)
 	}
 	free(1)
@@ -114,7 +114,7 @@ func TestGPU(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range run.Leases {
-		if g := l.GPUTerms(); l.Kind == api.KindGPU && (g == nil || g.Class != api.GPUSessionExclusive || g.Devices[0] != 1) {
+		if g := l.Terms.Devices(); l.Kind == api.KindGPU && (g == nil || g.Class != api.GPUSessionExclusive || g.Devices[0] != 1) {
 			t.Errorf("the run's lease has %+v", l.Terms)
 		}
 	}

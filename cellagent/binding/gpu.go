@@ -6,7 +6,7 @@ import "github.com/grafos/grafos/api"
 // has yet. It refuses gpus that are not there or have no room for it, whatever the scheduler thinks. mu is
 // held.
 func (h *Host) need(l *api.Lease) (int64, error) {
-	g := l.GPUTerms()
+	g := gpusOf(l)
 	if g == nil {
 		return l.Amount, nil
 	}
@@ -17,6 +17,14 @@ func (h *Host) need(l *api.Lease) (int64, error) {
 		return 0, api.Refuse(api.Overloaded, "lease %s: %s", l.ID, p.Detail)
 	}
 	return h.devices.Fresh(g), nil
+}
+
+// gpusOf returns the gpus that a lease names, which only one of gpus does.
+func gpusOf(l *api.Lease) *api.GPUTerms {
+	if l.Kind != api.KindGPU {
+		return nil
+	}
+	return l.Terms.Devices()
 }
 
 // count takes what a lease takes, or with sign -1 gives it back. mu is held.

@@ -166,7 +166,7 @@ func (h *Host) Bind(l api.Lease) (Binding, error) {
 	}
 	defer h.opening.Done()
 	s, err := h.openStore(l)
-	b := &bound{host: h, lease: l.ID, kind: l.Kind, amount: l.Amount, tenant: l.Tenant, gpu: l.GPUTerms(), store: s}
+	b := &bound{host: h, lease: l.ID, kind: l.Kind, amount: l.Amount, tenant: l.Tenant, gpu: gpusOf(&l), store: s}
 	if err == nil {
 		h.keep(b)
 		return b, nil
@@ -234,7 +234,7 @@ func (h *Host) reserve(l api.Lease) error {
 		refusal.Shortage = &api.Shortage{Resource: string(l.Kind), Limit: limit, InUse: used, Asked: l.Amount}
 		return refusal
 	}
-	h.count(l.Tenant, l.Kind, l.Amount, l.GPUTerms(), 1)
+	h.count(l.Tenant, l.Kind, l.Amount, gpusOf(&l), 1)
 	h.bound[l.ID] = nil
 	h.opening.Add(1)
 	return nil

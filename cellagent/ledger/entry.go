@@ -40,7 +40,7 @@ type Entry struct {
 func EntryOf(l *api.Lease, bootID string, deadline int64) Entry {
 	return Entry{
 		Lease: l.ID, Epoch: l.Epoch, Generation: l.Generation, Tenant: l.Tenant, Kind: l.Kind, Use: l.Use, Amount: l.Amount,
-		Run: l.RunID, GPU: l.GPUTerms(), BootID: bootID, Deadline: deadline, Phase: Accepted,
+		Run: l.RunID, GPU: l.Terms.Devices(), BootID: bootID, Deadline: deadline, Phase: Accepted,
 	}
 }
 

@@ -78,7 +78,7 @@ func appendEntry(to []byte, e *Entry) []byte {
 	if e.Phase == Fenced {
 		to = appendUint(appendWord(appendWord(to, e.Path), e.Reason), e.Known)
 	}
-	if e.GPU != nil {
+	if e.Kind == api.KindGPU && e.GPU != nil {
 		to = appendWord(to, e.GPU.Query())
 	}
 	return seal(to, start)

@@ -45,7 +45,7 @@ func TestGPUsAreChosen(t *testing.T) {
 			{grantGPU(1, api.GPUShared, 100), []int{2}},
 		} {
 			l := r.lease(r.admit(tt.ask).Leases[0])
-			g := l.GPUTerms()
+			g := l.Terms.Devices()
 			if g == nil || !slices.Equal(g.Devices, tt.want) {
 				r.t.Fatalf("%d: lease has %+v, want the gpus %v", i, l.Terms, tt.want)
 			}

@@ -52,7 +52,7 @@ func (c *Checker) count(l api.Lease, sign int64) {
 		c.ended += int(sign)
 		return
 	}
-	if s := c.cell(l.CellID); l.GPUTerms() != nil {
+	if s := c.cell(l.CellID); l.Terms.Devices() != nil {
 		s.share(&l, sign)
 	} else {
 		s.used[l.Kind] += sign * l.Amount
@@ -88,7 +88,7 @@ func (c *Checker) fits(s *cellSum) {
 
 // share counts a lease among those of its devices, or with sign -1 not any more.
 func (s *cellSum) share(l *api.Lease, sign int64) {
-	g := l.GPUTerms()
+	g := l.Terms.Devices()
 	for _, o := range g.Devices {
 		if sign < 0 {
 			if delete(s.gpus[o], l.ID); len(s.gpus[o]) == 0 {

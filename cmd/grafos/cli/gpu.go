@@ -45,7 +45,7 @@ func (f *gpuFlags) terms(gpus int64) (*api.GPUTerms, error) {
 
 // gpuFields are what a lease says of its gpus.
 func gpuFields(l *api.Lease) []ui.Field {
-	g := l.GPUTerms()
+	g := l.Terms.Devices()
 	if g == nil {
 		return nil
 	}
