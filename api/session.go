@@ -120,6 +120,8 @@ type RunReport struct {
 	CPUMs     int64      `json:"cpu_ms,omitempty"`
 	Artifacts []Artifact `json:"artifacts,omitempty"`
 	Failure   Failure    `json:"failure,omitzero"`
+	// Net is what went through the run's net lease; nil is that it had none.
+	Net *NetUsage `json:"net,omitempty"`
 }
 
 // Minted answers an Ask; Problem says why there is no token.
@@ -192,6 +194,8 @@ type BootstrapRequest struct {
 	Provider    ProviderID `json:"provider"`
 	CellID      CellID     `json:"cell_id"`
 	CSR         string     `json:"csr"` // PEM
+	// Evidence is what the host's cloud says of it, where the provider wants that.
+	Evidence *EvidenceDocument `json:"evidence,omitempty"`
 }
 
 // RenewalRequest asks for a certificate of a new key, under the one that the caller has.

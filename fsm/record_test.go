@@ -46,9 +46,14 @@ func TestRecordsAreWhole(t *testing.T) {
 	if got, ok := readRun(string(appendRun(nil, &r))); !ok || cmp.Diff(r, got) != "" {
 		t.Errorf("run (-want +got):\n%s", cmp.Diff(r, got))
 	}
-	r.Terms = nil
-	if got, ok := readRun(string(appendRun(nil, &r))); !ok || cmp.Diff(r, got) != "" || r.CPUMs == 0 {
-		t.Errorf("run with CPU time (-want +got):\n%s", cmp.Diff(r, got))
+	used, cpu := r.Net, r.CPUMs
+	for _, one := range []func(){
+		func() { r.Net, r.CPUMs = nil, 0 }, func() { r.Net, r.Terms = used, nil }, func() { r.Net, r.CPUMs = nil, cpu },
+	} {
+		one()
+		if got, ok := readRun(string(appendRun(nil, &r))); !ok || cmp.Diff(r, got) != "" {
+			t.Errorf("run with terms, network or CPU time alone (-want +got):\n%s", cmp.Diff(r, got))
+		}
 	}
 	r.CPUMs = 0
 	short := appendRun(nil, &r)

@@ -37,7 +37,7 @@ func (s *State) ran(cell api.CellID, rep api.RunReport, actor string) *api.Error
 		return nil
 	}
 	r.ExitCode, r.FuelUsed, r.DurationMs = rep.ExitCode, rep.FuelUsed, rep.DurationMs
-	r.CPUMs = rep.CPUMs
+	r.CPUMs, r.Net = rep.CPUMs, rep.Net
 	r.Artifacts, r.Failure = rep.Artifacts, rep.Failure
 	if r.Artifacts == nil {
 		r.Artifacts = []api.Artifact{}
@@ -60,6 +60,9 @@ func checkRunReport(rep api.RunReport) *api.Error {
 	}
 	if min(rep.FuelUsed, rep.DurationMs, rep.CPUMs) < 0 {
 		return api.Refuse(api.InvalidArgument, "run %s used %d fuel in %d ms, of which %d of CPU: none can be negative", rep.RunID, rep.FuelUsed, rep.DurationMs, rep.CPUMs)
+	}
+	if n := rep.Net; n != nil && min(n.BytesOut, n.BytesIn, n.Flows, n.Denied) < 0 {
+		return api.Refuse(api.InvalidArgument, "run %s has sent or received less than nothing", rep.RunID)
 	}
 	if len(rep.Artifacts) > MaxArtifacts {
 		return api.Refuse(api.TooLarge, "run %s has %d artifacts: at most %d are taken", rep.RunID, len(rep.Artifacts), MaxArtifacts)

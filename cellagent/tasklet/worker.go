@@ -210,7 +210,9 @@ func (w *worker) do(ctx context.Context, job jobMessage, module, stdin []byte) (
 	if err := writeFrame(w.conn, frameCompiled, nil); err != nil {
 		return done, err
 	}
-	return w.engine.runGuest(withTerm(ctx, w.term, w.conn), m.code, job, stdin, w.conn)
+	return w.engine.runGuest(withRunning(ctx, &running{
+		term: w.term, up: w.conn, replies: func() ([]byte, error) { return w.expect(frameReply) },
+	}), m.code, job, stdin, w.conn)
 }
 
 // atATime bounds the threads that run at a time; 0 leaves it as it is.

@@ -36,6 +36,8 @@ type Job struct {
 	// Saved is called when the guest, after its end was announced, has handed over its checkpoint; it
 	// does not wait for anything. nil is that nobody wants to know.
 	Saved func()
+	// Net is what the guest may reach; nil is nothing.
+	Net Net
 	// MaxOutput and MaxLog bound stdout and stderr in bytes; 0 are api.MaxOutputBytes
 	// and api.MaxLogBytes, which are also the most that can be asked for.
 	MaxOutput, MaxLog int64
@@ -53,6 +55,7 @@ type Outcome struct {
 	FuelUsed       int64
 	CPU            time.Duration // CPU time of the worker, compiling included
 	CPUTier        api.CPUTier   // how its share was kept; "" where nothing ran
+	Net            *api.NetUsage // what went through its net lease; nil is that it had none
 }
 
 // Failed makes the outcome of a run that failed.

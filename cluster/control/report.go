@@ -25,10 +25,10 @@ func (c *Control) Report(ctx context.Context, p api.ProviderID, cell api.CellID,
 	if v.Level() < fsm.LevelProgress {
 		r.Progress = nil // some member could not read it; the ends come all the same
 	}
-	if v.Level() < fsm.LevelCPUTime {
+	if v.Level() < fsm.LevelNetUsage {
 		r.Runs = slices.Clone(r.Runs)
 		for i := range r.Runs {
-			r.Runs[i].CPUMs = 0
+			r.Runs[i].Net, r.Runs[i].CPUMs = nil, 0 // of the same level
 		}
 	}
 	if inv := r.Inventory; inv != nil && v.Level() < fsm.LevelOvercommit {

@@ -46,7 +46,7 @@ func (f *deployFlags) plan(ctx context.Context, s *session, cwd, dir string, arg
 		Provider: api.ProviderID(f.provider), Tenant: s.tenant(f.tenant), Resources: t.resources,
 		TTLMs: t.ttl.Milliseconds(), Priority: api.Priority(f.priority),
 	}
-	if request.Terms, err = f.resources.terms(); err != nil {
+	if request.Terms, err = f.resources.terms(t.terms()); err != nil {
 		return err
 	}
 	check := api.LeaseRequest{

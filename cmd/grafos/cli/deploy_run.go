@@ -86,7 +86,7 @@ func (o *deployRunOptions) request(s *session, t tasklet) (api.RunRequest, []blo
 		Module: module.digest, Resources: t.resources, TTLMs: t.ttl.Milliseconds(), Priority: api.Priority(o.priority),
 		Retries: o.retries, Invocation: call.digest, Fuel: o.fuel.N,
 	}
-	if request.Terms, err = o.resources.terms(); err != nil {
+	if request.Terms, err = o.resources.terms(t.terms()); err != nil {
 		return api.RunRequest{}, nil, err
 	}
 	// Before standard input, which may be slow to end, is read.

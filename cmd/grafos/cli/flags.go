@@ -84,13 +84,17 @@ func (f *resourceFlags) resources() api.Resources {
 	return api.Resources{CPU: f.cpu.N, Mem: f.mem.N, Block: f.block.N, Net: f.net.N, GPU: f.gpu.N}
 }
 
-// terms are what the flags say beyond the amounts; nil is nothing.
-func (f *resourceFlags) terms() (*api.Terms, error) {
+// terms adds what the flags say beyond the amounts to the terms that there are; nil is none.
+func (f *resourceFlags) terms(t *api.Terms) (*api.Terms, error) {
 	g, err := f.how.terms(f.gpu.N)
 	if g == nil || err != nil {
-		return nil, err
+		return t, err
 	}
-	return &api.Terms{GPU: g}, nil
+	if t == nil {
+		t = &api.Terms{}
+	}
+	t.GPU = g
+	return t, nil
 }
 
 func (f *resourceFlags) ttlMs(otherwise time.Duration) int64 {

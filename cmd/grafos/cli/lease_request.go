@@ -54,7 +54,7 @@ func (o *leaseRequestOptions) run(ctx context.Context, s *session) error {
 	if request.Holder, err = s.holderName(o.holder); err != nil {
 		return err
 	}
-	if request.Terms, err = o.resources.terms(); err != nil {
+	if request.Terms, err = o.resources.terms(nil); err != nil {
 		return err
 	}
 	if err := request.Check(); err != nil {
