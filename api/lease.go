@@ -151,6 +151,9 @@ func (r LeaseRequest) Check() error {
 	if err := r.Terms.Check(r.Resources); err != nil {
 		return err
 	}
+	if r.Terms != nil && r.Terms.GPU != nil && len(r.Terms.GPU.Devices) > 0 {
+		return Refuse(InvalidArgument, "the request names devices %v: which gpus a lease has is decided with its cell", r.Terms.GPU.Devices)
+	}
 	return r.Resources.CheckAsk()
 }
 

@@ -45,4 +45,6 @@ type PlanRequest struct {
 	TTLMs     int64      `json:"ttl_ms"`
 	Priority  Priority   `json:"priority,omitempty"`
 	Module    Digest     `json:"module,omitempty"`
+	// Terms is what the resources must be beyond their amounts; nil is nothing.
+	Terms *Terms `json:"terms,omitempty"`
 }

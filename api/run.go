@@ -139,7 +139,8 @@ type Run struct {
 	LeaseIDs   []LeaseID  `json:"lease_ids"`
 	FuelUsed   int64      `json:"fuel_used"`
 	DurationMs int64      `json:"duration_ms"`
-	Net        *NetUsage  `json:"net,omitempty"` // what went through its net lease
+	CPUMs      int64      `json:"cpu_ms,omitempty"` // of its worker, compiling included
+	Net        *NetUsage  `json:"net,omitempty"`    // what went through its net lease
 	Artifacts  []Artifact `json:"artifacts"`
 	Failure    Failure    `json:"failure,omitzero"`
 	// Finalised is set once, when the run has its result and every lease is terminal (L8).
@@ -188,8 +189,11 @@ type Response struct {
 	ExitCode   int      `json:"exit_code"`
 	FuelUsed   int64    `json:"fuel_used"`
 	DurationMs int64    `json:"duration_ms"`
-	OutputSize int64    `json:"output_size"`
-	Output     Digest   `json:"output_sha256"` // of the raw output
+	// CPUMs is the CPU time of the run's worker, compiling included, and CPUTier how its share was kept.
+	CPUMs      int64   `json:"cpu_ms,omitempty"`
+	CPUTier    CPUTier `json:"cpu_tier,omitempty"`
+	OutputSize int64   `json:"output_size"`
+	Output     Digest  `json:"output_sha256"` // of the raw output
 	// Net is what went through the run's net lease; nil is that it had none.
 	Net     *NetUsage `json:"net,omitempty"`
 	Failure *Failure  `json:"failure,omitempty"`

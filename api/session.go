@@ -110,14 +110,16 @@ type LeaseProgress struct {
 
 // RunReport says that a run began, or what became of it.
 type RunReport struct {
-	RunID      RunID      `json:"run_id"`
-	Attempt    int        `json:"attempt"`
-	State      RunState   `json:"state"`
-	ExitCode   int        `json:"exit_code"`
-	FuelUsed   int64      `json:"fuel_used"`
-	DurationMs int64      `json:"duration_ms"`
-	Artifacts  []Artifact `json:"artifacts,omitempty"`
-	Failure    Failure    `json:"failure,omitzero"`
+	RunID      RunID    `json:"run_id"`
+	Attempt    int      `json:"attempt"`
+	State      RunState `json:"state"`
+	ExitCode   int      `json:"exit_code"`
+	FuelUsed   int64    `json:"fuel_used"`
+	DurationMs int64    `json:"duration_ms"`
+	// CPUMs came with level 2.
+	CPUMs     int64      `json:"cpu_ms,omitempty"`
+	Artifacts []Artifact `json:"artifacts,omitempty"`
+	Failure   Failure    `json:"failure,omitzero"`
 	// Net is what went through the run's net lease; nil is that it had none.
 	Net *NetUsage `json:"net,omitempty"`
 }

@@ -123,7 +123,7 @@ func assemble(c Config, d Deps, mods *modules) *Agent {
 	out := newOutbox()
 	a.keeper = newKeeper(&keeper{
 		cell: c.CellID, clock: d.Clock, host: d.Host, broker: d.Broker, ledger: d.Ledger, outbox: out,
-		coordinate: func(id api.LeaseID) string { return a.dataURL + dataPath + string(id) },
+		coordinate: a.coordinate,
 		workshop:   &workshop{fleet: a.fleet, modules: mods, runner: d.Runner, clock: d.Clock, log: log.Named("run")},
 		log:        log.Named("lease"),
 	})
@@ -149,6 +149,18 @@ func assemble(c Config, d Deps, mods *modules) *Agent {
 	a.relay = newRelay(c.CellID, plane, d.Dial, &a.life.wg, log.Named("relay"))
 	a.keeper.relayed = a.relay.take
 	return a
+}
+
+// coordinate is where a lease is, of a run's cpu how its share is kept, and of gpus which they are.
+func (a *Agent) coordinate(l *api.Lease) string {
+	at := a.dataURL + dataPath + string(l.ID)
+	if l.Kind == api.KindCPU && l.RunID != "" && a.deps.CPUTier != nil {
+		return a.deps.CPUTier(l.Priority).WithTier(at)
+	}
+	if g := l.Terms.Devices(); g != nil {
+		return at + "?" + g.Query()
+	}
+	return at
 }
 
 // renewal renews the agent's certificate.

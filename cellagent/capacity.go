@@ -17,7 +17,7 @@ const probeEvery = time.Minute
 // capacityOf returns what of an inventory may be leased: less reserve, and block as it was
 // decided at the start, since how much is free changes all the time.
 func capacityOf(inv api.Inventory, reserve api.Resources, block int64) api.Resources {
-	whole := api.Resources{CPU: inv.TotalCPU * 1000, Mem: inv.TotalMem, Net: inv.TotalNet, GPU: int64(inv.GPUCount)}
+	whole := api.Resources{CPU: inv.TotalCPU * 1000, Mem: inv.TotalMem, Net: inv.TotalNet, GPU: int64(min(inv.GPUCount, api.MaxGPUOrdinals))}
 	reserve.Block = 0
 	left := whole.Sub(reserve).Floor()
 	left.Block = max(block, 0) / api.BlockSize * api.BlockSize

@@ -107,7 +107,9 @@ type Deps struct {
 	Dial   Dialer
 	Host   Binder
 	Runner Runner
-	Broker Broker
+	// CPUTier says how the Runner keeps the share of a run of a priority; nil is that nobody is told.
+	CPUTier func(api.Priority) api.CPUTier
+	Broker  Broker
 	// Ledger is what was accepted and fenced here, also by agents before this one. The Host counts
 	// the fences in it.
 	Ledger *ledger.Ledger

@@ -53,7 +53,7 @@ type keeper struct {
 	broker     Broker
 	ledger     *ledger.Ledger
 	outbox     *outbox
-	coordinate func(api.LeaseID) string
+	coordinate func(*api.Lease) string
 	relayed    func(context.Context, api.Ask) // takes an operation that comes through a scheduler
 	workshop   *workshop
 	log        hclog.Logger
@@ -389,7 +389,7 @@ func (k *keeper) boundReports(ids []api.LeaseID) (reports []api.BoundReport, sta
 	tokens, errs := k.broker.MintAll(leases, ends)
 	reports = make([]api.BoundReport, len(leases))
 	for i, l := range leases {
-		reports[i] = api.BoundReport{LeaseID: l.ID, Generation: l.Generation, Epoch: l.Epoch, Coordinate: k.coordinate(l.ID), Token: tokens[i]}
+		reports[i] = api.BoundReport{LeaseID: l.ID, Generation: l.Generation, Epoch: l.Epoch, Coordinate: k.coordinate(&leases[i]), Token: tokens[i]}
 		if errs[i] != nil {
 			// The binding is open all the same; the holder asks for a token.
 			k.log.Warn("mint token", "lease_id", l.ID, "error", errs[i])

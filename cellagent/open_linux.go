@@ -78,7 +78,7 @@ func (d *Deps) openRunner(ctx context.Context, c Config) error {
 	if err != nil {
 		return fmt.Errorf("open tasklet runner: %w", err)
 	}
-	d.Runner = r
+	d.Runner, d.CPUTier = r, r.Tier
 	return d.openProbe(ctx, c, place{zone: c.Zone, rack: c.Rack, labels: c.Labels, isolation: r.Isolation()})
 }
 
@@ -234,5 +234,5 @@ func (h bindingHost) Adopt(id api.LeaseID) (Opened, bool) {
 func (h bindingHost) Fence(e ledger.Entry) { h.Host.Fence(fenceOf(e)) }
 
 func fenceOf(e ledger.Entry) binding.Fence {
-	return binding.Fence{Lease: e.Lease, Kind: e.Kind, Amount: e.Amount, Reason: e.Reason}
+	return binding.Fence{Lease: e.Lease, Kind: e.Kind, Amount: e.Amount, Reason: e.Reason, Tenant: e.Tenant, GPU: e.GPU}
 }

@@ -121,7 +121,7 @@ func (k *keeper) tryStart(ctx context.Context, id api.RunID) {
 		case api.KindMem:
 			job.Memory = h.lease.Amount
 		case api.KindCPU:
-			job.CPU = h.lease.Amount
+			job.CPU, job.CPUCapped = h.lease.Amount, h.lease.Priority == api.PriorityGuaranteed
 		case api.KindNet:
 			if open, ok := h.open.(flowing); ok {
 				job.Net = open.Net()
@@ -189,7 +189,7 @@ func (k *keeper) conclude(t *tracked, r api.RunReport) {
 	k.outbox.putRun(r, t.ends...)
 	t.ends = nil
 	k.log.Info("run ended", "run_id", t.run.ID, "state", r.State, "exit_code", r.ExitCode,
-		"duration_ms", r.DurationMs, "kind", r.Failure.Kind)
+		"duration_ms", r.DurationMs, "cpu_ms", r.CPUMs, "kind", r.Failure.Kind)
 }
 
 // stopRun is called when a lease of a run ends before the run.

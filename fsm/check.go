@@ -81,12 +81,20 @@ func (c *checker) leases() {
 
 // capacity checks I1.
 func (c *checker) capacity() {
-	used := map[api.CellID]api.Resources{}
+	tallies, used := map[api.CellID]*tally{}, map[api.CellID]api.Resources{}
 	c.eachLease(func(l api.Lease) {
-		if l.Occupies() {
-			used[l.CellID] = used[l.CellID].Add(api.Resources{}.With(l.Kind, l.Amount))
+		if !l.Occupies() {
+			return
 		}
+		if tallies[l.CellID] == nil {
+			tallies[l.CellID] = new(tally)
+		}
+		tallies[l.CellID].add(l)
 	})
+	for id, t := range tallies {
+		used[id] = t.all()
+		c.sharing(id, t)
+	}
 	for _, cell := range c.v.Cells("") {
 		for _, k := range api.LeaseKinds() {
 			limit := max(cell.Capacity.Get(k), cell.Held.Get(k))

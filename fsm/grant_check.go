@@ -33,6 +33,9 @@ func (c *GrantLeases) check() *api.Error {
 	if err := c.Terms.Check(ask); err != nil {
 		return api.Problem(err)
 	}
+	if p := c.checkDevices(ask); p != nil {
+		return p
+	}
 	return api.Problem(ask.CheckAsk())
 }
 

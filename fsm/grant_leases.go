@@ -61,7 +61,11 @@ func (c GrantLeases) apply(s *State) (Result, *api.Error) {
 	if p := c.mayHold(s, ask); p != nil {
 		return Result{}, p
 	}
-	if p := c.cellTakes(s, ask); p != nil {
+	takes, p := c.onDevices(s, ask)
+	if p == nil {
+		p = c.cellTakes(s, takes)
+	}
+	if p != nil {
 		return Result{}, p
 	}
 	for _, i := range c.Items {
@@ -143,7 +147,7 @@ func (c *GrantLeases) cellTakes(s *State, ask api.Resources) *api.Error {
 	if takes && (cell.Capacity.Sub(s.leases.usedOf(c.Cell)).Floor().Fits(ask) || mutant.On(mutant.CapacityByOne)) {
 		return nil
 	}
-	return c.why(s, *cell)
+	return c.why(s, *cell, ask)
 }
 
 // unproven reports whether the cell has to pass the conformance suite first. The suite's own leases are
@@ -153,7 +157,7 @@ func (c *GrantLeases) unproven(cell *api.CellRecord, p *api.Provider) bool {
 }
 
 // why says why a cell does not take the grant.
-func (c *GrantLeases) why(s *State, cell api.CellRecord) *api.Error {
+func (c *GrantLeases) why(s *State, cell api.CellRecord, ask api.Resources) *api.Error {
 	what := cellWhat(c.Provider, c.Cell)
 	switch {
 	case cell.Epoch != c.CellEpoch:
@@ -167,7 +171,7 @@ func (c *GrantLeases) why(s *State, cell api.CellRecord) *api.Error {
 	if _, provider := s.requirements(&cell); c.unproven(&cell, provider) {
 		return api.Refuse(api.Conflict, "%s is marked production and has not passed the conformance suite", what)
 	}
-	ask, free := c.ask(), s.Free(cell)
+	free := s.Free(cell)
 	k := free.Short(ask)[0]
 	p := api.Refuse(api.Conflict, "%s has %d of %d %s %s free, %d are asked for", what, free.Get(k), cell.Capacity.Get(k), k.Unit(), k, ask.Get(k))
 	p.Shortage = &api.Shortage{Resource: string(k), Limit: cell.Capacity.Get(k), InUse: s.Used(c.Cell).Get(k), Asked: ask.Get(k)}

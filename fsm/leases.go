@@ -36,6 +36,7 @@ type cellUse struct {
 	id         api.CellID
 	used       api.Resources // non-terminal and fenced
 	fenced     api.Resources
+	devices    api.GPUUses    // of the gpus that leases name
 	live       int            // non-terminal
 	held, past bitset[serial] // the leases that occupy the cell, and the others
 	log        leaseLog       // what changed of them
@@ -317,14 +318,18 @@ func (c *cellUse) take(l *api.Lease, as standing, sign int) (in *bitset[serial])
 	if as.state == "" {
 		return nil
 	}
-	amount := api.Resources{}.With(l.Kind, int64(sign)*l.Amount)
 	in = &c.past
 	if as.occupies() {
-		c.used = c.used.Add(amount)
+		amount := int64(sign) * l.Amount
+		used, fenced := amount, amount
+		if g := l.Terms.Devices(); g != nil {
+			used, fenced = c.takeDevices(l, g, as.fenced(), sign)
+		}
+		c.used = c.used.Add(api.Resources{}.With(l.Kind, used))
+		if as.fenced() {
+			c.fenced = c.fenced.Add(api.Resources{}.With(l.Kind, fenced))
+		}
 		in = &c.held
-	}
-	if as.fenced() {
-		c.fenced = c.fenced.Add(amount)
 	}
 	if !as.state.Terminal() {
 		c.live += sign

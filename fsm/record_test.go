@@ -46,14 +46,16 @@ func TestRecordsAreWhole(t *testing.T) {
 	if got, ok := readRun(string(appendRun(nil, &r))); !ok || cmp.Diff(r, got) != "" {
 		t.Errorf("run (-want +got):\n%s", cmp.Diff(r, got))
 	}
-	used := r.Net
-	for _, one := range []func(){func() { r.Net = nil }, func() { r.Net, r.Terms = used, nil }} {
+	used, cpu := r.Net, r.CPUMs
+	for _, one := range []func(){
+		func() { r.Net, r.CPUMs = nil, 0 }, func() { r.Net, r.Terms = used, nil }, func() { r.Net, r.CPUMs = nil, cpu },
+	} {
 		one()
 		if got, ok := readRun(string(appendRun(nil, &r))); !ok || cmp.Diff(r, got) != "" {
-			t.Errorf("run with terms or network alone (-want +got):\n%s", cmp.Diff(r, got))
+			t.Errorf("run with terms, network or CPU time alone (-want +got):\n%s", cmp.Diff(r, got))
 		}
 	}
-	r.Net = nil
+	r.CPUMs = 0
 	short := appendRun(nil, &r)
 	if got, ok := readRun(string(short)); !ok || cmp.Diff(r, got) != "" || short[0] != layoutOne {
 		t.Errorf("run without terms (-want +got):\n%s", cmp.Diff(r, got))

@@ -208,6 +208,13 @@ func (p *pair) grant(t *rapid.T, idem Idem, tenant api.TenantID, cell api.CellID
 	if p.m.View().Level() >= 2 && rapid.Bool().Draw(t, "held") {
 		c.Holder = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE"
 	}
+	if c.ask().GPU > 0 && rapid.Bool().Draw(t, "devices") {
+		c.Terms = &api.Terms{GPU: &api.GPUTerms{
+			Class:      rapid.SampledFrom([]api.GPUClass{api.GPUShared, api.GPUShared, api.GPUSessionExclusive, api.GPUDeviceExclusive}).Draw(t, "class"),
+			ShareMilli: rapid.SampledFrom([]int64{0, 250, 500}).Draw(t, "share"),
+			Devices:    rapid.SampledFrom([][]int{{0}, {1}, {0, 1}, {2}}).Draw(t, "ordinals"),
+		}}
+	}
 	if lost := p.m.View().LostRuns(1); len(lost) > 0 {
 		c.Run, c.Tenant = &lost[0], lost[0].Tenant
 	} else if rapid.Bool().Draw(t, "run") {
@@ -284,10 +291,10 @@ func unchanged(t *rapid.T, before, after *View) {
 		case ok && l.Fenced() && !now.Fenced():
 			lifted := l
 			lifted.Unfenced, lifted.UnfencedAt, lifted.Modified = now.Unfenced, now.UnfencedAt, now.Modified
-			if lifted != now {
+			if !lifted.Same(now) {
 				t.Fatalf("the fence of lease %s is cleared and it changes: %+v, now %+v", id, l, now)
 			}
-		case ok && l.State.Terminal() && now != l:
+		case ok && l.State.Terminal() && !now.Same(l):
 			t.Fatalf("lease %s has ended and changed: %+v, now %+v", id, l, now)
 		case ok && (now.Epoch != l.Epoch || now.Amount != l.Amount || now.Generation < l.Generation || now.StoppedBy() < l.StoppedBy()):
 			t.Fatalf("lease %s: %+v, now %+v", id, l, now)

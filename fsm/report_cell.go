@@ -25,6 +25,9 @@ func (ReportCell) Kind() Kind { return KindReportCell }
 // LevelProgress is the level that Progress came with.
 const LevelProgress Level = 2
 
+// LevelCPUTime is the level that the CPU time of a run came with.
+const LevelCPUTime Level = 2
+
 // LevelOvercommit is the level that the overcommit of an inventory came with.
 const LevelOvercommit Level = 2
 
@@ -39,6 +42,11 @@ func (c ReportCell) level() Level {
 		return LevelProgress
 	case slices.ContainsFunc(c.Runs, func(r api.RunReport) bool { return r.Net != nil }):
 		return LevelNetUsage
+	}
+	for _, r := range c.Runs {
+		if r.CPUMs != 0 {
+			return LevelCPUTime
+		}
 	}
 	return 1
 }

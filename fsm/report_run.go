@@ -37,7 +37,8 @@ func (s *State) ran(cell api.CellID, rep api.RunReport, actor string) *api.Error
 		return nil
 	}
 	r.ExitCode, r.FuelUsed, r.DurationMs = rep.ExitCode, rep.FuelUsed, rep.DurationMs
-	r.Artifacts, r.Failure, r.Net = rep.Artifacts, rep.Failure, rep.Net
+	r.CPUMs, r.Net = rep.CPUMs, rep.Net
+	r.Artifacts, r.Failure = rep.Artifacts, rep.Failure
 	if r.Artifacts == nil {
 		r.Artifacts = []api.Artifact{}
 	}
@@ -57,8 +58,8 @@ func checkRunReport(rep api.RunReport) *api.Error {
 	default:
 		return api.Refuse(api.InvalidArgument, "run %s is in a state that does not exist", rep.RunID)
 	}
-	if rep.FuelUsed < 0 || rep.DurationMs < 0 {
-		return api.Refuse(api.InvalidArgument, "run %s used %d fuel in %d ms: neither can be negative", rep.RunID, rep.FuelUsed, rep.DurationMs)
+	if min(rep.FuelUsed, rep.DurationMs, rep.CPUMs) < 0 {
+		return api.Refuse(api.InvalidArgument, "run %s used %d fuel in %d ms, of which %d of CPU: none can be negative", rep.RunID, rep.FuelUsed, rep.DurationMs, rep.CPUMs)
 	}
 	if n := rep.Net; n != nil && min(n.BytesOut, n.BytesIn, n.Flows, n.Denied) < 0 {
 		return api.Refuse(api.InvalidArgument, "run %s has sent or received less than nothing", rep.RunID)

@@ -2,12 +2,12 @@ package fsm
 
 import "github.com/grafos/grafos/api"
 
-// appendRun writes the compact form of a run. A run without terms and network keeps the bytes of layoutOne.
+// appendRun writes the compact form of a run. A run without terms, network and CPU time keeps the bytes of layoutOne.
 func appendRun(b []byte, r *api.Run) []byte {
-	if r.Terms.Empty() && r.Net == nil {
+	if r.Terms.Empty() && r.Net == nil && r.CPUMs == 0 {
 		return appendRunOne(b, r, layoutOne)
 	}
-	b = appendTerms(appendRunOne(b, r, layoutTwo), r.Terms)
+	b = appendInt(appendTerms(appendRunOne(b, r, layoutTwo), r.Terms), r.CPUMs)
 	b = appendBool(b, r.Net != nil)
 	if r.Net == nil {
 		return b
@@ -109,11 +109,11 @@ func readRun(s string) (r api.Run, ok bool) {
 	}
 	used := byte(0)
 	if layout == layoutTwo {
-		r.Terms = rd.terms()
+		r.Terms, r.CPUMs = rd.terms(), rd.int()
 		if used = rd.byte(); used == 1 {
 			r.Net = &api.NetUsage{BytesOut: rd.int(), BytesIn: rd.int(), Flows: rd.int(), Denied: rd.int()}
 		}
 	}
-	known := used <= 1 && (layout == layoutOne || layout == layoutTwo && (r.Terms != nil || r.Net != nil))
+	known := used <= 1 && (layout == layoutOne || layout == layoutTwo && (r.Terms != nil || r.Net != nil || r.CPUMs != 0))
 	return r, rd.ok() && known && finalised <= 1
 }

@@ -19,6 +19,27 @@ func (r *rig) runReport(rep api.RunReport, ended ...api.LeaseID) Result {
 	return r.must(c)
 }
 
+// TestCPUTime: what a run used is part of its result, of level 2.
+func TestCPUTime(t *testing.T) {
+	r := newRig(t).cluster()
+	r.must(grantRun("r1", 0))
+	r.bound("r1-cpu", "r1-mem")
+	done := api.RunReport{RunID: "r1", Attempt: 1, State: api.RunSucceeded, CPUMs: 11}
+	if got := LevelOf(ReportCell{Runs: []api.RunReport{{}, done}}); got != LevelCPUTime {
+		t.Errorf("its level is %d", got)
+	}
+	r.must(RaiseLevel{Level: LevelCPUTime})
+	below := done
+	below.CPUMs = -1
+	if res := r.runReport(below); len(res.Refused) != 1 || res.Refused[0].Kind != api.InvalidArgument {
+		t.Errorf("less than nothing: %+v", res)
+	}
+	r.runReport(done, "r1-cpu", "r1-mem")
+	if run := r.run1(); run.CPUMs != 11 {
+		t.Errorf("the run used %d ms", run.CPUMs)
+	}
+}
+
 // The result and the ends that follow it may be in one report: the result comes first.
 func TestRunLife(t *testing.T) {
 	r := newRig(t).cluster()

@@ -13,18 +13,22 @@ func Pick(v *View, r Request) (api.CellID, bool) {
 	if !v.Known || !v.Provider.Enabled || r.Quota.Exceeded(r.Used, r.InUse, r.Resources, int64(r.Leases)) != nil {
 		return "", false
 	}
-	best := pick(v, r.Resources)
+	best := pick(v, &r)
 	if best == nil {
 		return "", false
 	}
 	return best.ID, true
 }
 
-func pick(v *View, ask api.Resources) *Cell {
+func pick(v *View, r *Request) *Cell {
 	var best *Cell
 	var most int64
+	ask, shared := r.Resources, r.GPUClass != ""
 	for i := range v.Cells {
 		c := &v.Cells[i]
+		if shared {
+			ask = c.takes(r)
+		}
 		if reach(c, ask) != stageFits {
 			continue
 		}
@@ -38,7 +42,7 @@ func pick(v *View, ask api.Resources) *Cell {
 // Choose decides and explains: what an admission would decide now, and what every cell had
 // against it. Candidates are in order: the best first, then those with vetoes, by id.
 func Choose(v View, r Request) api.Plan {
-	plan := api.Plan{Provider: r.Provider, Decision: api.DecisionRefuse, Candidates: candidates(&v, r.Resources)}
+	plan := api.Plan{Provider: r.Provider, Decision: api.DecisionRefuse, Candidates: candidates(&v, &r)}
 	if e := refusal(&v, r); e != nil {
 		e.Provider, e.Candidates = r.Provider, plan.Candidates
 		plan.Refusal = e
@@ -58,10 +62,11 @@ type rank struct {
 	vetoed bool
 }
 
-func candidates(v *View, ask api.Resources) []api.Candidate {
+func candidates(v *View, r *Request) []api.Candidate {
 	ranks := make([]rank, len(v.Cells))
 	for i := range v.Cells {
 		c := &v.Cells[i]
+		ask := c.takes(r)
 		ranks[i] = rank{cell: i, vetoed: reach(c, ask) != stageFits}
 		if !ranks[i].vetoed {
 			ranks[i].score = score(c, ask)
@@ -70,13 +75,13 @@ func candidates(v *View, ask api.Resources) []api.Candidate {
 	slices.SortFunc(ranks, func(a, b rank) int { return v.better(a, b) })
 	list := make([]api.Candidate, len(ranks))
 	none := []api.Veto{} // not null in JSON; shared, since nobody can append into it
-	for i, r := range ranks {
-		c := &v.Cells[r.cell]
-		list[i] = api.Candidate{CellID: c.ID, Score: r.score, Vetoes: none}
-		if r.vetoed {
-			list[i].Vetoes = vetoes(c, ask)
+	for i, at := range ranks {
+		c := &v.Cells[at.cell]
+		list[i] = api.Candidate{CellID: c.ID, Score: at.score, Vetoes: none}
+		if at.vetoed {
+			list[i].Vetoes = vetoes(c, r)
 		} else {
-			list[i].Components = components(c, ask)
+			list[i].Components = components(c, c.takes(r))
 		}
 	}
 	return list

@@ -49,7 +49,8 @@ func closed(c *Cell) bool {
 
 // vetoes lists every reason why a cell cannot take the request, not only the first. A
 // thousand cells may have one each, so that the words are put together without fmt.
-func vetoes(c *Cell, ask api.Resources) []api.Veto {
+func vetoes(c *Cell, r *Request) []api.Veto {
+	ask := c.takes(r)
 	list := make([]api.Veto, 0, 2)
 	for _, q := range c.Readiness.Unmet() {
 		list = append(list, api.Veto{Code: string(q), Message: reason(c, q)})
@@ -66,6 +67,9 @@ func vetoes(c *Cell, ask api.Resources) []api.Veto {
 		for _, k := range api.LeaseKinds() {
 			if asked := ask.Get(k); asked > c.Free.Get(k) || asked > c.Capacity.Get(k) {
 				list = append(list, lack(c, k, asked))
+				if k == api.KindGPU {
+					list[len(list)-1].Message += sharing(r)
+				}
 			}
 		}
 	}

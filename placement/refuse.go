@@ -12,7 +12,7 @@ func refusal(v *View, r Request) *api.Error {
 	}
 	furthest := stageUnready
 	for i := range v.Cells {
-		furthest = max(furthest, reach(&v.Cells[i], r.Resources))
+		furthest = max(furthest, reach(&v.Cells[i], v.Cells[i].takes(&r)))
 	}
 	switch furthest {
 	case stageUnready:
@@ -42,7 +42,7 @@ func refusal(v *View, r Request) *api.Error {
 func vetoed(v *View, r Request) *api.Error {
 	e := api.Refuse(api.PlacementFailed, "provider %s has room for it, but every cell with room was vetoed", r.Provider)
 	for i := range v.Cells {
-		if c := &v.Cells[i]; c.Unproven && c.HasStamp && reach(c, r.Resources) == stageVetoed {
+		if c := &v.Cells[i]; c.Unproven && c.HasStamp && reach(c, c.takes(&r)) == stageVetoed {
 			return e.WithHint("let a production cell prove itself: grafos conformance run %s %s", r.Provider, c.ID)
 		}
 	}
@@ -103,10 +103,11 @@ func short(v *View, r Request, reason string) *api.Error {
 	least := int64(-1)
 	for i := range v.Cells {
 		c := &v.Cells[i]
-		if reach(c, r.Resources) != want {
+		ask := c.takes(&r)
+		if reach(c, ask) != want {
 			continue
 		}
-		kind, lack := lacks(c, r.Resources, reason)
+		kind, lack := lacks(c, ask, reason)
 		if near == nil || lack < least || lack == least && c.ID < near.ID {
 			near, nearKind, least = c, kind, lack
 		}

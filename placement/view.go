@@ -23,6 +23,8 @@ type Cell struct {
 	// Capacity is what may be leased in all, Free what is not taken; Fenced of what is taken
 	// waits for an operator.
 	Capacity, Free, Fenced api.Resources
+	// GPUs is what leases take of its devices: a request that names a class looks at them.
+	GPUs api.GPUUses
 	// Leases counts those that have not ended.
 	Leases     int
 	Zone, Rack string
@@ -38,7 +40,11 @@ type Request struct {
 	Priority  api.Priority
 	// Leases is how many leases the request will take.
 	Leases int
-	Quota  api.Quota
-	Used   api.Resources
-	InUse  int64
+	// GPUClass is how the gpus are had, GPUShare what of each, in thousandths; "" is that only their
+	// number counts.
+	GPUClass api.GPUClass
+	GPUShare int64
+	Quota    api.Quota
+	Used     api.Resources
+	InUse    int64
 }

@@ -49,6 +49,8 @@ type bound struct {
 	lease    api.LeaseID
 	kind     api.LeaseKind
 	amount   int64
+	tenant   api.TenantID
+	gpu      *api.GPUTerms  // which gpus; nil is a number of them, or none
 	store    store          // nil for a reservation
 	flows    *egress.Egress // of a net lease for a run; nil of every other
 	gate     gate

@@ -21,6 +21,9 @@ type Fence struct {
 	Kind   api.LeaseKind
 	Amount int64
 	Reason string
+	// Tenant and GPU say of whom which gpus are fenced; nil is that nobody knows.
+	Tenant api.TenantID
+	GPU    *api.GPUTerms
 }
 
 // remains is the file of a block that was fenced, if there is one: nobody reads or writes it any
@@ -73,7 +76,7 @@ func (h *Host) setAside(id api.LeaseID) (string, error) {
 // Fence takes the amount of a resource that was fenced before this Host was opened: it is counted,
 // whatever is free, until Unfence. One that is known already is not counted again.
 func (h *Host) Fence(f Fence) {
-	b := &bound{host: h, lease: f.Lease, kind: f.Kind, amount: f.Amount, closed: true}
+	b := &bound{host: h, lease: f.Lease, kind: f.Kind, amount: f.Amount, tenant: f.Tenant, gpu: f.GPU, closed: true}
 	b.fence = fmt.Errorf("lease %s is fenced: %s", f.Lease, f.Reason)
 	h.mu.Lock()
 	if _, known := h.bound[f.Lease]; known {
@@ -81,7 +84,7 @@ func (h *Host) Fence(f Fence) {
 		return
 	}
 	h.bound[f.Lease] = b
-	h.used = h.used.With(f.Kind, h.used.Get(f.Kind)+f.Amount)
+	h.count(f.Tenant, f.Kind, f.Amount, f.GPU, 1)
 	h.mu.Unlock()
 	if f.Kind != api.KindBlock {
 		return

@@ -53,11 +53,12 @@ type Host struct {
 	once       sync.Once
 	closeErr   error
 
-	mu     sync.Mutex
-	closed bool
-	used   api.Resources
-	bound  map[api.LeaseID]*bound // nil while its resource is being opened
-	kept   map[api.LeaseID]*bound // those of bound that nobody has adopted
+	mu      sync.Mutex
+	closed  bool
+	used    api.Resources
+	devices api.GPUUses            // of the gpus that leases name
+	bound   map[api.LeaseID]*bound // nil while its resource is being opened
+	kept    map[api.LeaseID]*bound // those of bound that nobody has adopted
 }
 
 // Open takes the directory for this agent and wipes it.
@@ -169,7 +170,7 @@ func (h *Host) Bind(l api.Lease) (Binding, error) {
 	}
 	defer h.opening.Done()
 	s, err := h.openStore(l)
-	b := &bound{host: h, lease: l.ID, kind: l.Kind, amount: l.Amount, store: s}
+	b := &bound{host: h, lease: l.ID, kind: l.Kind, amount: l.Amount, tenant: l.Tenant, gpu: gpusOf(&l), store: s}
 	if err == nil && l.Kind == api.KindNet && l.RunID != "" {
 		err = b.openFlows(l)
 	}
@@ -229,14 +230,18 @@ func (h *Host) reserve(l api.Lease) error {
 	if _, taken := h.bound[l.ID]; taken {
 		return api.Refuse(api.Conflict, "lease %s is bound already", l.ID)
 	}
+	need, err := h.need(&l)
+	if err != nil {
+		return err
+	}
 	used, limit := h.used.Get(l.Kind), h.capacity.Get(l.Kind)
-	if l.Amount > limit-used {
+	if need > limit-used {
 		refusal := api.Refuse(api.Overloaded, "lease %s asks for %d %s of %s: %d of %d are free",
 			l.ID, l.Amount, l.Kind.Unit(), l.Kind, limit-used, limit)
 		refusal.Shortage = &api.Shortage{Resource: string(l.Kind), Limit: limit, InUse: used, Asked: l.Amount}
 		return refusal
 	}
-	h.used = h.used.With(l.Kind, used+l.Amount)
+	h.count(l.Tenant, l.Kind, l.Amount, gpusOf(&l), 1)
 	h.bound[l.ID] = nil
 	h.opening.Add(1)
 	return nil
@@ -276,7 +281,7 @@ func (h *Host) release(b *bound) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.bound, b.lease)
-	h.used = h.used.With(b.kind, h.used.Get(b.kind)-b.amount)
+	h.count(b.tenant, b.kind, b.amount, b.gpu, -1)
 }
 
 // Free returns what can still be bound. What is fenced is not free.

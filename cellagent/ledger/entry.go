@@ -23,6 +23,8 @@ type Entry struct {
 	Amount     int64
 	// Run is set for a lease of a run, which does not survive its agent.
 	Run api.RunID
+	// GPU is which gpus it has; nil is that it does not say.
+	GPU *api.GPUTerms
 	// BootID and Deadline are when the cell stops it, on the clock of that boot.
 	BootID   string
 	Deadline int64
@@ -38,7 +40,7 @@ type Entry struct {
 func EntryOf(l *api.Lease, bootID string, deadline int64) Entry {
 	return Entry{
 		Lease: l.ID, Epoch: l.Epoch, Generation: l.Generation, Tenant: l.Tenant, Kind: l.Kind, Use: l.Use, Amount: l.Amount,
-		Run: l.RunID, BootID: bootID, Deadline: deadline, Phase: Accepted,
+		Run: l.RunID, GPU: l.Terms.Devices(), BootID: bootID, Deadline: deadline, Phase: Accepted,
 	}
 }
 
@@ -53,8 +55,12 @@ func (e *Entry) Survives(bootID string, now int64) bool { return e.Keeps(bootID)
 
 // Grant returns the lease as far as it is known.
 func (e *Entry) Grant() api.Lease {
+	var terms *api.Terms
+	if e.GPU != nil {
+		terms = &api.Terms{GPU: e.GPU}
+	}
 	return api.Lease{
-		ID: e.Lease, Tenant: e.Tenant, Kind: e.Kind, Use: e.Use, Amount: e.Amount, Epoch: e.Epoch, Generation: e.Generation,
+		Terms: terms, ID: e.Lease, Tenant: e.Tenant, Kind: e.Kind, Use: e.Use, Amount: e.Amount, Epoch: e.Epoch, Generation: e.Generation,
 		State: api.LeaseActive,
 	}
 }

@@ -78,6 +78,9 @@ func appendEntry(to []byte, e *Entry) []byte {
 	if e.Phase == Fenced {
 		to = appendUint(appendWord(appendWord(to, e.Path), e.Reason), e.Known)
 	}
+	if e.Kind == api.KindGPU && e.GPU != nil {
+		to = appendWord(to, e.GPU.Query())
+	}
 	return seal(to, start)
 }
 
@@ -156,6 +159,14 @@ func (w *words) int() int64 {
 	return n
 }
 
+func (w *words) gpu() *api.GPUTerms {
+	g, err := api.ParseGPUQuery(w.text())
+	if err != nil {
+		w.err = errLine
+	}
+	return g
+}
+
 // body returns the body of a line, when its checksum is right.
 func body(line []byte) (string, error) {
 	if len(line) < sumLen+2 || line[sumLen] != ' ' {
@@ -180,6 +191,9 @@ func readEntry(phase Phase, rest string) (Entry, error) {
 	}
 	if phase == Fenced {
 		e.Path, e.Reason, e.Known = w.text(), w.text(), w.uint()
+	}
+	if e.Kind == api.KindGPU && w.rest != "" {
+		e.GPU = w.gpu()
 	}
 	if w.err == nil && (w.rest != "" || e.Lease == "" || phase != Ended && e.Amount <= 0) {
 		w.err = errLine

@@ -23,6 +23,7 @@ type groups struct {
 type group struct {
 	cpu, memory string
 	v2          bool
+	written     map[string]string // what its files say, by their names, as far as the agent wrote them
 }
 
 const groupPrefix = "grafos-worker-"
@@ -136,8 +137,8 @@ func makeGroup(in, name string, pid int) string {
 	return dir
 }
 
-// limit sets the bytes that the group may hold and its weight in millicores.
-func (g *group) limit(memory, millicores int64) {
+// limit sets the bytes that the group may hold.
+func (g *group) limit(memory int64) {
 	set := func(dir, file string, value int64) {
 		if dir != "" {
 			_ = os.WriteFile(filepath.Join(dir, file), []byte(strconv.FormatInt(value, 10)), 0)
@@ -146,11 +147,9 @@ func (g *group) limit(memory, millicores int64) {
 	if g.v2 {
 		set(g.memory, "memory.max", memory)
 		set(g.memory, "memory.swap.max", 0)
-		set(g.cpu, "cpu.weight", min(max(millicores/10, 1), 10_000)) // 100 is one core
 		return
 	}
 	set(g.memory, "memory.limit_in_bytes", memory)
-	set(g.cpu, "cpu.shares", min(max(millicores*1024/1000, 2), 262_144)) // 1024 is one core
 }
 
 // outOfMemory returns how often the kernel killed in the group for want of memory.

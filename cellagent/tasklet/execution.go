@@ -22,6 +22,8 @@ type execution struct {
 
 	compile  time.Duration // CPU time that compiling may take; 0 when nothing is compiled
 	oomKills int64         // of the worker's group, before
+	used     time.Duration // CPU time of the worker, before
+	tier     api.CPUTier   // how the run's share is kept
 	sent     time.Time     // when the job was sent
 	deadline int64         // the one that was sent with it
 	started  time.Time     // when guest code was entered, as far as the agent heard; zero before
@@ -38,7 +40,10 @@ func (e *execution) do(ctx context.Context) (out work.Outcome, fit bool) {
 	p := e.process
 	stop := context.AfterFunc(ctx, p.kill)
 	defer stop()
-	defer func() { out.Stdout, out.Stderr, out.Checkpoint = e.out.Stdout, e.out.Stderr, e.out.Checkpoint }()
+	defer func() {
+		out.Stdout, out.Stderr, out.Checkpoint = e.out.Stdout, e.out.Stderr, e.out.Checkpoint
+		out.CPU, out.CPUTier = max(p.cpuTime()-e.used, 0), e.tier
+	}()
 
 	file, message, failure := e.prepareSend()
 	if failure != nil {
@@ -69,7 +74,7 @@ func (e *execution) do(ctx context.Context) (out work.Outcome, fit bool) {
 	out = work.Outcome{State: done.State, ExitCode: done.ExitCode, Failure: done.Failure}
 	out.Duration = min(max(time.Duration(done.Duration), 0), time.Since(e.sent))
 	// A kill that has begun cannot be called back: the result stands, the worker does not.
-	return out, stop() && done.Clean
+	return out, stop() && done.Clean && p.freshen()
 }
 
 // converse hears the worker out, tells it what changes and makes its guest's calls, until the run is
@@ -103,12 +108,13 @@ func (e *execution) prepareSend() (*os.File, jobMessage, *api.Failure) {
 	j := e.job
 	m := jobMessage{
 		Name: j.Name, Module: j.Module, SendStdin: len(j.Stdin) > 0, Prepare: e.prepare, Args: j.Args, Env: j.Env,
-		Memory: j.Memory, MaxOutput: j.MaxOutput, MaxLog: j.MaxLog,
+		Memory: j.Memory, Procs: procsOf(j.CPU), MaxOutput: j.MaxOutput, MaxLog: j.MaxLog,
 	}
-	if err := e.process.limit(j.Memory, j.CPU, e.runner.config.Overhead); err != nil {
+	if err := e.process.limit(j.Memory, e.runner.config.Overhead); err != nil {
 		// Only a worker that is dead has no limits; sending tells.
 		e.runner.log(e.process).Debug("worker is not limited", "error", err)
 	}
+	e.used, e.tier = e.process.cpuTime(), e.process.shareCPU(j)
 	e.oomKills = e.process.group.outOfMemory()
 	if e.process.holds(j.Module) {
 		return nil, m, nil

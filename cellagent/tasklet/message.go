@@ -20,6 +20,7 @@ type jobMessage struct {
 	Args       []string   `json:"args"`
 	Env        []string   `json:"env"`
 	Memory     int64      `json:"memory"`     // bytes of linear memory
+	Procs      int        `json:"procs"`      // threads that may run at a time
 	Deadline   int64      `json:"deadline"`   // CLOCK_BOOTTIME, ns
 	CompileCPU int64      `json:"compile_ns"` // CPU time that a compilation may take, ns
 	MaxOutput  int64      `json:"max_output"`

@@ -29,6 +29,7 @@ type process struct {
 	cmd       *exec.Cmd
 	last      *lastWords
 	group     *group // nil where there are no control groups
+	nice      int    // of all its threads
 	isolation []string
 	resident  []api.Digest
 	idleSince time.Time
@@ -102,7 +103,7 @@ func (p *process) cpu() time.Duration {
 
 // limit bounds the next run: data that the process may hold beyond what it holds now, and
 // the control group where there is one. Groups are best effort, the kernel's own limit is not.
-func (p *process) limit(memory, cpu, overhead int64) error {
+func (p *process) limit(memory, overhead int64) error {
 	pid := p.cmd.Process.Pid
 	held, err := dataBytes(pid)
 	if err != nil {
@@ -120,7 +121,7 @@ func (p *process) limit(memory, cpu, overhead int64) error {
 		return fmt.Errorf("set data limit: %w", err)
 	}
 	if p.group != nil {
-		p.group.limit(memory+overhead, cpu)
+		p.group.limit(memory + overhead)
 	}
 	return nil
 }

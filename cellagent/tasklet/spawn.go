@@ -62,7 +62,7 @@ func (s *spawner) spawn(c Config, dir string) (*process, error) {
 	}
 	defer func() { _ = theirs.Close() }() // the child has its own by then
 	args := append(append([]string{}, c.Args...), stageConfine, strconv.Itoa(os.Getpid()), dir, "")
-	p := &process{conn: ours, last: &lastWords{}, dead: make(chan struct{})}
+	p := &process{conn: ours, last: &lastWords{}, nice: workerNice, dead: make(chan struct{})}
 	p.cmd = &exec.Cmd{
 		Path: c.Exe, Args: append([]string{c.Exe}, args...), Dir: "/", Env: []string{},
 		Stdin: theirs, Stderr: p.last, WaitDelay: time.Second,

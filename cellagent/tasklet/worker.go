@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -192,7 +193,7 @@ func (w *worker) expect(want frameType) ([]byte, error) {
 // do compiles and runs. The deadline's timer is disarmed when nothing of the tenant's runs any more.
 func (w *worker) do(ctx context.Context, job jobMessage, module, stdin []byte) (done doneMessage, err error) {
 	defer func() { err = errors.Join(err, w.term.end()) }()
-
+	atATime(job.Procs)
 	m, ok := w.engine.find(job.Module)
 	if !ok {
 		var f *api.Failure
@@ -212,6 +213,13 @@ func (w *worker) do(ctx context.Context, job jobMessage, module, stdin []byte) (
 	return w.engine.runGuest(withRunning(ctx, &running{
 		term: w.term, up: w.conn, replies: func() ([]byte, error) { return w.expect(frameReply) },
 	}), m.code, job, stdin, w.conn)
+}
+
+// atATime bounds the threads that run at a time; 0 leaves it as it is.
+func atATime(threads int) {
+	if threads > 0 && runtime.GOMAXPROCS(0) != threads { // changing it stops the program for a moment
+		runtime.GOMAXPROCS(threads)
+	}
 }
 
 // refused is the end of a run of which no guest code was entered.

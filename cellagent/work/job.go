@@ -23,8 +23,10 @@ type Job struct {
 	Stdin      []byte
 	// Memory is the linear memory limit in bytes; 0 is api.DefaultRunMem.
 	Memory int64
-	// CPU is a soft share in millicores: it weighs when workers compete. 0 is api.DefaultRunCPU.
-	CPU int64
+	// CPU is a share in millicores: it weighs when workers compete. 0 is api.DefaultRunCPU. CPUCapped
+	// makes it the most that the run gets, too, where the host can.
+	CPU       int64
+	CPUCapped bool
 	// Fuel is the instruction budget: 0 and -1 are unlimited. No other is metered yet.
 	Fuel int64
 	// Deadline is when the guest dies, whoever is alive, in CLOCK_BOOTTIME nanoseconds.
@@ -51,6 +53,8 @@ type Outcome struct {
 	Checkpoint     []byte        // what the guest handed over before its announced end; nil is nothing
 	Duration       time.Duration // of guest code; zero when none was entered
 	FuelUsed       int64
+	CPU            time.Duration // CPU time of the worker, compiling included
+	CPUTier        api.CPUTier   // how its share was kept; "" where nothing ran
 	Net            *api.NetUsage // what went through its net lease; nil is that it had none
 }
 

@@ -90,7 +90,7 @@ func items(r api.Resources, mem api.Use) []fsm.GrantItem {
 
 // dryGrant says what would be decided, without leases.
 func (c *Control) dryGrant(r api.LeaseRequest) (*api.GrantSet, error) {
-	plan, err := c.cfg.Decider.Plan(planRequest(r.Provider, r.Tenant, r.Resources, r.Priority))
+	plan, err := c.cfg.Decider.Plan(planRequest(r.Provider, r.Tenant, r.Resources, r.Priority, r.Terms))
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +100,12 @@ func (c *Control) dryGrant(r api.LeaseRequest) (*api.GrantSet, error) {
 	return &api.GrantSet{Index: plan.Index, CellID: plan.CellID, Leases: []api.Grant{}}, nil
 }
 
-func planRequest(p api.ProviderID, t api.TenantID, r api.Resources, prio api.Priority) placement.Request {
-	return placement.Request{Provider: p, Tenant: t, Resources: r, Priority: priority(prio), Leases: len(items(r, ""))}
+func planRequest(p api.ProviderID, t api.TenantID, r api.Resources, prio api.Priority, terms *api.Terms) placement.Request {
+	plan := placement.Request{Provider: p, Tenant: t, Resources: r, Priority: priority(prio), Leases: len(items(r, ""))}
+	if terms != nil && terms.GPU != nil {
+		plan.GPUClass, plan.GPUShare = terms.GPU.Class, terms.GPU.ShareMilli
+	}
+	return plan
 }
 
 // bindUntil is until when a grant of now waits for its binding. The cell has its own bound; the

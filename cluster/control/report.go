@@ -28,7 +28,7 @@ func (c *Control) Report(ctx context.Context, p api.ProviderID, cell api.CellID,
 	if v.Level() < fsm.LevelNetUsage {
 		r.Runs = slices.Clone(r.Runs)
 		for i := range r.Runs {
-			r.Runs[i].Net = nil
+			r.Runs[i].Net, r.Runs[i].CPUMs = nil, 0 // of the same level
 		}
 	}
 	if inv := r.Inventory; inv != nil && v.Level() < fsm.LevelOvercommit {

@@ -13,7 +13,7 @@ import (
 
 // Plan says what would be decided now, with every veto and score. A refusal is in the plan.
 func (c *Control) Plan(ctx context.Context, r api.PlanRequest, _ api.ReadOptions) (*api.Plan, error) {
-	check := api.LeaseRequest{Provider: r.Provider, Resources: r.Resources, TTLMs: r.TTLMs, Priority: r.Priority}
+	check := api.LeaseRequest{Provider: r.Provider, Resources: r.Resources, TTLMs: r.TTLMs, Priority: r.Priority, Terms: r.Terms}
 	if err := check.Check(); err != nil {
 		return nil, err
 	}
@@ -21,7 +21,7 @@ func (c *Control) Plan(ctx context.Context, r api.PlanRequest, _ api.ReadOptions
 	if err != nil {
 		return nil, err
 	}
-	plan, err := c.cfg.Decider.Plan(planRequest(r.Provider, tenant, r.Resources, r.Priority))
+	plan, err := c.cfg.Decider.Plan(planRequest(r.Provider, tenant, r.Resources, r.Priority, r.Terms))
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (c *Control) hasBlobs(ctx context.Context, r api.RunRequest) error {
 }
 
 func (c *Control) dryRun(r api.RunRequest) (*api.RunAnswer, error) {
-	plan, err := c.cfg.Decider.Plan(planRequest(r.Provider, r.Tenant, r.Resources, r.Priority))
+	plan, err := c.cfg.Decider.Plan(planRequest(r.Provider, r.Tenant, r.Resources, r.Priority, r.Terms))
 	if err != nil {
 		return nil, err
 	}

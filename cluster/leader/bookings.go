@@ -15,6 +15,7 @@ type booking struct {
 	tenant api.TenantID
 	res    api.Resources
 	leases int
+	gpu    *api.GPUTerms // which gpus; nil is that res counts them
 	idem   fsm.Idem
 	// refused says that the state did not take the decision: it holds nothing.
 	refused atomic.Bool

@@ -14,6 +14,7 @@ type desk struct {
 	view   *fsm.View
 	cells  map[api.CellID]api.Resources
 	counts map[api.CellID]int
+	gpus   map[api.CellID][]*booking // those that name gpus
 	tenant map[api.TenantID]usage
 	views  map[api.ProviderID]*placement.View
 	// seats has, of each cell in views, what a grant there is stamped with.
@@ -42,7 +43,7 @@ func (t *term) newDesk() *desk {
 	inFlight := t.booked.list()
 	d := &desk{
 		t: t, view: t.cfg.Machine.View(),
-		cells: map[api.CellID]api.Resources{}, counts: map[api.CellID]int{},
+		cells: map[api.CellID]api.Resources{}, counts: map[api.CellID]int{}, gpus: map[api.CellID][]*booking{},
 		tenant: map[api.TenantID]usage{}, views: map[api.ProviderID]*placement.View{},
 		seats: map[api.CellID]seat{}, refused: map[placement.Request]*api.Error{},
 	}
@@ -55,7 +56,12 @@ func (t *term) newDesk() *desk {
 }
 
 func (d *desk) take(b *booking) {
-	d.cells[b.cell] = d.cells[b.cell].Add(b.res)
+	of := b.res
+	if b.gpu != nil {
+		of.GPU = 0
+		d.gpus[b.cell] = append(d.gpus[b.cell], b)
+	}
+	d.cells[b.cell] = d.cells[b.cell].Add(of)
 	d.counts[b.cell] += b.leases
 	u := d.tenant[b.tenant]
 	d.tenant[b.tenant] = usage{u.res.Add(b.res), u.leases + int64(b.leases)}
@@ -98,8 +104,16 @@ func (d *desk) decide(j *job) bool {
 		j.refuse(own(refusal))
 		return false
 	}
-	d.place(j, cell, r.Resources)
-	return true
+	return d.placed(j, cell, &r)
+}
+
+// placed has j placed, or answers it and returns false.
+func (d *desk) placed(j *job, cell api.CellID, r *placement.Request) bool {
+	e := d.place(j, cell, r)
+	if e != nil {
+		j.refuse(e)
+	}
+	return e == nil
 }
 
 // pin decides a request that names its cell, which is that of the conformance suite: nothing but room
@@ -115,8 +129,7 @@ func (d *desk) pin(j *job, r placement.Request) bool {
 		j.refuse(placement.Choose(one, r).Refusal)
 		return false
 	}
-	d.place(j, j.grant.Cell, r.Resources)
-	return true
+	return d.placed(j, j.grant.Cell, &r)
 }
 
 // seat finds a cell in the view of its provider.
@@ -154,9 +167,11 @@ func (d *desk) request(g *fsm.GrantLeases) placement.Request {
 	for _, it := range g.Items {
 		res = res.With(it.Kind, res.Get(it.Kind)+it.Amount)
 	}
-	return placement.Request{
+	r := placement.Request{
 		Provider: g.Provider, Tenant: g.Tenant, Resources: res, Priority: g.Priority, Leases: len(g.Items),
 	}
+	gpusAsked(&r, g.Terms)
+	return r
 }
 
 // unknown refuses a tenant that does not exist.
@@ -180,6 +195,7 @@ func (d *desk) holding(r placement.Request) placement.Request {
 	held := d.view.TenantUsage(r.Tenant)
 	more := d.tenant[r.Tenant]
 	r.Quota, r.Used, r.InUse = held.Quota, held.Used.Add(more.res), held.Leases+more.leases
+	d.gpuRequest(&r)
 	return r
 }
 
@@ -194,10 +210,15 @@ func (d *desk) provider(id api.ProviderID) *placement.View {
 		ready, reasons := d.view.Readiness(rec)
 		sight, seen := d.t.cfg.Sightings.Best(rec.ID, rec.Epoch)
 		d.seats[rec.ID] = seat{rec.Epoch, sight.Stamp, len(v.Cells)}
+		free := rec.Capacity.Sub(d.view.Used(rec.ID)).Sub(d.cells[rec.ID])
+		var gpus api.GPUUses
+		if rec.Capacity.GPU > 0 {
+			gpus, free.GPU = d.devices(&rec, free.GPU)
+		}
 		v.Cells = append(v.Cells, placement.Cell{
 			ID: rec.ID, Readiness: ready, Reasons: reasons, Mode: rec.Mode,
 			Revoking: rec.Revoking, Revoked: rec.Revoked, Capacity: rec.Capacity,
-			Free:   rec.Capacity.Sub(d.view.Used(rec.ID)).Sub(d.cells[rec.ID]),
+			Free: free, GPUs: gpus,
 			Leases: d.view.LeaseCount(rec.ID) + d.counts[rec.ID],
 			Fenced: d.view.Fenced(rec.ID), Zone: rec.Inventory.Zone, Rack: rec.Inventory.Rack,
 			Unproven: rec.Unproven(p.Production),
@@ -209,9 +230,19 @@ func (d *desk) provider(id api.ProviderID) *placement.View {
 }
 
 // place fills the command in and takes its resources from the desk.
-func (d *desk) place(j *job, cell api.CellID, res api.Resources) {
-	g := *j.grant
+func (d *desk) place(j *job, cell api.CellID, r *placement.Request) *api.Error {
+	g, res := *j.grant, r.Resources
 	s := d.seats[cell]
+	taken := &d.provider(g.Provider).Cells[s.at]
+	var gpu *api.GPUTerms
+	if r.GPUClass != "" && res.GPU > 0 {
+		terms, fresh, e := assign(&g, taken, r)
+		if e != nil {
+			return e
+		}
+		g.Terms, gpu, res.GPU = terms, terms.GPU, fresh
+		taken.GPUs = taken.GPUs.With(g.Tenant, gpu, false, 1)
+	}
 	g.Cell, g.CellEpoch, g.Stamp = cell, s.epoch, s.stamp
 	g.Items = make([]fsm.GrantItem, len(j.grant.Items))
 	for i, it := range j.grant.Items {
@@ -224,11 +255,11 @@ func (d *desk) place(j *job, cell api.CellID, res api.Resources) {
 		g.Run = &run
 	}
 	j.cmd = g
-	b := &booking{first: g.Items[0].ID, cell: cell, tenant: g.Tenant, res: res, leases: len(g.Items), idem: g.Idem}
+	b := &booking{first: g.Items[0].ID, cell: cell, tenant: g.Tenant, res: r.Resources, leases: len(g.Items), gpu: gpu, idem: g.Idem}
 	d.t.booked.add(j, b)
 	d.take(b)
 	clear(d.refused)
-	taken := &d.provider(g.Provider).Cells[s.at]
 	taken.Free = taken.Free.Sub(res)
 	taken.Leases += len(g.Items)
+	return nil
 }

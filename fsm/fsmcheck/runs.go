@@ -59,7 +59,7 @@ func (c *Checker) runMoved(old, now api.Run, s *runSum, a audits) {
 		return
 	}
 	same := old.State == now.State && old.ExitCode == now.ExitCode && old.Failure == now.Failure && old.FuelUsed == now.FuelUsed &&
-		old.DurationMs == now.DurationMs && slices.Equal(old.Artifacts, now.Artifacts) && old.Ended == now.Ended
+		old.DurationMs == now.DurationMs && old.CPUMs == now.CPUMs && slices.Equal(old.Artifacts, now.Artifacts) && old.Ended == now.Ended
 	c.want(same, "L8", "the result of run %s changes: %+v, it was %+v", now.ID, now, old)
 	c.want(!old.Finalised, "L8", "run %s is finalised and changes", now.ID)
 	if now.Finalised {

@@ -10,6 +10,14 @@ type cellSum struct {
 	id     api.CellID
 	record *api.CellRecord // nil when there is none
 	used   map[api.LeaseKind]int64
+	gpus   map[int]map[api.LeaseID]gpuShare // by ordinal, what leases that name it have
+}
+
+// gpuShare is what one lease has of one device.
+type gpuShare struct {
+	tenant api.TenantID
+	class  api.GPUClass
+	milli  int64
 }
 
 // tenantSum is a tenant and what its leases hold.
@@ -44,7 +52,11 @@ func (c *Checker) count(l api.Lease, sign int64) {
 		c.ended += int(sign)
 		return
 	}
-	c.cell(l.CellID).used[l.Kind] += sign * l.Amount
+	if s := c.cell(l.CellID); l.Terms.Devices() != nil {
+		s.share(&l, sign)
+	} else {
+		s.used[l.Kind] += sign * l.Amount
+	}
 	if l.State == api.LeaseFenced {
 		return
 	}
@@ -63,8 +75,49 @@ func (c *Checker) fits(s *cellSum) {
 		if s.record != nil {
 			limit = max(s.record.Capacity.Get(k), s.record.Held.Get(k))
 		}
-		c.want(s.used[k] <= limit, "L1", "the leases of cell %s take %d %s of %s, of %d", s.id, s.used[k], k.Unit(), k, limit)
+		used := s.used[k]
+		if k == api.KindGPU {
+			used += int64(len(s.gpus)) // one that is shared counts once
+		}
+		c.want(used <= limit, "L1", "the leases of cell %s take %d %s of %s, of %d", s.id, used, k.Unit(), k, limit)
 	}
+	for o, shares := range s.gpus {
+		c.shared(s.id, o, shares)
+	}
+}
+
+// share counts a lease among those of its devices, or with sign -1 not any more.
+func (s *cellSum) share(l *api.Lease, sign int64) {
+	g := l.Terms.Devices()
+	for _, o := range g.Devices {
+		if sign < 0 {
+			if delete(s.gpus[o], l.ID); len(s.gpus[o]) == 0 {
+				delete(s.gpus, o)
+			}
+			continue
+		}
+		if s.gpus == nil {
+			s.gpus = map[int]map[api.LeaseID]gpuShare{}
+		}
+		if s.gpus[o] == nil {
+			s.gpus[o] = map[api.LeaseID]gpuShare{}
+		}
+		s.gpus[o][l.ID] = gpuShare{l.Tenant, g.Class, g.Share()}
+	}
+}
+
+// shared checks L1 of one device: no more than the whole of it, in one class, and of one tenant or one
+// lease where the class says so.
+func (c *Checker) shared(cell api.CellID, ordinal int, shares map[api.LeaseID]gpuShare) {
+	sum, tenants, classes := int64(0), map[api.TenantID]bool{}, map[api.GPUClass]bool{}
+	for _, s := range shares {
+		sum += s.milli
+		tenants[s.tenant], classes[s.class] = true, true
+	}
+	c.want(sum <= api.WholeGPU, "L1", "leases have %d thousandths of gpu %d of cell %s", sum, ordinal, cell)
+	c.want(len(classes) == 1, "L1", "gpu %d of cell %s is leased in %d classes", ordinal, cell, len(classes))
+	c.want(!classes[api.GPUSessionExclusive] || len(tenants) == 1, "L1", "gpu %d of cell %s is one tenant's alone and %d have it", ordinal, cell, len(tenants))
+	c.want(!classes[api.GPUDeviceExclusive] || len(shares) == 1, "L1", "gpu %d of cell %s is one lease's alone and %d have it", ordinal, cell, len(shares))
 }
 
 // withinQuota checks L2.

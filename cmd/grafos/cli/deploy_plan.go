@@ -46,7 +46,12 @@ func (f *deployFlags) plan(ctx context.Context, s *session, cwd, dir string, arg
 		Provider: api.ProviderID(f.provider), Tenant: s.tenant(f.tenant), Resources: t.resources,
 		TTLMs: t.ttl.Milliseconds(), Priority: api.Priority(f.priority),
 	}
-	check := api.LeaseRequest{Provider: request.Provider, Resources: request.Resources, TTLMs: request.TTLMs, Priority: request.Priority}
+	if request.Terms, err = f.resources.terms(t.terms()); err != nil {
+		return err
+	}
+	check := api.LeaseRequest{
+		Provider: request.Provider, Resources: request.Resources, TTLMs: request.TTLMs, Priority: request.Priority, Terms: request.Terms,
+	}
 	if err := check.Check(); err != nil {
 		return err
 	}

@@ -317,3 +317,18 @@ func FuzzProgram(f *testing.F) {
 		}
 	})
 }
+
+// TestDeployRunGPU: how gpus are had is in the request, beside where the tasklet may connect to.
+func TestDeployRunGPU(t *testing.T) {
+	r := newRig(t)
+	deploy := func(args ...string) result {
+		return r.run(append([]string{"deploy", "run", "--provider", "aws", "--module", "hello.wasm"}, args...)...)
+	}
+	deploy("--gpu", "2", "--gpu-class", "shared", "--gpu-share", "0.25", "--net", "1M", "--allow", "127.0.0.1:9000").want(t, 0, "", "")
+	want := &api.Terms{Egress: []string{"127.0.0.1:9000"}, GPU: &api.GPUTerms{Class: api.GPUShared, ShareMilli: 250}}
+	if diff := cmp.Diff(want, r.start.Terms); diff != "" {
+		t.Errorf("terms (-want +got):\n%s", diff)
+	}
+	deploy("--gpu-class", "shared").want(t, 2, "", "none is asked for")
+	deploy("--gpu", "1", "--gpu-share", "0.5").want(t, 2, "", "--gpu-class")
+}

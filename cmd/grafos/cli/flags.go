@@ -65,6 +65,7 @@ type resourceFlags struct {
 	block ui.Size
 	net   ui.Size
 	gpu   ui.Number
+	how   gpuFlags
 	ttl   ui.TTL
 }
 
@@ -75,11 +76,25 @@ func (f *resourceFlags) add(cmd *cobra.Command) {
 	fs.Var(&f.block, "block", "block storage: bytes, or with K, M, G, T; whole blocks of 512")
 	fs.Var(&f.net, "net", "network in `bits` per second, or with K, M, G, T")
 	fs.Var(&f.gpu, "gpu", "gpu `devices`")
+	f.how.add(cmd)
 	fs.Var(&f.ttl, "ttl", "time to live, 1s to 24h (default 60s)")
 }
 
 func (f *resourceFlags) resources() api.Resources {
 	return api.Resources{CPU: f.cpu.N, Mem: f.mem.N, Block: f.block.N, Net: f.net.N, GPU: f.gpu.N}
+}
+
+// terms adds what the flags say beyond the amounts to the terms that there are; nil is none.
+func (f *resourceFlags) terms(t *api.Terms) (*api.Terms, error) {
+	g, err := f.how.terms(f.gpu.N)
+	if g == nil || err != nil {
+		return t, err
+	}
+	if t == nil {
+		t = &api.Terms{}
+	}
+	t.GPU = g
+	return t, nil
 }
 
 func (f *resourceFlags) ttlMs(otherwise time.Duration) int64 {

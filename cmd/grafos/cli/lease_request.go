@@ -54,6 +54,9 @@ func (o *leaseRequestOptions) run(ctx context.Context, s *session) error {
 	if request.Holder, err = s.holderName(o.holder); err != nil {
 		return err
 	}
+	if request.Terms, err = o.resources.terms(nil); err != nil {
+		return err
+	}
 	if err := request.Check(); err != nil {
 		return err
 	}

@@ -71,6 +71,7 @@ func leaseView(p *ui.Page, g api.Grant, now time.Time) {
 		ui.F("kind", ui.ID(l.Kind)),
 		ui.F("use", ui.ID(l.Use)),
 		ui.F("amount", ui.AmountCell(l.Kind, l.Amount)),
+		ui.F("cpu tier", ui.ID(l.CPUTier())),
 		ui.F("tenant", ui.ID(l.Tenant)),
 		ui.F("provider", ui.ID(l.Provider)),
 		ui.F("cell", ui.ID(l.CellID)),
@@ -84,6 +85,7 @@ func leaseView(p *ui.Page, g api.Grant, now time.Time) {
 		ui.F("epoch", ui.ID(strconv.FormatUint(l.Epoch, 10))),
 		ui.F("coordinate", ui.ID(l.Coordinate)),
 	}
+	fields = append(fields, gpuFields(&l)...)
 	if !l.UnfencedAt.IsZero() {
 		fields = append(fields, ui.F("unfenced", ui.Stamp(now, l.UnfencedAt)))
 	}

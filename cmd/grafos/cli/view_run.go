@@ -56,6 +56,14 @@ func tookCell(r api.Run) ui.Cell {
 	return ui.V(ui.Duration(time.Duration(r.DurationMs)*time.Millisecond), strconv.FormatInt(r.DurationMs, 10))
 }
 
+// cpuCell is the CPU time of a run, where it is known.
+func cpuCell(r api.Run) ui.Cell {
+	if r.CPUMs == 0 {
+		return ui.T("")
+	}
+	return ui.V(ui.Duration(time.Duration(r.CPUMs)*time.Millisecond), strconv.FormatInt(r.CPUMs, 10))
+}
+
 func runView(p *ui.Page, r api.RunAnswer, now time.Time) {
 	p.Name(string(r.ID))
 	attempt := strconv.Itoa(r.Attempt)
@@ -75,6 +83,7 @@ func runView(p *ui.Page, r api.RunAnswer, now time.Time) {
 		ui.F("started", ui.Stamp(now, r.StartedAt)),
 		ui.F("finished", ui.Stamp(now, r.FinishedAt)),
 		ui.F("took", tookCell(r.Run)),
+		ui.F("cpu time", cpuCell(r.Run)),
 		ui.F("fuel used", ui.ID(strconv.FormatInt(r.FuelUsed, 10))),
 		ui.F("network", networkCell(r.Net)),
 		ui.F("final", yesNo(r.Finalised)),
