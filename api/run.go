@@ -139,6 +139,7 @@ type Run struct {
 	LeaseIDs   []LeaseID  `json:"lease_ids"`
 	FuelUsed   int64      `json:"fuel_used"`
 	DurationMs int64      `json:"duration_ms"`
+	Net        *NetUsage  `json:"net,omitempty"` // what went through its net lease
 	Artifacts  []Artifact `json:"artifacts"`
 	Failure    Failure    `json:"failure,omitzero"`
 	// Finalised is set once, when the run has its result and every lease is terminal (L8).
@@ -189,5 +190,7 @@ type Response struct {
 	DurationMs int64    `json:"duration_ms"`
 	OutputSize int64    `json:"output_size"`
 	Output     Digest   `json:"output_sha256"` // of the raw output
-	Failure    *Failure `json:"failure,omitempty"`
+	// Net is what went through the run's net lease; nil is that it had none.
+	Net     *NetUsage `json:"net,omitempty"`
+	Failure *Failure  `json:"failure,omitempty"`
 }

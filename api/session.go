@@ -118,6 +118,8 @@ type RunReport struct {
 	DurationMs int64      `json:"duration_ms"`
 	Artifacts  []Artifact `json:"artifacts,omitempty"`
 	Failure    Failure    `json:"failure,omitzero"`
+	// Net is what went through the run's net lease; nil is that it had none.
+	Net *NetUsage `json:"net,omitempty"`
 }
 
 // Minted answers an Ask; Problem says why there is no token.

@@ -40,7 +40,7 @@ func artifactsOf(r api.Run, out work.Outcome) ([]artifact, error) {
 	response := api.Response{
 		RunID: r.ID, Module: r.Module, State: out.State, ExitCode: out.ExitCode, FuelUsed: out.FuelUsed,
 		DurationMs: out.Duration.Milliseconds(), OutputSize: int64(len(out.Stdout)),
-		Output: api.DigestOf(sha256.Sum256(out.Stdout)),
+		Output: api.DigestOf(sha256.Sum256(out.Stdout)), Net: out.Net,
 	}
 	if out.Failure != (api.Failure{}) {
 		response.Failure = &out.Failure
@@ -66,7 +66,7 @@ func artifactsOf(r api.Run, out work.Outcome) ([]artifact, error) {
 func (w *workshop) result(ctx context.Context, r api.Run, out work.Outcome, deadline int64) api.RunReport {
 	report := api.RunReport{
 		RunID: r.ID, Attempt: r.Attempt, State: out.State, ExitCode: out.ExitCode,
-		FuelUsed: out.FuelUsed, DurationMs: out.Duration.Milliseconds(), Failure: out.Failure,
+		FuelUsed: out.FuelUsed, DurationMs: out.Duration.Milliseconds(), Failure: out.Failure, Net: out.Net,
 	}
 	if out.State == api.RunLost {
 		return report

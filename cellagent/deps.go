@@ -43,6 +43,14 @@ type Opened interface {
 	CloseNow() bool
 }
 
+// flowing is an Opened that can have flows to the outside: that of a net lease.
+type flowing interface {
+	// Net is what the lease's run has of it; nil is nothing.
+	Net() work.Net
+	// Halt closes every flow at once, without waiting, and lets none be made any more.
+	Halt()
+}
+
 // Binder opens bindings. Bind refuses what has no room; it may block on a disk, but not for a
 // lease for which Prompt says so. An Opened beside a refusal could not be closed again: it is fenced,
 // and its Close says so.

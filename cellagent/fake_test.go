@@ -494,6 +494,8 @@ type fakeHost struct {
 	slow     time.Duration // of Bind
 	prompt   bool          // Bind and CloseNow wait for nothing
 	onClose  func(ctx context.Context, id api.LeaseID) error
+	net      work.Net // of every binding
+	halted   map[api.LeaseID]int64
 }
 
 type fakeBinding struct {
@@ -524,6 +526,19 @@ func (h *fakeHost) Bind(l api.Lease) (Opened, error) {
 	b := &fakeBinding{host: h, id: l.ID, data: make([]byte, min(l.Amount, 1<<20))}
 	h.open[l.ID] = b
 	return b, nil
+}
+
+// Net is the host's.
+func (b *fakeBinding) Net() work.Net { return b.host.net }
+
+// Halt notes when it was called.
+func (b *fakeBinding) Halt() {
+	b.host.mu.Lock()
+	defer b.host.mu.Unlock()
+	if b.host.halted == nil {
+		b.host.halted = map[api.LeaseID]int64{}
+	}
+	b.host.halted[b.id] = b.host.clock.Now()
 }
 
 func (h *fakeHost) begin(id api.LeaseID) {

@@ -16,9 +16,10 @@ import (
 const (
 	// relayTime bounds an operation through a scheduler, whoever is slow.
 	relayTime = 60 * time.Second
-	// relaysMost bounds those that are under way; what comes beyond is not answered, and its
-	// scheduler says so in time.
+	// relaysMost bounds those that are under way. What comes beyond is told so, while as many as
+	// turnedAway are; what comes beyond those is not answered, and its scheduler says so in time.
 	relaysMost = 64
+	turnedAway = 256
 	// relayFabrics bounds the schedulers that are kept dialled for it.
 	relayFabrics = 16
 )
@@ -32,6 +33,7 @@ type relay struct {
 	dial  Dialer
 	tasks *sync.WaitGroup
 	room  chan struct{}
+	away  chan struct{}
 	log   hclog.Logger
 
 	mu      sync.Mutex
@@ -40,26 +42,43 @@ type relay struct {
 
 func newRelay(cell api.CellID, p *dataPlane, dial Dialer, tasks *sync.WaitGroup, log hclog.Logger) *relay {
 	return &relay{
-		cell: cell, plane: p, dial: dial, tasks: tasks, room: make(chan struct{}, relaysMost), log: log, fabrics: map[string]Fabric{},
+		cell: cell, plane: p, dial: dial, tasks: tasks, room: make(chan struct{}, relaysMost),
+		away: make(chan struct{}, turnedAway), log: log, fabrics: map[string]Fabric{},
 	}
 }
 
 // take begins an operation that a scheduler asks for. ctx is the agent's life.
 func (r *relay) take(ctx context.Context, ask api.Ask) {
+	room, do := r.room, r.serve
 	select {
-	case r.room <- struct{}{}:
+	case room <- struct{}{}:
 	default:
-		r.log.Warn("operation of a scheduler not taken", "lease_id", ask.LeaseID, "under_way", relaysMost)
-		return
+		room, do = r.away, r.turnAway
+		select {
+		case room <- struct{}{}:
+		default:
+			r.log.Warn("operation of a scheduler not taken", "lease_id", ask.LeaseID, "under_way", relaysMost)
+			return
+		}
 	}
 	r.tasks.Go(func() {
-		defer func() { <-r.room }()
+		defer func() { <-room }()
 		ctx, cancel := context.WithTimeout(ctx, relayTime)
 		defer cancel()
-		if err := r.serve(ctx, ask); err != nil {
+		if err := do(ctx, ask); err != nil {
 			r.log.Debug("operation of a scheduler not answered", "lease_id", ask.LeaseID, "scheduler", ask.Data.Scheduler, "error", err)
 		}
 	})
+}
+
+// turnAway answers that there are too many operations already.
+func (r *relay) turnAway(ctx context.Context, ask api.Ask) error {
+	fabric, err := r.fabric(ask.Data.Scheduler)
+	if err != nil {
+		return err
+	}
+	out := &parcel{ctx: ctx, fabric: fabric, cell: r.cell, ask: ask.ID, nonce: r.plane.broker.Challenge()}
+	return out.end(busy("cell %s has %d operations of schedulers under way already", r.cell, relaysMost))
 }
 
 // serve does one operation and brings its answer.

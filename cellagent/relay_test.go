@@ -77,6 +77,26 @@ func TestRelay(t *testing.T) {
 	})
 }
 
+// What comes beyond the operations that are under way is told so, whoever else the cell works for.
+func TestRelayIsFull(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.t
+		b.grant("d", time.Minute, func(l *api.Lease) { l.Kind, l.Use, l.Amount = api.KindBlock, "", 1<<20 })
+		pass(time.Second)
+		ask := api.DataAsk{Token: b.cluster.token("d"), Length: 1}
+		for range relaysMost {
+			b.agent.relay.room <- struct{}{}
+		}
+		if r := b.carry("d", ask, nil); kindIn(r) != api.Overloaded || r.answer.Problem.RetryAfterMs == 0 {
+			t.Errorf("one too many is answered %v", r.answer.Problem)
+		}
+		<-b.agent.relay.room
+		if r := b.carry("d", ask, nil); kindIn(r) != "" {
+			t.Errorf("when there is room, it is answered %v", r.answer.Problem)
+		}
+	})
+}
+
 // A write waits for the disk when that is asked for, whichever way it comes, and says so when it cannot
 // tell whether it is.
 func TestSyncedWrites(t *testing.T) {

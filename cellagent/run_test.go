@@ -51,6 +51,11 @@ func (b *bench) place(id string, ttl time.Duration, change ...func(*api.Run)) {
 		cpu, mem := lease(r.LeaseIDs[0], api.KindCPU, 500), lease(r.LeaseIDs[1], api.KindMem, 32<<20)
 		cpu.Modified, mem.Modified, r.Modified = b.cluster.index, b.cluster.index, b.cluster.index
 		b.cluster.leases[cpu.ID], b.cluster.leases[mem.ID], b.cluster.runs[r.ID] = cpu, mem, r
+		for _, id := range r.LeaseIDs[2:] {
+			l := lease(id, api.KindNet, r.Resources.Net)
+			l.Modified = b.cluster.index
+			b.cluster.leases[id] = l
+		}
 	})
 }
 

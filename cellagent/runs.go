@@ -122,7 +122,11 @@ func (k *keeper) tryStart(ctx context.Context, id api.RunID) {
 			job.Memory = h.lease.Amount
 		case api.KindCPU:
 			job.CPU = h.lease.Amount
-		case api.KindBlock, api.KindNet, api.KindGPU:
+		case api.KindNet:
+			if open, ok := h.open.(flowing); ok {
+				job.Net = open.Net()
+			}
+		case api.KindBlock, api.KindGPU:
 		}
 	}
 	if job.Deadline == 0 {
@@ -144,6 +148,11 @@ func (k *keeper) execute(ctx, life context.Context, t *tracked, job work.Job) {
 	out := k.workshop.run(ctx, t.run, job)
 	if stopped, ok := errors.AsType[*stopError](context.Cause(ctx)); ok {
 		out = stoppedOutcome(out, stopped.reason)
+	}
+	if job.Net != nil {
+		used := job.Net.Usage()
+		out.Net = &used
+		k.log.Info("network of a run", "run_id", t.run.ID, "bytes_out", used.BytesOut, "bytes_in", used.BytesIn, "flows", used.Flows, "denied", used.Denied)
 	}
 	t.stop(nil)
 	k.mu.Lock()

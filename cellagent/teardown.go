@@ -114,8 +114,10 @@ func (k *keeper) awake(ctx context.Context, d time.Duration) (context.Context, c
 	return ctx, cancel
 }
 
-// closeBinding waits until nothing uses the binding any more and closes it (C4).
+// closeBinding waits until nothing uses the binding any more and closes it (C4). Flows do not wait for that:
+// their worker may not be dead yet, and what it has sent is on its way.
 func (k *keeper) closeBinding(ctx context.Context, h *holding, t *tracked) error {
+	k.halt(h)
 	if h.bound != nil {
 		select {
 		case <-h.bound:
@@ -143,6 +145,16 @@ func (k *keeper) closeBinding(ctx context.Context, h *holding, t *tracked) error
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("closing the binding did not end within %s", api.TeardownBound)
+	}
+}
+
+// halt closes the flows of a lease that ends.
+func (k *keeper) halt(h *holding) {
+	k.mu.Lock()
+	open, ok := h.open.(flowing)
+	k.mu.Unlock()
+	if ok {
+		open.Halt()
 	}
 }
 

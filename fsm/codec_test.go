@@ -318,7 +318,7 @@ func TestRecordsAreValues(t *testing.T) {
 		"CellRecord.Inventory.Overcommit": true, "Run.LeaseIDs": true, "Run.Artifacts": true, "IdemRecord.Leases": true, "TokenRecord.SPKIs": true,
 		"CellRecord.BarredKeys": true, "TokenRecord.UsedAt": true,
 		"Lease.Terms": true, "Lease.Terms.Egress": true, "Lease.Terms.GPU": true, "Lease.Terms.GPU.Devices": true,
-		"Run.Terms": true, "Run.Terms.Egress": true, "Run.Terms.GPU": true, "Run.Terms.GPU.Devices": true, "CellRecord.Suite.Kinds": true, "CellRecord.Suite.Failed": true,
+		"Run.Net": true, "Run.Terms": true, "Run.Terms.Egress": true, "Run.Terms.GPU": true, "Run.Terms.GPU.Devices": true, "CellRecord.Suite.Kinds": true, "CellRecord.Suite.Failed": true,
 	}
 	var walk func(path string, typ reflect.Type)
 	walk = func(path string, typ reflect.Type) {

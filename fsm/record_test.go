@@ -46,7 +46,14 @@ func TestRecordsAreWhole(t *testing.T) {
 	if got, ok := readRun(string(appendRun(nil, &r))); !ok || cmp.Diff(r, got) != "" {
 		t.Errorf("run (-want +got):\n%s", cmp.Diff(r, got))
 	}
-	r.Terms = nil
+	used := r.Net
+	for _, one := range []func(){func() { r.Net = nil }, func() { r.Net, r.Terms = used, nil }} {
+		one()
+		if got, ok := readRun(string(appendRun(nil, &r))); !ok || cmp.Diff(r, got) != "" {
+			t.Errorf("run with terms or network alone (-want +got):\n%s", cmp.Diff(r, got))
+		}
+	}
+	r.Net = nil
 	short := appendRun(nil, &r)
 	if got, ok := readRun(string(short)); !ok || cmp.Diff(r, got) != "" || short[0] != layoutOne {
 		t.Errorf("run without terms (-want +got):\n%s", cmp.Diff(r, got))

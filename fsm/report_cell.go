@@ -1,6 +1,10 @@
 package fsm
 
-import "github.com/grafos/grafos/api"
+import (
+	"slices"
+
+	"github.com/grafos/grafos/api"
+)
 
 // ReportCell commits what a cell says: level-triggered, so that everything in it may have
 // been said before. Tokens never enter the log: whoever sends it has taken them out.
@@ -24,12 +28,17 @@ const LevelProgress Level = 2
 // LevelOvercommit is the level that the overcommit of an inventory came with.
 const LevelOvercommit Level = 2
 
+// LevelNetUsage is the level that the Net of a run's report came with.
+const LevelNetUsage Level = 2
+
 func (c ReportCell) level() Level {
 	switch {
 	case c.Inventory != nil && len(c.Inventory.Inventory.Overcommit) > 0:
 		return max(LevelOvercommit, LevelProgress)
 	case len(c.Progress) > 0:
 		return LevelProgress
+	case slices.ContainsFunc(c.Runs, func(r api.RunReport) bool { return r.Net != nil }):
+		return LevelNetUsage
 	}
 	return 1
 }

@@ -37,7 +37,7 @@ func (s *State) ran(cell api.CellID, rep api.RunReport, actor string) *api.Error
 		return nil
 	}
 	r.ExitCode, r.FuelUsed, r.DurationMs = rep.ExitCode, rep.FuelUsed, rep.DurationMs
-	r.Artifacts, r.Failure = rep.Artifacts, rep.Failure
+	r.Artifacts, r.Failure, r.Net = rep.Artifacts, rep.Failure, rep.Net
 	if r.Artifacts == nil {
 		r.Artifacts = []api.Artifact{}
 	}
@@ -59,6 +59,9 @@ func checkRunReport(rep api.RunReport) *api.Error {
 	}
 	if rep.FuelUsed < 0 || rep.DurationMs < 0 {
 		return api.Refuse(api.InvalidArgument, "run %s used %d fuel in %d ms: neither can be negative", rep.RunID, rep.FuelUsed, rep.DurationMs)
+	}
+	if n := rep.Net; n != nil && min(n.BytesOut, n.BytesIn, n.Flows, n.Denied) < 0 {
+		return api.Refuse(api.InvalidArgument, "run %s has sent or received less than nothing", rep.RunID)
 	}
 	if len(rep.Artifacts) > MaxArtifacts {
 		return api.Refuse(api.TooLarge, "run %s has %d artifacts: at most %d are taken", rep.RunID, len(rep.Artifacts), MaxArtifacts)

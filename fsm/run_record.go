@@ -2,12 +2,20 @@ package fsm
 
 import "github.com/grafos/grafos/api"
 
-// appendRun writes the compact form of a run. A run without terms keeps the bytes of layoutOne.
+// appendRun writes the compact form of a run. A run without terms and network keeps the bytes of layoutOne.
 func appendRun(b []byte, r *api.Run) []byte {
-	if r.Terms.Empty() {
+	if r.Terms.Empty() && r.Net == nil {
 		return appendRunOne(b, r, layoutOne)
 	}
-	return appendTerms(appendRunOne(b, r, layoutTwo), r.Terms)
+	b = appendTerms(appendRunOne(b, r, layoutTwo), r.Terms)
+	b = appendBool(b, r.Net != nil)
+	if r.Net == nil {
+		return b
+	}
+	for _, n := range [...]int64{r.Net.BytesOut, r.Net.BytesIn, r.Net.Flows, r.Net.Denied} {
+		b = appendInt(b, n)
+	}
+	return b
 }
 
 func appendRunOne(b []byte, r *api.Run, layout byte) []byte {
@@ -99,9 +107,13 @@ func readRun(s string) (r api.Run, ok bool) {
 	for i := range r.Artifacts {
 		r.Artifacts[i] = api.Artifact{Name: rd.text(), Digest: api.Digest(rd.text()), Size: rd.int()}
 	}
+	used := byte(0)
 	if layout == layoutTwo {
 		r.Terms = rd.terms()
+		if used = rd.byte(); used == 1 {
+			r.Net = &api.NetUsage{BytesOut: rd.int(), BytesIn: rd.int(), Flows: rd.int(), Denied: rd.int()}
+		}
 	}
-	known := layout == layoutOne || layout == layoutTwo && r.Terms != nil
+	known := used <= 1 && (layout == layoutOne || layout == layoutTwo && (r.Terms != nil || r.Net != nil))
 	return r, rd.ok() && known && finalised <= 1
 }

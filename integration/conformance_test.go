@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -103,6 +105,7 @@ func TestConformance(t *testing.T) {
 		t.Errorf("after the suite: exit %d, %s, %v", said.Code, said.Stderr, err)
 	}
 
+	t.Log("proved by themselves")
 	began := time.Now()
 	results := make([]proven, cells)
 	var all sync.WaitGroup
@@ -162,8 +165,8 @@ func TestBrokenCells(t *testing.T) {
 		{"wants-no-proof:block", []string{"block/unproved", "block/wrong_key_relayed"}},
 		{"bind-fails:block", []string{"block/leased"}},
 		{"bind-hangs:mem:1", []string{"mem/leased"}},
-		{"teardown-fails:mem:1", []string{"mem/freed_torn_down"}},
-		{"teardown-hangs:cpu:1", []string{"cpu/revoked_torn_down"}},
+		{"teardown-fails:block:1", []string{"block/freed_torn_down"}},
+		{"teardown-hangs:cpu:1", []string{"cpu/ran"}},
 	}
 	c := up(t, len(broken))
 	ctx := t.Context()
@@ -223,4 +226,114 @@ func readyAgain(t *testing.T, c *harness.Cluster, cell api.CellID, before uint64
 	}
 	t.Errorf("%s is not ready again", cell)
 	return false
+}
+
+// suite is a suite that a test stops.
+type suite struct {
+	cmd    *exec.Cmd
+	lines  *bufio.Scanner
+	stderr bytes.Buffer
+}
+
+// begun is how many lines have come of a suite that has begun: its leases are there.
+const begun = 12
+
+// beginSuite begins one and returns when that many lines have come.
+func beginSuite(t *testing.T, c *harness.Cluster, args ...string) *suite {
+	t.Helper()
+	s := &suite{cmd: exec.CommandContext(t.Context(), binary(t), append([]string{"conformance", "run", "local", "local-1", "--json"}, args...)...)}
+	s.cmd.Dir, s.cmd.Stderr = c.Dir(), &s.stderr
+	out, err := s.cmd.StdoutPipe()
+	if err == nil {
+		err = s.cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.lines = bufio.NewScanner(out)
+	for range begun {
+		if s.lines.Scan() {
+			continue
+		}
+		t.Fatalf("only a few lines came: %v, %s", s.cmd.Wait(), s.stderr.String())
+	}
+	return s
+}
+
+// end reads the rest and returns how many lines that was, and the exit code.
+func (s *suite) end() (lines, code int) {
+	for s.lines.Scan() {
+		lines++
+	}
+	_ = s.cmd.Wait() // the code says it
+	return lines, s.cmd.ProcessState.ExitCode()
+}
+
+// TestConformanceStops: a suite that is stopped, by who began it or with its leader, records nothing, says so,
+// and leaves no lease behind.
+func TestConformanceStops(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	c := up(t, 1)
+	ctx := t.Context()
+	clean := func(when string, within time.Duration) {
+		t.Helper()
+		eventually(t, within, func() string {
+			var list api.LeaseList
+			if err := c.JSON(ctx, &list, "lease", "list", "--tenant", string(api.ConformanceTenant)); err != nil {
+				return err.Error()
+			}
+			if len(list.Leases) > 0 {
+				return fmt.Sprintf("%s: %d leases are left, the first is %+v", when, len(list.Leases), list.Leases[0])
+			}
+			return ""
+		})
+		if cell := conformance(t, c)["local-1"]; cell.Conformance != api.ConformanceNone || cell.Suite != nil {
+			t.Errorf("%s: the cell is %q, %+v", when, cell.Conformance, cell.Suite)
+		}
+	}
+
+	s := beginSuite(t, c)
+	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if _, code := s.end(); code != 8 || !strings.Contains(s.stderr.String(), "nothing is recorded") {
+		t.Errorf("interrupted: exit %d, %s", code, s.stderr.String())
+	}
+	clean("interrupted", 5*time.Second)
+
+	status, err := c.Status(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	follower, leader := "", ""
+	for _, n := range status.Schedulers {
+		if n.Role == "leader" {
+			leader = n.Name
+		} else {
+			follower = n.URL
+		}
+	}
+	s = beginSuite(t, c, "--fabric", follower)
+	began := time.Now()
+	if err := c.Kill(ctx, leader); err != nil {
+		t.Fatal(err)
+	}
+	if _, code := s.end(); code != 8 || !strings.Contains(s.stderr.String(), "run it again") {
+		t.Errorf("its leader was killed: exit %d after %s, %s", code, time.Since(began), s.stderr.String())
+	}
+	clean("its leader was killed", 30*time.Second) // 15 s of life, and then the cell says that they are gone
+
+	for _, n := range status.Schedulers {
+		if n.Name == leader {
+			continue
+		}
+		s := beginSuite(t, c, "--fabric", n.URL)
+		began := time.Now()
+		lines, code := s.end()
+		if took := time.Since(began); code != 0 || lines < 40 || took < 500*time.Millisecond {
+			t.Errorf("at %s: exit %d, %d lines, all of them within %s: %s", n.Name, code, lines, took, s.stderr.String())
+		}
+	}
 }

@@ -38,6 +38,7 @@ func floors() [][]string {
 			"cellagent/work",   // what a cell asks of its tasklets
 			"cellagent/ledger", // what a cell has accepted, on its disk
 		},
+		{"cellagent/egress"}, // the network of a net lease
 		{
 			"fsm", "placement", "capbroker", "api/client", "api/console",
 			"cellagent/binding", "cellagent/tasklet", "cluster/rumor", "cluster/relay",

@@ -9,6 +9,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/mutant"
+	"github.com/grafos/grafos/cellagent/egress"
 )
 
 // Binding is the open resource of one lease.
@@ -48,7 +49,8 @@ type bound struct {
 	lease    api.LeaseID
 	kind     api.LeaseKind
 	amount   int64
-	store    store // nil for a reservation
+	store    store          // nil for a reservation
+	flows    *egress.Egress // of a net lease for a run; nil of every other
 	gate     gate
 	deadline atomic.Int64 // on the Host's clock; 0 is none
 
@@ -176,7 +178,7 @@ func (b *bound) Close(ctx context.Context) error {
 
 // CloseNow tears down what waits for nothing.
 func (b *bound) CloseNow() bool {
-	if b.store != nil && !b.store.prompt() || b.host.faults.waits(b.kind) || !b.teardown.TryLock() {
+	if b.store != nil && !b.store.prompt() || b.flows != nil && !b.flows.Idle() || b.host.faults.waits(b.kind) || !b.teardown.TryLock() {
 		return false
 	}
 	defer b.teardown.Unlock()
@@ -196,11 +198,17 @@ func (b *bound) tearDown(ctx context.Context) error {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, b.host.closeBound)
 	defer cancel()
+	b.Halt() // whoever is inside for a flow leaves
 	if err := b.gate.close(ctx); err != nil {
 		return fmt.Errorf("tear down lease %s after %s: %w", b.lease, time.Since(start).Round(time.Millisecond), err)
 	}
 	if err := b.host.faults.teardown(ctx, b.kind); err != nil {
 		return fmt.Errorf("tear down lease %s: %w", b.lease, err)
+	}
+	if b.flows != nil {
+		if err := b.flows.Close(ctx); err != nil {
+			return fmt.Errorf("tear down lease %s: %w", b.lease, err)
+		}
 	}
 	if b.store == nil {
 		return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/egress"
 )
 
 // Options says what a Host may bind.
@@ -31,6 +32,8 @@ type Options struct {
 	Fenced []Fence
 	// Kept are block leases whose files an agent before this one left: they are found by Adopt.
 	Kept []api.Lease
+	// Outside is where flows of net leases go; a zero one is the host's own network.
+	Outside egress.System
 	// Faults go wrong on purpose; nil is none.
 	Faults *Faults
 }
@@ -43,6 +46,7 @@ type Host struct {
 	closeBound time.Duration
 	now        func() int64
 	faults     *Faults
+	outside    egress.System
 	lock       *os.File
 	pool       pool
 	opening    sync.WaitGroup // of Bind
@@ -70,7 +74,7 @@ func Open(o Options) (*Host, error) {
 	}
 	h := &Host{
 		dir: o.Dir, capacity: o.Capacity, log: o.Log, closeBound: o.CloseBound, lock: lock,
-		now: o.Now, faults: o.Faults, bound: map[api.LeaseID]*bound{}, kept: map[api.LeaseID]*bound{},
+		now: o.Now, faults: o.Faults, outside: o.Outside, bound: map[api.LeaseID]*bound{}, kept: map[api.LeaseID]*bound{},
 	}
 	if h.closeBound == 0 {
 		h.closeBound = api.TeardownBound
@@ -166,6 +170,9 @@ func (h *Host) Bind(l api.Lease) (Binding, error) {
 	defer h.opening.Done()
 	s, err := h.openStore(l)
 	b := &bound{host: h, lease: l.ID, kind: l.Kind, amount: l.Amount, store: s}
+	if err == nil && l.Kind == api.KindNet && l.RunID != "" {
+		err = b.openFlows(l)
+	}
 	if err == nil {
 		h.keep(b)
 		return b, nil

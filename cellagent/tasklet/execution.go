@@ -26,6 +26,7 @@ type execution struct {
 	deadline int64         // the one that was sent with it
 	started  time.Time     // when guest code was entered, as far as the agent heard; zero before
 	out      work.Outcome
+	caller   *caller
 	unlock   func() // lets others compile the module; harmless when called again
 	// undelivered says that the worker died before the job was in its hands.
 	undelivered bool
@@ -60,9 +61,7 @@ func (e *execution) do(ctx context.Context) (out work.Outcome, fit bool) {
 	if err := e.send(message, file); err != nil {
 		return e.lose(ctx, err, file == nil), false
 	}
-	hush := e.talk(ctx)
-	done, err := e.receive()
-	hush()
+	done, err := e.converse(ctx)
 	if err != nil {
 		return e.lose(ctx, err, file == nil), false
 	}
@@ -71,6 +70,23 @@ func (e *execution) do(ctx context.Context) (out work.Outcome, fit bool) {
 	out.Duration = min(max(time.Duration(done.Duration), 0), time.Since(e.sent))
 	// A kill that has begun cannot be called back: the result stands, the worker does not.
 	return out, stop() && done.Clean
+}
+
+// converse hears the worker out, tells it what changes and makes its guest's calls, until the run is
+// done. A worker that fails in it is killed.
+func (e *execution) converse(ctx context.Context) (done doneMessage, err error) {
+	e.caller = &caller{net: e.job.Net, conn: e.process.conn}
+	hush := e.talk(ctx)
+	done, err = e.receive(ctx)
+	if err == nil && e.caller.busy() {
+		err = errors.New("worker is done with a call under way")
+	}
+	if err != nil {
+		e.process.kill() // nobody waits for one that does not listen
+	}
+	hush()
+	e.caller.stop()
+	return done, err
 }
 
 // lose ends a worker that err says is lost, and finds out why. One that was warm and never said
@@ -147,7 +163,7 @@ func (e *execution) send(m jobMessage, module *os.File) error {
 }
 
 // receive collects output until the run is done.
-func (e *execution) receive() (done doneMessage, err error) {
+func (e *execution) receive(ctx context.Context) (done doneMessage, err error) {
 	for {
 		t, payload, err := readFrame(e.process.conn)
 		if err != nil {
@@ -163,12 +179,14 @@ func (e *execution) receive() (done doneMessage, err error) {
 			e.out.Stderr, err = appendBounded(e.out.Stderr, payload, e.job.MaxLog)
 		case frameSaved:
 			err = e.saved(payload)
+		case frameCall:
+			err = e.caller.take(ctx, payload)
 		case frameDone:
 			if err := decodeMessage(payload, &done); err != nil {
 				return done, err
 			}
 			return done, done.check()
-		case frameJob, frameModule, frameStdin, frameReady, frameNotice:
+		case frameJob, frameModule, frameStdin, frameReady, frameNotice, frameReply:
 			err = fmt.Errorf("worker sent frame type %d", t)
 		}
 		if err != nil {

@@ -22,7 +22,7 @@ const (
 // frameType says what a payload is.
 type frameType uint8
 
-// The frames. Job, module, stdin and notice go down, the others up.
+// The frames. Job, module, stdin, notice and reply go down, the others up.
 const (
 	frameJob      frameType = 1  // jobMessage; module and stdin follow where it says so
 	frameModule   frameType = 2  // the module's bytes
@@ -34,6 +34,8 @@ const (
 	frameDone     frameType = 8  // doneMessage; the worker is idle again
 	frameNotice   frameType = 9  // noticeMessage, while a guest runs
 	frameSaved    frameType = 10 // the guest's checkpoint
+	frameCall     frameType = 11 // a call of the guest's to its network; it waits for the reply
+	frameReply    frameType = 12 // what came of it
 )
 
 // Bounds of payloads, in bytes.
@@ -58,7 +60,7 @@ func (t frameType) bound() (uint32, bool) {
 		return 0, true
 	case frameSaved:
 		return api.MaxCheckpointBytes, true
-	case frameStdout, frameStderr:
+	case frameStdout, frameStderr, frameCall, frameReply:
 		return maxPiece, true
 	}
 	return 0, false

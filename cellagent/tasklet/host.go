@@ -28,12 +28,13 @@ type termKey struct{}
 
 // running is what the host functions of one run work on.
 type running struct {
-	term *term
-	up   io.Writer
+	term    *term
+	up      io.Writer
+	replies func() ([]byte, error) // waits for the next one of the agent's
 }
 
-func withTerm(ctx context.Context, t *term, up io.Writer) context.Context {
-	return context.WithValue(ctx, termKey{}, &running{term: t, up: up})
+func withRunning(ctx context.Context, r *running) context.Context {
+	return context.WithValue(ctx, termKey{}, r)
 }
 
 // hostFunctions lists the functions of hostModule by name.
@@ -85,14 +86,16 @@ func checkpoint(ctx context.Context, m api.Module, ptr, size uint32) int32 {
 	return statusOK
 }
 
-// instantiateHost offers hostModule to the guests of a runtime.
+// instantiateHost offers hostModule and netModule to the guests of a runtime.
 func instantiateHost(ctx context.Context, runtime wazero.Runtime) error {
-	b := runtime.NewHostModuleBuilder(hostModule)
-	for name, fn := range hostFunctions() {
-		b = b.NewFunctionBuilder().WithFunc(fn).Export(name)
-	}
-	if _, err := b.Instantiate(ctx); err != nil {
-		return fmt.Errorf("instantiate %s: %w", hostModule, err)
+	for module, functions := range map[string]map[string]any{hostModule: hostFunctions(), netModule: netFunctions()} {
+		b := runtime.NewHostModuleBuilder(module)
+		for name, fn := range functions {
+			b = b.NewFunctionBuilder().WithFunc(fn).Export(name)
+		}
+		if _, err := b.Instantiate(ctx); err != nil {
+			return fmt.Errorf("instantiate %s: %w", module, err)
+		}
 	}
 	return nil
 }

@@ -107,8 +107,8 @@ func (t *traits) section(id byte, r reader) error {
 	return nil
 }
 
-// checkImport refuses what a cell does not offer: anything but functions of WASI preview 1 and of
-// hostModule.
+// checkImport refuses what a cell does not offer: anything but functions of WASI preview 1, of
+// hostModule and of netModule.
 func checkImport(r *reader) error {
 	module, err := r.name()
 	if err != nil {
@@ -122,8 +122,8 @@ func checkImport(r *reader) error {
 	if err != nil {
 		return err
 	}
-	if module != wasiModule && module != hostModule || kind != 0 {
-		return fmt.Errorf("import %.100q.%.100q is not offered: only functions of %s and %s are", module, field, wasiModule, hostModule)
+	if module != wasiModule && module != hostModule && module != netModule || kind != 0 {
+		return fmt.Errorf("import %.100q.%.100q is not offered: only functions of %s, %s and %s are", module, field, wasiModule, hostModule, netModule)
 	}
 	_, err = r.u32() // the function's type
 	return err

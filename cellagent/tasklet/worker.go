@@ -209,7 +209,9 @@ func (w *worker) do(ctx context.Context, job jobMessage, module, stdin []byte) (
 	if err := writeFrame(w.conn, frameCompiled, nil); err != nil {
 		return done, err
 	}
-	return w.engine.runGuest(withTerm(ctx, w.term, w.conn), m.code, job, stdin, w.conn)
+	return w.engine.runGuest(withRunning(ctx, &running{
+		term: w.term, up: w.conn, replies: func() ([]byte, error) { return w.expect(frameReply) },
+	}), m.code, job, stdin, w.conn)
 }
 
 // refused is the end of a run of which no guest code was entered.

@@ -34,6 +34,8 @@ type Job struct {
 	// Saved is called when the guest, after its end was announced, has handed over its checkpoint; it
 	// does not wait for anything. nil is that nobody wants to know.
 	Saved func()
+	// Net is what the guest may reach; nil is nothing.
+	Net Net
 	// MaxOutput and MaxLog bound stdout and stderr in bytes; 0 are api.MaxOutputBytes
 	// and api.MaxLogBytes, which are also the most that can be asked for.
 	MaxOutput, MaxLog int64
@@ -49,6 +51,7 @@ type Outcome struct {
 	Checkpoint     []byte        // what the guest handed over before its announced end; nil is nothing
 	Duration       time.Duration // of guest code; zero when none was entered
 	FuelUsed       int64
+	Net            *api.NetUsage // what went through its net lease; nil is that it had none
 }
 
 // Failed makes the outcome of a run that failed.

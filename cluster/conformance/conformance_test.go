@@ -19,7 +19,7 @@ func TestEveryFlawIsFound(t *testing.T) {
 		noRenewal: {"mem/renewed", "cpu/renewed"}, servesEnded: {"mem/revoked", "mem/freed"}, servesLate: {"mem/expired", "cpu/expired"},
 		endsEarly: {"mem/expired", "cpu/expired"}, fences: {"mem/revoked_torn_down", "mem/expired_torn_down", "block/freed_torn_down"},
 		anyHolder: {"mem/unproved_relayed", "cpu/unproved_relayed"}, anyProof: {"mem/wrong_key_relayed", "mem/other_proof_relayed"},
-		replays: {"mem/proved_relayed"}, ignoresCuts: {"mem/narrowed", "mem/widened"},
+		replays: {"mem/proved_relayed"}, neverStops: {"cpu/killed_at_its_end"}, noOutput: {"cpu/ran"}, ignoresCuts: {"mem/narrowed", "mem/widened"},
 	} {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()

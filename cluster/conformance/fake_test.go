@@ -37,6 +37,8 @@ const (
 	anyProof    flaw = "takes any proof"
 	replays     flaw = "takes a proof twice"
 	ignoresCuts flaw = "ignores caveats"
+	neverStops  flaw = "does not stop a run"
+	noOutput    flaw = "loses the output of a run"
 )
 
 // cell is a cell and its schedulers in one: what they do of leases, with a broker of its own.
@@ -72,7 +74,7 @@ func newCell(t *testing.T, f flaw) *cell {
 }
 
 func (c *cell) record() api.CellRecord {
-	return api.CellRecord{ID: "c1", Provider: "local", Epoch: 3, Version: "v1", Capacity: api.Resources{CPU: 1000, Mem: 4 << 20, Block: 4 << 20}}
+	return api.CellRecord{ID: "c1", Provider: "local", Epoch: 3, Version: "v1", Capacity: api.Resources{CPU: 1000, Mem: 8 << 20, Block: 4 << 20}}
 }
 
 func (c *cell) Fit() error {
@@ -160,6 +162,24 @@ func (c *cell) Ended(_ context.Context, id api.LeaseID) (api.Lease, error) {
 	l := c.leases[id]
 	c.expire(l)
 	return l.Lease, nil
+}
+
+func (c *cell) Execute(_ context.Context, module []byte, _ api.Resources, ttl time.Duration) (api.RunAnswer, error) {
+	a := api.RunAnswer{Run: api.Run{State: api.RunSucceeded}, Output: greeting, Leases: []api.Lease{{Kind: api.KindCPU, State: api.LeaseTornDown}}}
+	if bytes.Equal(module, loops()) {
+		time.Sleep(ttl)
+		a.State, a.Output = api.RunExpired, ""
+		if c.flaw == neverStops {
+			a.State = api.RunSucceeded
+		}
+	}
+	if c.flaw == noOutput {
+		a.Output = ""
+	}
+	if c.flaw == fences {
+		a.Leases[0].State = api.LeaseFenced
+	}
+	return a, nil
 }
 
 func (c *cell) expire(l *leased) {

@@ -14,8 +14,8 @@ type plan struct {
 	// bytes says that the lease has bytes on the data plane. Of any other a good token proves the lease
 	// and opens nothing: its cell says caveat_failed where it would have refused a bad one earlier.
 	bytes bool
-	// use is what is done with a lease beyond its bytes; nil is nothing.
-	use func(ctx context.Context, p *probe, g *held)
+	// use is what is done with the kind beyond the bytes of a lease; nil is nothing.
+	use func(ctx context.Context, p *probe)
 }
 
 // size is what is leased of mem and block: more than one piece of a transfer, so that a second one is looked at too.
@@ -26,7 +26,7 @@ func plans() []plan {
 	return []plan{
 		{kind: api.KindMem, amount: size, least: 16 << 10, bytes: true},
 		{kind: api.KindBlock, amount: size, least: 16 << 10, bytes: true},
-		{kind: api.KindCPU, amount: 100, least: 1},
+		{kind: api.KindCPU, amount: 100, least: 1, use: useCPU},
 		{kind: api.KindNet, amount: 1 << 20, least: 1},
 		{kind: api.KindGPU, amount: 1, least: 1},
 	}

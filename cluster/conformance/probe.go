@@ -65,7 +65,7 @@ func (p *probe) run(ctx context.Context) {
 	}
 	p.touch(ctx, first)
 	if p.use != nil {
-		p.use(ctx, p, first)
+		p.use(ctx, p)
 	}
 	p.attack(ctx, first)
 	if p.renew(ctx, first) {

@@ -28,6 +28,7 @@ type Fabric interface {
 	// Renew answers when the cell has applied it.
 	Renew(ctx context.Context, id api.LeaseID, ttl time.Duration) (api.Grant, error)
 	Ends
+	Runs
 	// LeaseData carries an operation through this scheduler.
 	LeaseData(ctx context.Context, r api.DataRequest) (*api.DataAnswer, error)
 	// Fit returns nil while this scheduler leads and the cell takes leases.

@@ -1,7 +1,9 @@
 package control
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"iter"
 	"net/http"
@@ -238,8 +240,7 @@ func (f *suiteFabric) Lease(ctx context.Context, r api.LeaseRequest) (api.Grant,
 	if err != nil {
 		return api.Grant{}, err
 	}
-	g.Cell = f.cell.ID
-	res, err := c.cfg.Decider.Admit(ctx, g)
+	res, err := f.admit(ctx, g)
 	if err != nil {
 		return api.Grant{}, err
 	}
@@ -248,6 +249,21 @@ func (f *suiteFabric) Lease(ctx context.Context, r api.LeaseRequest) (api.Grant,
 		return api.Grant{Lease: api.Lease{ID: res.Leases[0]}}, err
 	}
 	return set.Leases[0], nil
+}
+
+// admitTime bounds a decision.
+const admitTime = 5 * time.Second
+
+// admit has a grant decided on the suite's cell. Who stops the suite meanwhile does not stop that: what is
+// granted has to be known, to be given back.
+func (f *suiteFabric) admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result, error) {
+	if ctx.Err() != nil {
+		return fsm.Result{}, ctx.Err()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), admitTime)
+	defer cancel()
+	g.Cell = f.cell.ID
+	return f.control.cfg.Decider.Admit(ctx, g)
 }
 
 // Renew extends a lease.
@@ -287,6 +303,56 @@ func (f *suiteFabric) Ended(ctx context.Context, id api.LeaseID) (api.Lease, err
 		case <-changed:
 		case <-ctx.Done():
 			return l, nil
+		}
+	}
+}
+
+// Execute runs a module on the suite's cell, and waits for its end.
+func (f *suiteFabric) Execute(ctx context.Context, module []byte, r api.Resources, ttl time.Duration) (api.RunAnswer, error) {
+	c := f.control
+	digest := api.DigestOf(sha256.Sum256(module))
+	if err := c.PutBlob(ctx, digest, int64(len(module)), bytes.NewReader(module)); err != nil {
+		return api.RunAnswer{}, err
+	}
+	run := api.Run{
+		Tenant: api.ConformanceTenant, Provider: f.cell.Provider, Tasklet: "conformance", Profile: api.ProfileWASI, Module: digest,
+		Resources: r, TTLMs: ttl.Milliseconds(), Priority: priority(""),
+	}
+	res, err := f.admit(ctx, fsm.GrantLeases{
+		Actor: actor(ctx), Tenant: run.Tenant, Provider: run.Provider, Priority: run.Priority, TTLMs: run.TTLMs,
+		Items: items(r, api.UseLinear), Run: &run,
+	})
+	if err != nil {
+		return api.RunAnswer{}, err
+	}
+	a, err := f.finished(ctx, res.Run)
+	if err != nil || !a.Finalised {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+		defer cancel()
+		for _, id := range res.Leases {
+			_ = f.Free(ctx, id) // their time to live is short
+		}
+	}
+	return a, err
+}
+
+// finished waits until a run and its leases have ended.
+func (f *suiteFabric) finished(ctx context.Context, id api.RunID) (api.RunAnswer, error) {
+	c := f.control
+	for {
+		changed := c.cfg.Machine.Changed(fsm.RunTopic(id))
+		v := c.cfg.Machine.View()
+		a, err := c.answerRun(ctx, v, id)
+		if err != nil {
+			return api.RunAnswer{}, err
+		}
+		if a.Finalised {
+			return *a, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return *a, nil // as it is
 		}
 	}
 }

@@ -55,6 +55,9 @@ func checked(ctx context.Context, r api.LeaseRequest) (api.LeaseRequest, error) 
 	if err := r.Check(); err != nil {
 		return r, err
 	}
+	if err := reachesNothing(r.Terms); err != nil {
+		return r, err
+	}
 	tenant, err := actFor(ctx, r.Tenant)
 	r.Tenant, r.Priority = tenant, priority(r.Priority)
 	if err == nil {

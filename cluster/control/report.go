@@ -25,6 +25,12 @@ func (c *Control) Report(ctx context.Context, p api.ProviderID, cell api.CellID,
 	if v.Level() < fsm.LevelProgress {
 		r.Progress = nil // some member could not read it; the ends come all the same
 	}
+	if v.Level() < fsm.LevelNetUsage {
+		r.Runs = slices.Clone(r.Runs)
+		for i := range r.Runs {
+			r.Runs[i].Net = nil
+		}
+	}
 	if inv := r.Inventory; inv != nil && v.Level() < fsm.LevelOvercommit {
 		plain := *inv
 		plain.Inventory.Overcommit = nil // it is shown and decides nothing

@@ -43,6 +43,9 @@ func (c *Control) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOpt
 	if err != nil {
 		return nil, err
 	}
+	if err := mayReach(ctx, r.Terms); err != nil {
+		return nil, err
+	}
 	if err := reserved(tenant); err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ func kinds() []kind {
 		{name: "stop leader for long", soak: 3, least: 4 * time.Second, most: 10 * time.Second, inject: stopLeader},
 		{name: "stop follower", three: 2, five: 1, soak: 4, least: 500 * ms, most: 3 * time.Second, inject: stopFollower},
 		{name: "stop cell", three: 1, soak: 4, least: 3500 * ms, most: 5 * time.Second, inject: stopCell},
+		{name: "grant in a stopped cell's buffer", three: 1, soak: 3, least: 11 * time.Second, most: 12 * time.Second, inject: grantInBuffer},
 
 		{name: "partition", three: 1, five: 1, soak: 8, least: 2 * time.Second, most: 3 * time.Second, inject: partition},
 		{name: "isolate leader", three: 1, five: 1, soak: 8, least: 2 * time.Second, most: 3 * time.Second, inject: isolateLeader},

@@ -24,6 +24,7 @@ type deployFlags struct {
 	retries   int
 	tenant    string
 	detach    bool
+	allow     []string
 }
 
 func (f *deployFlags) add(cmd *cobra.Command) {
@@ -38,6 +39,7 @@ func (f *deployFlags) add(cmd *cobra.Command) {
 	fs.IntVar(&f.retries, "retries", 0, "how often a lost run is tried again on another cell")
 	fs.StringVar(&f.tenant, "tenant", "", "act for this `tenant`")
 	fs.BoolVar(&f.detach, "detach", false, "print the run's id and do not wait for it")
+	fs.StringArrayVar(&f.allow, "allow", nil, "where it may connect to with --net: `HOST:PORT`, ADDRESS:PORT or CIDR:PORT; may be repeated (default: nowhere)")
 	f.resources.add(cmd)
 }
 
@@ -53,7 +55,16 @@ func (f *deployFlags) apply(t *tasklet, args []string) error {
 	if r.block.Given {
 		t.resources.Block = r.block.N
 	}
-	t.resources.Net, t.resources.GPU = r.net.N, r.gpu.N
+	if r.net.Given {
+		t.resources.Net = r.net.N
+	}
+	t.resources.GPU = r.gpu.N
+	if len(f.allow) > 0 {
+		t.allow = f.allow
+	}
+	if err := t.checkAllow(); err != nil {
+		return err
+	}
 	if r.ttl.Given {
 		t.ttl = r.ttl.D
 	}

@@ -84,7 +84,7 @@ func (o *deployRunOptions) request(s *session, t tasklet) (api.RunRequest, []blo
 	request := api.RunRequest{
 		Provider: api.ProviderID(o.provider), Tenant: s.tenant(o.tenant), Tasklet: t.name, Profile: t.profile,
 		Module: module.digest, Resources: t.resources, TTLMs: t.ttl.Milliseconds(), Priority: api.Priority(o.priority),
-		Retries: o.retries, Invocation: call.digest, Fuel: o.fuel.N,
+		Retries: o.retries, Invocation: call.digest, Fuel: o.fuel.N, Terms: t.terms(),
 	}
 	// Before standard input, which may be slow to end, is read.
 	if err := request.Check(); err != nil {

@@ -60,6 +60,40 @@ func TestDeployRunEverything(t *testing.T) {
 	}
 }
 
+// TestDeployNetwork: where a tasklet may connect to comes from its program or from flags, and is refused before anything is sent
+// where it cannot be.
+func TestDeployNetwork(t *testing.T) {
+	r := newRig(t)
+	deploy := func(args ...string) result {
+		return r.run(append([]string{"deploy", "run", "--provider", "aws", "--module", "hello.wasm"}, args...)...)
+	}
+	deploy("--net", "1000000", "--allow", "127.0.0.1:9000", "--allow", "api.example.com:443").want(t, 0, "", "")
+	want := &api.Terms{Egress: []string{"127.0.0.1:9000", "api.example.com:443"}}
+	if diff := cmp.Diff(want, r.start.Terms); diff != "" || r.start.Resources.Net != 1_000_000 {
+		t.Errorf("net %d, terms (-want +got):\n%s", r.start.Resources.Net, diff)
+	}
+	deploy("--net", "1000000").want(t, 0, "", "")
+	if r.start.Terms != nil {
+		t.Errorf("terms are %+v", r.start.Terms)
+	}
+	calls := len(r.calls)
+	deploy("--allow", "127.0.0.1:9000").want(t, 2, "", "--net BITS")
+	deploy("--net", "1M", "--allow", "127.0.0.1").want(t, 2, "", "HOST:PORT")
+	r.run("deploy", "plan", "--provider", "aws", "--allow", "127.0.0.1:1").want(t, 2, "", "--net BITS")
+	if len(r.calls) != calls {
+		t.Errorf("something was sent: %v", r.calls[calls:])
+	}
+	r.program("[[tasklet]]\nname = \"a\"\nmodule = \"extract.wasm\"\nnet = 5000\nallow = [\"a.example:1\"]\n")
+	r.run("deploy", "run", "etl", "--provider", "aws").want(t, 0, "", "")
+	if got := r.start; got.Resources.Net != 5000 || got.Terms == nil || got.Terms.Egress[0] != "a.example:1" {
+		t.Errorf("of the program: %+v", got)
+	}
+	r.run("deploy", "run", "etl", "--provider", "aws", "--net", "6000", "--allow", "b.example:2").want(t, 0, "", "")
+	if got := r.start; got.Resources.Net != 6000 || len(got.Terms.Egress) != 1 || got.Terms.Egress[0] != "b.example:2" {
+		t.Errorf("of flags: %+v", got)
+	}
+}
+
 const twoTasklets = `[program]
 name = "etl"
 

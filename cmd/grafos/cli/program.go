@@ -33,6 +33,8 @@ type programTasklet struct {
 	CPU     int64             `toml:"cpu"` // millicores
 	Mem     tomlSize          `toml:"mem"`
 	Block   tomlSize          `toml:"block"`
+	Net     int64             `toml:"net"`   // bits a second
+	Allow   []string          `toml:"allow"` // where it may connect to
 	TTL     string            `toml:"ttl"`
 	Args    []string          `toml:"args"`
 	Env     map[string]string `toml:"env"`
@@ -60,6 +62,25 @@ type tasklet struct {
 	ttl       time.Duration
 	args      []string
 	env       []string
+	allow     []string // where it may connect to
+}
+
+// checkAllow refuses an allow-list that cannot be read, or that nobody could use.
+func (t *tasklet) checkAllow() error {
+	if len(t.allow) > 0 && t.resources.Net == 0 {
+		return api.Refuse(api.InvalidArgument, "--allow says where the tasklet may connect to, and it has no network").
+			WithHint("give it one as well: --net BITS, in bits a second")
+	}
+	_, err := api.ParseEgressList(t.allow)
+	return err
+}
+
+// terms is what is asked of the resources beyond their amounts; nil is nothing.
+func (t *tasklet) terms() *api.Terms {
+	if len(t.allow) == 0 {
+		return nil
+	}
+	return &api.Terms{Egress: t.allow}
 }
 
 func defaultTasklet() tasklet {
@@ -166,7 +187,7 @@ func (t programTasklet) resolve(dir string) (tasklet, error) {
 	if t.Mem.n != 0 {
 		out.resources.Mem = t.Mem.n
 	}
-	out.resources.Block = t.Block.n
+	out.resources.Block, out.resources.Net, out.allow = t.Block.n, t.Net, t.Allow
 	if t.TTL != "" {
 		ttl, err := ui.ParseTTL(t.TTL)
 		if err != nil {

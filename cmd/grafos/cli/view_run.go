@@ -76,6 +76,7 @@ func runView(p *ui.Page, r api.RunAnswer, now time.Time) {
 		ui.F("finished", ui.Stamp(now, r.FinishedAt)),
 		ui.F("took", tookCell(r.Run)),
 		ui.F("fuel used", ui.ID(strconv.FormatInt(r.FuelUsed, 10))),
+		ui.F("network", networkCell(r.Net)),
 		ui.F("final", yesNo(r.Finalised)),
 	)
 	if !p.Terminal {
@@ -93,6 +94,14 @@ func runView(p *ui.Page, r api.RunAnswer, now time.Time) {
 		p.Gap()
 		p.Table(artifactTable(documents(r.Artifacts)))
 	}
+}
+
+// networkCell is what went through a run's net lease.
+func networkCell(n *api.NetUsage) ui.Cell {
+	if n == nil {
+		return ui.ID("")
+	}
+	return ui.T(fmt.Sprintf("%s out, %s in, %d connections, %d denied", api.FormatSize(n.BytesOut), api.FormatSize(n.BytesIn), n.Flows, n.Denied))
 }
 
 func failureText(f api.Failure) string {

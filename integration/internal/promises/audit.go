@@ -84,6 +84,7 @@ type Fact struct {
 	Cell   api.CellID    `json:"cell_id"`
 	Kind   api.LeaseKind `json:"kind"`
 	Amount int64         `json:"amount"`
+	Reason string        `json:"reason"`
 }
 
 // FactOf reads a record's data.
@@ -155,6 +156,9 @@ func (l *ledger) take(r api.AuditRecord, f Fact) {
 			l.breach("L2: after record %d tenant %s holds %d leases of %d", r.Sequence, f.Tenant, l.held[f.Tenant], limit)
 		}
 	case "lease_torndown", "lease_failed_closed":
+		if f.Kind != api.KindBlock && strings.HasPrefix(f.Reason, "bind_failed") { // a block needs a disk
+			l.breach("L4: cell %s had no room for lease %s, which was granted there: %s", f.Cell, f.Lease, f.Reason)
+		}
 		l.used[f.Cell] = used.With(f.Kind, used.Get(f.Kind)-f.Amount)
 		l.held[f.Tenant]--
 	case "lease_fenced":

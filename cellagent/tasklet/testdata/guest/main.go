@@ -46,6 +46,8 @@ func main() {
 	case "early": // a checkpoint that nobody asked for, and one that is no memory of its own
 		state := []byte("x")
 		fmt.Println(checkpoint(state), leaseLeft() > 0)
+	case "net":
+		network(os.Args[2:])
 	case "sleep":
 		d, err := time.ParseDuration(os.Args[2])
 		if err != nil {
