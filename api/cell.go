@@ -208,6 +208,9 @@ type CellRecord struct {
 	PreviousUntil Tick     `json:"previous_until,omitempty"`
 	// BoundIn is the cluster epoch in which the cell was bound to Identity.
 	BoundIn uint64 `json:"bound_in,omitempty"`
+	// Attestation is what the cloud of the cell's host proved when the key that it has, or was renewed
+	// from, was bootstrapped.
+	Attestation Evidence `json:"attestation,omitzero"`
 	// BarredKeys are further keys of a revoked cell: those that it had in a state that was lost.
 	BarredKeys []string `json:"barred_keys,omitempty"`
 	// Epoch is bumped by every registration: by every start of the agent.
@@ -264,8 +267,10 @@ type Cell struct {
 	NotAfter   time.Time          `json:"not_after,omitzero"`
 	Version    string             `json:"version,omitempty"`
 	DataURL    string             `json:"data_url,omitempty"`
-	Session    NodeID             `json:"session,omitempty"` // the scheduler that holds its session, where known
-	Modified   uint64             `json:"modified_index"`
+	// Attestation is what the cloud of its host proved when it was bootstrapped; nothing is nothing.
+	Attestation *Evidence `json:"attestation,omitempty"`
+	Session     NodeID    `json:"session,omitempty"` // the scheduler that holds its session, where known
+	Modified    uint64    `json:"modified_index"`
 }
 
 // CellList answers fabric cells.

@@ -40,8 +40,10 @@ const (
 	IdentityRevoked       Kind = "identity_revoked"
 	BootstrapTokenInvalid Kind = "bootstrap_token_invalid"
 	BootstrapTokenUsed    Kind = "bootstrap_token_used"
-	Unauthenticated       Kind = "unauthenticated"
-	Forbidden             Kind = "forbidden"
+	// AttestationFailed is the answer to a host that its cloud does not vouch for.
+	AttestationFailed Kind = "attestation_failed"
+	Unauthenticated   Kind = "unauthenticated"
+	Forbidden         Kind = "forbidden"
 
 	TenantHasLeases Kind = "tenant_has_leases"
 	Conflict        Kind = "conflict"
@@ -66,7 +68,7 @@ func Kinds() []Kind {
 		RuntimeNotReady, NoEligibleProviderCells, PlacementFailed, QuotaExceeded,
 		FuelExhausted, MemoryExceeded, DeadlineExceeded, OutputExceeded, Trap, ExitNonzero, InvalidModule, WorkerLost,
 		LeaseExpiredKind, LeaseRevoked, LeaseFencedKind, StaleGeneration, StaleEpoch, WrongAudience, BadSignature, CaveatFailed, TokenExpired,
-		IdentityMismatch, IdentityRevoked, BootstrapTokenInvalid, BootstrapTokenUsed, Unauthenticated, Forbidden,
+		IdentityMismatch, IdentityRevoked, BootstrapTokenInvalid, BootstrapTokenUsed, AttestationFailed, Unauthenticated, Forbidden,
 		TenantHasLeases, Conflict, NotFound, InvalidArgument, TooLarge, DigestMismatch, BindTimeout, Overloaded, NoLeader, OutcomeUnknown,
 		SchedulerRemoved, Internal,
 	}
@@ -83,7 +85,7 @@ func (k Kind) Status() int {
 	case Unauthenticated:
 		return 401
 	case LeaseExpiredKind, LeaseRevoked, LeaseFencedKind, StaleGeneration, StaleEpoch, WrongAudience, BadSignature, CaveatFailed, TokenExpired,
-		IdentityMismatch, IdentityRevoked, BootstrapTokenInvalid, BootstrapTokenUsed, Forbidden:
+		IdentityMismatch, IdentityRevoked, BootstrapTokenInvalid, BootstrapTokenUsed, AttestationFailed, Forbidden:
 		return 403
 	case NotFound:
 		return 404
@@ -106,7 +108,7 @@ func (k Kind) Retryable() bool {
 	case RuntimeNotReady, NoEligibleProviderCells, PlacementFailed, QuotaExceeded,
 		FuelExhausted, MemoryExceeded, DeadlineExceeded, OutputExceeded, Trap, ExitNonzero, InvalidModule,
 		LeaseExpiredKind, LeaseRevoked, LeaseFencedKind, StaleGeneration, StaleEpoch, WrongAudience, BadSignature, CaveatFailed, TokenExpired,
-		IdentityMismatch, IdentityRevoked, BootstrapTokenInvalid, BootstrapTokenUsed, Unauthenticated, Forbidden,
+		IdentityMismatch, IdentityRevoked, BootstrapTokenInvalid, BootstrapTokenUsed, AttestationFailed, Unauthenticated, Forbidden,
 		TenantHasLeases, Conflict, NotFound, InvalidArgument, TooLarge, DigestMismatch, SchedulerRemoved, Internal:
 		return false
 	}

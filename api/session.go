@@ -192,6 +192,8 @@ type BootstrapRequest struct {
 	Provider    ProviderID `json:"provider"`
 	CellID      CellID     `json:"cell_id"`
 	CSR         string     `json:"csr"` // PEM
+	// Evidence is what the host's cloud says of it, where the provider wants that.
+	Evidence *EvidenceDocument `json:"evidence,omitempty"`
 }
 
 // RenewalRequest asks for a certificate of a new key, under the one that the caller has.

@@ -21,7 +21,7 @@ func (a *Agent) register(ctx context.Context) (*api.RegisterAnswer, error) {
 	return backoff.Retry(ctx, func() (*api.RegisterAnswer, error) {
 		answer, err := a.registerOnce(ctx)
 		switch kind := api.KindOf(err); {
-		case kind == api.IdentityRevoked || kind == api.IdentityMismatch:
+		case kind == api.IdentityRevoked || kind == api.IdentityMismatch || kind == api.AttestationFailed:
 			return nil, backoff.Permanent(fmt.Errorf("register cell %s of provider %s: %w", a.config.CellID, a.config.Provider, err))
 		case err != nil:
 			return nil, err

@@ -14,6 +14,8 @@ type cellFact struct {
 	GraceMs  int64             `json:"grace_ms,omitempty"`
 	Leases   int               `json:"leases,omitempty"`
 	Reason   string            `json:"reason,omitempty"`
+
+	Attestation api.Evidence `json:"attestation,omitzero"`
 }
 
 // putCell stores a cell's record, and says so when that made the cell ready or unready.

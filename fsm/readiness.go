@@ -189,6 +189,9 @@ func (v *View) Show(c api.CellRecord) api.Cell {
 	if c.Identity.NotAfter > 0 {
 		shown.NotAfter = time.Unix(c.Identity.NotAfter, 0).UTC()
 	}
+	if c.Attestation.Kind != "" {
+		shown.Attestation = &c.Attestation
+	}
 	if !c.Suite.At.IsZero() {
 		shown.Suite = &c.Suite
 	}

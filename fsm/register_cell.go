@@ -37,9 +37,10 @@ func (c RegisterCell) apply(s *State) (Result, *api.Error) {
 	if !known {
 		cell = api.CellRecord{ID: c.Cell, Provider: c.Provider, Mode: api.ModeAccepting, CreatedAt: s.Wall()}
 	}
+	proved := s.attestation(&cell, c.Identity)
 	same := known && cell.Agent == c.Agent && cell.BrokerKey == c.BrokerKey
 	if same && cell.Identity == c.Identity && cell.DataURL == c.DataURL && cell.Version == c.Version && cell.IdentityBound.Met &&
-		(!s.bindsKeys() || cell.BoundIn == s.meta.ClusterEpoch) {
+		proved.Same(cell.Attestation) && (!s.bindsKeys() || cell.BoundIn == s.meta.ClusterEpoch) {
 		return Result{CellEpoch: cell.Epoch}, nil
 	}
 	if !same {
@@ -54,10 +55,12 @@ func (c RegisterCell) apply(s *State) (Result, *api.Error) {
 		cell.IdentityBound = api.Condition{Met: true, Since: s.Wall()}
 	}
 	s.bind(&cell, c.Identity)
+	cell.Attestation = proved
 	cell.DataURL, cell.Version = c.DataURL, c.Version
 	s.putCell(cell)
 	s.audit(auditCellRegistered, c.Actor, subject{Provider: c.Provider, Cell: c.Cell}, cellFact{
 		Provider: c.Provider, Cell: c.Cell, Epoch: cell.Epoch, Agent: c.Agent, SPKI: c.Identity.SPKI,
+		Attestation: proved,
 	})
 	return Result{CellEpoch: cell.Epoch}, nil
 }

@@ -327,7 +327,11 @@ func (p *pair) identity(t *rapid.T, cell api.CellID) Command {
 	case 0:
 		return BarCell{Provider: "aws", Cell: "aws-lost", Again: true, Keys: []string{"key-lost"}}
 	case 1, 2, 3:
-		return UseToken{JTI: "t-" + key, Purpose: PurposeBootstrap, Uses: 2, Expires: startWall/1000 + 60, Provider: "aws", Cell: cell, SPKI: key}
+		c := UseToken{JTI: "t-" + key, Purpose: PurposeBootstrap, Uses: 2, Expires: startWall/1000 + 60, Provider: "aws", Cell: cell, SPKI: key}
+		if n := rapid.IntRange(0, 3).Draw(t, "instance"); n > 0 {
+			c.Evidence = api.Evidence{Kind: api.EvidenceAWS, Account: "1", Instance: fmt.Sprint("i-", n)}
+		}
+		return c
 	case 4, 5, 6:
 		c := register("aws", cell, "agent-1")
 		c.Identity.SPKI = key

@@ -26,6 +26,8 @@ type UseToken struct {
 	SPKI     string         `json:"spki,omitempty"` // the key that uses it
 	// Issuer is who else made the token; "" is this cluster. It came with level 2.
 	Issuer string `json:"issuer,omitempty"`
+	// Evidence is what the cloud of the key's host proved. It came with level 2.
+	Evidence api.Evidence `json:"evidence,omitzero"`
 }
 
 // tokenFact is what the audit chain says of a use.
@@ -38,13 +40,14 @@ type tokenFact struct {
 	Cell     api.CellID     `json:"cell_id,omitempty"`
 	SPKI     string         `json:"spki,omitempty"`
 	Issuer   string         `json:"issuer,omitempty"`
+	Evidence api.Evidence   `json:"evidence,omitzero"`
 }
 
 // Kind returns KindUseToken.
 func (UseToken) Kind() Kind { return KindUseToken }
 
 func (c UseToken) level() Level {
-	if c.Issuer != "" {
+	if c.Issuer != "" || c.Evidence != (api.Evidence{}) {
 		return 2
 	}
 	return 1
@@ -52,14 +55,15 @@ func (c UseToken) level() Level {
 
 // apply answers the same key again with Replayed, since its answer may have been lost; the
 // same key is the same use. It refuses a token whose uses are spent with bootstrap_token_used,
-// a revoked cell with identity_revoked, an unknown provider with not_found, and a cell id that
-// is another provider's with identity_mismatch.
+// a revoked cell with identity_revoked, an unknown provider with not_found, a cell id that is another
+// provider's with identity_mismatch, and the evidence of an instance that vouched for another cell
+// with attestation_failed.
 func (c UseToken) apply(s *State) (Result, *api.Error) {
 	if p := c.check(); p != nil {
 		return Result{}, p
 	}
 	if c.Purpose == PurposeBootstrap {
-		if p := first(s.mayJoin(c.Provider, c.Cell), s.mayHold(c.SPKI)); p != nil {
+		if p := first(s.mayJoin(c.Provider, c.Cell), s.mayHold(c.SPKI), c.mayVouch(s)); p != nil {
 			return Result{}, p
 		}
 	}
@@ -72,6 +76,7 @@ func (c UseToken) apply(s *State) (Result, *api.Error) {
 	}
 	if c.SPKI != "" && slices.Contains(t.SPKIs, c.SPKI) {
 		c.announce(s)
+		c.attest(s)
 		return Result{Replayed: true}, nil
 	}
 	if len(t.SPKIs) >= t.Uses {
@@ -87,9 +92,10 @@ func (c UseToken) apply(s *State) (Result, *api.Error) {
 	}
 	s.putToken(t)
 	c.announce(s)
+	c.attest(s)
 	s.audit(auditTokenUsed, c.Actor, subject{Provider: c.Provider, Cell: c.Cell}, tokenFact{
 		JTI: c.JTI, Purpose: c.Purpose, Use: len(t.SPKIs), Uses: t.Uses, Provider: c.Provider, Cell: c.Cell, SPKI: c.SPKI,
-		Issuer: c.Issuer,
+		Issuer: c.Issuer, Evidence: c.Evidence,
 	})
 	return Result{}, nil
 }
@@ -142,7 +148,7 @@ func (c UseToken) check() *api.Error {
 		if c.SPKI == "" {
 			return api.Refuse(api.InvalidArgument, "spki is empty: a bootstrap token is used by a key")
 		}
-		return checkCellName(c.Provider, c.Cell)
+		return first(checkCellName(c.Provider, c.Cell), checkEvidence(&c.Evidence))
 	case PurposeLogin:
 		return nil
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker/attest/attesttest"
 )
 
 // lone is a cluster of one scheduler that was started by hand, as an operator does.
@@ -261,5 +262,121 @@ cell_id_claim = "/grafos/cell"
 	out := string(l.must(append(l.args, "admin", "audit-query")...))
 	if !strings.Contains(out, "https://ci.example.com") || !strings.Contains(out, "https://cloud.example.com/realm") {
 		t.Errorf("the audit chain does not say whose tokens were used:\n%s", out)
+	}
+}
+
+// metadata is the metadata services of three clouds, each as a host there sees it.
+func (c *testClouds) metadata(w http.ResponseWriter, r *http.Request) {
+	answer := func(doc string, err error) {
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write([]byte(doc))
+	}
+	switch {
+	case r.URL.Path == "/latest/api/token" && r.Method == http.MethodPut && r.Header.Get("X-Aws-Ec2-Metadata-Token-Ttl-Seconds") != "":
+		answer("imds", nil)
+	case r.URL.Path == "/latest/dynamic/instance-identity/rsa2048" && r.Header.Get("X-Aws-Ec2-Metadata-Token") == "imds":
+		answer(attesttest.AWS(c.aws, "123456789012", "i-0abc", time.Now()))
+	case r.URL.Path == "/computeMetadata/v1/instance/service-accounts/default/identity" && r.Header.Get("Metadata-Flavor") == "Google":
+		answer(c.google.Sign(attesttest.GCPClaims("acme-prod", "4711", r.URL.Query().Get("audience"), time.Now())))
+	case r.URL.Path == "/metadata/attested/document" && r.Header.Get("Metadata") == "true":
+		answer(attesttest.Azure(c.azure, "sub-1", "vm-1", r.URL.Query().Get("nonce"), time.Now()))
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// testClouds sign identity documents.
+type testClouds struct {
+	aws, azure *attesttest.Signer
+	google     *attesttest.Google
+}
+
+// TestAttestation: hosts of three clouds become cells with their clouds' word for them, got from their
+// metadata services; without it, or with another's, none does.
+func TestAttestation(t *testing.T) {
+	t.Parallel()
+	l := newLone(t)
+	c := &testClouds{}
+	authority, err := attesttest.Root("Test Root", time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.azure, err = authority.Issue("metadata.azure.com", time.Now(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if c.aws, err = attesttest.Root("aws", time.Now(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if c.google, err = attesttest.NewGoogle(); err != nil {
+		t.Fatal(err)
+	}
+	jwks, err := c.google.JWKS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.write("aws.pem", string(c.aws.PEM()))
+	l.write("azure.pem", string(authority.PEM()))
+	l.write("google.json", string(jwks))
+	l.start("--bootstrap-trust", l.write("trust.toml", `
+[[attestation]]
+provider = "aws"
+policy   = "require"
+roots    = "aws.pem"
+accounts = ["123456789012"]
+
+[[attestation]]
+provider  = "gcp"
+policy    = "accept"
+jwks_file = "google.json"
+
+[[attestation]]
+provider = "azure"
+policy   = "require"
+roots    = "azure.pem"
+`))
+	service := httptest.NewServer(http.HandlerFunc(c.metadata))
+	t.Cleanup(service.Close)
+	mint := func(provider string) string {
+		var a struct{ Token string }
+		oneDocument(t, l.must("admin", "bootstrap-token", "--material", l.file("material"), "--provider", provider, "--json"), &a)
+		return a.Token
+	}
+	join := func(provider, cell string, more ...string) []string {
+		return l.join(provider, cell, mint(provider), more...)
+	}
+
+	l.refused(api.AttestationFailed, "requires evidence", join("aws", "aws-1")...)
+	for _, p := range []string{"aws", "gcp", "azure"} {
+		l.must(join(p, p+"-1", "--evidence", p, "--metadata", service.URL)...)
+	}
+	l.refused(api.AttestationFailed, "vouched for cell aws-1", join("aws", "aws-2", "--evidence", "aws", "--metadata", service.URL)...)
+	l.must(join("gcp", "gcp-2")...) // it is accepted, not required
+	l.refused(api.InvalidArgument, "metadata service", join("aws", "aws-3", "--evidence", "aws", "--metadata", "http://127.0.0.1:1")...)
+	l.refused(api.InvalidArgument, "one of aws, gcp, azure", join("aws", "aws-3", "--evidence", "oracle")...)
+	stale, err := attesttest.Azure(c.azure, "sub-1", "vm-2", "1234567890", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.refused(api.AttestationFailed, "its nonce is", join("azure", "azure-2", "--evidence", "azure:"+l.write("stale.json", stale))...)
+	foreign, err := attesttest.AWS(c.aws, "999999999999", "i-9", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.refused(api.AttestationFailed, "none of those that provider aws allows", join("aws", "aws-4", "--evidence", "aws:"+l.write("foreign", foreign))...)
+
+	cell := l.theCell("aws", "aws-1")
+	e := cell.Attestation
+	if e == nil || e.Account != "123456789012" || e.Instance != "i-0abc" || e.Region != "eu-west-1" || e.Image == "" || time.Since(e.Attested) > time.Minute {
+		t.Errorf("of aws-1 is shown %+v", e)
+	}
+	if c := l.theCell("gcp", "gcp-2"); c.Attestation != nil {
+		t.Errorf("of gcp-2 is shown %+v", c.Attestation)
+	}
+	wide := string(l.must("--fabric", l.url, "--ca", l.file("root/ca.pem"), "--cert", l.file("root/cert.pem"), "--key", l.file("root/key.pem"), "fabric", "cells", "-o", "wide"))
+	if !strings.Contains(wide, "aws/123456789012/i-0abc") {
+		t.Errorf("the table does not show it:\n%s", wide)
 	}
 }

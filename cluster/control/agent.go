@@ -31,9 +31,14 @@ func (c *Control) Bootstrap(ctx context.Context, r api.BootstrapRequest) (*api.B
 	if err != nil {
 		return nil, err
 	}
+	proved, err := c.verifyEvidence(ctx, r, spki)
+	if err != nil {
+		return nil, err
+	}
 	res, err := c.cfg.Decider.Submit(ctx, fsm.UseToken{
 		Actor: "cell/" + string(r.Provider) + "/" + string(r.CellID), JTI: claims.ID, Purpose: "bootstrap",
 		Uses: claims.Uses, Expires: claims.ExpiresAt.Unix(), Provider: r.Provider, Cell: r.CellID, SPKI: spki, Issuer: claims.Issuer,
+		Evidence: proved,
 	})
 	if err != nil {
 		return nil, err
@@ -107,6 +112,9 @@ func (c *Control) Register(ctx context.Context, r api.RegisterRequest) (*api.Reg
 	if caller.Role != api.RoleCell || caller.Provider != r.Provider || caller.Cell != r.CellID {
 		return nil, api.Refuse(api.IdentityMismatch, "the certificate is of %s, the request of cell/%s/%s", caller.Actor(), r.Provider, r.CellID).
 			WithHint("start the agent with the provider and cell id of its certificate")
+	}
+	if err := c.vouchedFor(caller); err != nil {
+		return nil, err
 	}
 	res, err := c.cfg.Decider.Submit(ctx, fsm.RegisterCell{
 		Actor: caller.Actor(), Provider: r.Provider, Cell: r.CellID,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
 	"maps"
 	"strings"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/capbroker/attest"
+	"github.com/grafos/grafos/capbroker/attest/attesttest"
 	"github.com/grafos/grafos/capbroker/issuer"
 	"github.com/grafos/grafos/capbroker/jwks"
 	"github.com/grafos/grafos/capbroker/pki"
@@ -96,5 +99,78 @@ func TestBootstrapByAnotherIssuer(t *testing.T) {
 	r.wantKind("nobody else is trusted", ask(ciToken("t3", nil), "aws", "c4", csr(t)), api.BootstrapTokenInvalid)
 	if !strings.Contains(r.log.String(), "https://ci.example.com") {
 		t.Error("the log does not say whose token it was")
+	}
+}
+
+// A provider that requires evidence takes no host without it, nor a new cell whose certificate came
+// another way; what was proved stands in the cell's record.
+func TestBootstrapWithEvidence(t *testing.T) {
+	r := newRig(t)
+	m := r.material()
+	r.must(fsm.RaiseLevel{Level: 2})
+	root, err := attesttest.Root("aws", time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := func(account, instance string) *api.EvidenceDocument {
+		t.Helper()
+		d, err := attesttest.AWS(root, account, instance, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &api.EvidenceDocument{Kind: api.EvidenceAWS, Document: d}
+	}
+	ask := func(p api.ProviderID, cell api.CellID, d *api.EvidenceDocument) (api.Caller, error) {
+		t.Helper()
+		token, err := m.MintBootstrap(pki.BootstrapClaims{Provider: p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := r.c.Bootstrap(t.Context(), api.BootstrapRequest{Token: token, Provider: p, CellID: cell, CSR: csr(t), Evidence: d})
+		if err != nil {
+			return api.Caller{}, err
+		}
+		return callerOf(t, a.Certificate), nil
+	}
+	refused := func(reason string, p api.ProviderID, cell api.CellID, d *api.EvidenceDocument) {
+		t.Helper()
+		_, err := ask(p, cell, d)
+		if q, ok := api.AsError(err); !ok || q.Kind != api.AttestationFailed || q.Reason != reason || q.Hint == "" {
+			t.Errorf("%s: %v", reason, err)
+		}
+	}
+	refused(api.AttestationUnwanted, "aws", "c1", doc("1", "i-1"))
+	before, err := ask("aws", "c0", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.c.cfg.Evidence, err = attest.NewPolicies([]attest.Policy{{
+		Provider: "aws", Level: attest.Require, Kind: api.EvidenceAWS, Roots: attest.Roots{Certificates: []*x509.Certificate{root.Cert}}, Accounts: []string{"1"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(api.AttestationMissing, "aws", "c1", nil)
+	refused(api.AttestationAccount, "aws", "c1", doc("2", "i-1"))
+	refused(api.AttestationInvalid, "aws", "c1", &api.EvidenceDocument{Kind: api.EvidenceAWS, Document: "AAAA"})
+	if _, err := ask("gcp", "g1", nil); err != nil {
+		t.Errorf("another provider: %v", err)
+	}
+	c1, err := ask("aws", "c1", doc("1", "i-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(api.AttestationUsed, "aws", "c2", doc("1", "i-1"))
+	if err := r.registerAs(c1); err != nil {
+		t.Fatal(err)
+	}
+	if c, _ := r.m.View().Cell("c1"); c.Attestation.Instance != "i-1" || c.Attestation.Account != "1" {
+		t.Errorf("the record has %+v", c.Attestation)
+	}
+	// A certificate of before, or one that was made where the material is, makes no new cell.
+	_, err = r.c.Register(api.WithCaller(t.Context(), before), api.RegisterRequest{Provider: "aws", CellID: "c0", Agent: "a", BrokerKey: "bb"})
+	r.wantKind("a new cell without evidence", err, api.AttestationFailed)
+	if err := r.registerAs(c1); err != nil {
+		t.Errorf("a registered one again: %v", err)
 	}
 }

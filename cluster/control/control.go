@@ -16,6 +16,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/capbroker/attest"
 	"github.com/grafos/grafos/capbroker/pki"
 	"github.com/grafos/grafos/cluster/relay"
 	"github.com/grafos/grafos/cluster/rumor"
@@ -129,6 +130,8 @@ type Config struct {
 	Sightings *rumor.Table
 	// Issuers verify the bootstrap tokens of others; nil is that there are none.
 	Issuers Issuers
+	// Evidence is what providers ask of hosts that become cells; nil is that none asks for anything.
+	Evidence *attest.Policies
 	// Heartbeat, Limit and Warmup are the cells' timers, told at registration.
 	Heartbeat, Limit, Warmup time.Duration
 	// Process says what this process is; nil says nothing.

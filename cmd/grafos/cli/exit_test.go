@@ -20,6 +20,7 @@ func exitCodes() map[int][]api.Kind {
 		5: {api.NotFound},
 		6: {
 			api.Unauthenticated, api.Forbidden, api.IdentityMismatch, api.IdentityRevoked, api.BootstrapTokenInvalid, api.BootstrapTokenUsed,
+			api.AttestationFailed,
 			api.LeaseExpiredKind, api.LeaseRevoked, api.LeaseFencedKind, api.StaleGeneration, api.StaleEpoch, api.WrongAudience,
 			api.BadSignature, api.CaveatFailed, api.TokenExpired,
 		},

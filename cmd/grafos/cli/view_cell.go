@@ -12,7 +12,7 @@ import (
 func cellsView(p *ui.Page, cells []api.Cell, now time.Time) {
 	t := ui.Table{Sparse: true, Header: []string{"CELL", "PROVIDER", "STATE", "READY", "ZONE", "CPU FREE", "MEM FREE", "GPU FREE", "LEASES", "SEEN", "WHY NOT"}}
 	if p.Wide {
-		t.Header = append(t.Header, "BLOCK FREE", "NET FREE", "OVERCOMMIT", "RACK", "VERSION", "SESSION", "EPOCH", "CERT ENDS", "CONFORMANCE", "DATA PLANE")
+		t.Header = append(t.Header, "BLOCK FREE", "NET FREE", "OVERCOMMIT", "RACK", "VERSION", "SESSION", "EPOCH", "CERT ENDS", "CONFORMANCE", "ATTESTED", "DATA PLANE")
 	}
 	for _, c := range cells {
 		p.Name(string(c.CellID))
@@ -28,12 +28,20 @@ func cellsView(p *ui.Page, cells []api.Cell, now time.Time) {
 			row = append(row,
 				ui.Share(api.KindBlock, c.Free.Block, c.Capacity.Block), ui.Share(api.KindNet, c.Free.Net, c.Capacity.Net),
 				orDash(kinds(c.Inventory.Overcommit)), orDash(c.Inventory.Rack), orDash(c.Version), orDash(string(c.Session)),
-				ui.ID(strconv.FormatUint(c.Epoch, 10)), ui.Until(now, c.NotAfter), orDash(c.Conformance), orDash(c.DataURL))
+				ui.ID(strconv.FormatUint(c.Epoch, 10)), ui.Until(now, c.NotAfter), orDash(c.Conformance), orDash(attested(c.Attestation)), orDash(c.DataURL))
 		}
 		t.Row(row...)
 	}
 	emptyNote(p, len(cells), "no cell has registered yet")
 	p.Table(t)
+}
+
+// attested is whose instance a cell's host is, as its cloud says; "" is that no cloud said anything.
+func attested(e *api.Evidence) string {
+	if e == nil {
+		return ""
+	}
+	return string(e.Kind) + "/" + e.Account + "/" + e.Instance
 }
 
 // whyWidth is the least width at which the reasons have room as sentences; below it they

@@ -18,6 +18,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/client"
+	"github.com/grafos/grafos/capbroker/attest"
 	"github.com/grafos/grafos/capbroker/issuer"
 	"github.com/grafos/grafos/capbroker/pki"
 	"github.com/grafos/grafos/cmd/grafos/internal/ui"
@@ -82,6 +83,9 @@ type bootstrapOptions struct {
 	Scheduler string
 	CAPin     string
 	Dir       string
+	// Evidence is what the host's cloud is to say of it: KIND or KIND:FILE. Metadata is the address of
+	// its metadata service, where it is not the usual one.
+	Evidence, Metadata string
 }
 
 // BootstrapCell is grafos cloud bootstrap-cell.
@@ -95,7 +99,10 @@ func BootstrapCell() *cobra.Command {
 bootstrap token (grafos admin bootstrap-token), and write the identity folder that
 grafos cell-agent starts from. The token carries the fingerprint of the cluster's CA, so
 that the first contact is authenticated both ways. Repeating it with the same token on the
-same folder is safe.`,
+same folder is safe.
+
+Where the provider asks for it, the host's cloud vouches for the key: --evidence aws, gcp or
+azure gets the host's identity document from the cloud's metadata service and sends it.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			u := ui.From(cmd.Context())
@@ -125,6 +132,8 @@ same folder is safe.`,
 	f.StringVar(&o.Scheduler, "scheduler", "", "address of a scheduler, https://host:port; several with commas")
 	f.StringVar(&o.CAPin, "ca-pin", "", "SHA-256 of the cluster's CA, where the token carries none")
 	f.StringVar(&o.Dir, "dir", "grafos-cell", "folder to write the identity to")
+	f.StringVar(&o.Evidence, "evidence", "", "what the cloud says of this host: aws, gcp or azure, or one of them with a file, such as aws:FILE")
+	f.StringVar(&o.Metadata, "metadata", "", "address of the cloud's metadata service (default: "+metadataURL+")")
 	return cmd
 }
 
@@ -185,11 +194,19 @@ func bootstrapCell(ctx context.Context, o bootstrapOptions) (*cellAbout, error) 
 	if err != nil {
 		return nil, err
 	}
+	_, spki, err := pki.ParseCSR(csr)
+	if err != nil {
+		return nil, err
+	}
+	evidence, err := evidenceOf(ctx, o.Evidence, o.Metadata, attest.Binding{CAPin: pin, SPKI: spki})
+	if err != nil {
+		return nil, err
+	}
 	c, err := client.New(client.Config{URLs: strings.Split(o.Scheduler, ","), TLS: pki.PinnedTLS(pin), Log: hclog.NewNullLogger()})
 	if err != nil {
 		return nil, err
 	}
-	answer, err := c.Bootstrap(ctx, api.BootstrapRequest{Token: o.Token, Provider: o.Provider, CellID: o.CellID, CSR: string(csr)})
+	answer, err := c.Bootstrap(ctx, api.BootstrapRequest{Token: o.Token, Provider: o.Provider, CellID: o.CellID, CSR: string(csr), Evidence: evidence})
 	if err = errors.Join(err, c.Close()); err != nil {
 		return nil, err
 	}

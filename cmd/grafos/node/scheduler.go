@@ -219,7 +219,7 @@ func (n *scheduler) openControl(
 		Node: id, ClusterID: material.ClusterID, Machine: n.machine, Cluster: n.node, Decider: lead,
 		Blobs: n.blobs, Audit: audit, Archives: archives{n.node},
 		Process:  func() api.ProcessReport { return processReport(s, version, n.recent, n.metrics) },
-		Material: material, Issuers: trusted.verifier(), Sightings: sightings,
+		Material: material, Issuers: trusted.verifier(), Evidence: trusted.evidence, Sightings: sightings,
 		Heartbeat: time.Duration(s.Heartbeat), Limit: time.Duration(s.HeartbeatLimit), Warmup: time.Duration(s.Warmup), Log: n.log.Named("control"),
 	})
 	n.control = services

@@ -7,6 +7,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/clock"
+	"github.com/grafos/grafos/capbroker/attest"
 	"github.com/grafos/grafos/capbroker/issuer"
 	"github.com/grafos/grafos/capbroker/jwks"
 	"github.com/grafos/grafos/cluster/control"
@@ -17,7 +18,19 @@ import (
 // become a cell may be vouched for by. The leading scheduler's file counts, so that it is the same on
 // all of them.
 type trustFile struct {
-	Issuers []trustedIssuer `toml:"issuer"`
+	Issuers     []trustedIssuer     `toml:"issuer"`
+	Attestation []attestationPolicy `toml:"attestation"`
+}
+
+// attestationPolicy is what a provider makes of its cloud's identity documents.
+type attestationPolicy struct {
+	Provider api.ProviderID   `toml:"provider"`
+	Policy   attest.Level     `toml:"policy"`
+	Kind     api.EvidenceKind `toml:"kind"` // that of the provider's name, where it is one
+	Roots    string           `toml:"roots"`
+	JWKSFile string           `toml:"jwks_file"`
+	Accounts []string         `toml:"accounts"`
+	MaxAge   duration         `toml:"max_age"`
 }
 
 // trustedIssuer is one who makes bootstrap tokens.
@@ -38,7 +51,8 @@ type trustedIssuer struct {
 
 // trust is what came of the file.
 type trust struct {
-	issuers *issuer.Issuers // nil where there is no file
+	issuers  *issuer.Issuers // nil where there is no file
+	evidence *attest.Policies
 }
 
 // loadTrust reads the file; none is no trust in anybody else. Names of files in it are from its own
@@ -70,7 +84,36 @@ func loadTrust(file, clusterID string) (*trust, error) {
 	if out.issuers, err = issuer.New(clusterID, all); err != nil {
 		return nil, inFile(file, err)
 	}
+	policies := make([]attest.Policy, 0, len(f.Attestation))
+	for _, t := range f.Attestation {
+		p, err := t.policy(filepath.Dir(file))
+		if err != nil {
+			return nil, api.Refuse(api.InvalidArgument, "%s: attestation of provider %.63q: %v", file, string(t.Provider), err)
+		}
+		policies = append(policies, p)
+	}
+	if out.evidence, err = attest.NewPolicies(policies); err != nil {
+		return nil, inFile(file, err)
+	}
 	return out, nil
+}
+
+// policy reads the files that a policy names.
+func (t attestationPolicy) policy(dir string) (attest.Policy, error) {
+	p := attest.Policy{Provider: t.Provider, Level: t.Policy, Kind: t.Kind, Accounts: t.Accounts, MaxAge: time.Duration(t.MaxAge)}
+	if p.Kind == "" {
+		p.Kind = api.EvidenceKind(t.Provider)
+	}
+	var err error
+	if t.Roots != "" {
+		if p.Roots.Certificates, err = certificatesIn(beside(dir, t.Roots)); err != nil {
+			return p, err
+		}
+	}
+	if t.JWKSFile != "" {
+		p.Roots.Keys, err = keyFile(beside(dir, t.JWKSFile))
+	}
+	return p, err
 }
 
 // verifier is nil, and not an empty one, where nobody else is trusted.

@@ -5,8 +5,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker/attest/attesttest"
 )
 
 const oneKey = `{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
@@ -30,6 +32,11 @@ func TestLoadTrust(t *testing.T) {
 	write("secret.json", `{"keys":[{"kty":"oct","kid":"k","k":"AAAA"}]}`)
 	write("long.json", strings.Repeat(" ", 10_000_000))
 	write("ca.pem", "no certificate")
+	root, err := attesttest.Root("aws", time.Now(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("aws.pem", string(root.PEM()))
 	if got, err := loadTrust("", "g-test"); err != nil || got.verifier() != nil {
 		t.Errorf("no file: %+v, %v", got, err)
 	}
@@ -40,9 +47,21 @@ func TestLoadTrust(t *testing.T) {
 	if err := load(head + "jwks_url = \"https://127.0.0.1:1/keys\"\nproviders = [\"aws\"]"); err != nil {
 		t.Errorf("a server that is away: %v", err)
 	}
+	if got, err := loadTrust(write("trust.toml", "[[attestation]]\nprovider = \"aws\"\npolicy = \"require\"\nroots = \"aws.pem\"\n"+
+		"[[attestation]]\nprovider = \"lab\"\nkind = \"gcp\"\npolicy = \"accept\"\njwks_file = \"keys.json\"\naccounts = [\"acme\"]"), "g-test"); err != nil ||
+		!got.evidence.Requires("aws") || got.evidence.Requires("lab") {
+		t.Errorf("attestation: %+v, %v", got, err)
+	}
+	const policy = "[[attestation]]\nprovider = \"aws\"\n"
 	for text, want := range map[string]string{
-		head + "jwks_file = \"keys.json\"": "no provider",
-		head + "providers = [\"aws\"]":     "one of jwks_file and jwks_url",
+		policy + "policy = \"require\"":                                                                                       "verified with",
+		policy + "policy = \"always\"\nroots = \"aws.pem\"":                                                                   "none, accept, require",
+		policy + "policy = \"require\"\nroots = \"ca.pem\"":                                                                   "ca.pem",
+		policy + "policy = \"require\"\nroots = \"keys.json\"":                                                                "keys.json",
+		policy + "policy = \"require\"\nkind = \"gcp\"\nroots = \"aws.pem\"":                                                  "verified with",
+		policy + "policy = \"require\"\nroots = \"aws.pem\"\n" + policy + "policy = \"none\"":                                 "twice",
+		head + "jwks_file = \"keys.json\"":                                                                                    "no provider",
+		head + "providers = [\"aws\"]":                                                                                        "one of jwks_file and jwks_url",
 		head + "jwks_file = \"keys.json\"\njwks_url = \"https://a/\"\nproviders = [\"aws\"]":                                  "one of jwks_file and jwks_url",
 		head + "jwks_file = \"none.json\"\nproviders = [\"aws\"]":                                                             "none.json",
 		head + "jwks_file = \"secret.json\"\nproviders = [\"aws\"]":                                                           "a secret",

@@ -60,7 +60,7 @@ func KindExit(k api.Kind) int {
 	case api.NotFound:
 		return ExitNotFound
 	case api.Unauthenticated, api.Forbidden,
-		api.IdentityMismatch, api.IdentityRevoked, api.BootstrapTokenInvalid, api.BootstrapTokenUsed,
+		api.IdentityMismatch, api.IdentityRevoked, api.BootstrapTokenInvalid, api.BootstrapTokenUsed, api.AttestationFailed,
 		api.LeaseExpiredKind, api.LeaseRevoked, api.LeaseFencedKind, api.StaleGeneration, api.StaleEpoch,
 		api.WrongAudience, api.BadSignature, api.CaveatFailed, api.TokenExpired:
 		return ExitUnauthorised
