@@ -87,6 +87,7 @@ func (b *bench) parts() []part {
 		{"admissions", b.admissions},
 		{"reads", b.reads},
 		{"dataplane", b.dataplane},
+		{"teardown", b.teardown},
 		{"failover", b.failover},
 		{"both", b.both},
 		{"runs", b.runs},

@@ -240,40 +240,14 @@ type debugAddr struct {
 // openDebug starts the nodes of a dev cluster again, with their profiles open: dev up
 // has no setting for it, so it is added to what the cluster's folder says of them.
 func openDebug(ctx context.Context, c *harness.Cluster) ([]debugAddr, error) {
-	path := filepath.Join(c.DevDir(), "dev.json")
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the dev cluster: %w", err)
-	}
-	var state map[string]any
-	if err := json.Unmarshal(raw, &state); err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
 	var all []debugAddr
-	for _, kind := range []string{"schedulers", "cells"} {
-		list, ok := state[kind].([]any)
-		if !ok {
-			return nil, fmt.Errorf("%s names no %s", path, kind)
-		}
-		for _, one := range list {
-			node, ok := one.(map[string]any)
-			args, hasArgs := node["args"].([]any)
-			if !ok || !hasArgs {
-				return nil, fmt.Errorf("%s does not say how one of the %s is started", path, kind)
-			}
-			addr, err := freeAddr(ctx)
-			if err != nil {
-				return nil, err
-			}
-			node["args"] = append(args, "--debug-bind", addr)
-			all = append(all, debugAddr{name: fmt.Sprint(node["name"]), addr: addr, cell: kind == "cells"})
-		}
-	}
-	if raw, err = json.Marshal(state); err != nil {
-		return nil, fmt.Errorf("write the dev cluster: %w", err)
-	}
-	if err := os.WriteFile(path, raw, 0o600); err != nil {
-		return nil, fmt.Errorf("write the dev cluster: %w", err)
+	err := addArgs(c, []string{"schedulers", "cells"}, func(kind, name string) ([]any, error) {
+		addr, err := freeAddr(ctx)
+		all = append(all, debugAddr{name: name, addr: addr, cell: kind == "cells"})
+		return []any{"--debug-bind", addr}, err
+	})
+	if err != nil {
+		return nil, err
 	}
 	for _, a := range all {
 		if err := c.Restart(ctx, a.name); err != nil {
@@ -281,6 +255,44 @@ func openDebug(ctx context.Context, c *harness.Cluster) ([]debugAddr, error) {
 		}
 	}
 	return all, nil
+}
+
+// addArgs has the nodes of some kinds started with more arguments from their next start on.
+func addArgs(c *harness.Cluster, kinds []string, more func(kind, name string) ([]any, error)) error {
+	path := filepath.Join(c.DevDir(), "dev.json")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the dev cluster: %w", err)
+	}
+	var state map[string]any
+	if err := json.Unmarshal(raw, &state); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	for _, kind := range kinds {
+		list, ok := state[kind].([]any)
+		if !ok {
+			return fmt.Errorf("%s names no %s", path, kind)
+		}
+		for _, one := range list {
+			node, ok := one.(map[string]any)
+			args, hasArgs := node["args"].([]any)
+			if !ok || !hasArgs {
+				return fmt.Errorf("%s does not say how one of the %s is started", path, kind)
+			}
+			added, err := more(kind, fmt.Sprint(node["name"]))
+			if err != nil {
+				return err
+			}
+			node["args"] = append(args, added...)
+		}
+	}
+	if raw, err = json.Marshal(state); err != nil {
+		return fmt.Errorf("write the dev cluster: %w", err)
+	}
+	if err := os.WriteFile(path, raw, 0o600); err != nil {
+		return fmt.Errorf("write the dev cluster: %w", err)
+	}
+	return nil
 }
 
 // fetchProfile takes a CPU profile over HTTP.

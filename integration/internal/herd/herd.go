@@ -23,12 +23,12 @@ type Config struct {
 	Provider api.ProviderID
 	// First is the number of the first cell, Cells how many there are.
 	First, Cells int
-	// Opening is how many of them may open a connection at a time; 0 is 24. Each cell of a real fleet has
+	// Opening is how many of them may open a connection at a time; 0 is 8. Each cell of a real fleet has
 	// a processor of its own for that: here they would only keep one another from being in time.
 	Opening int
 }
 
-const defaultOpening = 24
+const defaultOpening = 8
 
 // Name is the id of the cell with a number.
 func Name(n int) api.CellID { return api.CellID(fmt.Sprintf("sim-%05d", n)) }
