@@ -10,6 +10,7 @@ ROUNDS ?= 25
 HOURS ?= 1
 FUZZTIME ?= 10s
 BENCH ?=
+CELLS ?= 10000
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 # The packages with goroutines of their own run under the race detector in make test.
@@ -65,6 +66,11 @@ bench: build ## The numbers, beside a 3-member etcd's: 20 minutes, or BENCH=comm
 	go build -o bin/bench ./integration/bench
 	go build -o bin/bench-state ./integration/bench/state
 	bin/bench -grafos bin/grafos -peers bin/bench-peers -state bin/bench-state -only '$(BENCH)'
+
+.PHONY: bench-cells
+bench-cells: build ## 10,000 simulated cells against 3 schedulers, with every assertion: 5 minutes; CELLS= is another number.
+	go build -o bin/bench-cells ./integration/bench/cells
+	bin/bench-cells -grafos bin/grafos -cells $(CELLS)
 
 .PHONY: chaos
 chaos: build ## Kill the leader ROUNDS times under load and check every promise.

@@ -50,6 +50,12 @@ func (c *CellRecord) Conformance() string {
 	return ConformancePassed
 }
 
+// Unproven reports whether the cell is marked production, itself or as marked says with its provider, and has
+// not passed the conformance suite with the agent that it has: it takes no lease but the suite's own.
+func (c *CellRecord) Unproven(marked bool) bool {
+	return (marked || c.Production) && c.Conformance() != ConformancePassed
+}
+
 // ConformanceCheck is one thing that the suite looked at.
 type ConformanceCheck struct {
 	Name string    `json:"name"`

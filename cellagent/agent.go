@@ -139,6 +139,7 @@ func assemble(c Config, d Deps, mods *modules) *Agent {
 		bind: a.keeper.boundReports, stuck: a.keeper.stuck, settled: a.keeper.confirm,
 		failed: failed, log: log.Named("report"),
 	}
+	a.sessions.place, a.sessions.spread = spreadOf(d.Random), a.reporter.heartbeat
 	a.surveyor = &surveyor{probe: d.Probe, capacity: d.Capacity, outbox: out, log: log.Named("inventory")}
 	plane := newDataPlane(a.keeper)
 	if d.Faults != nil {

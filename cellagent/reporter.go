@@ -77,6 +77,14 @@ func (r *reporter) retime(set api.Desired) {
 	r.timers.Store(timersOf(&api.RegisterAnswer{Epoch: was.epoch, HeartbeatMs: set.HeartbeatMs, LimitMs: set.LimitMs}))
 }
 
+// heartbeat is how often it reports.
+func (r *reporter) heartbeat() time.Duration {
+	if t := r.timers.Load(); t != nil {
+		return t.heartbeat
+	}
+	return 0
+}
+
 // run reports until ctx ends.
 func (r *reporter) run(ctx context.Context) {
 	beat := time.NewTimer(0)

@@ -34,6 +34,10 @@ type sessions struct {
 	seen func() uint64
 	// failed brings what the reporter found out about the session that it reported on.
 	failed chan sessionError
+	// spread is the heartbeat interval, which tells how large the fleet is, and place this cell's in it:
+	// when a scheduler ends, half of a fleet wants a standby at the others.
+	spread func() time.Duration
+	place  float64
 	// renewed rings when the cell has another certificate than its sessions have shown.
 	renewed bell
 	log     hclog.Logger
@@ -244,7 +248,7 @@ func (s *sessions) promote(ctx context.Context) {
 		s.beacon.show(s.active) // it is known to be there: reports need not wait for its first message
 	}
 	warm.cancel()
-	s.rewarm.Reset(s.standbyWait.NextBackOff())
+	s.rewarm.Reset(s.standbyPause())
 	s.log.Info("standby promoted", "scheduler", warm.url)
 }
 
@@ -280,7 +284,12 @@ func (s *sessions) cool(was *watch) {
 	s.standby = nil
 	s.avoid = was.url
 	s.drop(was)
-	s.rewarm.Reset(s.standbyWait.NextBackOff())
+	s.rewarm.Reset(s.standbyPause())
+}
+
+// standbyPause is for how long there is no standby after one is gone.
+func (s *sessions) standbyPause() time.Duration {
+	return s.standbyWait.NextBackOff() + time.Duration(s.place*float64(s.spread()))
 }
 
 // drop ends a session and closes its link.

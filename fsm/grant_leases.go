@@ -142,8 +142,8 @@ func (c *GrantLeases) cellTakes(s *State, ask api.Resources) *api.Error {
 	if !ok || cell.Provider != c.Provider {
 		return api.Refuse(api.Conflict, "%s does not exist", cellWhat(c.Provider, c.Cell))
 	}
-	ready, _ := s.requirements(cell)
-	takes := !cell.Revoked && !cell.Revoking && cell.Mode == api.ModeAccepting && !c.unproven(s, cell) && (cell.Epoch == c.CellEpoch || mutant.On(mutant.SkipCellEpoch)) && ready.Ready()
+	ready, provider := s.requirements(cell)
+	takes := !cell.Revoked && !cell.Revoking && cell.Mode == api.ModeAccepting && !c.unproven(cell, provider) && (cell.Epoch == c.CellEpoch || mutant.On(mutant.SkipCellEpoch)) && ready.Ready()
 	if takes && (cell.Capacity.Sub(s.leases.usedOf(c.Cell)).Floor().Fits(ask) || mutant.On(mutant.CapacityByOne)) {
 		return nil
 	}
@@ -152,8 +152,8 @@ func (c *GrantLeases) cellTakes(s *State, ask api.Resources) *api.Error {
 
 // unproven reports whether the cell has to pass the conformance suite first. The suite's own leases are
 // how it does that.
-func (c *GrantLeases) unproven(s *State, cell *api.CellRecord) bool {
-	return c.Tenant != api.ConformanceTenant && s.unproven(cell)
+func (c *GrantLeases) unproven(cell *api.CellRecord, p *api.Provider) bool {
+	return cell.Unproven(p != nil && p.Production) && c.Tenant != api.ConformanceTenant
 }
 
 // why says why a cell does not take the grant.
@@ -168,7 +168,7 @@ func (c *GrantLeases) why(s *State, cell api.CellRecord, ask api.Resources) *api
 	if ready, reasons := s.Readiness(cell); !ready.Ready() {
 		return api.Refuse(api.Conflict, "%s is not ready: %s", what, reasons[0].Message)
 	}
-	if c.unproven(s, &cell) {
+	if _, provider := s.requirements(&cell); c.unproven(&cell, provider) {
 		return api.Refuse(api.Conflict, "%s is marked production and has not passed the conformance suite", what)
 	}
 	free := s.Free(cell)

@@ -59,14 +59,15 @@ func floors() [][]string {
 		{ // what tests of real clusters stand on: processes, networks, disks, and the checkers
 			"integration/internal/harness", "integration/internal/netlab", "integration/internal/disklab",
 			"integration/internal/history", "integration/internal/promises",
+			"integration/internal/herd", // simulated cells in their hundreds
 		},
 		{"integration/internal/fleet"}, // a real cluster on such a network
 		// What the benchmarks measure with: a load, processes that make one, a scheduler without its API.
-		{"integration/bench/internal/load"},
+		{"integration/bench/internal/load", "integration/bench/internal/proc"},
 		{"integration/bench/internal/child"},
 		{"integration/bench/internal/member"},
 		{
-			"integration", "integration/chaos", "integration/demo", "integration/bench", "integration/bench/state",
+			"integration", "integration/chaos", "integration/demo", "integration/bench", "integration/bench/state", "integration/bench/cells",
 			"integration/sim", "integration/sim/replay", "integration/mutants",
 		},
 	}
@@ -87,7 +88,12 @@ func sees() map[string][]string {
 		"integration/demo":              {"api", "api/client", "integration/internal/harness"},
 		"integration/bench": {
 			"api", "api/client", "capbroker/pki", "integration/internal/harness",
-			"integration/bench/internal/load", "integration/bench/internal/child", "integration/bench/internal/member",
+			"integration/bench/internal/load", "integration/bench/internal/child", "integration/bench/internal/member", "integration/bench/internal/proc",
+		},
+		"integration/internal/herd": {"api", "api/client", "capbroker/pki"},
+		"integration/bench/cells": {
+			"api", "api/client", "capbroker/pki", "integration/internal/harness", "integration/internal/herd",
+			"integration/bench/internal/load", "integration/bench/internal/child", "integration/bench/internal/proc",
 		},
 		"integration/sim":        {"api", "api/clock", "capbroker", "cellagent", "cellagent/ledger", "cellagent/work", "cluster", "cluster/control", "cluster/leader", "cluster/peer", "cluster/rumor", "fsm", "fsm/fsmcheck"},
 		"integration/sim/replay": {},

@@ -38,6 +38,9 @@ type Config struct {
 	// blocking reads are bounded by four times as many, and so is what cells and other
 	// schedulers ask; what needs no proof, like a bootstrap, by an eighth.
 	MaxInFlight int
+	// MaxSessions bounds the cells' sessions, the standbys too; 0 is 32768. What cells ask beside them
+	// has its own room, as said above.
+	MaxSessions int
 	// MaxPerCaller bounds the streams and blocking reads of one user at once; 0 is 256.
 	MaxPerCaller int
 	// SlowReader is how long a reader of a stream may take nothing of it before it is cut off;
@@ -89,8 +92,11 @@ type Head struct {
 
 const (
 	defaultInFlight   = 1024
+	defaultSessions   = 32 << 10
 	defaultPerCaller  = 256
 	defaultSlowReader = 30 * time.Second
+	// sessionsOfOne bounds the sessions of one cell. It has two; what broke off may be held a while.
+	sessionsOfOne = 16
 	// longShare is how many streams and blocking reads there may be for one request.
 	longShare = 4
 	// openShare is one request of nobody for how many of the others.
@@ -109,7 +115,7 @@ func (c Config) check() error {
 			errs = append(errs, errors.New("server config: "+name+" is missing"))
 		}
 	}
-	if c.MaxInFlight < 0 || c.MaxPerCaller < 0 || c.SlowReader < 0 {
+	if c.MaxInFlight < 0 || c.MaxSessions < 0 || c.MaxPerCaller < 0 || c.SlowReader < 0 {
 		errs = append(errs, errors.New("server config: a bound is negative"))
 	}
 	return errors.Join(errs...)
@@ -119,6 +125,9 @@ func (c Config) check() error {
 func (c Config) withDefaults() Config {
 	if c.MaxInFlight == 0 {
 		c.MaxInFlight = defaultInFlight
+	}
+	if c.MaxSessions == 0 {
+		c.MaxSessions = defaultSessions
 	}
 	if c.MaxPerCaller == 0 {
 		c.MaxPerCaller = defaultPerCaller

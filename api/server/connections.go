@@ -73,6 +73,9 @@ func (c *Connections) learn(conn net.Conn) {
 		return
 	}
 	c.seen.Store(conn, struct{}{})
+	if g, ok := t.NetConn().(*gatheringConn); ok {
+		g.shake()
+	}
 	if len(state.PeerCertificates) == 0 {
 		return
 	}

@@ -158,6 +158,7 @@ func (f *fake) ConformCell(ctx context.Context, p api.ProviderID, c api.CellID, 
 		}
 		if f.hold {
 			<-ctx.Done()
+			_ = f.note(ctx, "ConformCell ended")
 			return
 		}
 		yield(api.ConformanceStep{Report: &report}, nil)

@@ -46,7 +46,7 @@ func (s *share) take(who string) (release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.held[who] >= s.limit {
-		return nil, later(api.Refuse(api.Overloaded, "%s has %d streams and blocking reads open at this scheduler already", who, s.limit).
+		return nil, later(api.Refuse(api.Overloaded, "%s has %d streams or blocking reads open at this scheduler already", who, s.limit).
 			WithHint("close some of them, or open this one at another scheduler"))
 	}
 	s.held[who]++

@@ -215,6 +215,13 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, try short, h http.
 	if err := s.standing(rt); err != nil {
 		return err
 	}
+	if rt.session() {
+		release, err := s.eachOf.take(caller.Actor())
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	if rt.lasts(wait) {
 		release, err := s.each.take(caller.Actor())
 		if err != nil {
@@ -284,6 +291,9 @@ func (rt route) lasts(wait string) bool {
 	return (rt.stream || wait != "") && !rt.access.inner()
 }
 
+// session reports whether the route is a cell's session.
+func (rt route) session() bool { return rt.stream && rt.access.inner() }
+
 // makeRoom takes the room that the request needs.
 func (s *server) makeRoom(rt route, x *exchange, wait string) error {
 	if rt.probe {
@@ -291,6 +301,8 @@ func (s *server) makeRoom(rt route, x *exchange, wait string) error {
 	}
 	room := s.short
 	switch {
+	case rt.session():
+		room = s.cells
 	case rt.access.inner():
 		room = s.inner
 	case rt.access.public:
@@ -300,6 +312,10 @@ func (s *server) makeRoom(rt route, x *exchange, wait string) error {
 	}
 	release, err := room.take()
 	if err != nil {
+		if rt.session() {
+			return later(api.Refuse(api.Overloaded, "this scheduler holds %d sessions already", cap(room)).
+				WithHint("open it at another scheduler; more of them, or a larger --max-sessions, have more room"))
+		}
 		return err
 	}
 	x.release = release

@@ -20,9 +20,11 @@ type server struct {
 	openAPI []byte
 	short   limiter // requests that end soon
 	long    limiter // streams and blocking reads
-	inner   limiter // cells and schedulers, their streams too
+	inner   limiter // cells and schedulers
+	cells   limiter // the sessions of cells, which last
 	nobody  limiter // who has proved nothing yet: they take no room from those who have
 	each    *share  // of long, by user
+	eachOf  *share  // of cells, by cell
 	buffers buffers
 }
 
@@ -43,8 +45,8 @@ func newServer(c Config) (*server, error) {
 	c = c.withDefaults()
 	s := &server{
 		config: c, head: c.Head, router: newRouter(),
-		short: newLimiter(c.MaxInFlight), long: newLimiter(longShare * c.MaxInFlight), inner: newLimiter(longShare * c.MaxInFlight),
-		nobody: newLimiter(max(c.MaxInFlight/openShare, 1)), each: newShare(c.MaxPerCaller),
+		short: newLimiter(c.MaxInFlight), long: newLimiter(longShare * c.MaxInFlight), inner: newLimiter(longShare * c.MaxInFlight), cells: newLimiter(c.MaxSessions),
+		nobody: newLimiter(max(c.MaxInFlight/openShare, 1)), each: newShare(c.MaxPerCaller), eachOf: newShare(sessionsOfOne),
 	}
 	s.huma = newAPI(s)
 	for _, r := range s.routes() {

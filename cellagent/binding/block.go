@@ -22,6 +22,7 @@ type block struct {
 	path string
 	mu   sync.RWMutex // one write is seen whole or not at all, and so is every sector
 	file *os.File
+	out  flusher
 }
 
 // blockPath is where the block of a lease is. The id is somebody else's text; its hash is a file
@@ -93,10 +94,12 @@ func (b *block) writeAt(p []byte, off int64) error {
 
 // sync brings what was written to the disk.
 func (b *block) sync() error {
-	if err := retry(func() error { return unix.Fdatasync(int(b.file.Fd())) }); err != nil {
-		return fmt.Errorf("sync block: %w", err)
-	}
-	return nil
+	return b.out.do(func() error {
+		if err := retry(func() error { return unix.Fdatasync(int(b.file.Fd())) }); err != nil {
+			return fmt.Errorf("sync block: %w", err)
+		}
+		return nil
+	})
 }
 
 // leave closes the file, which stays.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,14 +72,17 @@ func (o *outside) set(name string, addrs ...string) {
 type lease struct {
 	*Egress
 	start time.Time
-	life  time.Duration
+	life  atomic.Int64 // from the start
 }
 
-func (l *lease) left() time.Duration { return l.life - time.Since(l.start) }
+func (l *lease) left() time.Duration { return time.Duration(l.life.Load()) - time.Since(l.start) }
+
+func (l *lease) extend(life time.Duration) { l.life.Store(int64(life)) }
 
 func openLease(t *testing.T, o *outside, rate int64, allow ...string) *lease {
 	t.Helper()
-	l := &lease{start: time.Now(), life: time.Hour}
+	l := &lease{start: time.Now()}
+	l.extend(time.Hour)
 	e, err := Open(Options{
 		Rate: rate, Allow: allow, System: o.system(), Left: l.left,
 		Now: func() int64 { return time.Since(l.start).Nanoseconds() },
@@ -123,6 +127,8 @@ func TestAllowList(t *testing.T) {
 		{"mapped loopback", "[::ffff:127.0.0.1]:80", []string{"0.0.0.0/0:80", "[::/0]:80"}, nil, work.NetRefused},
 		{"by name", "a.example:80", []string{"a.example:80"}, []string{public}, work.NetOK},
 		{"by name in capitals", "A.Example:80", []string{"a.example:80"}, []string{public}, work.NetOK},
+		{"by name at another port", "a.example:81", []string{"a.example:80"}, []string{public}, work.NetRefused},
+		{"the host itself, mapped", "[::ffff:198.51.200.9]:80", []string{"198.51.200.9:80"}, nil, work.NetRefused},
 		{"another name", "b.example:80", []string{"a.example:80"}, []string{public}, work.NetRefused},
 		{"a name below", "x.a.example:80", []string{"a.example:80"}, []string{public}, work.NetRefused},
 		{"the address of a listed name", public + ":80", []string{"a.example:80"}, []string{public}, work.NetRefused},
@@ -192,7 +198,7 @@ func TestPinned(t *testing.T) {
 // TestRate: whatever is sent and received takes the time that the rate says, each direction by itself
 // and all flows of a direction together.
 func TestRate(t *testing.T) {
-	for _, rate := range []int64{8_000, 1_000_000, 100_000_000} {
+	for _, rate := range []int64{8_000, 1_000_000, 20_000_000} {
 		synctest.Test(t, func(t *testing.T) {
 			o := newOutside()
 			e := openLease(t, o, rate, "192.0.2.1:80")
@@ -209,7 +215,7 @@ func TestRate(t *testing.T) {
 					}
 				})
 			}
-			const span = 4 * time.Second
+			const span = 2 * time.Second
 			began := time.Now()
 			var calls sync.WaitGroup
 			for _, id := range []int32{a, b} {
@@ -331,11 +337,36 @@ func TestWaits(t *testing.T) {
 		if _, s := e.Dial(t.Context(), "192.0.2.1:80", -1); s != work.NetTimeout || time.Since(began) != dialMost {
 			t.Errorf("connect to nobody: %d after %s", s, time.Since(began))
 		}
-		e.life = time.Since(e.start) + time.Second
+		e.extend(time.Since(e.start) + time.Second)
 		began = time.Now()
 		if _, s := e.Dial(t.Context(), "192.0.2.1:80", time.Minute); s != work.NetEnded || time.Since(began) != time.Second {
 			t.Errorf("connect beyond the deadline: %d after %s", s, time.Since(began))
 		}
+	})
+}
+
+// TestRenewed: a call that may take as long as its lease goes on when the lease is renewed, and one with a time of its
+// own takes that.
+func TestRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutside()
+		e := openLease(t, o, 1e6, "192.0.2.1:80")
+		id := e.mustDial(t, "192.0.2.1:80")
+		for wait, took := range map[time.Duration]time.Duration{-1: 3 * time.Second, time.Hour: 3 * time.Second, 2 * time.Second: 2 * time.Second} {
+			began := time.Now()
+			e.extend(time.Since(e.start) + time.Second)
+			renewal := time.AfterFunc(500*time.Millisecond, func() { e.extend(time.Since(e.start) + 2500*time.Millisecond) })
+			want := work.NetEnded
+			if took == wait {
+				want = work.NetTimeout
+			}
+			_, s := e.Recv(t.Context(), id, make([]byte, 1), wait)
+			if s != want || time.Since(began) < took || time.Since(began) > took+leastWait {
+				t.Errorf("with %s: %d after %s, want %d after %s", wait, s, time.Since(began), want, took)
+			}
+			renewal.Stop()
+		}
+		e.extend(time.Hour)
 	})
 }
 
@@ -388,7 +419,7 @@ func TestHalt(t *testing.T) {
 		if _, s := e.Send(t.Context(), idle, []byte("x"), -1); s != work.NetRevoked {
 			t.Errorf("send after the end: %d", s)
 		}
-		e.life = 0
+		e.extend(0)
 		if _, s := e.Dial(t.Context(), "192.0.2.1:80", -1); s != work.NetEnded {
 			t.Errorf("connect after the deadline: %d", s)
 		}

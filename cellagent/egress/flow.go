@@ -150,14 +150,31 @@ func (e *Egress) Recv(ctx context.Context, id int32, p []byte, wait time.Duratio
 // leastWait is what a call that is not to wait waits: a connection looks for nothing in no time.
 const leastWait = time.Millisecond
 
-// move does one operation of up to n bytes, as many as the rate allows, until a time at most.
-func (e *Egress) move(ctx context.Context, id int32, n int, wait time.Duration, p *pace, do func(net.Conn, int, time.Time) (int, error)) (int, work.NetStatus) {
+// transfer is what a move does with its connection: up to so many bytes, until a time.
+type transfer func(conn net.Conn, n int, until time.Time) (int, error)
+
+// move does one operation of up to n bytes, as many as the rate allows. A lease that is renewed meanwhile
+// gives it the time that it has then.
+func (e *Egress) move(ctx context.Context, id int32, n int, wait time.Duration, p *pace, do transfer) (int, work.NetStatus) {
 	if s := e.admit(ctx, e.calls); s != work.NetOK {
 		return 0, s
 	}
-	if wait >= 0 {
-		wait = max(wait, leastWait)
+	began := time.Now()
+	for {
+		left := wait
+		if wait >= 0 {
+			left = max(wait-time.Since(began), leastWait)
+		}
+		moved, s := e.moveOnce(ctx, id, n, left, p, do)
+		over := wait >= 0 && time.Since(began) >= wait
+		if s != work.NetTimeout || over || ctx.Err() != nil {
+			return moved, s
+		}
 	}
+}
+
+// moveOnce is move, until the lease ends as it ends now.
+func (e *Egress) moveOnce(ctx context.Context, id int32, n int, wait time.Duration, p *pace, do transfer) (int, work.NetStatus) {
 	ctx, cancel := e.bounded(ctx, wait)
 	defer cancel()
 	conn, s := e.find(id)

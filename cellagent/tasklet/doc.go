@@ -28,4 +28,10 @@
 // It has no environment, no descriptor but its socket, /dev/null and a pipe for a last word,
 // no privilege and none to gain, a small set of system calls, and no file but its tenant's
 // code cache. What of that the host really offers is what Runner.Isolation lists.
+//
+// # Its network
+//
+// It has none. A guest with a net lease calls grafos_net_v0, and each call goes up as a frame and is
+// answered by one: the agent connects, sends and receives for it (work.Net). The guest stands still
+// meanwhile, so that a worker that makes a second call is one that was taken over.
 package tasklet

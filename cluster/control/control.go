@@ -150,6 +150,7 @@ type Control struct {
 	tokens   *tokens
 	mints    *mints
 	sessions *sessions
+	lookout  *lookout
 	urls     urls
 	batched  *semaphore.Weighted // for requests of batches that are under way
 	deciding *semaphore.Weighted // and for those on their way to a decision
@@ -175,9 +176,11 @@ func New(c Config) *Control {
 	if c.Random == nil {
 		c.Random = rand.Reader
 	}
-	return &Control{
+	n := &Control{
 		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(),
 		batched: semaphore.NewWeighted(maxBatched), deciding: semaphore.NewWeighted(maxDeciding),
 		bindings: newBindings(), relays: relay.New(), invariants: invariants{clock: c.Clock},
 	}
+	n.lookout = newLookout(n.outlook)
+	return n
 }

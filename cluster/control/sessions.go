@@ -2,6 +2,8 @@ package control
 
 import (
 	"context"
+	"encoding/binary"
+	"io"
 	"iter"
 	"slices"
 	"sync"
@@ -100,7 +102,8 @@ func (c *Control) watch(ctx context.Context, p api.ProviderID, cell api.CellID, 
 	if err := c.current(ctx, p, cell, r.Epoch); err != nil {
 		return err
 	}
-	w := &watcher{c: c, provider: p, cell: cell, epoch: r.Epoch, noEcho: r.NoEcho, yield: yield}
+	defer c.lookout.join()()
+	w := &watcher{c: c, place: c.place(), provider: p, cell: cell, epoch: r.Epoch, noEcho: r.NoEcho, yield: yield}
 	if r.Standby {
 		return w.standBy(ctx)
 	}
@@ -122,6 +125,13 @@ func (c *Control) inTouch() error {
 	return nil
 }
 
+// outlook is what the sessions stand on beside the state.
+func (c *Control) outlook() outlook {
+	o := outlook{lost: c.cfg.Cluster.Touch() > outOfTouch, urls: c.schedulers()}
+	o.heartbeat, o.limit = c.timers()
+	return o
+}
+
 // watcher is one session being served.
 type watcher struct {
 	c        *Control
@@ -135,13 +145,33 @@ type watcher struct {
 	cluster  uint64   // the cluster epoch of what it was sent
 	known    []string // the schedulers that it was told
 	beat     int64    // and the heartbeat interval, ms
+	place    float64  // its place in the spread of those that end
+}
+
+// endings is how many sessions a node ends in a second when it has not heard its leader: each of
+// those cells goes to another scheduler, and a leader that is back soon keeps the rest.
+const endings = 1000
+
+// inTouch is Control.inTouch for a session that is open.
+func (w *watcher) inTouch() error {
+	spread := time.Duration(w.place * float64(w.c.lookout.sessions()) * float64(time.Second/endings))
+	if silent := w.c.cfg.Cluster.Touch(); silent <= outOfTouch+spread {
+		return nil
+	}
+	return w.c.inTouch()
+}
+
+// place draws a place between 0 and 1.
+func (c *Control) place() float64 {
+	var b [2]byte
+	_, _ = io.ReadFull(c.cfg.Random, b[:]) // without chance all end at once: no harm to any
+	return float64(binary.BigEndian.Uint16(b[:])) / (1 << 16)
 }
 
 // serve sends until the session ends; nil is an end that the cell caused.
 func (w *watcher) serve(ctx context.Context, s *session) error {
-	check := time.NewTicker(touchCheck)
-	defer check.Stop()
 	for {
+		moved := w.c.lookout.changed()
 		changed := w.c.cfg.Machine.Changed(fsm.CellTopic(w.cell))
 		d, err := w.next()
 		if err != nil {
@@ -156,8 +186,8 @@ func (w *watcher) serve(ctx context.Context, s *session) error {
 			if !w.yield(api.Desired{Index: w.sent, Asks: gather(a, s.asks)}, nil) {
 				return nil
 			}
-		case <-check.C:
-			if err := w.c.inTouch(); err != nil {
+		case <-moved:
+			if err := w.inTouch(); err != nil {
 				return err
 			}
 		case <-s.replaced:
@@ -242,17 +272,17 @@ func (w *watcher) standBy(ctx context.Context) error {
 	if !w.yield(api.Desired{Schedulers: w.c.schedulers()}, nil) {
 		return nil
 	}
-	check := time.NewTicker(touchCheck)
-	defer check.Stop()
 	for {
+		moved, changed := w.c.lookout.changed(), w.c.cfg.Machine.Changed(fsm.CellTopic(w.cell))
+		if err := w.inTouch(); err != nil {
+			return err
+		}
+		if rec, ok := w.c.cfg.Machine.View().Cell(w.cell); ok && rec.Revoked {
+			return revoked(rec)
+		}
 		select {
-		case <-check.C:
-			if err := w.c.inTouch(); err != nil {
-				return err
-			}
-			if rec, ok := w.c.cfg.Machine.View().Cell(w.cell); ok && rec.Revoked {
-				return revoked(rec)
-			}
+		case <-moved:
+		case <-changed:
 		case <-ctx.Done():
 			return nil
 		}

@@ -156,7 +156,7 @@ func TestWatchEnds(t *testing.T) {
 		{"revoked", func(r *rig) {
 			r.must(fsm.RevokeCell{Actor: "operator/root", Provider: "aws", Cell: "c1", Now: true})
 		}, api.IdentityRevoked},
-		{"out of touch", func(r *rig) { r.set(func() { r.touch = outOfTouch + 1 }) }, api.NoLeader},
+		{"out of touch", func(r *rig) { r.set(func() { r.touch = outOfTouch + time.Second }) }, api.NoLeader},
 	}
 	for _, tt := range tests {
 		for _, standby := range []bool{false, true} {

@@ -221,7 +221,7 @@ func (d *desk) provider(id api.ProviderID) *placement.View {
 			Free: free, GPUs: gpus,
 			Leases: d.view.LeaseCount(rec.ID) + d.counts[rec.ID],
 			Fenced: d.view.Fenced(rec.ID), Zone: rec.Inventory.Zone, Rack: rec.Inventory.Rack,
-			Unproven: d.view.Unproven(rec),
+			Unproven: rec.Unproven(p.Production),
 			HasStamp: seen && sight.StampAge < rumor.StampLife,
 		})
 	}

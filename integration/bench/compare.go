@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/integration/bench/internal/load"
+	"github.com/grafos/grafos/integration/bench/internal/proc"
 )
 
 // contender is a system under one kind of load. Its members' processes are those whose
@@ -96,7 +97,7 @@ func measureOnce(ctx context.Context, c contender, l load.Spec) (run load.Run, c
 
 func cpuOf(pids []int) (sum time.Duration, err error) {
 	for _, pid := range pids {
-		d, err := cpuTime(pid)
+		d, err := proc.CPU(pid)
 		if err != nil {
 			return 0, err
 		}

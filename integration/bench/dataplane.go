@@ -23,9 +23,11 @@ const (
 	// dataClients read at one time; dataPiece is what each reads or writes.
 	dataClients = 16
 	dataPiece   = 4 << 10
-	dataBytes   = 64 << 20
-	dataTTL     = 30 * time.Minute
-	dataReps    = 3
+	// dataLarge is a piece that costs the disk more than its way to the cell does.
+	dataLarge = 256 << 10
+	dataBytes = 64 << 20
+	dataTTL   = 30 * time.Minute
+	dataReps  = 3
 	// readsAim and grantAim are what a data plane has to do on this machine.
 	readsAim = 10_000
 	grantAim = 25 * time.Millisecond
@@ -88,9 +90,9 @@ type dataUser struct {
 	cell       int
 }
 
-// piece is one exchange of 4 KiB with the cell.
-func (u *dataUser) piece(ctx context.Context, g *api.Grant, method string, offset int, body io.Reader) error {
-	url := fmt.Sprintf("%s?offset=%d&length=%d", g.Coordinate, offset, dataPiece)
+// piece is one exchange of so many bytes with the cell.
+func (u *dataUser) piece(ctx context.Context, g *api.Grant, method string, offset, length int, body io.Reader) error {
+	url := fmt.Sprintf("%s?offset=%d&length=%d", g.Coordinate, offset, length)
 	if method == http.MethodPut {
 		url += "&sync=1"
 	}
@@ -105,7 +107,7 @@ func (u *dataUser) piece(ctx context.Context, g *api.Grant, method string, offse
 	}
 	defer func() { _ = resp.Body.Close() }() // read to its end
 	n, err := io.Copy(io.Discard, resp.Body)
-	if err == nil && (resp.StatusCode/100 != 2 || method == http.MethodGet && n != dataPiece) {
+	if err == nil && (resp.StatusCode/100 != 2 || method == http.MethodGet && n != int64(length)) {
 		err = fmt.Errorf("status %d, %d bytes", resp.StatusCode, n)
 	}
 	return err
@@ -123,8 +125,8 @@ func (u *dataUser) fresh(ctx context.Context) error {
 	return nil
 }
 
-func (u *dataUser) offset(worker, n int) int {
-	return (worker*7919 + n) % (dataBytes / dataPiece) * dataPiece
+func (u *dataUser) offset(worker, n, length int) int {
+	return (worker*7919 + n) % (dataBytes / length) * length
 }
 
 // dataReads measures reads of 4 KiB of memory.
@@ -135,7 +137,7 @@ func (b *bench) dataReads(ctx context.Context, u *dataUser) error {
 	loads := []load.Spec{{Outstanding: dataClients, Warm: 500 * time.Millisecond, Window: 3 * time.Second}}
 	all := []contender{{name: "mem reads of 4 KiB", pids: func() []int { return []int{u.cell} }, run: func(ctx context.Context, s load.Spec) (load.Run, error) {
 		return load.Do(ctx, s, func(ctx context.Context, worker, n int) error {
-			return u.piece(ctx, &u.mem, http.MethodGet, u.offset(worker, n), nil)
+			return u.piece(ctx, &u.mem, http.MethodGet, u.offset(worker, n, dataPiece), dataPiece, nil)
 		}), nil
 	}}}
 	results, err := b.contest(ctx, dataReps, loads, all)
@@ -147,30 +149,46 @@ func (b *bench) dataReads(ctx context.Context, u *dataUser) error {
 	return nil
 }
 
-// dataWrites measures writes of 4 KiB of blocks against the same writes of a file beside them.
+// dataWrites measures writes of blocks, each on the disk when it is answered, against the same writes
+// of a file beside them, by as many writers, and against writes of memory, which take the same way to
+// the cell and touch no disk.
 func (b *bench) dataWrites(ctx context.Context, u *dataUser, dir string) (err error) {
-	if err := u.fresh(ctx); err != nil {
-		return err
-	}
 	f, err := os.Create(filepath.Join(dir, "raw-writes"))
 	if err != nil {
 		return fmt.Errorf("make file: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
-	if err := f.Truncate(dataBytes); err != nil {
+	if err := syscall.Fallocate(int(f.Fd()), 0, 0, dataBytes); err != nil { // as a cell makes a block
 		return fmt.Errorf("make file: %w", err)
 	}
-	data := bytes.Repeat([]byte("grafOS: "), dataPiece/8)
+	for _, length := range []int{dataPiece, dataLarge} {
+		if err := u.fresh(ctx); err != nil {
+			return err
+		}
+		if err := b.dataWritesOf(ctx, u, f, length); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) dataWritesOf(ctx context.Context, u *dataUser, f *os.File, length int) error {
+	data := bytes.Repeat([]byte("grafOS: "), length/8)
 	loads := []load.Spec{{Outstanding: 1, Warm: 300 * time.Millisecond, Window: 2 * time.Second}, {Outstanding: dataClients, Warm: 300 * time.Millisecond, Window: 2 * time.Second}}
-	all := []contender{
-		{name: "block writes of 4 KiB, sync", pids: func() []int { return []int{u.cell} }, run: func(ctx context.Context, s load.Spec) (load.Run, error) {
+	size := api.FormatSize(int64(length))
+	put := func(name string, g *api.Grant) contender {
+		return contender{name: name, pids: func() []int { return []int{u.cell} }, run: func(ctx context.Context, s load.Spec) (load.Run, error) {
 			return load.Do(ctx, s, func(ctx context.Context, worker, n int) error {
-				return u.piece(ctx, &u.block, http.MethodPut, u.offset(worker, n), bytes.NewReader(data))
+				return u.piece(ctx, g, http.MethodPut, u.offset(worker, n, length), length, bytes.NewReader(data))
 			}), nil
-		}},
-		{name: "raw writes of 4 KiB, fdatasync", pids: func() []int { return []int{os.Getpid()} }, run: func(ctx context.Context, s load.Spec) (load.Run, error) {
+		}}
+	}
+	all := []contender{
+		put("block writes of "+size+", sync", &u.block),
+		put("mem writes of "+size, &u.mem),
+		{name: "raw writes of " + size + ", fdatasync", pids: func() []int { return []int{os.Getpid()} }, run: func(ctx context.Context, s load.Spec) (load.Run, error) {
 			return load.Do(ctx, s, func(_ context.Context, worker, n int) error {
-				if _, err := f.WriteAt(data, int64(u.offset(worker, n))); err != nil {
+				if _, err := f.WriteAt(data, int64(u.offset(worker, n, length))); err != nil {
 					return err
 				}
 				return syscall.Fdatasync(int(f.Fd()))
@@ -183,9 +201,12 @@ func (b *bench) dataWrites(ctx context.Context, u *dataUser, dir string) (err er
 	}
 	b.table(results, loads, all)
 	for _, l := range loads {
-		ours, _, _ := results[all[0].name][l.Outstanding].PerSecond()
-		raw, _, _ := results[all[1].name][l.Outstanding].PerSecond()
-		b.say("ratio block-sync-4k clients=%d ours=%s raw=%s ratio=%.2f", l.Outstanding, figure(ours), figure(raw), ours/max(raw, 1))
+		rate := func(i int) float64 {
+			mid, _, _ := results[all[i].name][l.Outstanding].PerSecond()
+			return mid
+		}
+		b.say("ratio block-sync-%s clients=%d ours=%s raw=%s ratio=%.2f; of the same without a disk: %.2f", strings.ToLower(strings.TrimSuffix(strings.ReplaceAll(size, " ", ""), "iB")), l.Outstanding,
+			figure(rate(0)), figure(rate(2)), rate(0)/max(rate(2), 1), rate(0)/max(rate(1), 1))
 	}
 	return nil
 }

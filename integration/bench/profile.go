@@ -21,6 +21,7 @@ import (
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/integration/bench/internal/child"
 	"github.com/grafos/grafos/integration/bench/internal/load"
+	"github.com/grafos/grafos/integration/bench/internal/proc"
 	"github.com/grafos/grafos/integration/internal/harness"
 )
 
@@ -325,7 +326,7 @@ func (b *bench) perOp(names []string, pids []int, do func() (load.Run, error)) (
 	before := make([]time.Duration, len(pids))
 	for i, pid := range pids {
 		var err error
-		if before[i], err = cpuTime(pid); err != nil {
+		if before[i], err = proc.CPU(pid); err != nil {
 			return load.Run{}, err
 		}
 	}
@@ -335,7 +336,7 @@ func (b *bench) perOp(names []string, pids []int, do func() (load.Run, error)) (
 	}
 	var each []string
 	for i, pid := range pids {
-		after, err := cpuTime(pid)
+		after, err := proc.CPU(pid)
 		if err != nil {
 			return run, err
 		}

@@ -143,7 +143,7 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 		sessions: func() int { return n.control.Sessions() }, saved: &n.saved, ends: ends,
 	})
 	lead := n.openControl(s, version, id, material, trusted, audit, sightings)
-	handler, err := n.handler(ctx, material, identity)
+	handler, err := n.handler(ctx, s, material, identity)
 	if err != nil {
 		return err
 	}
@@ -226,7 +226,7 @@ func (n *scheduler) openControl(
 	return lead
 }
 
-func (n *scheduler) handler(ctx context.Context, material *pki.Material, identity *tls.Config) (http.Handler, error) {
+func (n *scheduler) handler(ctx context.Context, s serverSettings, material *pki.Material, identity *tls.Config) (http.Handler, error) {
 	stopping, stop := context.WithCancel(ctx)
 	n.stopping = stop
 	transport := &http.Transport{
@@ -238,7 +238,7 @@ func (n *scheduler) handler(ctx context.Context, material *pki.Material, identit
 		Services: n.control, Agent: n.control, Peers: n.control,
 		Leader: place{n.node, transport}, Auth: auth{material, n.control}, Info: n.node.State, Head: n.head, Standing: n.node.Standing,
 		Console: console.Handler(), Metrics: n.metrics, Observe: n.requests.observe, Open: &n.streams, CAPEM: material.CAPEM,
-		Stopping: stopping, Log: n.log.Named("api"),
+		MaxSessions: s.MaxSessions, Stopping: stopping, Log: n.log.Named("api"),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make the API: %w", err)

@@ -55,6 +55,8 @@ type serverSettings struct {
 	RaftElection  duration `toml:"raft_election"`
 	RaftLease     duration `toml:"raft_lease"`
 
+	MaxSessions int `toml:"max_sessions"`
+
 	Stable   duration `toml:"stable"`
 	OnDamage onDamage `toml:"on_damage"`
 
@@ -113,6 +115,7 @@ environment, then flags.`,
 	f.Var(&s.Heartbeat, "heartbeat", "how often cells send a heartbeat")
 	f.Var(&s.HeartbeatLimit, "heartbeat-limit", "how old a cell's last heartbeat may be")
 	f.Var(&s.Warmup, "warmup", "how long heartbeats must be steady before a cell is healthy")
+	f.IntVar(&s.MaxSessions, "max-sessions", 32768, "how many sessions of cells to hold at a time, standbys counted; each takes some 150 KiB")
 	f.Var(&s.RaftHeartbeat, "raft-heartbeat", "how long a follower waits for its leader before it stands; 300ms or more")
 	f.Var(&s.RaftElection, "raft-election", "how long an election may take; raft-heartbeat or more")
 	f.Var(&s.RaftLease, "raft-lease", "how long a leader leads without a quorum's answer; 250ms to raft-heartbeat")
@@ -176,6 +179,9 @@ func (s *serverSettings) complete() error {
 	}
 	if s.Stable < duration(time.Second) {
 		return api.Refuse(api.InvalidArgument, "stable is %s: it must be 1 s or more", &s.Stable)
+	}
+	if s.MaxSessions < 0 {
+		return api.Refuse(api.InvalidArgument, "max-sessions is %d: it cannot be negative", s.MaxSessions).WithHint("leave it out for 32768")
 	}
 	if s.Warmup < 0 {
 		return api.Refuse(api.InvalidArgument, "warmup is %s: it cannot be negative", &s.Warmup)

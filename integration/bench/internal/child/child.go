@@ -51,6 +51,8 @@ type Answer struct {
 	Done     int      `json:"done,omitempty"`
 	Failed   int      `json:"failed,omitempty"`
 	First    string   `json:"first,omitempty"`
+	// Counts are whatever else a child counts, by name.
+	Counts map[string]int64 `json:"counts,omitempty"`
 }
 
 // Run is what the child's load measured.

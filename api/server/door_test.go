@@ -1,0 +1,116 @@
+package server
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/grafos/grafos/api"
+)
+
+// The newest is the next, and who waits for too long is turned away.
+func TestDoor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDoor(1)
+		if !d.enter() {
+			t.Fatal("a free place is refused")
+		}
+		var mu sync.Mutex
+		var order []int
+		var turned atomic.Int32
+		var wg sync.WaitGroup
+		for i := range 3 {
+			wg.Go(func() {
+				if !d.enter() {
+					turned.Add(1)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				order = append(order, i)
+			})
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		d.leave() // three seconds after the first came: it has just given up, or its turn never comes
+		synctest.Wait()
+		d.leave()
+		synctest.Wait()
+		wg.Wait()
+		if len(order) != 2 || order[0] != 2 || order[1] != 1 || turned.Load() != 1 {
+			t.Errorf("came in as %v, %d turned away", order, turned.Load())
+		}
+		d.leave()
+		if !d.enter() {
+			t.Error("the place is lost")
+		}
+	})
+}
+
+// Connections that begin a handshake and say no more hold no place: others come in.
+func TestSilentHandshakesHoldNoPlace(t *testing.T) {
+	n := start(t, nil)
+	for range 50 {
+		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", n.url[len("https://"):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		if _, err := c.Write([]byte{22, 3, 1, 2, 0, 1}); err != nil { // the head of a hello, and no more
+			t.Fatal(err)
+		}
+	}
+	for range 20 {
+		d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
+		c, err := d.DialContext(t.Context(), "tcp", n.url[len("https://"):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := dial(t, api.RoleOperator, n).ListCells(t.Context(), "", api.ReadOptions{}); err != nil {
+		t.Error(err)
+	}
+}
+
+// Sessions have room of their own, and one cell takes no more than a few of it.
+func TestSessionsHaveRoom(t *testing.T) {
+	for _, c := range []struct {
+		most, fit int
+		says      string
+	}{
+		{3, 3, "holds 3 sessions already"},
+		{100, sessionsOfOne, "has 16 streams"},
+	} {
+		n := start(t, func(conf *Config) { conf.MaxSessions, conf.MaxInFlight = c.most, 1 })
+		n.fake.hold = true
+		h := raw(t, api.RoleCell)
+		path := n.url + "/api/v1/cells/aws-1/watch?cell_epoch=1&standby=true"
+		for range c.fit {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := h.Do(r)
+			if err != nil || resp.StatusCode != http.StatusOK {
+				t.Fatalf("a session of %d: %v", c.fit, err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+		}
+		status, p := ask(t, h, http.MethodGet, path, nil)
+		if status != http.StatusTooManyRequests || p.Kind != api.Overloaded || !strings.Contains(p.Detail, c.says) || p.RetryAfterMs <= 0 {
+			t.Errorf("one session too many: %d %+v", status, p)
+		}
+		if _, err := dial(t, api.RoleCell, n).Report(t.Context(), "aws", "aws-1", api.Report{}); err != nil {
+			t.Errorf("a report found no room: %v", err)
+		}
+	}
+}
