@@ -21,6 +21,9 @@ func (c *Control) Plan(ctx context.Context, r api.PlanRequest, _ api.ReadOptions
 	if err != nil {
 		return nil, err
 	}
+	if err := mayReach(ctx, r.Terms); err != nil {
+		return nil, err
+	}
 	plan, err := c.cfg.Decider.Plan(planRequest(r.Provider, tenant, r.Resources, r.Priority, r.Terms))
 	if err != nil {
 		return nil, err
