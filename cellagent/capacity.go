@@ -25,7 +25,7 @@ func capacityOf(inv api.Inventory, reserve api.Resources, block int64) api.Resou
 }
 
 // least returns the smaller amount in every dimension: hardware that was added to a running
-// host is in the inventory, and is leased by the next agent.
+// host is in the inventory (but for GPUs, see ordinals), and is leased by the next agent.
 func least(a, b api.Resources) api.Resources {
 	for _, k := range api.LeaseKinds() {
 		a = a.With(k, min(a.Get(k), b.Get(k)))
