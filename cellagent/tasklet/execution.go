@@ -177,6 +177,9 @@ func (e *execution) receive(ctx context.Context) (done doneMessage, err error) {
 		}
 		switch t {
 		case frameCompiled:
+			if e.started.IsZero() {
+				e.tier = e.process.capCPU(e.job, e.tier)
+			}
 			e.started = time.Now()
 			e.unlock()
 		case frameStdout:

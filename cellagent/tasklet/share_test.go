@@ -173,17 +173,24 @@ func TestSharesByQuota(t *testing.T) {
 	if out.CPUTier != api.CPUQuotaV1 {
 		t.Errorf("its share was kept by %q", out.CPUTier)
 	}
-	p := &process{group: &group{cpu: t.TempDir()}}
+}
+
+// TestCapFiles: what is written where the hierarchies are apart.
+func TestCapFiles(t *testing.T) {
+	g := &group{cpu: t.TempDir()}
 	for _, step := range []struct {
 		capped bool
 		want   string
 	}{{true, "2000 10000"}, {false, "-1 10000"}, {true, "2000 10000"}} {
-		if tier := p.group.share(200, step.capped); tier != tierOf(false, step.capped) {
-			t.Errorf("capped %v is kept by %q", step.capped, tier)
+		if held := step.capped && g.setCap(200) || !step.capped && g.lift(); !held {
+			t.Errorf("capped %v is not written", step.capped)
 		}
-		if got := readLine(filepath.Join(p.group.cpu, "cpu.cfs_quota_us")) + " " + readLine(filepath.Join(p.group.cpu, "cpu.cfs_period_us")); got != step.want {
+		if got := readLine(filepath.Join(g.cpu, "cpu.cfs_quota_us")) + " " + readLine(filepath.Join(g.cpu, "cpu.cfs_period_us")); got != step.want {
 			t.Errorf("capped %v: quota and period are %s, want %s", step.capped, got, step.want)
 		}
+	}
+	if g.setCap(10); readLine(filepath.Join(g.cpu, "cpu.cfs_period_us")) != "100000" {
+		t.Error("a small cap has no longer period")
 	}
 }
 
@@ -196,22 +203,22 @@ func TestShareFilesV2(t *testing.T) {
 			t.Errorf("%s is %q, want %q", file, got, want)
 		}
 	}
-	if tier := g.share(750, false); tier != api.CPUWeightV2 {
+	if tier := g.share(750); tier != api.CPUWeightV2 {
 		t.Errorf("a weight is %q", tier)
 	}
 	says("cpu.weight", "75")
 	says("cpu.max", "")
-	if tier := g.share(1500, true); tier != api.CPUQuotaV2 {
-		t.Errorf("a cap is %q", tier)
+	for cpu, want := range map[int64]string{1500: "15000 10000", 10: "1000 100000"} {
+		if !g.setCap(cpu) {
+			t.Errorf("a cap of %d is not written", cpu)
+		}
+		says("cpu.max", want)
 	}
-	says("cpu.max", "15000 10000")
-	if tier := g.share(10, true); tier != api.CPUQuotaV2 {
-		t.Errorf("a cap is %q", tier)
+	if !g.lift() {
+		t.Error("a cap is not lifted")
 	}
-	says("cpu.max", "1000 100000")
-	g.share(10, false)
-	says("cpu.max", "max 10000")
-	if tier := (&group{cpu: "/nowhere", v2: true}).share(10, true); tier != "" {
+	says("cpu.max", "max")
+	if tier := (&group{cpu: "/nowhere", v2: true}).share(10); tier != "" {
 		t.Errorf("a group that is not there keeps a share by %q", tier)
 	}
 }
