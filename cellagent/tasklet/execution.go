@@ -47,7 +47,7 @@ func (e *execution) do(ctx context.Context) (out work.Outcome, fit bool) {
 
 	file, message, failure := e.prepareSend()
 	if failure != nil {
-		return work.Failed(*failure), stop()
+		return work.Failed(*failure), stop() && p.freshen()
 	}
 	e.unlock = func() {}
 	if file != nil {

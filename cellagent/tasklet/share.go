@@ -87,7 +87,7 @@ func (p *process) capCPU(j work.Job, tier api.CPUTier) api.CPUTier {
 }
 
 // freshen undoes what a run's share has left. False is that it may not: then the worker is not for
-// another run.
+// another run. One that the agent may not make less nice stays as it is, for jobs that suit it.
 func (p *process) freshen() bool {
 	if !p.group.lift() {
 		return false
@@ -95,11 +95,20 @@ func (p *process) freshen() bool {
 	if p.nice == workerNice {
 		return true
 	}
-	if err := unix.Setpriority(unix.PRIO_PGRP, p.cmd.Process.Pid, workerNice); err != nil {
-		return false
+	if err := unix.Setpriority(unix.PRIO_PGRP, p.cmd.Process.Pid, workerNice); err == nil {
+		p.nice = workerNice
 	}
-	p.nice = workerNice
 	return true
+}
+
+// suits reports whether the worker may have a job: it is of the tenant, and no nicer than the job's share
+// makes it, which only an agent with CAP_SYS_NICE could undo.
+func (p *process) suits(j work.Job) bool {
+	nice := workerNice
+	if !p.group.keepsCPU() {
+		nice = niceOf(j.CPU)
+	}
+	return p.tenant == j.Tenant && p.nice <= nice
 }
 
 // niceOf is a share as niceness: the kernel gives a process a fifth less for each step. A guest has one

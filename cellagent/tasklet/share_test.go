@@ -250,8 +250,87 @@ func TestShareWithoutGroups(t *testing.T) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range r.idle { // where the agent may not take it back there is none
-		niceness(p.cmd.Process.Pid, workerNice)
+	for _, p := range r.idle { // where the agent may not take it back it stays
+		niceness(p.cmd.Process.Pid, p.nice)
+	}
+}
+
+// TestNiceWorkers: where the agent may not make a worker less nice, it is parked as it is, also after a job
+// that was not sent, and taken for jobs of no larger share.
+func TestNiceWorkers(t *testing.T) {
+	r := open(t, func(c *Config) { c.Cgroup = "grafos-no-such-group" })
+	run := func(cpu int64, change func(*work.Job)) (pid, nice int) {
+		t.Helper()
+		j := moduleJob(t, module{}.bytes())
+		j.CPU = cpu
+		if change != nil {
+			change(&j)
+		}
+		p, err := r.acquire(t.Context(), j.WithDefaults())
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := execution{runner: r, process: p, job: j.WithDefaults()}
+		var fit bool
+		unprivileged(t, func() { _, fit = e.do(t.Context()) })
+		if !fit {
+			t.Errorf("a worker is not for another run after one with a share of %d", cpu)
+		}
+		r.release(p, fit)
+		return p.cmd.Process.Pid, p.nice
+	}
+	small, nice := run(100, nil)
+	if nice != 15 {
+		t.Fatalf("a worker is parked with niceness %d, want 15", nice)
+	}
+	if again, _ := run(100, nil); again != small {
+		t.Error("a job of the same share has a fresh worker")
+	}
+	large, nice := run(500, func(j *work.Job) { j.ModulePath = "/nowhere" }) // it is not sent
+	if large == small || nice != 8 {
+		t.Errorf("a job of a larger share has the nicer worker: %v, its niceness is %d, want 8", large == small, nice)
+	}
+	if again, _ := run(500, nil); again != large {
+		t.Error("the worker of a job that was not sent is not reused")
+	}
+	if again, nice := run(50, nil); again != small || nice != 18 {
+		t.Errorf("a smaller share has the nicer worker: %v, with niceness %d, want 18", again == small, nice)
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	unsent := looping(t, 50, false)
+	unsent.ModulePath = "/nowhere"
+	if out := r.Run(t.Context(), unsent); out.State != api.RunFailed {
+		t.Errorf("a job without a module: %s", out.State)
+	}
+	for _, p := range r.idle {
+		if p.cmd.Process.Pid == small && p.nice != workerNice {
+			t.Errorf("a job that was not sent leaves niceness %d to a worker that may be less nice", p.nice)
+		}
+	}
+}
+
+// unprivileged calls f on a thread that may not make a process less nice.
+func unprivileged(t *testing.T, f func()) {
+	t.Helper()
+	var wg sync.WaitGroup
+	var err error
+	wg.Go(func() {
+		runtime.LockOSThread() // for good: it ends with the goroutine
+		head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var data [2]unix.CapUserData
+		if err = unix.Capget(&head, &data[0]); err != nil {
+			return
+		}
+		data[0].Effective &^= 1 << unix.CAP_SYS_NICE
+		if err = unix.Capset(&head, &data[0]); err == nil {
+			f()
+		}
+	})
+	wg.Wait()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
