@@ -19,12 +19,13 @@ func cappable(t *testing.T) (p *process, worker *net.UnixConn) {
 		t.Fatal(err)
 	}
 	p = &process{cmd: cmd, nice: workerNice, group: &group{cpu: t.TempDir(), v2: true}}
-	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "s")})
+	at := &net.UnixAddr{Name: filepath.Join(t.TempDir(), "s")}
+	listener, err := net.ListenUnix("unix", at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	if worker, err = net.DialUnix("unix", nil, listener.Addr().(*net.UnixAddr)); err != nil {
+	if worker, err = net.DialUnix("unix", nil, at); err != nil {
 		t.Fatal(err)
 	}
 	if p.conn, err = listener.AcceptUnix(); err != nil {
