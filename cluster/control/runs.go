@@ -39,6 +39,9 @@ func (c *Control) Plan(ctx context.Context, r api.PlanRequest, _ api.ReadOptions
 
 // StartRun admits a run and places it; it answers when the record is committed.
 func (c *Control) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOptions) (*api.RunAnswer, error) {
+	if r.Terms.Empty() {
+		r.Terms = nil // the same request, and the same key's answer
+	}
 	if err := r.Check(); err != nil {
 		return nil, err
 	}
