@@ -82,13 +82,13 @@ func (c *Control) ConformCell(ctx context.Context, p api.ProviderID, id api.Cell
 			return
 		}
 		defer release()
-		c.prove(ctx, rec, yield)
+		c.prove(ctx, rec, o.Reason, yield)
 	}
 }
 
 // prove runs a suite, hands its checks on, and records the result. Whoever does not want to hear more
 // of it stops it.
-func (c *Control) prove(ctx context.Context, rec api.CellRecord, yield func(api.ConformanceStep, error) bool) {
+func (c *Control) prove(ctx context.Context, rec api.CellRecord, reason string, yield func(api.ConformanceStep, error) bool) {
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	checks := make(chan api.ConformanceCheck)
@@ -109,7 +109,7 @@ func (c *Control) prove(ctx context.Context, rec api.CellRecord, yield func(api.
 		return
 	}
 	if failure == nil {
-		failure = c.recordSuite(ctx, rec, report)
+		failure = c.recordSuite(ctx, rec, reason, report)
 	}
 	if failure != nil {
 		yield(api.ConformanceStep{}, failure)
@@ -118,9 +118,10 @@ func (c *Control) prove(ctx context.Context, rec api.CellRecord, yield func(api.
 	yield(api.ConformanceStep{Report: report}, nil)
 }
 
-func (c *Control) recordSuite(ctx context.Context, rec api.CellRecord, r *api.ConformanceReport) error {
+func (c *Control) recordSuite(ctx context.Context, rec api.CellRecord, reason string, r *api.ConformanceReport) error {
 	cmd := fsm.RecordConformance{
 		Actor: actor(ctx), Provider: rec.Provider, Cell: rec.ID, CellEpoch: rec.Epoch, Passed: r.Passed, Kinds: r.Kinds, Checks: r.Checks, TookMs: r.TookMs,
+		Reason: reason,
 	}
 	for _, f := range r.Failed {
 		if len(cmd.Failed) < fsm.MaxFailedChecks {
