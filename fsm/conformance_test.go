@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/grafos/grafos/api"
@@ -37,7 +38,12 @@ func TestProductionNeedsConformance(t *testing.T) {
 	own := grant(cpu("s1", 100))
 	own.Tenant = api.ConformanceTenant
 	r.must(own)
-	r.must(r.suite("mem/revoked"))
+	why := r.suite("mem/revoked")
+	why.Reason = "after the repair"
+	r.must(why)
+	if last := r.audit[len(r.audit)-1]; !strings.Contains(string(last.Data), `"reason":"after the repair"`) {
+		t.Errorf("the audit chain says %s", last.Data)
+	}
 	takes("l1", false)
 	if c := r.m.View().Show(r.cell("aws-1")); c.Conformance != api.ConformanceFailed || c.Suite == nil || !c.Production || !c.Ready {
 		t.Errorf("it is shown as %+v", c)
@@ -81,6 +87,7 @@ func TestConformanceRefuses(t *testing.T) {
 	bad(api.Conflict, func(c *RecordConformance) { c.CellEpoch++ })
 	bad(api.NotFound, func(c *RecordConformance) { c.Cell = "none" })
 	bad(api.NotFound, func(c *RecordConformance) { c.Provider = "gcp" })
+	bad(api.InvalidArgument, func(c *RecordConformance) { c.Reason = "\x00" })
 	bad(api.InvalidArgument, func(c *RecordConformance) { c.Passed = false })
 	bad(api.InvalidArgument, func(c *RecordConformance) { c.Failed = []string{"mem/revoked"} })
 	bad(api.InvalidArgument, func(c *RecordConformance) { c.Passed, c.Failed = false, make([]string, MaxFailedChecks+1) })

@@ -18,6 +18,7 @@ type RecordConformance struct {
 	// Failed names the checks that failed, the first few of many.
 	Failed []string `json:"failed,omitempty"`
 	TookMs int64    `json:"took_ms"`
+	Reason string   `json:"reason,omitempty"`
 }
 
 // Bounds of what is recorded of a suite.
@@ -50,12 +51,13 @@ func (c RecordConformance) apply(s *State) (Result, *api.Error) {
 	s.putCell(cell)
 	s.audit(auditCellConformance, c.Actor, subject{Provider: c.Provider, Cell: c.Cell}, conformanceFact{
 		Provider: c.Provider, Cell: c.Cell, Epoch: c.CellEpoch, Version: cell.Version, Passed: c.Passed, Kinds: c.Kinds, Checks: c.Checks, Failed: c.Failed,
+		Reason: c.Reason,
 	})
 	return Result{CellEpoch: cell.Epoch}, nil
 }
 
 func (c RecordConformance) check() *api.Error {
-	if p := first(checkText("actor", c.Actor, maxActor), checkCellName(c.Provider, c.Cell)); p != nil {
+	if p := first(checkText("actor", c.Actor, maxActor), checkCellName(c.Provider, c.Cell), checkText("reason", c.Reason, maxReason)); p != nil {
 		return p
 	}
 	if len(c.Failed) > MaxFailedChecks || c.Passed != (len(c.Failed) == 0) || c.Checks < len(c.Failed) || c.TookMs < 0 {
@@ -84,4 +86,5 @@ type conformanceFact struct {
 	Kinds    []api.LeaseKind `json:"kinds,omitempty"`
 	Checks   int             `json:"checks"`
 	Failed   []string        `json:"failed,omitempty"`
+	Reason   string          `json:"reason,omitempty"`
 }

@@ -15,8 +15,7 @@ const suiteKeepAlive = 5 * time.Second
 
 // conformCell streams a suite as lines.
 func (s *server) conformCell(x *exchange, r *http.Request) error {
-	q := r.URL.Query()
-	o, err := WriteParams{Key: r.Header.Get(headKey), Reason: q.Get("reason"), DryRun: q.Get("dry_run") == "true"}.options()
+	o, err := plainOptions(r)
 	if err != nil {
 		return err
 	}
@@ -41,7 +40,7 @@ func describeConformCell(op *huma.Operation) {
 type markProviderIn struct {
 	Provider string `path:"p"`
 	WriteParams
-	Body *api.MarkRequest
+	Body api.MarkRequest // required: one that is lost takes no mark away
 }
 
 func (s *server) markProvider(ctx context.Context, in *markProviderIn) (*api.ProviderStatus, error) {
@@ -49,13 +48,13 @@ func (s *server) markProvider(ctx context.Context, in *markProviderIn) (*api.Pro
 	if err != nil {
 		return nil, err
 	}
-	return s.config.Services.MarkProvider(ctx, api.ProviderID(in.Provider), orZero(in.Body), o)
+	return s.config.Services.MarkProvider(ctx, api.ProviderID(in.Provider), in.Body, o)
 }
 
 type markCellIn struct {
 	Cell string `path:"c"`
 	WriteParams
-	Body *api.MarkRequest
+	Body api.MarkRequest // required: one that is lost takes no mark away
 }
 
 func (s *server) markCell(ctx context.Context, in *markCellIn) (*api.CellAnswer, error) {
@@ -63,5 +62,5 @@ func (s *server) markCell(ctx context.Context, in *markCellIn) (*api.CellAnswer,
 	if err != nil {
 		return nil, err
 	}
-	return s.config.Services.MarkCell(ctx, api.CellID(in.Cell), orZero(in.Body), o)
+	return s.config.Services.MarkCell(ctx, api.CellID(in.Cell), in.Body, o)
 }

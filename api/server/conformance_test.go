@@ -1,6 +1,7 @@
 package server
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -103,5 +104,46 @@ func TestMarks(t *testing.T) {
 	}
 	if diff := cmp.Diff([]any{api.CellID("c1"), api.MarkRequest{}, o}, n.fake.last().Args); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestMarkNeedsItsBody: a body that was lost on the way does not take a mark away.
+func TestMarkNeedsItsBody(t *testing.T) {
+	n := start(t, nil)
+	for _, path := range []string{"/providers/aws:mark", "/cells/c1:mark"} {
+		for _, body := range []string{"", "{}"} {
+			if _, p := ask(t, raw(t, api.RoleOperator), "POST", n.url+"/api/v1"+path, []byte(body)); p.Kind != api.InvalidArgument {
+				t.Errorf("%s with %q: %+v", path, body, p)
+			}
+		}
+	}
+	if len(n.fake.calls) != 0 {
+		t.Errorf("a service was asked: %v", n.fake.calls)
+	}
+}
+
+// TestPlainWritesReadTheirQuery: whoever asks for a dry run never gets a real one, in whatever way it is said.
+func TestPlainWritesReadTheirQuery(t *testing.T) {
+	n := start(t, nil)
+	for _, path := range []string{"/providers/aws/cells/c1:conformance", "/operator/snapshot:restore"} {
+		for query, want := range map[string]string{
+			"": "real", "dry_run=false": "real", "dry_run=0": "real", "dry_run=true": "dry", "dry_run=1": "dry", "dry_run=TRUE": "dry",
+			"dry_run=yes": "refused", "dry_run=tru": "refused", "reason=" + strings.Repeat("x", maxReason+1): "refused",
+		} {
+			n.fake.mu.Lock()
+			n.fake.calls = nil
+			n.fake.mu.Unlock()
+			_, p := ask(t, raw(t, api.RoleOperator), "POST", n.url+"/api/v1"+path+"?"+query, []byte("state"))
+			got := "refused"
+			if n.fake.count("ConformCell")+n.fake.count("RestoreSnapshot") > 0 {
+				args := n.fake.last().Args
+				if got = "real"; args[len(args)-1].(api.WriteOptions).DryRun { //nolint:forcetypeassert // the last argument of every write
+					got = "dry"
+				}
+			}
+			if got != want || want == "refused" && p.Kind != api.InvalidArgument {
+				t.Errorf("%s?%.20s: it is %s, not %s: %+v", path, query, got, want, p)
+			}
+		}
 	}
 }

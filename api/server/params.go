@@ -3,7 +3,9 @@ package server
 import (
 	"crypto/rand"
 	"net/http"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -68,6 +70,36 @@ func (p WriteParams) options() (api.WriteOptions, error) {
 		return api.WriteOptions{}, api.Refuse(api.InvalidArgument, "reason has a control character")
 	}
 	return api.WriteOptions{IdempotencyKey: p.Key, Reason: p.Reason, DryRun: p.DryRun}, nil
+}
+
+// maxReason bounds a reason, as WriteParams says it.
+const maxReason = 512
+
+// plainOptions are the parameters of a write whose route reads its query itself. What a typed route refuses
+// is refused here too: a dry run that is misread is a real one.
+func plainOptions(r *http.Request) (api.WriteOptions, error) {
+	reason := r.URL.Query().Get("reason")
+	if utf8.RuneCountInString(reason) > maxReason {
+		return api.WriteOptions{}, api.Refuse(api.InvalidArgument, "query reason is longer than %d characters", maxReason)
+	}
+	dry, err := boolParam(r, "dry_run")
+	if err != nil {
+		return api.WriteOptions{}, err
+	}
+	return WriteParams{Key: r.Header.Get(headKey), Reason: reason, DryRun: dry}.options()
+}
+
+// boolParam reads a query parameter as typed routes do.
+func boolParam(r *http.Request, name string) (bool, error) {
+	text := r.URL.Query().Get(name)
+	if text == "" {
+		return false, nil
+	}
+	b, err := strconv.ParseBool(text)
+	if err != nil {
+		return false, api.Refuse(api.InvalidArgument, "query %s %q is neither true nor false", name, clip(text, 40))
+	}
+	return b, nil
 }
 
 // PageParams are the parameters of a list that comes in pages.

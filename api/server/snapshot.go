@@ -14,7 +14,11 @@ import (
 const maxArchive = 16 << 30
 
 func (s *server) saveSnapshot(x *exchange, r *http.Request) error {
-	body, err := s.config.Services.SaveSnapshot(r.Context(), r.URL.Query().Get("stale") == "true")
+	stale, err := boolParam(r, "stale")
+	if err != nil {
+		return err
+	}
+	body, err := s.config.Services.SaveSnapshot(r.Context(), stale)
 	if err != nil {
 		return err
 	}
@@ -53,8 +57,7 @@ func (s *server) restoreSnapshot(x *exchange, r *http.Request) error {
 	if err := ensureKey(r); err != nil {
 		return err
 	}
-	q := r.URL.Query()
-	o, err := WriteParams{Key: r.Header.Get(headKey), Reason: q.Get("reason"), DryRun: q.Get("dry_run") == "true"}.options()
+	o, err := plainOptions(r)
 	if err != nil {
 		return err
 	}

@@ -43,14 +43,14 @@ func (p *probe) pastEnd(ctx context.Context, h *held) {
 				o.lease, o.token = h.Lease, h.Token
 				_, err := patiently(ctx, w, o)
 				if api.KindOf(err) != api.InvalidArgument {
-					return fmt.Sprintf("%d bytes at %d: %s", o.length, o.offset, say(err)), false, nil
+					return fmt.Sprintf("%d bytes at %d: %s", o.length, o.offset, say(err)), false, notTheCells(err)
 				}
 			}
 			last := h.read()
 			last.offset, last.length = h.Amount-1, 1
 			b, err := patiently(ctx, w, last)
 			if err != nil {
-				return "the last byte: " + say(err), false, nil
+				return "the last byte: " + say(err), false, notTheCells(err)
 			}
 			if len(b) == 1 && b[0] == 'n' {
 				return "half of a write was done", false, nil
@@ -154,7 +154,7 @@ func (p *probe) flip(ctx context.Context, h *held) {
 					o.token = flipped(h.Token, i)
 					_, err := patiently(ctx, p.ways()[0], o)
 					if k := api.KindOf(err); k != api.BadSignature && k != api.WrongAudience {
-						found.Store(i, say(err))
+						found.Store(i, err)
 					}
 				}
 			})
@@ -167,11 +167,16 @@ func (p *probe) flip(ctx context.Context, h *held) {
 		close(at)
 		workers.Wait()
 		got, ok := fmt.Sprintf("%d of %d bytes changed, one at a time: all refused", tried, len(h.Token)), true
-		found.Range(func(i, said any) bool {
-			got, ok = fmt.Sprintf("byte %d changed: %s", i, said), false
-			return false
+		failure := ctx.Err()
+		found.Range(func(i, answer any) bool {
+			err, _ := answer.(error) // nil is that it was served
+			got, ok = fmt.Sprintf("byte %d changed: %s", i, say(err)), false
+			if failure = ctx.Err(); notTheCells(err) != nil {
+				failure = err
+			}
+			return notTheCells(err) != nil // what the cell said counts more
 		})
-		return got, ok, ctx.Err()
+		return got, ok, failure
 	})
 }
 

@@ -20,6 +20,7 @@ func TestEveryFlawIsFound(t *testing.T) {
 		endsEarly: {"mem/expired", "cpu/expired"}, fences: {"mem/revoked_torn_down", "mem/expired_torn_down", "block/freed_torn_down"},
 		anyHolder: {"mem/unproved_relayed", "cpu/unproved_relayed"}, anyProof: {"mem/wrong_key_relayed", "mem/other_proof_relayed"},
 		replays: {"mem/proved_relayed"}, neverStops: {"cpu/killed_at_its_end"}, noOutput: {"cpu/ran"}, ignoresCuts: {"mem/narrowed", "mem/widened"},
+		excuses: {"mem/used_relayed", "cpu/used_relayed"}, keepsRoom: {"mem/revoked_torn_down"},
 	} {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()
@@ -58,6 +59,21 @@ func TestNoResult(t *testing.T) {
 			defer c.mu.Unlock()
 			c.unfit, c.flaw = api.Refuse(api.NoLeader, "leadership moved"), anyHolder
 		}},
+		"not asked": {api.Overloaded, func(c *cell, _ context.CancelFunc) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.unasked = api.Refuse(api.Overloaded, "too many operations are under way")
+		}},
+		"no session": {api.OutcomeUnknown, func(c *cell, _ context.CancelFunc) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.unasked = api.Refuse(api.OutcomeUnknown, "no scheduler holds a session")
+		}},
+		"no word": {api.OutcomeUnknown, func(c *cell, _ context.CancelFunc) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.unasked = context.DeadlineExceeded
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -83,6 +99,37 @@ func TestNoResult(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What ended a suite throws no failure of its cell away, unless its result could not be recorded, or is
+// not wanted.
+func TestFailuresAreKept(t *testing.T) {
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	full, moved := api.Refuse(api.PlacementFailed, "no room"), api.Refuse(api.NoLeader, "leadership moved")
+	for name, c := range map[string]struct {
+		ctx    context.Context //nolint:containedctx // of one case
+		cause  error
+		failed bool
+		want   api.Kind
+	}{
+		"no room":                       {t.Context(), NotTheCells(full), false, api.PlacementFailed},
+		"no room after a failure":       {t.Context(), NotTheCells(full), true, ""},
+		"unfit after a failure":         {t.Context(), api.Refuse(api.Conflict, "it drains"), true, ""},
+		"moved after a failure":         {t.Context(), moved, true, api.NoLeader},
+		"moved, asked, after it":        {t.Context(), NotTheCells(moved), true, api.NoLeader},
+		"stopped after a failure":       {stopped, context.Canceled, true, api.OutcomeUnknown},
+		"no time":                       {t.Context(), context.DeadlineExceeded, false, ""},
+		"a scheduler without an answer": {t.Context(), NotTheCells(context.DeadlineExceeded), false, api.OutcomeUnknown},
+	} {
+		s := &suite{Config: Config{Emit: func(api.ConformanceCheck) {}}}
+		if c.failed {
+			s.tell(api.ConformanceCheck{Name: checkRevoked})
+		}
+		if err := s.interrupted(c.ctx, c.cause); api.KindOf(err) != c.want || err == nil && len(s.failed) != 1 {
+			t.Errorf("%s: %v, %v", name, err, s.failed)
+		}
 	}
 }
 

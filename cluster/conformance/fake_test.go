@@ -39,6 +39,8 @@ const (
 	ignoresCuts flaw = "ignores caveats"
 	neverStops  flaw = "does not stop a run"
 	noOutput    flaw = "loses the output of a run"
+	excuses     flaw = "refuses as a scheduler does"
+	keepsRoom   flaw = "cannot tear down, and has no room then"
 )
 
 // cell is a cell and its schedulers in one: what they do of leases, with a broker of its own.
@@ -46,6 +48,8 @@ type cell struct {
 	flaw   flaw
 	broker *capbroker.Broker
 	unfit  error
+	// unasked is why a scheduler asks the cell no more.
+	unasked error
 
 	mu     sync.Mutex
 	leases map[api.LeaseID]*leased
@@ -88,6 +92,11 @@ func (c *cell) Lease(_ context.Context, r api.LeaseRequest) (api.Grant, error) {
 	defer c.mu.Unlock()
 	if c.flaw == neverBinds {
 		return api.Grant{}, api.Refuse(api.BindTimeout, "cell c1 did not bind it")
+	}
+	for _, old := range c.leases {
+		if c.flaw == keepsRoom && r.Resources.Get(old.Kind) > 0 && old.State == api.LeaseFenced {
+			return api.Grant{}, NotTheCells(api.Refuse(api.PlacementFailed, "no room"))
+		}
 	}
 	l := &leased{}
 	for _, k := range api.LeaseKinds() {
@@ -150,7 +159,7 @@ func (c *cell) Revoke(_ context.Context, id api.LeaseID) error {
 
 func (c *cell) end(l *leased, reason string) {
 	l.State, l.Reason = api.LeaseTornDown, reason
-	if c.flaw == fences {
+	if c.flaw == fences || c.flaw == keepsRoom {
 		l.State = api.LeaseFenced
 	}
 	c.spare[l.Kind] = l.bytes
@@ -192,6 +201,12 @@ func (c *cell) LeaseData(_ context.Context, r api.DataRequest) (*api.DataAnswer,
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := c.leases[r.Lease]
+	if c.unasked != nil {
+		return nil, NotTheCells(c.unasked)
+	}
+	if c.flaw == excuses {
+		return nil, api.Refuse(api.QuotaExceeded, "it is somebody else's doing")
+	}
 	var body []byte
 	if r.Write {
 		var err error

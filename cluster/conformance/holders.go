@@ -58,6 +58,9 @@ func prove(ctx context.Context, w way, key *holder.Key, o operation) (string, er
 	bare := o
 	bare.proof = ""
 	_, err := patiently(ctx, w, bare)
+	if notTheCells(err) != nil {
+		return "", err
+	}
 	nonce := api.Problem(err)
 	if nonce == nil || nonce.Nonce == "" {
 		return "", api.Refuse(api.Internal, "the cell gave no nonce for a proof: %s", say(err))
@@ -89,7 +92,7 @@ func (p *probe) replay(w way, key *holder.Key, o operation) look {
 			return got, false, err
 		}
 		_, err = w.do(ctx, o)
-		return "repeated: " + say(err), api.KindOf(err) == api.Unauthenticated, nil
+		return "repeated: " + say(err), api.KindOf(err) == api.Unauthenticated, notTheCells(err)
 	}
 }
 
@@ -103,8 +106,8 @@ func (p *probe) narrow(ctx context.Context, h *held, key, thief *holder.Key) {
 		return o
 	}
 	once, err := key.Narrow(h.Token, less)
-	if err != nil {
-		p.cancel(api.Problem(err))
+	if err != nil { // the token is the cell's
+		p.check(ctx, checkNarrowed, "a token that can be narrowed", func(context.Context) (string, bool, error) { return "", false, err })
 		return
 	}
 	within := func(ctx context.Context, o operation) (string, bool, error) {

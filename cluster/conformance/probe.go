@@ -121,7 +121,7 @@ const served = "served"
 func (p *probe) refusal(w way, o operation, kinds ...api.Kind) look {
 	return func(ctx context.Context) (string, bool, error) {
 		_, err := patiently(ctx, w, o)
-		return say(err), err != nil && slices.Contains(kinds, api.KindOf(err)), nil
+		return say(err), err != nil && slices.Contains(kinds, api.KindOf(err)), notTheCells(err)
 	}
 }
 
@@ -146,7 +146,7 @@ func (p *probe) takenAs() string {
 func (p *probe) acceptance(w way, o operation) look {
 	return func(ctx context.Context) (string, bool, error) {
 		_, err := patiently(ctx, w, o)
-		return say(err), p.taken(err), nil
+		return say(err), p.taken(err), notTheCells(err)
 	}
 }
 

@@ -91,7 +91,7 @@ func (p *probe) renew(ctx context.Context, h *held) bool {
 		}
 		h.Grant = g
 		_, err = patiently(ctx, p.ways()[0], h.read())
-		return fmt.Sprintf("generation %d, and %s", g.Generation, say(err)), g.Generation == old.Generation+1 && p.taken(err), nil
+		return fmt.Sprintf("generation %d, and %s", g.Generation, say(err)), g.Generation == old.Generation+1 && p.taken(err), notTheCells(err)
 	})
 	if !ok {
 		return false
@@ -123,21 +123,22 @@ func (p *probe) gone(ctx context.Context, h *held, want api.Kind) (string, bool,
 	defer cancel()
 	w := p.ways()[0]
 	last := "" // what the cell said when it was asked in time
+	var failure error
 	for {
 		_, err := w.do(ctx, h.read())
 		if ctx.Err() != nil {
-			return "still " + last, false, nil
+			return "still " + last, false, failure
 		}
-		last = say(err)
+		last, failure = say(err), notTheCells(err)
 		if api.KindOf(err) == want {
 			return last, true, nil
 		}
 		live := p.taken(err) || h.key != nil && api.KindOf(err) == api.Unauthenticated
 		if !live && api.KindOf(err) != api.Overloaded {
-			return last, false, nil
+			return last, false, failure
 		}
 		if !pause(ctx, 10*time.Millisecond) {
-			return "still " + last, false, nil
+			return "still " + last, false, failure
 		}
 	}
 }
@@ -190,7 +191,7 @@ func (p *probe) expire(ctx context.Context) {
 				}
 			case kind == api.Overloaded:
 			case kind != api.TokenExpired && kind != api.LeaseExpiredKind:
-				return say(err), false, nil
+				return say(err), false, notTheCells(err)
 			case early:
 				return fmt.Sprintf("%s, %s before its end", say(err), until.Sub(sent)), false, nil
 			case first == "":

@@ -117,11 +117,19 @@ func Run(ctx context.Context, c Config) (*api.ConformanceReport, error) {
 	return s.report(plans), nil
 }
 
-// interrupted says why there is no result. A cell on which the checks do not end has failed, if any of
-// them did.
+// interrupted says why there is no result. A cell that failed a check has failed, whatever ended the suite
+// afterwards: one that does not tear down has no room for the next lease. A cell on which the checks do not
+// end has failed as well.
 func (s *suite) interrupted(ctx context.Context, cause error) error {
-	if e, ok := api.AsError(cause); ok {
-		return e
+	_, refused := api.AsError(cause)
+	if refused = refused || notTheCells(cause) != nil; refused && api.KindOf(cause) == api.NoLeader {
+		return api.Problem(cause)
+	}
+	if refused && ctx.Err() == nil {
+		if len(s.failed) > 0 {
+			return nil
+		}
+		return api.Problem(cause)
 	}
 	if ctx.Err() != nil {
 		return api.Refuse(api.OutcomeUnknown, "the suite was stopped before its end: nothing is recorded").
@@ -161,8 +169,7 @@ func (s *suite) give(ctx context.Context, err error) bool {
 	if ctx.Err() != nil && context.Cause(ctx) != context.DeadlineExceeded { //nolint:errorlint // it is not wrapped
 		return true
 	}
-	switch api.KindOf(err) { //nolint:exhaustive // what a scheduler refuses, not a cell
-	case api.NoLeader, api.QuotaExceeded, api.RuntimeNotReady, api.NoEligibleProviderCells, api.PlacementFailed:
+	if notTheCells(err) != nil {
 		s.cancel(err)
 		return true
 	}

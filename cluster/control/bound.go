@@ -172,9 +172,14 @@ func (c *Control) askCell(ctx context.Context, cell api.CellID, ask api.Ask) err
 			return nil
 		}
 	}
-	return api.Refuse(api.OutcomeUnknown, "no scheduler holds a session of cell %s: it cannot be asked for a token now", cell).
-		WithHint("the lease holds; ask again when the cell is connected: grafos fabric cells")
+	return unasked{api.Refuse(api.OutcomeUnknown, "no scheduler holds a session of cell %s: it cannot be asked for a token now", cell).
+		WithHint("the lease holds; ask again when the cell is connected: grafos fabric cells")}
 }
+
+// unasked is why a cell was not asked: it is no answer of the cell's.
+type unasked struct{ error }
+
+func (e unasked) Unwrap() error { return e.error }
 
 // askAt reports whether a scheduler took the question.
 func (c *Control) askAt(ctx context.Context, n api.NodeID, cell api.CellID, ask api.Ask) bool {

@@ -90,8 +90,12 @@ func TestMarks(t *testing.T) {
 	}
 	rec, _ := r.m.View().Cell("c1")
 	report := &api.ConformanceReport{Kinds: api.LeaseKinds(), Checks: 9, Failed: []api.ConformanceCheck{{Kind: api.KindMem, Name: "revoked"}}}
-	if err := r.c.recordSuite(ctx, rec, report); err != nil || report.Index == 0 || len(r.c.unproven()) != 0 {
+	if err := r.c.recordSuite(ctx, rec, "after the repair", report); err != nil || report.Index == 0 || len(r.c.unproven()) != 0 {
 		t.Errorf("a suite that failed is not repeated by itself: %v", err)
+	}
+	e, err := fsm.DecodeEntry(r.entries[len(r.entries)-1])
+	if cmd, ok := e.Commands[0].(*fsm.RecordConformance); err != nil || !ok || cmd.Reason != "after the repair" {
+		t.Errorf("submitted %+v, %v", e.Commands, err)
 	}
 	if rec, _ = r.m.View().Cell("c1"); rec.Suite.Failed[0] != "mem/revoked" || rec.Suite.Actor != "operator/root" {
 		t.Errorf("recorded: %+v", rec.Suite)

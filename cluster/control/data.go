@@ -31,7 +31,7 @@ func (c *Control) LeaseData(ctx context.Context, r api.DataRequest) (*api.DataAn
 	}
 	o, err := c.relays.Open(api.NewID(c.cfg.Random, ""), l.CellID, body)
 	if err != nil {
-		return nil, err
+		return nil, unasked{err}
 	}
 	answer, err := c.carry(ctx, o, l, r)
 	if err != nil {
