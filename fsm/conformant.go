@@ -13,3 +13,15 @@ func (v *View) production(c *api.CellRecord) bool {
 
 // Unproven reports whether a cell has to pass the conformance suite before it takes leases.
 func (v *View) Unproven(c api.CellRecord) bool { return c.Unproven(v.production(&c)) }
+
+// Unrated lists the cells that are marked production, and have no result of the conformance suite for the
+// agent that they have.
+func (v *View) Unrated() []api.CellRecord {
+	var list []api.CellRecord
+	v.cells.each(func(c *api.CellRecord) {
+		if v.production(c) && c.Conformance() == api.ConformanceNone {
+			list = append(list, *c)
+		}
+	})
+	return list
+}

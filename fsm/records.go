@@ -22,6 +22,14 @@ func (r *records[K, V]) Get(key K) (v V, ok bool) {
 // at returns the record of a key to be looked at before anything is written, and not longer.
 func (r *records[K, V]) at(key K) (*V, bool) { return r.tree.Get(text(key)) }
 
+// each looks at the records in the order of their keys, as at does.
+func (r *records[K, V]) each(look func(*V)) {
+	r.tree.Scan(func(_ text, p *V) bool {
+		look(p)
+		return true
+	})
+}
+
 // Set stores a record under a key.
 func (r *records[K, V]) Set(e cow.Edit, key K, v V) { r.tree.Set(e, text(key), &v) }
 

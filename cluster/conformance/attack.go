@@ -107,7 +107,11 @@ func (p *probe) foreign(ctx context.Context, h *held) {
 	if !p.bytes || p.Free.Get(p.kind) < p.amountOf()+p.least {
 		return
 	}
-	other := p.lease(ctx, checkLeased+"_another", leaseTime, nil)
+	amount := p.amountOf() // a cell that looks at no more than the amounts is found by two that are the same
+	if p.Free.Get(p.kind) < 2*amount {
+		amount = p.least
+	}
+	other := p.leaseOf(ctx, checkLeased+"_another", amount, leaseTime, nil)
 	if other == nil {
 		return
 	}

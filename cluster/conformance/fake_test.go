@@ -50,6 +50,8 @@ type cell struct {
 	unfit  error
 	// unasked is why a scheduler asks the cell no more.
 	unasked error
+	// capacity bounds what is leased at a time, where it is not nothing.
+	capacity api.Resources
 
 	mu     sync.Mutex
 	leases map[api.LeaseID]*leased
@@ -96,6 +98,17 @@ func (c *cell) Lease(_ context.Context, r api.LeaseRequest) (api.Grant, error) {
 	for _, old := range c.leases {
 		if c.flaw == keepsRoom && r.Resources.Get(old.Kind) > 0 && old.State == api.LeaseFenced {
 			return api.Grant{}, NotTheCells(api.Refuse(api.PlacementFailed, "no room"))
+		}
+	}
+	for _, k := range api.LeaseKinds() {
+		taken := r.Resources.Get(k)
+		for _, old := range c.leases {
+			if old.Kind == k && !old.State.Terminal() {
+				taken += old.Amount
+			}
+		}
+		if most := c.capacity.Get(k); most > 0 && taken > most {
+			return api.Grant{}, NotTheCells(api.Refuse(api.PlacementFailed, "%d of %s are not there", taken, k))
 		}
 	}
 	l := &leased{}

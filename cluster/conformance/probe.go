@@ -177,17 +177,21 @@ func (p *probe) amountOf() int64 {
 	return n - n%p.least
 }
 
-// lease takes one lease; nil is that there is none.
+// lease takes one lease of the suite's amount; nil is that there is none.
 func (p *probe) lease(ctx context.Context, name string, ttl time.Duration, key *holder.Key) *held {
+	return p.leaseOf(ctx, name, p.amountOf(), ttl, key)
+}
+
+func (p *probe) leaseOf(ctx context.Context, name string, amount int64, ttl time.Duration, key *holder.Key) *held {
 	var h *held
 	r := api.LeaseRequest{
-		Provider: p.Cell.Provider, Tenant: api.ConformanceTenant, Resources: api.Resources{}.With(p.kind, p.amountOf()),
+		Provider: p.Cell.Provider, Tenant: api.ConformanceTenant, Resources: api.Resources{}.With(p.kind, amount),
 		TTLMs: ttl.Milliseconds(),
 	}
 	if key != nil {
 		r.Holder = key.Thumbprint().String()
 	}
-	p.check(ctx, name, fmt.Sprintf("%d %s of %s, bound, with a token", p.amountOf(), p.kind.Unit(), p.kind), func(ctx context.Context) (string, bool, error) {
+	p.check(ctx, name, fmt.Sprintf("%d %s of %s, bound, with a token", amount, p.kind.Unit(), p.kind), func(ctx context.Context) (string, bool, error) {
 		asked := p.Clock.Now()
 		g, err := p.Fabric.Lease(ctx, r)
 		if g.ID != "" {
@@ -197,7 +201,7 @@ func (p *probe) lease(ctx context.Context, name string, ttl time.Duration, key *
 			return "", false, err
 		}
 		h = &held{g, asked, p.Clock.Now(), key}
-		return fmt.Sprintf("lease %s of %d", g.ID, g.Amount), g.Token != "" && g.Kind == p.kind && g.Amount == p.amountOf() && g.CellID == p.Cell.ID, nil
+		return fmt.Sprintf("lease %s of %d", g.ID, g.Amount), g.Token != "" && g.Kind == p.kind && g.Amount == amount && g.CellID == p.Cell.ID, nil
 	})
 	return h
 }

@@ -53,6 +53,7 @@ func (w relayed) do(ctx context.Context, o operation) ([]byte, error) {
 	if err != nil || a.Body == nil {
 		return nil, err
 	}
+	defer context.AfterFunc(ctx, func() { _ = a.Body.Close() })() // a cell that stops in the middle is not waited for
 	b, err := io.ReadAll(io.LimitReader(a.Body, maxRead))
 	return b, errors.Join(err, a.Body.Close())
 }
@@ -121,6 +122,10 @@ func (s *suite) reach(ctx context.Context) {
 	}()
 	if s.Direct == nil || s.Cell.DataURL == "" {
 		c.Skipped = "the cell names no address of its data plane: it is reached through schedulers"
+		return
+	}
+	if at, err := url.Parse(s.Cell.DataURL); err != nil || at.Scheme != "https" || at.Host == "" {
+		c.OK, c.Got = false, fmt.Sprintf("the data plane is at %.80q, which is no https URL", s.Cell.DataURL)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, reachTime)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/pem"
 	"math/big"
+	"net/url"
 	"sync"
 	"time"
 
@@ -106,12 +107,29 @@ func checkBootstrap(r api.BootstrapRequest, claims pki.BootstrapClaims) error {
 	return nil
 }
 
+// checkDataURL refuses an address that schedulers and tenants could not ask under the cell's certificate. A
+// cell may have none.
+func checkDataURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	at, err := url.Parse(text)
+	if err == nil && at.Scheme == "https" && at.Host != "" && at.User == nil && at.RawQuery == "" && at.Fragment == "" {
+		return nil
+	}
+	return api.Refuse(api.InvalidArgument, "data_url %.80q is not https://HOST:PORT", text).
+		WithHint("it is where leases of the cell are used: see --data-advertise of the agent")
+}
+
 // Register makes or renews a cell's record under its certificate.
 func (c *Control) Register(ctx context.Context, r api.RegisterRequest) (*api.RegisterAnswer, error) {
 	caller := api.CallerFrom(ctx)
 	if caller.Role != api.RoleCell || caller.Provider != r.Provider || caller.Cell != r.CellID {
 		return nil, api.Refuse(api.IdentityMismatch, "the certificate is of %s, the request of cell/%s/%s", caller.Actor(), r.Provider, r.CellID).
 			WithHint("start the agent with the provider and cell id of its certificate")
+	}
+	if err := checkDataURL(r.DataURL); err != nil {
+		return nil, err
 	}
 	if err := c.vouchedFor(caller); err != nil {
 		return nil, err

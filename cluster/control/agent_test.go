@@ -82,6 +82,14 @@ func TestRegister(t *testing.T) {
 		_, err := r.c.Register(ctx, bad)
 		r.wantKind(name, err, api.IdentityMismatch)
 	}
+	for _, at := range []string{
+		"http://10.0.0.1:7500", "10.0.0.1:7500", "https://", "https:///v1", "file:///etc/passwd", "https://u:p@10.0.0.1:7500", "https://10.0.0.1:7500?q", "https://10.0.0.1:7500#f", "https://%zz",
+	} {
+		bad := ask
+		bad.DataURL = at
+		_, err := r.c.Register(ctx, bad)
+		r.wantKind("a data plane at "+at, err, api.InvalidArgument)
+	}
 	_, err = r.c.Register(r.operator(), ask)
 	r.wantKind("an operator", err, api.IdentityMismatch)
 	if err := r.c.Admit(caller); err != nil {

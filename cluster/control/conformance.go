@@ -222,7 +222,8 @@ func (c *Control) suiteClient(rec api.CellRecord) (*http.Client, error) {
 		}
 		return err
 	}
-	return &http.Client{Transport: &http.Transport{TLSClientConfig: conf, MaxIdleConnsPerHost: 16, TLSHandshakeTimeout: 5 * time.Second}}, nil
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // a cell sends this scheduler nowhere else
+	return &http.Client{CheckRedirect: stay, Transport: &http.Transport{TLSClientConfig: conf, MaxIdleConnsPerHost: 16, TLSHandshakeTimeout: 5 * time.Second}}, nil
 }
 
 // MarkProvider marks all cells of a provider.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -125,3 +126,33 @@ func TestSuiteTenantIsReserved(t *testing.T) {
 		r.wantKind(name+", a run", err, api.Forbidden)
 	}
 }
+
+// TestSuiteStaysAtItsCell: a cell does not send the leader to other addresses.
+func TestSuiteStaysAtItsCell(t *testing.T) {
+	r := newRig(t)
+	r.material()
+	r.cell("c1")
+	rec, _ := r.m.View().Cell("c1")
+	h, err := r.c.suiteClient(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	h.Transport = answers(func(q *http.Request) *http.Response {
+		asked++
+		return &http.Response{StatusCode: http.StatusFound, Header: http.Header{"Location": {"http://169.254.169.254/secret"}}, Body: http.NoBody, Request: q}
+	})
+	resp, err := h.Get("https://10.0.0.1:7500/v1/leases/x") //nolint:noctx // nothing is asked
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if asked != 1 || resp.StatusCode != http.StatusFound {
+		t.Errorf("%d requests, %s", asked, resp.Status)
+	}
+}
+
+// answers is a transport that goes nowhere.
+type answers func(*http.Request) *http.Response
+
+func (a answers) RoundTrip(q *http.Request) (*http.Response, error) { return a(q), nil }
