@@ -30,9 +30,15 @@ func instanceID(e *api.Evidence) string {
 func attestedID(spki string) string { return purposeAttested + "-" + spki }
 
 // Attested reports whether a cloud vouched for the key when it was bootstrapped as that of the cell.
-func (v *View) Attested(cell api.CellID, spki string) bool {
+func (v *View) Attested(p api.ProviderID, cell api.CellID, spki string) bool {
 	t, ok := v.Token(attestedID(spki))
-	return ok && t.Cell == cell
+	return ok && t.of(p, cell)
+}
+
+// of reports whether what a cloud proved is of a cell, as one of that provider: another's policy may ask
+// for more.
+func (r *TokenRecord) of(p api.ProviderID, cell api.CellID) bool {
+	return r.Provider == p && r.Cell == cell
 }
 
 // mayVouch refuses an instance that vouched for another cell. A document without a nonce says nothing of
@@ -42,11 +48,11 @@ func (c UseToken) mayVouch(s *State) *api.Error {
 		return nil
 	}
 	t, ok := s.Token(instanceID(&c.Evidence))
-	if !ok || t.Cell == c.Cell {
+	if !ok || t.of(c.Provider, c.Cell) {
 		return nil
 	}
-	p := api.Refuse(api.AttestationFailed, "instance %s of %s account %s vouched for cell %s already: an instance vouches for one cell, for ever",
-		c.Evidence.Instance, c.Evidence.Kind, c.Evidence.Account, t.Cell).
+	p := api.Refuse(api.AttestationFailed, "instance %s of %s account %s vouched for cell %s of provider %s already: an instance vouches for one cell, for ever",
+		c.Evidence.Instance, c.Evidence.Kind, c.Evidence.Account, t.Cell, t.Provider).
 		WithHint("bootstrap it as that cell, or start another instance")
 	p.Reason = api.AttestationUsed
 	return p
@@ -54,13 +60,14 @@ func (c UseToken) mayVouch(s *State) *api.Error {
 
 // attest remembers what the cloud proved, for the key and for the instance.
 func (c UseToken) attest(s *State) {
-	if c.Evidence == (api.Evidence{}) || s.Attested(c.Cell, c.SPKI) {
+	if c.Evidence == (api.Evidence{}) || s.Attested(c.Provider, c.Cell, c.SPKI) {
 		return
 	}
 	e := c.Evidence
 	e.Attested = s.Wall()
 	r := TokenRecord{
-		JTI: instanceID(&e), Purpose: purposeInstance, SPKIs: []string{c.SPKI}, Uses: 1, Cell: c.Cell, Evidence: e, KeepTill: math.MaxInt64,
+		JTI: instanceID(&e), Purpose: purposeInstance, SPKIs: []string{c.SPKI}, Uses: 1, Provider: c.Provider, Cell: c.Cell, Evidence: e,
+		KeepTill: math.MaxInt64,
 	}
 	s.putToken(r)
 	r.JTI, r.Purpose, r.SPKIs, r.KeepTill = attestedID(c.SPKI), purposeAttested, slices.Clone(r.SPKIs), s.meta.Now+api.Tick(attestedFor)
@@ -73,7 +80,7 @@ func (c UseToken) attest(s *State) {
 // attestation is what is proved of a cell under a key: what was when that was bootstrapped, or what was
 // proved of the cell before where the key is its own or a renewal of it.
 func (s *State) attestation(c *api.CellRecord, id api.Identity) api.Evidence {
-	if t, ok := s.Token(attestedID(id.SPKI)); ok && t.Cell == c.ID {
+	if t, ok := s.Token(attestedID(id.SPKI)); ok && t.of(c.Provider, c.ID) {
 		return t.Evidence
 	}
 	if id.SPKI == c.Identity.SPKI || id.SPKI == c.Next.SPKI && c.Next.NotAfter > 0 {

@@ -32,7 +32,7 @@ func TestEvidence(t *testing.T) {
 	r.refused(api.Conflict, vouched("t0", "aws-7", "key-a", "i-1")) // below its level
 	r.must(RaiseLevel{Level: levelKeys})
 	r.must(vouched("t1", "aws-7", "key-a", "i-1"))
-	if v := r.m.View(); !v.Attested("aws-7", "key-a") || v.Attested("aws-8", "key-a") || v.Attested("aws-7", "key-b") {
+	if v := r.m.View(); !v.Attested("aws", "aws-7", "key-a") || v.Attested("aws", "aws-8", "key-a") || v.Attested("aws", "aws-7", "key-b") {
 		t.Error("another key, or another cell, is attested")
 	}
 	again := vouched("t1", "aws-7", "key-a", "i-1")
@@ -98,10 +98,28 @@ func TestEvidenceOfOneKeyTwice(t *testing.T) {
 	r.must(vouched("t1", "aws-8", "key-c", "i-1"))
 	r.pass(time.Hour)
 	r.must(vouched("t2", "aws-9", "key-c", "i-2"))
-	if v := r.m.View(); v.Attested("aws-8", "key-c") || !v.Attested("aws-9", "key-c") {
+	if v := r.m.View(); v.Attested("aws", "aws-8", "key-c") || !v.Attested("aws", "aws-9", "key-c") {
 		t.Error("the key is attested for a cell that it is not of")
 	}
 	if err := Check(r.m.View()); err != nil {
 		t.Error(err)
 	}
+}
+
+// What a cloud proved is proved to one provider: another's policy may ask for more, so it counts for
+// nothing there.
+func TestEvidenceIsOfOneProvider(t *testing.T) {
+	r := newRig(t).cluster()
+	r.must(RaiseLevel{Level: levelKeys})
+	r.must(vouched("t1", "c-7", "key-a", "i-1"))
+	if v := r.m.View(); !v.Attested("aws", "c-7", "key-a") || v.Attested("gcp", "c-7", "key-a") {
+		t.Error("the key is attested for another provider")
+	}
+	elsewhere := vouched("t2", "c-7", "key-b", "i-1")
+	elsewhere.Provider = "gcp"
+	r.refused(api.AttestationFailed, elsewhere)
+	as := registerAs("c-7", "agent-1", "key-a")
+	as.Provider = "gcp"
+	r.must(as)
+	r.proved("c-7", "")
 }

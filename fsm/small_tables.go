@@ -55,9 +55,10 @@ type TokenRecord struct {
 	// UsedAt are the times of the uses, Unix seconds, for the certificates that came of them.
 	UsedAt  []int64 `json:"used_at,omitempty"`
 	Expires int64   `json:"expires"`
-	// Cell and Evidence are of what clouds proved.
-	Cell     api.CellID   `json:"cell_id,omitempty"`
-	Evidence api.Evidence `json:"evidence,omitzero"`
+	// Provider, Cell and Evidence are of what clouds proved.
+	Provider api.ProviderID `json:"provider,omitempty"`
+	Cell     api.CellID     `json:"cell_id,omitempty"`
+	Evidence api.Evidence   `json:"evidence,omitzero"`
 	// KeepTill is the cluster time at which the record may be forgotten: a day after the
 	// token's expiry as it was seen at its first use. Wall clocks decide nothing here.
 	KeepTill api.Tick `json:"keep_till_tick"`

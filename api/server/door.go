@@ -1,8 +1,8 @@
 package server
 
 import (
+	"container/list"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 )
@@ -13,14 +13,18 @@ import (
 // too, every session with it, and the next wave would be larger. At the door they wait and keep nobody
 // else from running. The newest is the next: who came long ago has given up, or is about to, and whatever
 // it would cost would be for nothing. In turn, where more come than can be served, all of them would be
-// served too late, come again, and that for ever.
+// served too late, come again, and that for ever. Whoever was inside once is before all newcomers: what its
+// handshake cost is not thrown away, and one that is over needs a last place for the first bytes behind it,
+// since nobody says here that it is over.
 //
 // A handshake is computed from what it read to what it reads or writes next: whoever waits for the
 // other side has no place.
 type door struct {
-	mu      sync.Mutex
-	places  int             // guarded by mu: those that are free
-	waiting []chan struct{} // guarded by mu, the newest last
+	mu     sync.Mutex
+	places int       // guarded by mu: those that are free
+	fresh  list.List // guarded by mu: of chan struct{}, those who come first, the newest last
+	again  list.List // guarded by mu: those who were inside once
+	most   int       // may wait
 }
 
 const (
@@ -28,20 +32,29 @@ const (
 	handshakeShare = 2
 	// doorTime is how long a handshake waits at the door, each time it has something to compute.
 	doorTime = 3 * time.Second
+	// maxWaiting bounds those at the door: more would not come in within that time.
+	maxWaiting = 16384
 )
 
-func newDoor(places int) *door { return &door{places: places} }
+func newDoor(places int) *door { return &door{places: places, most: maxWaiting} }
 
-// enter waits for a place.
-func (d *door) enter() bool {
+// enter waits for a place; again says that the connection had one before.
+func (d *door) enter(again bool) bool {
 	d.mu.Lock()
 	if d.places > 0 {
 		d.places--
 		d.mu.Unlock()
 		return true
 	}
-	turn := make(chan struct{})
-	d.waiting = append(d.waiting, turn)
+	if d.fresh.Len()+d.again.Len() >= d.most {
+		d.mu.Unlock()
+		return false
+	}
+	line, turn := &d.fresh, make(chan struct{})
+	if again {
+		line = &d.again
+	}
+	at := line.PushBack(turn)
 	d.mu.Unlock()
 	late := time.NewTimer(doorTime)
 	defer late.Stop()
@@ -49,33 +62,36 @@ func (d *door) enter() bool {
 	case <-turn:
 		return true
 	case <-late.C:
-		return d.late(turn)
+		return d.late(line, at, turn)
 	}
 }
 
 // late gives up waiting, unless its turn came in the same moment.
-func (d *door) late(turn chan struct{}) bool {
+func (d *door) late(line *list.List, at *list.Element, turn chan struct{}) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	i := slices.Index(d.waiting, turn) // the oldest are in front
-	if i < 0 {
+	select {
+	case <-turn:
 		return true
+	default:
 	}
-	d.waiting = slices.Delete(d.waiting, i, i+1)
+	line.Remove(at)
 	return false
 }
 
-// leave gives a place to the newest that waits.
+// leave gives a place to the newest that waits, of those who were inside once if there are any.
 func (d *door) leave() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := len(d.waiting)
-	if n == 0 {
-		d.places++
-		return
+	for _, line := range []*list.List{&d.again, &d.fresh} {
+		if next := line.Back(); next != nil {
+			if turn, ok := line.Remove(next).(chan struct{}); ok {
+				close(turn)
+			}
+			return
+		}
 	}
-	close(d.waiting[n-1])
-	d.waiting = d.waiting[:n-1]
+	d.places++
 }
 
 var errCrowded = errors.New("too many handshakes at a time")
@@ -90,9 +106,10 @@ func (c *gatheringConn) Read(p []byte) (int, error) {
 	if n == 0 || c.shaken.Load() {
 		return n, err
 	}
-	if !c.door.enter() {
+	if !c.door.enter(c.served) {
 		return 0, errCrowded
 	}
+	c.served = true
 	c.inside.Store(true)
 	if c.shaken.Load() {
 		c.leave()

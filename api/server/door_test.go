@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,7 @@ import (
 func TestDoor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDoor(1)
-		if !d.enter() {
+		if !d.enter(false) {
 			t.Fatal("a free place is refused")
 		}
 		var mu sync.Mutex
@@ -27,7 +28,7 @@ func TestDoor(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 3 {
 			wg.Go(func() {
-				if !d.enter() {
+				if !d.enter(false) {
 					turned.Add(1)
 					return
 				}
@@ -47,9 +48,79 @@ func TestDoor(t *testing.T) {
 			t.Errorf("came in as %v, %d turned away", order, turned.Load())
 		}
 		d.leave()
-		if !d.enter() {
+		if !d.enter(false) {
 			t.Error("the place is lost")
 		}
+	})
+}
+
+// Whoever was inside once comes in before all newcomers, the newest first of both; and where too many wait,
+// the next is refused at once.
+func TestDoorServesWhomItServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDoor(1)
+		d.most = 4
+		if !d.enter(false) {
+			t.Fatal("a free place is refused")
+		}
+		var mu sync.Mutex
+		var order []int
+		var wg sync.WaitGroup
+		for i, again := range []bool{true, false, true, false} {
+			wg.Go(func() {
+				if !d.enter(again) {
+					t.Errorf("%d is turned away", i)
+				}
+				mu.Lock()
+				order = append(order, i)
+				mu.Unlock()
+				synctest.Wait()
+				d.leave()
+			})
+			synctest.Wait()
+		}
+		began := time.Now()
+		if d.enter(true) || time.Since(began) > 0 {
+			t.Error("one too many waits")
+		}
+		d.leave()
+		wg.Wait()
+		if !slices.Equal(order, []int{2, 0, 3, 1}) {
+			t.Errorf("came in as %v", order)
+		}
+		if !d.enter(false) || d.fresh.Len()+d.again.Len() != 0 {
+			t.Error("a place is lost, or somebody still waits")
+		}
+	})
+}
+
+// A connection that had a place comes back as one that had.
+func TestConnectionComesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, theirs := net.Pipe()
+		d := newDoor(1)
+		c := &gatheringConn{Conn: ours, door: d}
+		go func() {
+			_, _ = theirs.Write([]byte("hello"))
+			_, _ = theirs.Write([]byte("finished"))
+		}()
+		if _, err := c.Read(make([]byte, 16)); err != nil {
+			t.Fatal(err)
+		}
+		c.leave()
+		d.enter(false) // another's
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = c.Read(make([]byte, 16))
+		}()
+		synctest.Wait()
+		if d.again.Len() != 1 || d.fresh.Len() != 0 {
+			t.Errorf("%d wait again, %d for the first time", d.again.Len(), d.fresh.Len())
+		}
+		d.leave()
+		<-done
+		_, _ = c.Close(), theirs.Close()
 	})
 }
 

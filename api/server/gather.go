@@ -35,6 +35,7 @@ type gatheringConn struct {
 	door   *door
 	shaken atomic.Bool // the handshake is over
 	inside atomic.Bool // it has a place at the door
+	served bool        // it had one before; its reader's
 }
 
 // Write lets whatever is ready to run do so first.

@@ -45,7 +45,7 @@ func (c *Control) vouchedFor(caller api.Caller) error {
 		return nil
 	}
 	v := c.cfg.Machine.View()
-	if _, known := v.Cell(caller.Cell); known || v.Attested(caller.Cell, caller.SPKI) {
+	if rec, known := v.Cell(caller.Cell); known && rec.Provider == caller.Provider || v.Attested(caller.Provider, caller.Cell, caller.SPKI) {
 		return nil
 	}
 	p := api.Refuse(api.AttestationFailed, "provider %s requires evidence, and the key of %s was certified without", caller.Provider, caller.Actor()).

@@ -173,4 +173,14 @@ func TestBootstrapWithEvidence(t *testing.T) {
 	if err := r.registerAs(c1); err != nil {
 		t.Errorf("a registered one again: %v", err)
 	}
+	// What another provider was content with, and another provider's cell, are nothing here.
+	r.must(fsm.UseToken{
+		Actor: "bootstrap", JTI: "of-gcp", Purpose: fsm.PurposeBootstrap, Uses: 1, Expires: time.Now().Add(time.Hour).Unix(), Provider: "gcp", Cell: "c9", SPKI: "k9",
+		Evidence: api.Evidence{Kind: api.EvidenceAWS, Account: "2", Instance: "i-9"},
+	})
+	r.wantKind("attested for another provider", r.c.vouchedFor(api.Caller{Role: api.RoleCell, Provider: "aws", Cell: "c9", SPKI: "k9"}), api.AttestationFailed)
+	r.must(fsm.RegisterCell{
+		Actor: "cell/gcp/g1", Provider: "gcp", Cell: "g1", Identity: api.Identity{SPKI: "k1", Serial: "01", NotAfter: time.Now().Add(time.Hour).Unix()}, Agent: "a", BrokerKey: "bb",
+	})
+	r.wantKind("another provider's cell", r.c.vouchedFor(api.Caller{Role: api.RoleCell, Provider: "aws", Cell: "g1", SPKI: "k1"}), api.AttestationFailed)
 }
