@@ -70,14 +70,14 @@ func within(inner, outer netip.Prefix) bool {
 }
 
 // SpecialRange returns the range of addresses that are no public ones in which an address is:
-// loopback, private, link-local (which the metadata services of clouds are), shared, reserved,
-// and those in which an IPv4 address of such a range can be hidden.
+// loopback, private, link-local (which most metadata services of clouds are), Azure's platform endpoint,
+// shared, reserved, and those in which an IPv4 address of such a range can be hidden.
 func SpecialRange(addr netip.Addr) (netip.Prefix, bool) {
 	addr = addr.Unmap().WithZone("")
 	for _, s := range []string{
 		"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
-		"192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
-		"::/127", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "fc00::/7", "fe80::/10",
+		"168.63.129.16/32", "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+		"::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "fc00::/7", "fe80::/10",
 		"fec0::/10", "ff00::/8",
 	} {
 		if p := netip.MustParsePrefix(s); p.Contains(addr) {
@@ -102,7 +102,7 @@ func ParseEgress(s string) (EgressRule, error) {
 		r.Prefix = netip.PrefixFrom(addr, addr.BitLen())
 	} else if strings.Contains(host, "/") {
 		if r.Prefix, err = netip.ParsePrefix(host); err != nil {
-			return EgressRule{}, badEgress(s, "%.60q is no range of addresses, as 192.0.2.0/24 is one", host)
+			return EgressRule{}, badEgress(s, "%.60q is no range of addresses, as 93.184.216.0/24 is one", host)
 		}
 	} else {
 		if r.Name, err = HostName(host); err != nil {
@@ -194,7 +194,7 @@ func dnsLabel(s string) bool {
 
 func badEgress(s, format string, args ...any) error {
 	return Refuse(InvalidArgument, "allow-list entry %q: "+format, append([]any{clip(s, 80)}, args...)...).
-		WithHint("an entry is HOST:PORT, ADDRESS:PORT or CIDR:PORT, as api.example.com:443, 192.0.2.7:80, 192.0.2.0/24:443, [2001:db8::/32]:443")
+		WithHint("an entry is HOST:PORT, ADDRESS:PORT or CIDR:PORT, as api.example.com:443, 93.184.216.34:80, 93.184.216.0/24:443, [2606:2800:220::/48]:443")
 }
 
 // ParseEgressList reads an allow-list.

@@ -14,6 +14,10 @@ import (
 // probeEvery is how often the hardware is looked at again.
 const probeEvery = time.Minute
 
+// tellAgain is after how many looks an inventory that has not changed, but offers more than the host has, is
+// told again: schedulers that had not been raised to know of that have left it out.
+const tellAgain = int(time.Hour / probeEvery)
+
 // capacityOf returns what of an inventory may be leased: less reserve, and block as it was
 // decided at the start, since how much is free changes all the time.
 func capacityOf(inv api.Inventory, reserve api.Resources, block int64) api.Resources {
@@ -25,7 +29,7 @@ func capacityOf(inv api.Inventory, reserve api.Resources, block int64) api.Resou
 }
 
 // least returns the smaller amount in every dimension: hardware that was added to a running
-// host is in the inventory, and is leased by the next agent.
+// host is in the inventory (but for GPUs, see ordinals), and is leased by the next agent.
 func least(a, b api.Resources) api.Resources {
 	for _, k := range api.LeaseKinds() {
 		a = a.With(k, min(a.Get(k), b.Get(k)))
@@ -33,15 +37,16 @@ func least(a, b api.Resources) api.Resources {
 	return a
 }
 
-// surveyor reports the inventory at the start and whenever it has changed.
+// surveyor reports the inventory at the start, whenever it has changed, and now and then one that overcommits.
 type surveyor struct {
 	probe    func(context.Context) (api.Inventory, error)
 	capacity func(api.Inventory) api.Resources
 	outbox   *outbox
 	log      hclog.Logger
 
-	mu   sync.Mutex
-	last *api.InventoryReport
+	mu    sync.Mutex
+	last  *api.InventoryReport
+	quiet int // looks since it was told
 }
 
 // survey looks once.
@@ -53,11 +58,15 @@ func (s *surveyor) survey(ctx context.Context) error {
 	r := api.InventoryReport{Inventory: inv, Capacity: s.capacity(inv)}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.quiet++
 	if s.last != nil && reflect.DeepEqual(*s.last, r) {
+		if len(inv.Overcommit) > 0 && s.quiet >= tellAgain {
+			s.tell()
+		}
 		return nil
 	}
 	s.last = &r
-	s.outbox.putInventory(r)
+	s.tell()
 	s.log.Info("inventory", "cores", inv.TotalCPU, "mem", inv.TotalMem, "block", r.Capacity.Block,
 		"nics", inv.NICCount, "gpus", inv.GPUCount)
 	return nil
@@ -68,8 +77,14 @@ func (s *surveyor) repeat() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.last != nil {
-		s.outbox.putInventory(*s.last)
+		s.tell()
 	}
+}
+
+// tell reports what was found last. mu is held.
+func (s *surveyor) tell() {
+	s.quiet = 0
+	s.outbox.putInventory(*s.last)
 }
 
 // run looks again and again until ctx ends.

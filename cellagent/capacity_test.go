@@ -64,6 +64,44 @@ func TestSurveyReportsChanges(t *testing.T) {
 	}
 }
 
+// TestOvercommitIsToldAgain: schedulers that could not keep it are told once an hour, and of other inventories
+// nothing.
+func TestOvercommitIsToldAgain(t *testing.T) {
+	inv := api.Inventory{TotalCPU: 1}
+	s := &surveyor{
+		probe:    func(context.Context) (api.Inventory, error) { return inv, nil },
+		capacity: func(api.Inventory) api.Resources { return api.Resources{} },
+		outbox:   newOutbox(), log: hclog.NewNullLogger(),
+	}
+	told := func(looks int) (n int) {
+		t.Helper()
+		for range looks {
+			if err := s.survey(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			r, carried := s.outbox.compose(10, bindAll)
+			s.outbox.settle(carried)
+			if r.Inventory != nil {
+				n++
+			}
+		}
+		return n
+	}
+	if n := told(200); n != 1 {
+		t.Errorf("an inventory is told %d times in 200 minutes, want once", n)
+	}
+	inv.Overcommit = []api.LeaseKind{api.KindCPU}
+	if n := told(1 + 59); n != 1 {
+		t.Errorf("an overcommitted one is told %d times in its first hour, want once", n)
+	}
+	if n := told(1); n != 1 {
+		t.Errorf("it is told %d times after an hour, want once more", n)
+	}
+	if n := told(120); n != 2 {
+		t.Errorf("it is told %d times in two hours, want twice", n)
+	}
+}
+
 func TestConfigValidate(t *testing.T) {
 	good := newRealConfig(t)
 	if err := good.Validate(); err != nil {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/capbroker"
-	"github.com/grafos/grafos/cellagent/binding"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // Faults say what goes wrong on purpose (binding.Faults).
@@ -55,10 +55,10 @@ func (c *corrupted) Verify(token string) (Claims, error) {
 		return &lie{Claims: claims, faults: c.faults}, nil
 	}
 	if old := c.claims[token]; old != nil && api.KindOf(err) == api.TokenExpired {
-		return &lie{Claims: old, faults: c.faults, refusal: err, unless: binding.FaultServesEnded}, nil
+		return &lie{Claims: old, faults: c.faults, refusal: err, unless: work.FaultServesEnded}, nil
 	}
 	if k := api.KindOf(err); c.last != nil && (k == api.BadSignature || k == api.WrongAudience) {
-		return &lie{Claims: c.last, faults: c.faults, refusal: err, unless: binding.FaultAnyToken}, nil
+		return &lie{Claims: c.last, faults: c.faults, refusal: err, unless: work.FaultAnyToken}, nil
 	}
 	return nil, err
 }
@@ -74,7 +74,7 @@ func (c *corrupted) look(id api.LeaseID) (api.Lease, Opened, int64, error) {
 		}
 		return l, open, ends, nil
 	}
-	if m, ok := c.found[id]; ok && c.faults.Happens(binding.FaultServesEnded, m.lease.Kind) {
+	if m, ok := c.found[id]; ok && c.faults.Happens(work.FaultServesEnded, m.lease.Kind) {
 		return m.lease, m.open, c.never(), nil
 	}
 	return l, open, ends, err
@@ -101,11 +101,11 @@ func (c *lie) Standing(l api.Lease) error {
 	err := c.Claims.Standing(l)
 	switch api.KindOf(err) { //nolint:exhaustive // what a fault passes over
 	case api.StaleGeneration:
-		if c.faults.Happens(binding.FaultOldTokens, l.Kind) {
+		if c.faults.Happens(work.FaultOldTokens, l.Kind) {
 			return nil
 		}
 	case api.CaveatFailed:
-		if c.refusal != nil && c.unless == binding.FaultAnyToken {
+		if c.refusal != nil && c.unless == work.FaultAnyToken {
 			return nil
 		}
 	}
@@ -114,7 +114,7 @@ func (c *lie) Standing(l api.Lease) error {
 
 // Confirm lets anybody pass for the holder.
 func (c *lie) Confirm(u capbroker.Use) error {
-	if c.faults.Happens(binding.FaultNoProof, c.kind) {
+	if c.faults.Happens(work.FaultNoProof, c.kind) {
 		return nil
 	}
 	return c.Claims.Confirm(u)

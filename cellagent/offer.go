@@ -1,7 +1,6 @@
 package cellagent
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
@@ -179,18 +178,6 @@ func (o Offer) beyond(host api.Inventory, block int64) []excess {
 		out = append(out, excess{api.KindGPU, strings.Join(unknown, ", "), there})
 	}
 	return out
-}
-
-// Check refuses an offer that this host cannot keep, as an agent whose directory is dir would.
-func (o Offer) Check(ctx context.Context, dir string) error {
-	if err := o.validate(); err != nil {
-		return api.Refuse(api.InvalidArgument, "%v", err)
-	}
-	host, err := probeHost(ctx, dir, place{})
-	if err != nil {
-		return fmt.Errorf("read inventory: %w", err)
-	}
-	return o.check(host, 0)
 }
 
 // check refuses what is offered beyond the hardware, unless that is allowed.

@@ -88,9 +88,10 @@ func (d *Deps) openProbe(ctx context.Context, c Config, at place) error {
 	if err != nil {
 		return fmt.Errorf("read inventory: %w", err)
 	}
+	known := ordinalsOf(c.Offer.over(host, c.BlockBytes))
 	d.Probe = func(ctx context.Context) (api.Inventory, error) {
 		inv, err := probeHost(ctx, c.Dir, at)
-		return c.Offer.over(inv, c.BlockBytes), err
+		return known.in(c.Offer.over(inv, c.BlockBytes), inv.GPUs), err
 	}
 	return c.Offer.check(host, c.BlockBytes)
 }

@@ -131,12 +131,24 @@ func (c BarCell) checkAgain() *api.Error {
 	return checkText("actor", c.Actor, maxActor)
 }
 
+// byAge lists the keys of a revoked cell, those of lost states first: the last are those that it had when it
+// was revoked, and the last to be forgotten.
+func byAge(c *api.CellRecord) []string {
+	keys := slices.Clone(c.BarredKeys)
+	for _, own := range []string{c.Previous.SPKI, c.Next.SPKI, c.Identity.SPKI} {
+		if own != "" && !slices.Contains(keys, own) {
+			keys = append(keys, own)
+		}
+	}
+	return keys
+}
+
 // Revocations lists the revoked cells, as they are to be barred in another state.
 func (v *View) Revocations(actor string) []BarCell {
 	var list []BarCell
 	v.cells.Scan(func(_ api.CellID, c api.CellRecord) bool {
 		if c.Revoked {
-			list = append(list, BarCell{Provider: c.Provider, Cell: c.ID, Again: true, Keys: c.Keys(), Actor: actor})
+			list = append(list, BarCell{Provider: c.Provider, Cell: c.ID, Again: true, Keys: byAge(&c), Actor: actor})
 		}
 		return true
 	})

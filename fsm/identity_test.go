@@ -224,6 +224,16 @@ func TestKeysOfARevokedCellAreBounded(t *testing.T) {
 			t.Errorf("key %s is barred: %v", key, !want)
 		}
 	}
+	// What is carried into a state that does not know the cell keeps the cell's own key the longest.
+	full := api.CellRecord{BarredKeys: keys("lost"), Identity: api.Identity{SPKI: "own"}, Previous: api.Identity{SPKI: "before"}}
+	other := newRig(t).cluster()
+	other.must(RaiseLevel{Level: levelKeys})
+	other.must(BarCell{Provider: "aws", Cell: "aws-9", Again: true, Keys: byAge(&full)})
+	for key, want := range map[string]bool{"lost-0": false, "lost-1": false, "lost-2": true, "before": true, "own": true} {
+		if other.m.View().KeyBarred(key) != want {
+			t.Errorf("carried over, key %s is barred: %v", key, !want)
+		}
+	}
 	again, err := ReadSnapshot(bytes.NewReader(snapshotOf(t, v)))
 	if err != nil {
 		t.Fatal(err)

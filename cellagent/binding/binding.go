@@ -127,7 +127,12 @@ func (b *bound) leave(ctx context.Context) (left bool, _ error) {
 }
 
 // Until sets when operations are refused.
-func (b *bound) Until(deadline int64) { b.deadline.Store(deadline) }
+func (b *bound) Until(deadline int64) {
+	b.deadline.Store(deadline)
+	if b.flows != nil {
+		b.flows.Renewed()
+	}
+}
 
 // late refuses what comes after the deadline. It is looked at inside the gate, where nothing of
 // the resource can be given on yet.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // Faults are deliberate failures, for tests of what happens then: a real agent has none. The zero
@@ -33,21 +34,9 @@ const (
 	faultBindHang = "bind-hangs"     // it is opened too late
 )
 
-// What can go wrong at the data plane, which asks Happens.
-const (
-	// FaultServesEnded serves what has ended, and takes tokens that ran out.
-	FaultServesEnded = "serves-ended"
-	// FaultOldTokens takes tokens of an older generation.
-	FaultOldTokens = "takes-old-tokens"
-	// FaultAnyToken takes any text for the token that it took last.
-	FaultAnyToken = "takes-any-token"
-	// FaultNoProof wants no proof of a holder.
-	FaultNoProof = "wants-no-proof"
-)
-
 // known lists the faults.
 func known() []string {
-	return []string{faultTeardown, faultHang, faultBind, faultBindHang, FaultServesEnded, FaultOldTokens, FaultAnyToken, FaultNoProof}
+	return []string{faultTeardown, faultHang, faultBind, faultBindHang, work.FaultServesEnded, work.FaultOldTokens, work.FaultAnyToken, work.FaultNoProof}
 }
 
 // lateBind is by how much a binding is late that hangs: longer than schedulers wait for it.

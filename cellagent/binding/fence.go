@@ -76,6 +76,7 @@ func (h *Host) setAside(id api.LeaseID) (string, error) {
 // Fence takes the amount of a resource that was fenced before this Host was opened: it is counted,
 // whatever is free, until Unfence. One that is known already is not counted again.
 func (h *Host) Fence(f Fence) {
+	f.GPU = f.known()
 	b := &bound{host: h, lease: f.Lease, kind: f.Kind, amount: f.Amount, tenant: f.Tenant, gpu: f.GPU, closed: true}
 	b.fence = fmt.Errorf("lease %s is fenced: %s", f.Lease, f.Reason)
 	h.mu.Lock()

@@ -8,7 +8,7 @@ import (
 )
 
 // Those who come while a flush is under way share the next one, and nobody is told of one that began
-// before they came.
+// before they came. Once one has failed all after it fail: they may have shared a page with it.
 func TestFlushesAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f flusher
@@ -56,14 +56,48 @@ func TestFlushesAreShared(t *testing.T) {
 			t.Fatalf("%d flushes began, want one more for all who waited", n)
 		}
 		wg.Go(func() { // too late for the second
-			if err := f.do(call); err != nil {
-				t.Error(err)
+			if err := f.do(call); !errors.Is(err, broken) {
+				t.Errorf("a flush after one that failed: %v, want what that one said", err)
 			}
 		})
 		synctest.Wait()
 		held <- struct{}{}
-		if n := calls(); n != 3 {
-			t.Fatalf("%d flushes began, want a third for who came during the second", n)
+		wg.Wait()
+		if err := f.do(call); !errors.Is(err, broken) {
+			t.Errorf("the block has failed, and a flush later: %v", err)
+		}
+		if n := calls(); n != 2 {
+			t.Errorf("%d flushes began, want none after one that failed", n)
+		}
+	})
+}
+
+// A flush that comes while the one before it is under way begins after it has ended.
+func TestLateFlush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var f flusher
+		held, began := make(chan struct{}), 0 // one call at a time
+		call := func() error {
+			began++
+			<-held
+			return nil
+		}
+		var wg sync.WaitGroup
+		for want := 1; want <= 2; want++ {
+			wg.Go(func() {
+				if err := f.do(call); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+			if began != 1 {
+				t.Fatalf("%d flushes at a time", began)
+			}
+		}
+		held <- struct{}{}
+		synctest.Wait()
+		if began != 2 {
+			t.Fatalf("%d flushes began, want a second one for who came late", began)
 		}
 		held <- struct{}{}
 		wg.Wait()

@@ -59,3 +59,25 @@ func TestGPUs(t *testing.T) {
 		t.Errorf("gpu 0 is %+v", u)
 	}
 }
+
+// TestGPUsThatCannotBe: a lease whose ordinals do not rise, or are none, is refused, and a fence of them
+// counts as one of gpus that nobody knows.
+func TestGPUsThatCannotBe(t *testing.T) {
+	for _, devices := range [][]int{{2, 0}, {-1}, {-1, 0}, {1, 1}, {api.MaxGPUOrdinals}} {
+		h := open(t, t.TempDir(), api.Resources{GPU: 3})
+		l := gpuLease("l1", "acme", api.GPUShared, 100, devices...)
+		if _, err := h.Bind(l); api.KindOf(err) != api.InvalidArgument {
+			t.Errorf("devices %v: %v, want them refused", devices, err)
+		}
+		if got := h.Free().GPU; got != 3 {
+			t.Errorf("devices %v are refused and %d are free", devices, got)
+		}
+		h.Fence(Fence{Lease: "l2", Kind: api.KindGPU, Amount: l.Amount, Tenant: "acme", GPU: l.Terms.GPU})
+		if got := h.Free().GPU; got != 3-l.Amount {
+			t.Errorf("devices %v are fenced and %d are free", devices, got)
+		}
+		if err := h.Unfence(t.Context(), "l2"); err != nil || h.Free().GPU != 3 {
+			t.Errorf("devices %v are unfenced: %v, %d are free", devices, err, h.Free().GPU)
+		}
+	}
+}

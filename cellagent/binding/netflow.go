@@ -82,8 +82,8 @@ func (n network) Recv(ctx context.Context, flow int32, p []byte, wait time.Durat
 }
 
 // Hang ends a flow.
-func (n network) Hang(flow int32) work.NetStatus {
-	return n.inside(func() work.NetStatus { return n.b.flows.Hang(flow) })
+func (n network) Hang(ctx context.Context, flow int32) work.NetStatus {
+	return n.inside(func() work.NetStatus { return n.b.flows.Hang(ctx, flow) })
 }
 
 // Usage is what went through.

@@ -115,7 +115,7 @@ func TestNetBinding(t *testing.T) {
 		}
 		for what, s := range map[string]work.NetStatus{
 			"dial": second(n.Dial(t.Context(), "192.0.2.1:80", 0)), "send": second(n.Send(t.Context(), flow, p, 0)),
-			"recv": second(n.Recv(t.Context(), flow, p, 0)), "hang": n.Hang(flow),
+			"recv": second(n.Recv(t.Context(), flow, p, 0)), "hang": n.Hang(t.Context(), flow),
 		} {
 			if s != want {
 				t.Errorf("closed %v: %s: %d, want %d", closed, what, s, want)

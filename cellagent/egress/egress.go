@@ -38,6 +38,8 @@ type System struct {
 	Lookup func(ctx context.Context, name string) ([]netip.Addr, error)
 	// Own lists the host's addresses.
 	Own func() ([]netip.Addr, error)
+	// Local reports whether the host's routes lead to an address on the host itself.
+	Local func(to netip.AddrPort) bool
 }
 
 // Options say what one lease allows.

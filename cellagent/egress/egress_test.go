@@ -27,6 +27,7 @@ type outside struct {
 	ends   chan net.Conn
 	dial   func(context.Context, netip.AddrPort) (net.Conn, error) // nil is a connection
 	own    []netip.Addr
+	routed []netip.Addr
 }
 
 func newOutside() *outside {
@@ -54,7 +55,8 @@ func (o *outside) system() System {
 			}
 			return o.names[name], nil
 		},
-		Own: func() ([]netip.Addr, error) { return o.own, nil },
+		Own:   func() ([]netip.Addr, error) { return o.own, nil },
+		Local: func(to netip.AddrPort) bool { return slices.Contains(o.routed, to.Addr()) },
 	}
 }
 
@@ -148,6 +150,7 @@ func TestAllowList(t *testing.T) {
 		{"listed private range", private + ":80", []string{"10.1.0.0/16:80"}, nil, work.NetOK},
 		{"the host itself", "198.51.200.9:80", []string{"198.51.200.9:80"}, nil, work.NetRefused},
 		{"the host itself by name", "a.example:80", []string{"a.example:80"}, []string{"198.51.200.9"}, work.NetRefused},
+		{"the host itself by a route", "93.184.216.99:80", []string{"93.184.216.0/24:80"}, nil, work.NetRefused},
 		{"an address in another notation", "2130706433:80", []string{"0.0.0.0/0:80"}, nil, work.NetBadAddress},
 		{"an address with a zone", "[fe80::1%eth0]:80", []string{"[fe80::/10]:80"}, nil, work.NetBadAddress},
 		{"no port", public, []string{public + ":80"}, nil, work.NetBadAddress},
@@ -158,6 +161,7 @@ func TestAllowList(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			o := newOutside()
 			o.own = []netip.Addr{netip.MustParseAddr("198.51.200.9"), netip.MustParseAddr("127.0.0.1")}
+			o.routed = []netip.Addr{netip.MustParseAddr("93.184.216.99")}
 			o.set("a.example", tt.resolves...)
 			o.set("b.example", tt.resolves...)
 			e := openLease(t, o, 1e6, tt.allow...)
@@ -279,14 +283,14 @@ func TestFlowsMost(t *testing.T) {
 		if _, s := e.Dial(t.Context(), "192.0.2.1:80", time.Second); s != work.NetTooMany {
 			t.Errorf("one more: %d", s)
 		}
-		if s := e.Hang(ids[3]); s != work.NetOK {
+		if s := e.Hang(t.Context(), ids[3]); s != work.NetOK {
 			t.Errorf("hang: %d", s)
 		}
 		synctest.Wait()
 		if id := e.mustDial(t, "192.0.2.1:80"); slices.Contains(ids, id) {
 			t.Errorf("flow %d has an old number", id)
 		}
-		for _, s := range []work.NetStatus{e.Hang(ids[3]), e.Hang(0), e.Hang(-1), e.Hang(1 << 30)} {
+		for _, s := range []work.NetStatus{e.Hang(t.Context(), ids[3]), e.Hang(t.Context(), 0), e.Hang(t.Context(), -1), e.Hang(t.Context(), 1<<30)} {
 			if s != work.NetBadFlow {
 				t.Errorf("hang what is none: %d", s)
 			}

@@ -51,6 +51,7 @@ func (e *Egress) Dial(ctx context.Context, address string, wait time.Duration) (
 		e.drop(id)
 		return 0, s
 	}
+	_ = hurry(conn, e.left()) // of one that is closed by now nothing is sent
 	e.mu.Lock()
 	f.conn, f.to = conn, to
 	halted := e.halted
@@ -202,31 +203,53 @@ func (e *Egress) moveOnce(ctx context.Context, id int32, n int, wait time.Durati
 	return 0, work.NetReset
 }
 
-// Hang ends a flow for the guest; what it has sent is still delivered, for a moment.
-func (e *Egress) Hang(id int32) work.NetStatus {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	f, ok := e.flows[id]
-	if e.halted {
-		return e.gone()
+// Hang ends a flow for the guest. It returns when what was sent is delivered, or has had its time: a
+// guest that ends behind it loses nothing.
+func (e *Egress) Hang(ctx context.Context, id int32) work.NetStatus {
+	if s := e.admit(ctx, e.calls); s != work.NetOK {
+		return s
 	}
-	if !ok || f.conn == nil || f.hung {
-		return work.NetBadFlow
+	ctx, cancel := e.bounded(ctx, -1)
+	defer cancel()
+	f, s := e.leave(id)
+	if s != work.NetOK {
+		return s
 	}
-	f.hung = true
-	go e.linger(id, f) // Close waits until its flow is gone
-	return work.NetOK
-}
-
-// linger delivers what was sent on a flow, and closes it.
-func (e *Egress) linger(id int32, f *flow) {
-	deliver(e.over, f.conn)
+	deliver(ctx, f.conn)
 	e.mu.Lock()
 	if f.closing { // by Halt
 		e.mu.Unlock()
-		return
+		return work.NetOK
 	}
 	f.closing = true
 	e.mu.Unlock()
 	e.cut(id, f)
+	return work.NetOK
+}
+
+// leave takes a flow away from the guest.
+func (e *Egress) leave(id int32) (*flow, work.NetStatus) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f, ok := e.flows[id]
+	switch {
+	case e.halted:
+		return nil, e.gone()
+	case !ok || f.conn == nil || f.hung:
+		return nil, work.NetBadFlow
+	}
+	f.hung = true
+	return f, work.NetOK
+}
+
+// Renewed tells the kernel of every flow how long the lease lasts now: what it was told before would cut
+// off one on which nothing is sent meanwhile.
+func (e *Egress) Renewed() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, f := range e.flows {
+		if f.conn != nil && !f.closing {
+			_ = hurry(f.conn, e.left()) // of one that is closed by now nothing is sent
+		}
+	}
 }

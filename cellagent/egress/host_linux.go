@@ -22,6 +22,9 @@ func (s System) orHost() System {
 	if s.Own == nil {
 		s.Own = ownAddresses
 	}
+	if s.Local == nil {
+		s.Local = routedHere
+	}
 	return s
 }
 
@@ -69,6 +72,18 @@ func ownAddresses() ([]netip.Addr, error) {
 		}
 	}
 	return own, nil
+}
+
+// routedHere reports whether this host's routes lead to an address on the host itself, as they do with
+// one that a load balancer passes on. Nothing is sent.
+func routedHere(to netip.AddrPort) bool {
+	conn, err := net.Dial("udp", to.String()) //nolint:noctx // it waits for nothing
+	if err != nil {
+		return false // nor does anything else get there
+	}
+	defer conn.Close() //nolint:errcheck // nothing was sent
+	from, ok := conn.LocalAddr().(*net.UDPAddr)
+	return ok && from.AddrPort().Addr().Unmap() == to.Addr()
 }
 
 // socketOf returns the descriptor behind a connection; false is that it has none.

@@ -4,6 +4,11 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/netip"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -74,10 +79,21 @@ func TestCutOff(t *testing.T) {
 	t.Logf("%d of %d bytes came: %v", got, sent, err)
 }
 
-// TestDelivered: what was sent on a flow that the guest ends is delivered, and the flow is gone then.
+// TestDelivered: what was sent on a flow that the guest ends is delivered, also where the lease ends right
+// behind it, and the flow is gone then.
 func TestDelivered(t *testing.T) {
 	e, l := openReal(t)
 	id, conn := meet(t, e, l)
+	type arrived struct {
+		n   int64
+		err error
+	}
+	came := make(chan arrived, 1)
+	go func() {
+		time.Sleep(50 * time.Millisecond) // what was sent waits in the kernel meanwhile
+		n, err := io.Copy(io.Discard, conn)
+		came <- arrived{n, err}
+	}()
 	sent := 0
 	for sent < 200_000 {
 		n, s := e.Send(t.Context(), id, make([]byte, PieceMost), time.Second)
@@ -86,22 +102,72 @@ func TestDelivered(t *testing.T) {
 		}
 		sent += n
 	}
-	if s := e.Hang(id); s != work.NetOK {
+	if s := e.Hang(t.Context(), id); s != work.NetOK {
 		t.Fatalf("hang: %d", s)
 	}
-	if got, err := io.Copy(io.Discard, conn); err != nil || got != int64(sent) {
-		t.Errorf("%d of %d bytes came: %v", got, sent, err)
+	e.mu.Lock()
+	left := len(e.flows)
+	e.mu.Unlock()
+	if err := e.Close(t.Context()); err != nil || left != 0 {
+		t.Errorf("%d flows stay: %v", left, err)
 	}
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-		e.mu.Lock()
-		n := len(e.flows)
-		e.mu.Unlock()
-		if n == 0 {
-			break
+	if got := <-came; got.err != nil || got.n != int64(sent) {
+		t.Errorf("%d of %d bytes came: %v", got.n, sent, got.err)
+	}
+}
+
+// TestRenewedFlowHasTime: what the kernel was told of a lease's end is not kept to when that comes later, also
+// where nothing is sent any more.
+func TestRenewedFlowHasTime(t *testing.T) {
+	e, l := openReal(t)
+	left := time.Second
+	e.left = func() time.Duration { return left }
+	id, _ := meet(t, e, l)
+	conn, _ := e.find(id)
+	timeout := func() (ms int) {
+		raw, ok := socketOf(conn)
+		if !ok {
+			t.Fatalf("%T has no socket", conn)
 		}
-		if time.Now().After(deadline) {
-			t.Fatal("the flow stays")
+		err := control(raw, func(fd int) (err error) {
+			ms, err = unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
+		return ms
+	}
+	if ms := timeout(); ms != 1000 {
+		t.Errorf("a new flow has %d ms", ms)
+	}
+	left = time.Minute
+	e.Renewed()
+	if ms := timeout(); ms != 60_000 {
+		t.Errorf("after a renewal it has %d ms", ms)
+	}
+}
+
+// TestOwnByRoute: an address that is on no interface, and to which the host's routes lead all the same, is its own.
+func TestOwnByRoute(t *testing.T) {
+	runtime.LockOSThread() // never let go of: the thread ends with this goroutine, and its network with it
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Skipf("no network of its own: %v", err)
+	}
+	for _, args := range []string{"link set lo up", "route add local 93.184.216.34/32 dev lo", "route add 93.184.217.0/24 dev lo"} {
+		if out, err := exec.CommandContext(t.Context(), "ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+			t.Skipf("ip %s: %v: %s", args, err, out)
+		}
+	}
+	own, err := ownAddresses()
+	if err != nil || slices.Contains(own, netip.MustParseAddr("93.184.216.34")) {
+		t.Fatalf("on an interface are %v, %v", own, err)
+	}
+	if !routedHere(netip.MustParseAddrPort("93.184.216.34:80")) {
+		t.Error("it is not found")
+	}
+	if routedHere(netip.MustParseAddrPort("93.184.217.1:80")) || routedHere(netip.MustParseAddrPort("1.1.1.1:80")) {
+		t.Error("an address of somebody else is this host's own")
 	}
 }
 

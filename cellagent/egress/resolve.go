@@ -83,7 +83,7 @@ func (e *Egress) allowed(addrs []netip.Addr, port uint16, name string) ([]netip.
 		to := netip.AddrPortFrom(addr.Unmap(), port)
 		_, special := api.SpecialRange(to.Addr())
 		listed := slices.ContainsFunc(e.rules, func(r api.EgressRule) bool { return r.Allows(to) })
-		if special && listed || !special && (listed || name != "") && !slices.Contains(own, to.Addr()) {
+		if special && listed || !special && (listed || name != "") && !slices.Contains(own, to.Addr()) && !e.system.Local(to) {
 			good = append(good, to)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,10 @@ type group struct {
 	cpu, memory string
 	v2          bool
 	written     map[string]string // what its files say, by their names, as far as the agent wrote them
+
+	mu     sync.Mutex
+	capped bool // guarded by mu: it may have a cap
+	dying  bool // guarded by mu: it gets none any more
 }
 
 const groupPrefix = "grafos-worker-"

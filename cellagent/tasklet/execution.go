@@ -47,7 +47,7 @@ func (e *execution) do(ctx context.Context) (out work.Outcome, fit bool) {
 
 	file, message, failure := e.prepareSend()
 	if failure != nil {
-		return work.Failed(*failure), stop()
+		return work.Failed(*failure), stop() && p.freshen()
 	}
 	e.unlock = func() {}
 	if file != nil {
@@ -177,6 +177,9 @@ func (e *execution) receive(ctx context.Context) (done doneMessage, err error) {
 		}
 		switch t {
 		case frameCompiled:
+			if e.started.IsZero() {
+				e.tier = e.process.capCPU(e.job, e.tier)
+			}
 			e.started = time.Now()
 			e.unlock()
 		case frameStdout:

@@ -9,14 +9,15 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
-// acquire returns a worker of the tenant that nobody else uses: a warm one, best one that has
-// the module, else a new one, for which an idle worker of another tenant may have to go. When
+// acquire returns a worker for a job that nobody else uses: a warm one of the tenant, best one that has
+// the module, else a new one, for which another idle worker may have to go. When
 // all are busy it waits, first come first served, until ctx ends.
-func (r *Runner) acquire(ctx context.Context, tenant api.TenantID, module api.Digest) (*process, error) {
+func (r *Runner) acquire(ctx context.Context, j work.Job) (*process, error) {
 	for {
-		p, evicted, wait := r.take(tenant, module)
+		p, evicted, wait := r.take(j)
 		if wait != nil {
 			select {
 			case <-wait:
@@ -32,7 +33,7 @@ func (r *Runner) acquire(ctx context.Context, tenant api.TenantID, module api.Di
 		if evicted != nil {
 			evicted.end()
 		}
-		p, err := r.start(ctx, tenant)
+		p, err := r.start(ctx, j.Tenant)
 		if err != nil {
 			r.freeSlot()
 		}
@@ -42,12 +43,12 @@ func (r *Runner) acquire(ctx context.Context, tenant api.TenantID, module api.Di
 
 // take decides under the lock: a warm worker, a slot (with the idle worker that holds it, if
 // any), or a channel that is closed when it is worth trying again.
-func (r *Runner) take(tenant api.TenantID, module api.Digest) (p, evicted *process, wait chan struct{}) {
+func (r *Runner) take(j work.Job) (p, evicted *process, wait chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	best := -1
 	for i, p := range r.idle {
-		if p.tenant == tenant && (best < 0 || p.holds(module) || !r.idle[best].holds(module)) {
+		if p.suits(j) && (best < 0 || !r.idle[best].better(p, j.Module)) {
 			best = i
 		}
 	}
@@ -65,6 +66,15 @@ func (r *Runner) take(tenant api.TenantID, module api.Digest) (p, evicted *proce
 		r.waiters = append(r.waiters, wait)
 	}
 	return p, evicted, wait
+}
+
+// better reports whether an idle worker is to be taken rather than another one: it has the module, or, of two
+// that may not be equally nice, the nicer one, since the other one is for more jobs.
+func (p *process) better(than *process, module api.Digest) bool {
+	if has := p.holds(module); has != than.holds(module) {
+		return has
+	}
+	return p.nice > than.nice
 }
 
 // leave takes a waiter that gave up out of the queue; one that was called already passes the

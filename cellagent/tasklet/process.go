@@ -76,6 +76,7 @@ func (p *process) wait() {
 
 // kill ends the worker and does not wait. It may be called at any time, by anybody.
 func (p *process) kill() {
+	p.group.letGo()
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		// Only a process that is not ours cannot be killed; hanging up ends it between runs.
 		_ = p.conn.Close()

@@ -151,7 +151,7 @@ func (r *Runner) run(ctx context.Context, job work.Job, prepare bool) work.Outco
 		if ctx.Err() != nil {
 			return ended(ctx, context.Cause(ctx))
 		}
-		p, err := r.acquire(ctx, job.Tenant, job.Module)
+		p, err := r.acquire(ctx, job)
 		if err != nil {
 			return ended(ctx, err)
 		}

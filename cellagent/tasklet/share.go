@@ -18,29 +18,10 @@ import (
 // is one, by niceness else; and for a run of priority guaranteed also a cap, where there are groups: it
 // gets what it has leased, no less and no more, however idle the host is.
 
-// quotaPeriod is how often a capped worker is given its share anew. It bounds how long a worker that
-// has used its share waits, also for its own end: a killed process needs the CPU to go.
-const (
-	quotaPeriod   = 10 * time.Millisecond
-	quotaLeast    = time.Millisecond // of each period: the kernel takes no less
-	quotaSmallest = 10               // millicores; a smaller cap would stretch the period beyond 100 ms
-)
-
-// quotaOf returns how much CPU time a cap of millicores is in which period.
-func quotaOf(millicores int64) (quota, period time.Duration) {
-	millicores = max(millicores, quotaSmallest)
-	period = quotaPeriod
-	quota = period * time.Duration(millicores) / 1000
-	if quota < quotaLeast {
-		quota, period = quotaLeast, quotaLeast*1000/time.Duration(millicores)
-	}
-	return quota, period
-}
-
-// share sets the weight of the group and its cap, 0 for none. It returns what took hold: nothing
-// where there is no group for the CPU, or its files cannot be written.
-func (g *group) share(millicores int64, capped bool) api.CPUTier {
-	if g == nil || g.cpu == "" {
+// share sets the weight of the group. It returns what took hold: nothing where there is no group for the
+// CPU, or its file cannot be written.
+func (g *group) share(millicores int64) api.CPUTier {
+	if !g.keepsCPU() {
 		return ""
 	}
 	file, weight := "cpu.shares", min(max(millicores*1024/1000, 2), 262_144) // 1024 is one core
@@ -50,29 +31,11 @@ func (g *group) share(millicores int64, capped bool) api.CPUTier {
 	if !g.write(g.cpu, file, strconv.FormatInt(weight, 10)) {
 		return ""
 	}
-	if held := g.limitQuota(millicores, capped); capped && held {
-		return tierOf(g.v2, true)
-	}
 	return tierOf(g.v2, false)
 }
 
-// limitQuota caps the group, or lifts the cap of the run before.
-func (g *group) limitQuota(millicores int64, capped bool) bool {
-	quota, period := quotaOf(millicores)
-	us := func(d time.Duration) string { return strconv.FormatInt(d.Microseconds(), 10) }
-	switch {
-	case !capped && g.written["cpu.max"] == "" && g.written["cpu.cfs_quota_us"] == "":
-		return true // it never had one
-	case g.v2 && capped:
-		return g.write(g.cpu, "cpu.max", us(quota)+" "+us(period))
-	case g.v2:
-		return g.write(g.cpu, "cpu.max", "max "+us(quotaPeriod))
-	case capped:
-		return (g.written["cpu.cfs_period_us"] == us(period) || g.write(g.cpu, "cpu.cfs_quota_us", "-1") && g.write(g.cpu, "cpu.cfs_period_us", us(period))) &&
-			g.write(g.cpu, "cpu.cfs_quota_us", us(quota))
-	}
-	return g.write(g.cpu, "cpu.cfs_quota_us", "-1")
-}
+// keepsCPU reports whether the share of a worker in the group is the group's to keep.
+func (g *group) keepsCPU() bool { return g != nil && g.cpu != "" }
 
 func tierOf(v2, capped bool) api.CPUTier {
 	switch {
@@ -98,9 +61,9 @@ func (g *groups) tier(capped bool) api.CPUTier {
 func (r *Runner) Tier(p api.Priority) api.CPUTier { return r.groups.tier(p == api.PriorityGuaranteed) }
 
 // shareCPU gives the worker the share of a run and returns how it is kept. A worker may have a weight
-// of a run before.
+// of a run before. The run's cap comes with capCPU.
 func (p *process) shareCPU(j work.Job) api.CPUTier {
-	nice, tier := workerNice, p.group.share(j.CPU, j.CPUCapped)
+	nice, tier := workerNice, p.group.share(j.CPU)
 	if tier == "" {
 		nice, tier = niceOf(j.CPU), api.CPUNice
 	}
@@ -114,17 +77,38 @@ func (p *process) shareCPU(j work.Job) api.CPUTier {
 	return tier
 }
 
+// capCPU holds the worker to the share of a run that is capped, and returns how it is kept now; tier is
+// how it was. Until guest code is entered the worker compiles, while others wait for it: so it is called then.
+func (p *process) capCPU(j work.Job, tier api.CPUTier) api.CPUTier {
+	if j.CPUCapped && tier != api.CPUNice && p.group.setCap(j.CPU) {
+		return tierOf(p.group.v2, true)
+	}
+	return tier
+}
+
 // freshen undoes what a run's share has left. False is that it may not: then the worker is not for
-// another run.
+// another run. One that the agent may not make less nice stays as it is, for jobs that suit it.
 func (p *process) freshen() bool {
+	if !p.group.lift() {
+		return false
+	}
 	if p.nice == workerNice {
 		return true
 	}
-	if err := unix.Setpriority(unix.PRIO_PGRP, p.cmd.Process.Pid, workerNice); err != nil {
-		return false
+	if err := unix.Setpriority(unix.PRIO_PGRP, p.cmd.Process.Pid, workerNice); err == nil {
+		p.nice = workerNice
 	}
-	p.nice = workerNice
 	return true
+}
+
+// suits reports whether the worker may have a job: it is of the tenant, and no nicer than the job's share
+// makes it, which only an agent with CAP_SYS_NICE could undo.
+func (p *process) suits(j work.Job) bool {
+	nice := workerNice
+	if !p.group.keepsCPU() {
+		nice = niceOf(j.CPU)
+	}
+	return p.tenant == j.Tenant && p.nice <= nice
 }
 
 // niceOf is a share as niceness: the kernel gives a process a fifth less for each step. A guest has one

@@ -173,17 +173,24 @@ func TestSharesByQuota(t *testing.T) {
 	if out.CPUTier != api.CPUQuotaV1 {
 		t.Errorf("its share was kept by %q", out.CPUTier)
 	}
-	p := &process{group: &group{cpu: t.TempDir()}}
+}
+
+// TestCapFiles: what is written where the hierarchies are apart.
+func TestCapFiles(t *testing.T) {
+	g := &group{cpu: t.TempDir()}
 	for _, step := range []struct {
 		capped bool
 		want   string
 	}{{true, "2000 10000"}, {false, "-1 10000"}, {true, "2000 10000"}} {
-		if tier := p.group.share(200, step.capped); tier != tierOf(false, step.capped) {
-			t.Errorf("capped %v is kept by %q", step.capped, tier)
+		if held := step.capped && g.setCap(200) || !step.capped && g.lift(); !held {
+			t.Errorf("capped %v is not written", step.capped)
 		}
-		if got := readLine(filepath.Join(p.group.cpu, "cpu.cfs_quota_us")) + " " + readLine(filepath.Join(p.group.cpu, "cpu.cfs_period_us")); got != step.want {
+		if got := readLine(filepath.Join(g.cpu, "cpu.cfs_quota_us")) + " " + readLine(filepath.Join(g.cpu, "cpu.cfs_period_us")); got != step.want {
 			t.Errorf("capped %v: quota and period are %s, want %s", step.capped, got, step.want)
 		}
+	}
+	if g.setCap(10); readLine(filepath.Join(g.cpu, "cpu.cfs_period_us")) != "100000" {
+		t.Error("a small cap has no longer period")
 	}
 }
 
@@ -196,22 +203,22 @@ func TestShareFilesV2(t *testing.T) {
 			t.Errorf("%s is %q, want %q", file, got, want)
 		}
 	}
-	if tier := g.share(750, false); tier != api.CPUWeightV2 {
+	if tier := g.share(750); tier != api.CPUWeightV2 {
 		t.Errorf("a weight is %q", tier)
 	}
 	says("cpu.weight", "75")
 	says("cpu.max", "")
-	if tier := g.share(1500, true); tier != api.CPUQuotaV2 {
-		t.Errorf("a cap is %q", tier)
+	for cpu, want := range map[int64]string{1500: "15000 10000", 10: "1000 100000"} {
+		if !g.setCap(cpu) {
+			t.Errorf("a cap of %d is not written", cpu)
+		}
+		says("cpu.max", want)
 	}
-	says("cpu.max", "15000 10000")
-	if tier := g.share(10, true); tier != api.CPUQuotaV2 {
-		t.Errorf("a cap is %q", tier)
+	if !g.lift() {
+		t.Error("a cap is not lifted")
 	}
-	says("cpu.max", "1000 100000")
-	g.share(10, false)
-	says("cpu.max", "max 10000")
-	if tier := (&group{cpu: "/nowhere", v2: true}).share(10, true); tier != "" {
+	says("cpu.max", "max")
+	if tier := (&group{cpu: "/nowhere", v2: true}).share(10); tier != "" {
 		t.Errorf("a group that is not there keeps a share by %q", tier)
 	}
 }
@@ -243,8 +250,87 @@ func TestShareWithoutGroups(t *testing.T) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, p := range r.idle { // where the agent may not take it back there is none
-		niceness(p.cmd.Process.Pid, workerNice)
+	for _, p := range r.idle { // where the agent may not take it back it stays
+		niceness(p.cmd.Process.Pid, p.nice)
+	}
+}
+
+// TestNiceWorkers: where the agent may not make a worker less nice, it is parked as it is, also after a job
+// that was not sent, and taken for jobs of no larger share.
+func TestNiceWorkers(t *testing.T) {
+	r := open(t, func(c *Config) { c.Cgroup = "grafos-no-such-group" })
+	run := func(cpu int64, change func(*work.Job)) (pid, nice int) {
+		t.Helper()
+		j := moduleJob(t, module{}.bytes())
+		j.CPU = cpu
+		if change != nil {
+			change(&j)
+		}
+		p, err := r.acquire(t.Context(), j.WithDefaults())
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := execution{runner: r, process: p, job: j.WithDefaults()}
+		var fit bool
+		unprivileged(t, func() { _, fit = e.do(t.Context()) })
+		if !fit {
+			t.Errorf("a worker is not for another run after one with a share of %d", cpu)
+		}
+		r.release(p, fit)
+		return p.cmd.Process.Pid, p.nice
+	}
+	small, nice := run(100, nil)
+	if nice != 15 {
+		t.Fatalf("a worker is parked with niceness %d, want 15", nice)
+	}
+	if again, _ := run(100, nil); again != small {
+		t.Error("a job of the same share has a fresh worker")
+	}
+	large, nice := run(500, func(j *work.Job) { j.ModulePath = "/nowhere" }) // it is not sent
+	if large == small || nice != 8 {
+		t.Errorf("a job of a larger share has the nicer worker: %v, its niceness is %d, want 8", large == small, nice)
+	}
+	if again, _ := run(500, nil); again != large {
+		t.Error("the worker of a job that was not sent is not reused")
+	}
+	if again, nice := run(50, nil); again != small || nice != 18 {
+		t.Errorf("a smaller share has the nicer worker: %v, with niceness %d, want 18", again == small, nice)
+	}
+	if os.Geteuid() != 0 {
+		return
+	}
+	unsent := looping(t, 50, false)
+	unsent.ModulePath = "/nowhere"
+	if out := r.Run(t.Context(), unsent); out.State != api.RunFailed {
+		t.Errorf("a job without a module: %s", out.State)
+	}
+	for _, p := range r.idle {
+		if p.cmd.Process.Pid == small && p.nice != workerNice {
+			t.Errorf("a job that was not sent leaves niceness %d to a worker that may be less nice", p.nice)
+		}
+	}
+}
+
+// unprivileged calls f on a thread that may not make a process less nice.
+func unprivileged(t *testing.T, f func()) {
+	t.Helper()
+	var wg sync.WaitGroup
+	var err error
+	wg.Go(func() {
+		runtime.LockOSThread() // for good: it ends with the goroutine
+		head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+		var data [2]unix.CapUserData
+		if err = unix.Capget(&head, &data[0]); err != nil {
+			return
+		}
+		data[0].Effective &^= 1 << unix.CAP_SYS_NICE
+		if err = unix.Capset(&head, &data[0]); err == nil {
+			f()
+		}
+	})
+	wg.Wait()
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -37,7 +37,7 @@ type Net interface {
 	// Recv fills some of p, at least a byte where it is not empty; none is that the other side has ended.
 	Recv(ctx context.Context, flow int32, p []byte, wait time.Duration) (int, NetStatus)
 	// Hang ends a flow.
-	Hang(flow int32) NetStatus
+	Hang(ctx context.Context, flow int32) NetStatus
 	// Usage is what went through so far.
 	Usage() api.NetUsage
 }

@@ -52,6 +52,9 @@ func grantOf(r api.LeaseRequest, actor string, o api.WriteOptions) (fsm.GrantLea
 // checked refuses a request that can be refused without a look at the cluster, and returns it
 // as it is decided: what it leaves out and what it says in so many words are the same request.
 func checked(ctx context.Context, r api.LeaseRequest) (api.LeaseRequest, error) {
+	if r.Terms.Empty() {
+		r.Terms = nil
+	}
 	if err := r.Check(); err != nil {
 		return r, err
 	}

@@ -465,3 +465,17 @@ func TestTokens(t *testing.T) {
 		}
 	})
 }
+
+// TestEmptyTerms: terms that say nothing are none, so that a repetition that leaves them out is the same request.
+func TestEmptyTerms(t *testing.T) {
+	ctx := api.WithCaller(t.Context(), api.Caller{Role: api.RoleTenant, Name: "acme"})
+	r := api.LeaseRequest{Provider: "aws", Tenant: "acme", TTLMs: 1000, Resources: api.Resources{CPU: 1}}
+	plain, err := checked(ctx, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Terms = &api.Terms{Egress: []string{}}
+	if empty, err := checked(ctx, r); err != nil || empty != plain {
+		t.Errorf("%+v, %v", empty, err)
+	}
+}

@@ -88,3 +88,19 @@ func TestSessionsEndOneByOne(t *testing.T) {
 		}
 	})
 }
+
+// However many they are, the last of them is heard elsewhere before its heartbeat limit.
+func TestSessionsEndWithinTheLimit(t *testing.T) {
+	for _, c := range []struct {
+		sessions          int
+		beat, limit, want time.Duration
+	}{
+		{3000, 5 * time.Second, 15 * time.Second, 3 * time.Second},
+		{32768, 5 * time.Second, 15 * time.Second, 6 * time.Second},
+		{32768, time.Second, 3 * time.Second, 0},
+	} {
+		if got := spreadOf(c.sessions, c.beat, c.limit); got != c.want {
+			t.Errorf("%d sessions, a heartbeat each %s, limit %s: they end over %s, want %s", c.sessions, c.beat, c.limit, got, c.want)
+		}
+	}
+}

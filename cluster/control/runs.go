@@ -21,6 +21,9 @@ func (c *Control) Plan(ctx context.Context, r api.PlanRequest, _ api.ReadOptions
 	if err != nil {
 		return nil, err
 	}
+	if err := mayReach(ctx, r.Terms); err != nil {
+		return nil, err
+	}
 	plan, err := c.cfg.Decider.Plan(planRequest(r.Provider, tenant, r.Resources, r.Priority, r.Terms))
 	if err != nil {
 		return nil, err
@@ -36,6 +39,9 @@ func (c *Control) Plan(ctx context.Context, r api.PlanRequest, _ api.ReadOptions
 
 // StartRun admits a run and places it; it answers when the record is committed.
 func (c *Control) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOptions) (*api.RunAnswer, error) {
+	if r.Terms.Empty() {
+		r.Terms = nil // the same request, and the same key's answer
+	}
 	if err := r.Check(); err != nil {
 		return nil, err
 	}

@@ -152,9 +152,19 @@ type watcher struct {
 // those cells goes to another scheduler, and a leader that is back soon keeps the rest.
 const endings = 1000
 
+// settle is the time that a cell has to be heard by another scheduler.
+const settle = 2 * time.Second
+
+// spreadOf is over how long so many sessions end. The last of their cells, too, is heard elsewhere before its
+// heartbeat limit.
+func spreadOf(sessions int, beat, limit time.Duration) time.Duration {
+	return min(time.Duration(sessions)*(time.Second/endings), max(limit-beat-outOfTouch-settle, 0))
+}
+
 // inTouch is Control.inTouch for a session that is open.
 func (w *watcher) inTouch() error {
-	spread := time.Duration(w.place * float64(w.c.lookout.sessions()) * float64(time.Second/endings))
+	beat, limit := w.c.timers()
+	spread := time.Duration(w.place * float64(spreadOf(w.c.lookout.sessions(), beat, limit)))
 	if silent := w.c.cfg.Cluster.Touch(); silent <= outOfTouch+spread {
 		return nil
 	}
