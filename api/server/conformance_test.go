@@ -137,7 +137,9 @@ func TestPlainWritesReadTheirQuery(t *testing.T) {
 			got := "refused"
 			if n.fake.count("ConformCell")+n.fake.count("RestoreSnapshot") > 0 {
 				args := n.fake.last().Args
-				if got = "real"; args[len(args)-1].(api.WriteOptions).DryRun { //nolint:forcetypeassert // the last argument of every write
+				if o, ok := args[len(args)-1].(api.WriteOptions); ok && !o.DryRun {
+					got = "real"
+				} else if ok {
 					got = "dry"
 				}
 			}

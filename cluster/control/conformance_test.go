@@ -142,7 +142,7 @@ func TestSuiteStaysAtItsCell(t *testing.T) {
 		asked++
 		return &http.Response{StatusCode: http.StatusFound, Header: http.Header{"Location": {"http://169.254.169.254/secret"}}, Body: http.NoBody, Request: q}
 	})
-	resp, err := h.Get("https://10.0.0.1:7500/v1/leases/x") //nolint:noctx // nothing is asked
+	resp, err := h.Get("https://10.0.0.1:7500/v1/leases/x")
 	if err != nil {
 		t.Fatal(err)
 	}
