@@ -146,11 +146,10 @@ func byAge(c *api.CellRecord) []string {
 // Revocations lists the revoked cells, as they are to be barred in another state.
 func (v *View) Revocations(actor string) []BarCell {
 	var list []BarCell
-	v.cells.Scan(func(_ api.CellID, c api.CellRecord) bool {
+	v.cells.each(func(c *api.CellRecord) {
 		if c.Revoked {
-			list = append(list, BarCell{Provider: c.Provider, Cell: c.ID, Again: true, Keys: byAge(&c), Actor: actor})
+			list = append(list, BarCell{Provider: c.Provider, Cell: c.ID, Again: true, Keys: byAge(c), Actor: actor})
 		}
-		return true
 	})
 	return list
 }

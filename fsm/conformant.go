@@ -17,11 +17,5 @@ func (v *View) Unproven(c api.CellRecord) bool { return c.Unproven(v.production(
 // Unrated lists the cells that are marked production, and have no result of the conformance suite for the
 // agent that they have.
 func (v *View) Unrated() []api.CellRecord {
-	var list []api.CellRecord
-	v.cells.each(func(c *api.CellRecord) {
-		if v.production(c) && c.Conformance() == api.ConformanceNone {
-			list = append(list, *c)
-		}
-	})
-	return list
+	return v.CellsWhere(func(c *api.CellRecord) bool { return v.production(c) && c.Conformance() == api.ConformanceNone })
 }

@@ -30,6 +30,27 @@ func (v *View) Cells(p api.ProviderID) []api.CellRecord {
 	return list
 }
 
+// EachCell looks at the cells of a provider where they are, and keeps and changes none.
+func (v *View) EachCell(p api.ProviderID, look func(*api.CellRecord)) {
+	v.cells.each(func(c *api.CellRecord) {
+		if c.Provider == p {
+			look(c)
+		}
+	})
+}
+
+// CellsWhere lists the cells that want says yes to. It looks at each where it is, and keeps and changes
+// none: of a large fleet, few are copied.
+func (v *View) CellsWhere(want func(*api.CellRecord) bool) []api.CellRecord {
+	var list []api.CellRecord
+	v.cells.each(func(c *api.CellRecord) {
+		if want(c) {
+			list = append(list, *c)
+		}
+	})
+	return list
+}
+
 // CellCount returns how many cells there are.
 func (v *View) CellCount() int { return v.cells.Len() }
 

@@ -206,14 +206,14 @@ func (d *desk) provider(id api.ProviderID) *placement.View {
 	}
 	p, known := d.view.Provider(id)
 	v := &placement.View{Provider: p, Known: known}
-	for _, rec := range d.view.Cells(id) {
-		ready, reasons := d.view.Readiness(rec)
+	d.view.EachCell(id, func(rec *api.CellRecord) {
+		ready, reasons := d.view.Readiness(*rec)
 		sight, seen := d.t.cfg.Sightings.Best(rec.ID, rec.Epoch)
 		d.seats[rec.ID] = seat{rec.Epoch, sight.Stamp, len(v.Cells)}
 		free := rec.Capacity.Sub(d.view.Used(rec.ID)).Sub(d.cells[rec.ID])
 		var gpus api.GPUUses
 		if rec.Capacity.GPU > 0 {
-			gpus, free.GPU = d.devices(&rec, free.GPU)
+			gpus, free.GPU = d.devices(rec, free.GPU)
 		}
 		v.Cells = append(v.Cells, placement.Cell{
 			ID: rec.ID, Readiness: ready, Reasons: reasons, Mode: rec.Mode,
@@ -224,7 +224,7 @@ func (d *desk) provider(id api.ProviderID) *placement.View {
 			Unproven: rec.Unproven(p.Production),
 			HasStamp: seen && sight.StampAge < rumor.StampLife,
 		})
-	}
+	})
 	d.views[id] = v
 	return v
 }

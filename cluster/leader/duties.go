@@ -96,10 +96,7 @@ const barAgain = time.Second
 func (t *term) finishRevocations(ctx context.Context) {
 	t.tend(ctx, func(v *fsm.View) (revoking bool, pause time.Duration) {
 		pause = idle
-		for _, c := range v.Cells("") {
-			if !c.Revoking || c.Revoked {
-				continue
-			}
+		for _, c := range v.CellsWhere(func(c *api.CellRecord) bool { return c.Revoking && !c.Revoked }) {
 			revoking = true
 			if v.LeaseCount(c.ID) == 0 && !t.submit(ctx, "bar cell", fsm.BarCell{Provider: c.Provider, Cell: c.ID}) {
 				pause = barAgain

@@ -16,9 +16,12 @@ const modeAgain = time.Second
 func (t *term) keepModes(ctx context.Context) {
 	t.tend(ctx, func(v *fsm.View) (draining bool, pause time.Duration) {
 		pause = idle
-		for _, c := range v.Cells("") {
+		moving := func(c *api.CellRecord) bool {
+			return !c.Revoked && (c.Mode == api.ModeDraining || c.Mode == api.ModeReturning)
+		}
+		for _, c := range v.CellsWhere(moving) {
 			next, wait := t.nextMode(v, c)
-			draining = draining || c.Mode == api.ModeDraining && !c.Revoked
+			draining = draining || c.Mode == api.ModeDraining
 			pause = min(pause, wait)
 			if next == "" {
 				continue
