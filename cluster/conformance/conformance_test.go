@@ -149,3 +149,23 @@ func TestBusy(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A cell that says itself that it stands still takes no leases of some kinds any more. That ends their checks, and
+// no others: those may find what does not move, and without a finding there is no result.
+func TestCellThatStandsStill(t *testing.T) {
+	for f, failed := range map[flaw]bool{none: false, neverStops: true} {
+		t.Run(string(f), func(t *testing.T) {
+			t.Parallel()
+			c := newCell(t, f)
+			c.stuck = StandsStill(api.Refuse(api.NoEligibleProviderCells, "a teardown takes 2s"))
+			c.unfit = c.stuck
+			r, err := c.run(t.Context(), t)
+			switch {
+			case failed && (err != nil || len(r.Failed) != 1 || r.Failed[0].ID() != "cpu/killed_at_its_end"):
+				t.Errorf("%+v, %v", r, err)
+			case !failed && api.KindOf(err) != api.NoEligibleProviderCells:
+				t.Errorf("%+v, %v", r, err)
+			}
+		})
+	}
+}

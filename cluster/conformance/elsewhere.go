@@ -17,6 +17,25 @@ func NotTheCells(err error) error {
 	return elsewhere{err}
 }
 
+// still is a refusal because the cell says itself that something on it does not move.
+type still struct{ error }
+
+func (s still) Unwrap() error { return s.error }
+
+// StandsStill marks a refusal of a cell that says that something on it does not move. It ends what it is in the
+// way of, and lets the other checks find out what that is.
+func StandsStill(err error) error {
+	if err == nil {
+		return nil
+	}
+	return still{err}
+}
+
+func standsStill(err error) bool {
+	_, ok := errors.AsType[still](err)
+	return ok
+}
+
 // notTheCells is err where it is marked, and nil where it is the cell's.
 func notTheCells(err error) error {
 	if _, ok := errors.AsType[elsewhere](err); ok {

@@ -48,6 +48,8 @@ type cell struct {
 	flaw   flaw
 	broker *capbroker.Broker
 	unfit  error
+	// stuck is why it takes no leases of block.
+	stuck error
 	// unasked is why a scheduler asks the cell no more.
 	unasked error
 	// capacity bounds what is leased at a time, where it is not nothing.
@@ -94,6 +96,9 @@ func (c *cell) Lease(_ context.Context, r api.LeaseRequest) (api.Grant, error) {
 	defer c.mu.Unlock()
 	if c.flaw == neverBinds {
 		return api.Grant{}, api.Refuse(api.BindTimeout, "cell c1 did not bind it")
+	}
+	if c.stuck != nil && r.Resources.Block > 0 {
+		return api.Grant{}, c.stuck
 	}
 	for _, old := range c.leases {
 		if c.flaw == keepsRoom && r.Resources.Get(old.Kind) > 0 && old.State == api.LeaseFenced {

@@ -71,6 +71,7 @@ type suite struct {
 	checks int
 	failed []api.ConformanceCheck
 	open   map[api.LeaseID]bool // leases that are not known to have ended
+	stood  error                // why some checks were not made: the cell stands still
 }
 
 // Busy refuses a cell that has no room for the suite.
@@ -113,6 +114,9 @@ func Run(ctx context.Context, c Config) (*api.ConformanceReport, error) {
 		if err := s.interrupted(ctx, context.Cause(running)); err != nil {
 			return nil, err
 		}
+	}
+	if s.stood != nil && len(s.failed) == 0 {
+		return nil, api.Problem(s.stood)
 	}
 	return s.report(plans), nil
 }
@@ -169,11 +173,17 @@ func (s *suite) give(ctx context.Context, err error) bool {
 	if ctx.Err() != nil && context.Cause(ctx) != context.DeadlineExceeded { //nolint:errorlint // it is not wrapped
 		return true
 	}
+	if standsStill(err) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.stood = err
+		return true
+	}
 	if notTheCells(err) != nil {
 		s.cancel(err)
 		return true
 	}
-	if unfit := s.Fabric.Fit(); unfit != nil {
+	if unfit := s.Fabric.Fit(); unfit != nil && !standsStill(unfit) { // else this may be what does not move
 		s.cancel(unfit)
 		return true
 	}
