@@ -17,6 +17,7 @@ const (
 	CodeIdentityRevoked  = "identity_revoked"
 	CodeCellRevoked      = "cell_revoked"
 	CodeWarmingUp        = "warming_up"
+	CodeStuck            = "stuck"
 	CodeNoHeartbeat      = "no_heartbeat"
 	CodeNoInventory      = "no_inventory"
 	CodeNoSession        = "no_session"

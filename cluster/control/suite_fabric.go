@@ -50,7 +50,7 @@ func (f *suiteFabric) admit(ctx context.Context, g fsm.GrantLeases) (fsm.Result,
 	defer cancel()
 	g.Cell = f.cell.ID
 	res, err := f.control.cfg.Decider.Admit(ctx, g)
-	if err != nil && f.stuck() {
+	if cell, ok := f.control.cfg.Machine.View().Cell(f.cell.ID); ok && stuck(&cell) {
 		return res, conformance.StandsStill(err)
 	}
 	return res, conformance.NotTheCells(err)
@@ -195,19 +195,12 @@ func (f *suiteFabric) Fit() error {
 	if !ok || rec.Epoch != f.cell.Epoch {
 		return api.Refuse(api.Conflict, "the agent of cell %s was started anew while the suite ran: nothing is recorded", f.cell.ID)
 	}
-	if err := takes(v, rec); err != nil && f.stuck() {
-		return conformance.StandsStill(err)
-	} else if err != nil {
-		return err
+	unfit := takes(v, rec)
+	if stuck(&rec) {
+		return conformance.StandsStill(unfit)
 	}
-	return nil
+	return unfit
 }
 
 // stuck reports whether the cell says that something on it does not move, a teardown for example.
-func (f *suiteFabric) stuck() bool {
-	rec, ok := f.control.cfg.Machine.View().Cell(f.cell.ID)
-	return ok && rec.Healthy.Code == codeStuck
-}
-
-// codeStuck is the code of a cell that says so in its heartbeats.
-const codeStuck = "stuck"
+func stuck(c *api.CellRecord) bool { return c.Healthy.Code == fsm.CodeStuck }

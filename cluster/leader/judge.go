@@ -83,7 +83,7 @@ func judgeHealth(f facts) api.Condition {
 	case !f.seen:
 		return was // a new leader has not heard anything yet: what was true stays true for one limit
 	case f.sight.Stuck != "":
-		return unmet("stuck", "%s", f.sight.Stuck)
+		return unmet(fsm.CodeStuck, "%s", f.sight.Stuck)
 	case was.Met:
 		return met() // the warm-up is for cells that come, not for cells whose scheduler went
 	case f.sight.Steady < f.warmup && f.falls >= flapsAt:
