@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/capbroker/pki"
 )
 
@@ -83,21 +84,9 @@ func (r *renewal) run(ctx context.Context) {
 				wait = r.apart()
 			}
 		}
-		if !pause(ctx, wait) {
+		if !clock.Sleep(ctx, wait) {
 			return
 		}
-	}
-}
-
-// pause reports whether d went by before ctx ended.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

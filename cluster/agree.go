@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 )
 
 // Every scheduler that has applied index i has the same state at i. A node that has another one,
@@ -42,7 +43,7 @@ func idList(ids []api.NodeID) string {
 
 // watchAgreement compares until ctx ends.
 func (n *Node) watchAgreement(ctx context.Context) {
-	for wait(ctx, n.cfg.Stable/2) {
+	for clock.Sleep(ctx, n.cfg.Stable/2) {
 		if n.Standing() == nil {
 			n.compare(n.voices(ctx))
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/cluster/rumor"
 )
 
@@ -61,7 +62,7 @@ func (n *Node) form(ctx context.Context, servers []raft.Server) {
 	}
 	if err != nil {
 		n.log.Error("form cluster", "error", err)
-		wait(ctx, time.Second)
+		clock.Sleep(ctx, time.Second)
 		return
 	}
 	n.log.Info("cluster formed", "schedulers", len(servers))
@@ -70,7 +71,7 @@ func (n *Node) form(ctx context.Context, servers []raft.Server) {
 	// too late to form the cluster itself, and then waits for whoever leads. Who has been asked
 	// for its vote, or has given it, is in a later term than the one that forming began.
 	turn := slices.IndexFunc(servers, func(s raft.Server) bool { return s.ID == raft.ServerID(n.cfg.Node) })
-	if !wait(ctx, time.Duration(turn)*watchStagger) || n.raft.State() != raft.Follower || n.raft.CurrentTerm() > formedTerm {
+	if !clock.Sleep(ctx, time.Duration(turn)*watchStagger) || n.raft.State() != raft.Follower || n.raft.CurrentTerm() > formedTerm {
 		return
 	}
 	if err := n.trans.StartElection(ctx, n.header()); err != nil {

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api/clock"
 )
 
 // hushed reports whether this node is a leader that has fallen silent. raft takes it for the
@@ -26,7 +28,7 @@ func (n *Node) sitOut(ctx context.Context) {
 			n.elsewhere.Store(&st.URL)
 			n.leadership.bump()
 		}
-		if !wait(ctx, hushLook) {
+		if !clock.Sleep(ctx, hushLook) {
 			return
 		}
 	}

@@ -35,7 +35,7 @@ func (n *Node) watchLeader(ctx context.Context, id raft.ServerID, addr raft.Serv
 		if ended && n.trans.Refused(ctx, addr) && n.stand(ctx, id, addr, process, term) {
 			n.log.Debug("stood for election", "leader", string(id))
 		}
-		if !wait(ctx, watchBackoff) {
+		if !clock.Sleep(ctx, watchBackoff) {
 			return
 		}
 	}
@@ -61,7 +61,7 @@ func (n *Node) stand(ctx context.Context, id raft.ServerID, addr raft.ServerAddr
 	}
 	votes, gone := n.pollGone(ctx, id)
 	turn := n.turn(votes)
-	if !gone || turn < 0 || !wait(ctx, time.Duration(turn)*watchStagger) || !n.mayStand(id, term, turn) {
+	if !gone || turn < 0 || !clock.Sleep(ctx, time.Duration(turn)*watchStagger) || !n.mayStand(id, term, turn) {
 		return false
 	}
 	if turn > 0 && !n.trans.Refused(ctx, addr) {
@@ -82,7 +82,7 @@ func (n *Node) pollGone(ctx context.Context, id raft.ServerID) (votes []ballot, 
 		if !slices.ContainsFunc(votes, func(b ballot) bool { return b.state != nil && b.state.Holds }) {
 			return votes, true
 		}
-		if clock.Since(n.cfg.Clock, began) > watchGone || !wait(ctx, watchAgain) {
+		if clock.Since(n.cfg.Clock, began) > watchGone || !clock.Sleep(ctx, watchAgain) {
 			return votes, false
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 )
 
 const (
@@ -56,7 +57,7 @@ func (n *Node) Transfer(ctx context.Context, id api.NodeID) (*api.RaftTransfer, 
 		if leader := n.Leader(); leader != "" && leader != n.cfg.Node {
 			return &api.RaftTransfer{From: n.cfg.Node, To: leader, Term: n.raft.CurrentTerm()}, nil
 		}
-		if !wait(ctx, memberPause) {
+		if !clock.Sleep(ctx, memberPause) {
 			return nil, n.noLeader()
 		}
 	}

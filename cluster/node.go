@@ -250,7 +250,7 @@ func (n *Node) onClose(f func() error) { n.undo = append(n.undo, f) }
 // snapshots asks raft for a snapshot when the log has grown enough, or some and long ago.
 func (n *Node) snapshots(ctx context.Context) {
 	last := n.cfg.Clock.Now()
-	for wait(ctx, time.Second) {
+	for clock.Sleep(ctx, time.Second) {
 		grown := n.machine.bytes.Load()
 		if grown < n.cfg.SnapshotBytes && (grown == 0 || clock.Since(n.cfg.Clock, last) < n.cfg.SnapshotEvery) {
 			continue

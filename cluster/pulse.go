@@ -31,7 +31,7 @@ func newPulse(c clock.Clock, limit time.Duration) *pulse {
 // run beats until ctx ends.
 func (p *pulse) run(ctx context.Context) {
 	p.beat(p.clock.Now())
-	for wait(ctx, beat) {
+	for clock.Sleep(ctx, beat) {
 		p.beat(p.clock.Now())
 	}
 }

@@ -39,12 +39,12 @@ func TestPulseStandstill(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPulse(clock.System(), 400*time.Millisecond)
-		wait(t.Context(), beat)
+		clock.Sleep(t.Context(), beat)
 		p.beat(p.clock.Now())
 		if !p.steady() {
 			t.Error("not steady after a beat")
 		}
-		wait(t.Context(), time.Second)
+		clock.Sleep(t.Context(), time.Second)
 		if p.steady() {
 			t.Error("steady in a standstill")
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/api/mutant"
 )
 
@@ -66,7 +67,7 @@ func (s *silence) settled(now time.Time, heartbeat time.Duration) bool {
 func (n *Node) watchSilence(ctx context.Context) {
 	var heard silence
 	pause := silenceLook
-	for wait(ctx, pause) {
+	for clock.Sleep(ctx, pause) {
 		pause = silenceLook
 		if n.raft.State() != raft.Follower || !n.leadership.pulse.steady() {
 			continue
@@ -104,7 +105,7 @@ func (n *Node) standForSilence(ctx context.Context, limit time.Duration) bool {
 		}
 	}
 	turn := n.turn(able)
-	if !wait(ctx, time.Duration(turn)*watchStagger) || !n.silent(limit) || !n.mayStand(leader, term, turn) {
+	if !clock.Sleep(ctx, time.Duration(turn)*watchStagger) || !n.silent(limit) || !n.mayStand(leader, term, turn) {
 		return false
 	}
 	n.log.Warn("the leader is silent: standing for election", "leader", string(leader), "term", term, "since", n.Touch(), "turn", turn)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/cluster/peer"
 )
 
@@ -119,7 +120,7 @@ func TestStallDeposesNobody(t *testing.T) {
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { slow.node.standNow(ctx) })
-	if !wait(ctx, 10*peer.StandWithin) {
+	if !clock.Sleep(ctx, 10*peer.StandWithin) {
 		t.Fatal(ctx.Err())
 	}
 	release()

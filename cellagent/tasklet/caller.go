@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/grafos/grafos/api/clock"
 	"github.com/grafos/grafos/cellagent/work"
 )
 
@@ -79,18 +80,9 @@ func (c *caller) serve(ctx context.Context) {
 // idleCall is what a call costs a guest that has no network: nobody else's pace holds it back.
 const idleCall = time.Millisecond
 
-func hold(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
 func (c *caller) make(ctx context.Context, one call, buffer []byte) reply {
 	if c.net == nil {
-		hold(ctx, idleCall)
+		clock.Sleep(ctx, idleCall)
 		return reply{result: int32(work.NetUnsupported)}
 	}
 	switch one.op {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 )
 
 // Attempts of one replica: a peer that was just restarted gets another chance before the
@@ -69,7 +70,7 @@ func (s *Store) replica(d api.Digest, node api.NodeID) error {
 	defer cancel()
 	var err error
 	for try := range replicaTries {
-		if try > 0 && !pause(ctx, time.Duration(try)*replicaPause) {
+		if try > 0 && !clock.Sleep(ctx, time.Duration(try)*replicaPause) {
 			break
 		}
 		if err = s.sendOnce(ctx, d, node); err == nil {
@@ -87,18 +88,6 @@ func (s *Store) sendOnce(ctx context.Context, d api.Digest, node api.NodeID) err
 	}
 	defer r.Close() //nolint:errcheck // it was only read
 	return s.c.Peers.PutReplica(ctx, node, d, size, r)
-}
-
-// pause waits; false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // later says when to repeat what a scheduler that is down stood in the way of.

@@ -154,21 +154,10 @@ func (p *probe) acceptance(w way, o operation) look {
 func patiently(ctx context.Context, w way, o operation) ([]byte, error) {
 	for {
 		b, err := w.do(ctx, o)
-		if api.KindOf(err) != api.Overloaded || !pause(ctx, 20*time.Millisecond) {
+		if api.KindOf(err) != api.Overloaded || !clock.Sleep(ctx, 20*time.Millisecond) {
 			return b, err
 		}
 	}
-}
-
-// pause waits, and reports whether ctx is still alive.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
-	return ctx.Err() == nil
 }
 
 // amountOf is what is leased: the plan's, or what there is, in whole units of least.

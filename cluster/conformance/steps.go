@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 )
 
 // edge is what is written at each end of a lease's bytes.
@@ -137,7 +138,7 @@ func (p *probe) gone(ctx context.Context, h *held, want api.Kind) (string, bool,
 		if !live && api.KindOf(err) != api.Overloaded {
 			return last, false, failure
 		}
-		if !pause(ctx, 10*time.Millisecond) {
+		if !clock.Sleep(ctx, 10*time.Millisecond) {
 			return "still " + last, false, failure
 		}
 	}
@@ -200,7 +201,7 @@ func (p *probe) expire(ctx context.Context) {
 			if sent.After(over.Add(afterwards)) {
 				return first, first != "", nil
 			}
-			if !pause(ctx, pace) {
+			if !clock.Sleep(ctx, pace) {
 				return first, false, ctx.Err()
 			}
 		}

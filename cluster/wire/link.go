@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/clock"
 )
 
 // Config says where this scheduler listens, where the others dial it, and how both prove
@@ -103,7 +104,7 @@ func (l *Link) Refused(ctx context.Context, at raft.ServerAddress) bool {
 			return errors.Is(err, syscall.ECONNREFUSED)
 		}
 		closeQuietly(conn)
-		if !wait(ctx, refusedLook) {
+		if !clock.Sleep(ctx, refusedLook) {
 			return false
 		}
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/grafos/grafos/api/clock"
 )
 
 const (
@@ -65,7 +67,7 @@ func (s *stream) accept(server *tls.Config) {
 				return
 			}
 			s.log.Warn("accept raft connection", "error", err)
-			if !wait(s.ctx, 50*time.Millisecond) {
+			if !clock.Sleep(s.ctx, 50*time.Millisecond) {
 				return
 			}
 			continue
