@@ -2,10 +2,14 @@ package promises
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/binding"
 )
 
 // TestLedger replays chains in which one promise is broken, and one in which none is.
@@ -17,6 +21,13 @@ func TestLedger(t *testing.T) {
 			t.Fatal(err)
 		}
 		return api.AuditRecord{Kind: kind, Data: data}
+	}
+	ended := func(reason string) api.AuditRecord {
+		data, err := json.Marshal(Fact{Lease: "a", Tenant: "t", Cell: "c", Kind: api.KindMem, Amount: unit, Reason: reason})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return api.AuditRecord{Kind: "lease_torndown", Data: data}
 	}
 	granted := func(lease string) api.AuditRecord { return about("lease_granted", lease) }
 	torndown := func(lease string) api.AuditRecord { return about("lease_torndown", lease) }
@@ -31,6 +42,8 @@ func TestLedger(t *testing.T) {
 		"quota":            {chain: []api.AuditRecord{granted("a"), granted("b")}, capacity: 2, quota: 1, want: "L2"},
 		"granted twice":    {chain: []api.AuditRecord{granted("a"), torndown("a"), granted("a"), granted("b")}, capacity: 2, quota: 2, want: "L9"},
 		"not in the chain": {chain: []api.AuditRecord{granted("b")}, capacity: 2, quota: 2, want: "the grant of a is in the chain 0 times"},
+		"no room":          {chain: []api.AuditRecord{granted("a"), ended("bind_failed: " + overbooked(t)), granted("b")}, capacity: 2, quota: 2, want: "L4"},
+		"disk full":        {chain: []api.AuditRecord{granted("a"), ended("bind_failed: write ledger: no space left on device"), granted("b")}, capacity: 2, quota: 2},
 		"fenced":           {chain: []api.AuditRecord{granted("a"), about("lease_fenced", "a"), granted("b")}, capacity: 2, quota: 2, want: "fenced"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -52,4 +65,19 @@ func TestLedger(t *testing.T) {
 			}
 		})
 	}
+}
+
+// overbooked is what a cell says of a lease for which it has no room.
+func overbooked(t *testing.T) string {
+	t.Helper()
+	h, err := binding.Open(binding.Options{Dir: filepath.Join(t.TempDir(), "block"), Capacity: api.Resources{Mem: 1 << 20}, Log: hclog.NewNullLogger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+	_, err = h.Bind(api.Lease{ID: "l-aaaaaaaaaaaaaaaa", Tenant: "t", Kind: api.KindMem, Use: api.UseRegion, Amount: 2 << 20})
+	if err == nil {
+		t.Fatal("a lease larger than its cell was bound")
+	}
+	return err.Error()
 }
