@@ -261,8 +261,8 @@ func TestInventoryShrinks(t *testing.T) {
 	r.must(grant(cpu("l1", 3000), mem("l2", 1<<30)))
 	r.must(ReportCell{Cell: "aws-1", Epoch: 1, Inventory: &api.InventoryReport{Capacity: api.Resources{CPU: 2000, Mem: 8 << 30}}})
 	cell, _ := r.m.View().Cell("aws-1")
-	if cell.Held != (api.Resources{CPU: 3000}) || r.m.View().Free(cell).CPU != 0 {
-		t.Errorf("held %+v, free %+v", cell.Held, r.m.View().Free(cell))
+	if cell.Held != (api.Resources{CPU: 3000}) || r.m.View().Free(&cell).CPU != 0 {
+		t.Errorf("held %+v, free %+v", cell.Held, r.m.View().Free(&cell))
 	}
 	r.refused(api.Conflict, grant(cpu("l3", 1)))
 	r.must(grant(mem("l3", 1)))

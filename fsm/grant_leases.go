@@ -171,7 +171,7 @@ func (c *GrantLeases) why(s *State, cell api.CellRecord, ask api.Resources) *api
 	if _, provider := s.requirements(&cell); c.unproven(&cell, provider) {
 		return api.Refuse(api.Conflict, "%s is marked production and has not passed the conformance suite", what)
 	}
-	free := s.Free(cell)
+	free := s.Free(&cell)
 	k := free.Short(ask)[0]
 	p := api.Refuse(api.Conflict, "%s has %d of %d %s %s free, %d are asked for", what, free.Get(k), cell.Capacity.Get(k), k.Unit(), k, ask.Get(k))
 	p.Shortage = &api.Shortage{Resource: string(k), Limit: cell.Capacity.Get(k), InUse: s.Used(c.Cell).Get(k), Asked: ask.Get(k)}

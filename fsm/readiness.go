@@ -50,6 +50,12 @@ func (v *View) Readiness(c api.CellRecord) (api.Readiness, []api.Reason) {
 	return r, reasons
 }
 
+// Requirements is Readiness without the reasons: it costs nothing where many cells are looked at.
+func (v *View) Requirements(c *api.CellRecord) api.Readiness {
+	r, _ := v.requirements(c)
+	return r
+}
+
 // requirements says of each of the six requirements whether the cell meets it. The provider
 // is nil when there is none; it is only to be read.
 func (v *View) requirements(c *api.CellRecord) (api.Readiness, *api.Provider) {
@@ -149,7 +155,6 @@ func hint(q api.Requirement, code string, c api.CellRecord) string {
 // CellState says what a cell is in one word: revoked before draining before ready before
 // warming before unhealthy before registered.
 func (v *View) CellState(c api.CellRecord) api.CellState {
-	ready, _ := v.Readiness(c)
 	switch {
 	case c.Revoked:
 		return api.CellRevoked
@@ -161,7 +166,7 @@ func (v *View) CellState(c api.CellRecord) api.CellState {
 		return api.CellMaintenance
 	case c.Mode == api.ModeReturning:
 		return api.CellWarming
-	case ready.Ready():
+	case v.Requirements(&c).Ready():
 		return api.CellReady
 	case !c.Healthy.Met && c.Healthy.Code == CodeWarmingUp:
 		return api.CellWarming
@@ -183,7 +188,7 @@ func (v *View) Show(c api.CellRecord) api.Cell {
 	}
 	shown := api.Cell{
 		CellID: c.ID, Provider: c.Provider, State: v.CellState(c), Ready: ready.Ready(), Mode: c.Mode,
-		Readiness: ready, Reasons: reasons, Inventory: c.Inventory, Capacity: c.Capacity, Free: v.Free(c),
+		Readiness: ready, Reasons: reasons, Inventory: c.Inventory, Capacity: c.Capacity, Free: v.Free(&c),
 		Leases: v.LeaseCount(c.ID), Conformance: c.Conformance(), Production: v.production(&c), Epoch: c.Epoch, Version: c.Version, DataURL: c.DataURL,
 		SPIFFEID: fmt.Sprintf("spiffe://%s/cell/%s/%s", v.meta.ClusterID, c.Provider, c.ID), Modified: c.Modified,
 	}

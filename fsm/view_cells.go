@@ -30,10 +30,11 @@ func (v *View) Cells(p api.ProviderID) []api.CellRecord {
 	return list
 }
 
-// EachCell looks at the cells of a provider where they are, and keeps and changes none.
+// EachCell looks at the cells of a provider where they are, at all cells when p is "", and keeps and
+// changes none.
 func (v *View) EachCell(p api.ProviderID, look func(*api.CellRecord)) {
 	v.cells.each(func(c *api.CellRecord) {
-		if c.Provider == p {
+		if p == "" || c.Provider == p {
 			look(c)
 		}
 	})
@@ -70,4 +71,4 @@ func (v *View) LeaseCount(id api.CellID) int {
 }
 
 // Free returns what new leases may still take of a cell; never negative.
-func (v *View) Free(c api.CellRecord) api.Resources { return c.Capacity.Sub(v.Used(c.ID)).Floor() }
+func (v *View) Free(c *api.CellRecord) api.Resources { return c.Capacity.Sub(v.Used(c.ID)).Floor() }

@@ -151,7 +151,7 @@ func (c *Control) provable(p api.ProviderID, id api.CellID) (api.CellRecord, err
 	if err := takes(v, rec); err != nil {
 		return rec, err
 	}
-	return rec, conformance.Busy(&rec, v.Free(rec))
+	return rec, conformance.Busy(&rec, v.Free(&rec))
 }
 
 // takes refuses a cell that takes no leases.
@@ -187,7 +187,7 @@ func (c *Control) runSuite(ctx context.Context, rec api.CellRecord, emit func(ap
 	}
 	defer reach.CloseIdleConnections()
 	return conformance.Run(api.WithCaller(ctx, suiteCaller()), conformance.Config{
-		Fabric: &suiteFabric{c, rec}, ClusterID: c.cfg.ClusterID, Cell: rec, Free: c.cfg.Machine.View().Free(rec),
+		Fabric: &suiteFabric{c, rec}, ClusterID: c.cfg.ClusterID, Cell: rec, Free: c.cfg.Machine.View().Free(&rec),
 		Direct: reach, Clock: c.cfg.Clock, Emit: emit,
 	})
 }

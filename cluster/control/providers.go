@@ -15,7 +15,7 @@ func (c *Control) ListProviders(ctx context.Context, o api.ReadOptions) (*api.Pr
 	}
 	list := &api.ProviderList{Index: v.Index(), Providers: []api.ProviderSummary{}, Freshness: v.fresh}
 	for _, p := range v.Providers() {
-		list.Providers = append(list.Providers, summary(p, c.cells(v.View, p.ID)))
+		list.Providers = append(list.Providers, summary(v.View, p))
 	}
 	return list, nil
 }
@@ -40,7 +40,7 @@ func (c *Control) status(v *fsm.View, p api.ProviderID) (*api.ProviderStatus, er
 		return nil, api.Refuse(api.NotFound, "provider %q does not exist", p).WithHint("see which do: grafos provider list")
 	}
 	cells := c.cells(v, p)
-	return &api.ProviderStatus{Index: v.Index(), ProviderSummary: summary(rec, cells), Cells: cells}, nil
+	return &api.ProviderStatus{Index: v.Index(), ProviderSummary: summary(v, rec), Cells: cells}, nil
 }
 
 func (c *Control) cells(v *fsm.View, p api.ProviderID) []api.Cell {
@@ -63,33 +63,61 @@ func (c *Control) ListCells(ctx context.Context, p api.ProviderID, o api.ReadOpt
 	return &api.CellList{Index: v.Index(), Cells: c.cells(v.View, p), Freshness: v.fresh}, nil
 }
 
-// summary adds the cells up.
-func summary(p api.Provider, cells []api.Cell) api.ProviderSummary {
-	s := api.ProviderSummary{Provider: p.ID, Enabled: p.Enabled, Ownership: p.Ownership, Production: p.Production}
-	should, good := 0, 0 // that count for the readiness, and those of them that are ready
-	for _, cell := range cells {
-		if cell.State == api.CellRevoked {
-			continue
-		}
-		s.CellsTotal++
-		s.Leases += cell.Leases
-		s.Capacity = s.Capacity.Add(cell.Capacity)
-		if cell.Ready {
-			s.CellsReady++
-			s.Free = s.Free.Add(cell.Free)
-		}
-		switch cell.Mode {
-		case api.ModeDrained, api.ModeMaintenance:
-			continue
-		case api.ModeAccepting, api.ModeDraining, api.ModeReturning:
-		}
-		should++
-		if cell.Ready {
-			good++
-		}
+// summary adds the cells up, where they are: there may be thousands.
+func summary(v *fsm.View, p api.Provider) api.ProviderSummary {
+	t := newTally(p)
+	v.EachCell(p.ID, func(c *api.CellRecord) {
+		t.add(counted{
+			revoked: c.Revoked, ready: v.Requirements(c).Ready(), mode: c.Mode,
+			leases: v.LeaseCount(c.ID), capacity: c.Capacity, free: v.Free(c),
+		})
+	})
+	return t.sum()
+}
+
+// counted is what a cell adds to its provider's summary.
+type counted struct {
+	revoked, ready bool
+	mode           api.CellMode
+	leases         int
+	capacity, free api.Resources
+}
+
+// tally is a summary in the making.
+type tally struct {
+	api.ProviderSummary
+	should, good int // cells that count for the readiness, and those of them that are ready
+}
+
+func newTally(p api.Provider) *tally {
+	return &tally{ProviderSummary: api.ProviderSummary{Provider: p.ID, Enabled: p.Enabled, Ownership: p.Ownership, Production: p.Production}}
+}
+
+func (t *tally) add(c counted) {
+	if c.revoked {
+		return
 	}
-	s.RuntimeReadiness = readiness(p.Enabled, good, should)
-	return s
+	t.CellsTotal++
+	t.Leases += c.leases
+	t.Capacity = t.Capacity.Add(c.capacity)
+	if c.ready {
+		t.CellsReady++
+		t.Free = t.Free.Add(c.free)
+	}
+	switch c.mode {
+	case api.ModeDrained, api.ModeMaintenance:
+		return
+	case api.ModeAccepting, api.ModeDraining, api.ModeReturning:
+	}
+	t.should++
+	if c.ready {
+		t.good++
+	}
+}
+
+func (t *tally) sum() api.ProviderSummary {
+	t.RuntimeReadiness = readiness(t.Enabled, t.good, t.should)
+	return t.ProviderSummary
 }
 
 // readiness is the runtime_readiness of spec.md 3; should counts the cells that are not

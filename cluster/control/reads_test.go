@@ -111,33 +111,37 @@ func TestRunNeedsItsTenantsBlobs(t *testing.T) {
 }
 
 func TestReadiness(t *testing.T) {
-	cell := func(ready bool, mode api.CellMode, state api.CellState) api.Cell {
-		return api.Cell{Ready: ready, Mode: mode, State: state, Capacity: api.Resources{CPU: 4}, Free: api.Resources{CPU: 1}, Leases: 2}
+	cell := func(ready bool, mode api.CellMode, revoked bool) counted {
+		return counted{ready: ready, mode: mode, revoked: revoked, capacity: api.Resources{CPU: 4}, free: api.Resources{CPU: 1}, leases: 2}
 	}
-	up, down := cell(true, api.ModeAccepting, ""), cell(false, api.ModeAccepting, "")
+	up, down := cell(true, api.ModeAccepting, false), cell(false, api.ModeAccepting, false)
 	tests := []struct {
 		name    string
 		enabled bool
-		cells   []api.Cell
+		cells   []counted
 		want    api.RuntimeReadiness
 		total   int
 		ready   int
 	}{
-		{"disabled", false, []api.Cell{up}, api.ProviderDisabled, 1, 1},
+		{"disabled", false, []counted{up}, api.ProviderDisabled, 1, 1},
 		{"no cell", true, nil, api.ProviderNotReady, 0, 0},
-		{"none ready", true, []api.Cell{down, down}, api.ProviderNotReady, 2, 0},
-		{"all ready", true, []api.Cell{up, up}, api.ProviderReady, 2, 2},
-		{"some", true, []api.Cell{up, down}, api.ProviderDegraded, 2, 1},
-		{"revoked does not count", true, []api.Cell{up, cell(false, api.ModeAccepting, api.CellRevoked)}, api.ProviderReady, 1, 1},
-		{"drained does not count", true, []api.Cell{up, cell(false, api.ModeDrained, "")}, api.ProviderReady, 2, 1},
-		{"nor does maintenance", true, []api.Cell{up, cell(false, api.ModeMaintenance, "")}, api.ProviderReady, 2, 1},
-		{"a drained one stands in for nobody", true, []api.Cell{up, down, cell(true, api.ModeDrained, "")}, api.ProviderDegraded, 3, 2},
-		{"only a drained one", true, []api.Cell{cell(true, api.ModeDrained, "")}, api.ProviderNotReady, 1, 1},
-		{"draining counts", true, []api.Cell{up, cell(false, api.ModeDraining, "")}, api.ProviderDegraded, 2, 1},
+		{"none ready", true, []counted{down, down}, api.ProviderNotReady, 2, 0},
+		{"all ready", true, []counted{up, up}, api.ProviderReady, 2, 2},
+		{"some", true, []counted{up, down}, api.ProviderDegraded, 2, 1},
+		{"revoked does not count", true, []counted{up, cell(false, api.ModeAccepting, true)}, api.ProviderReady, 1, 1},
+		{"drained does not count", true, []counted{up, cell(false, api.ModeDrained, false)}, api.ProviderReady, 2, 1},
+		{"nor does maintenance", true, []counted{up, cell(false, api.ModeMaintenance, false)}, api.ProviderReady, 2, 1},
+		{"a drained one stands in for nobody", true, []counted{up, down, cell(true, api.ModeDrained, false)}, api.ProviderDegraded, 3, 2},
+		{"only a drained one", true, []counted{cell(true, api.ModeDrained, false)}, api.ProviderNotReady, 1, 1},
+		{"draining counts", true, []counted{up, cell(false, api.ModeDraining, false)}, api.ProviderDegraded, 2, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := summary(api.Provider{ID: "aws", Enabled: tt.enabled}, tt.cells)
+			sums := newTally(api.Provider{ID: "aws", Enabled: tt.enabled})
+			for _, c := range tt.cells {
+				sums.add(c)
+			}
+			s := sums.sum()
 			if s.RuntimeReadiness != tt.want || s.CellsTotal != tt.total || s.CellsReady != tt.ready {
 				t.Errorf("got %+v", s)
 			}

@@ -98,7 +98,7 @@ func (d *desk) decide(j *job) bool {
 	}
 	cell, ok := placement.Pick(d.provider(r.Provider), r)
 	if !ok {
-		refusal := placement.Choose(*d.provider(r.Provider), r).Refusal
+		refusal := d.explain(r).Refusal
 		refusal.Index = d.view.Index()
 		d.refused[r] = refusal
 		j.refuse(own(refusal))
@@ -126,6 +126,7 @@ func (d *desk) pin(j *job, r placement.Request) bool {
 		one.Cells[0].Unproven = false
 	}
 	if _, ok := placement.Pick(&one, r); !ok {
+		d.fill(&one)
 		j.refuse(placement.Choose(one, r).Refusal)
 		return false
 	}
@@ -187,7 +188,27 @@ func (d *desk) choose(r placement.Request) api.Plan {
 	if e := d.unknown(r.Tenant); e != nil {
 		return api.Plan{Decision: api.DecisionRefuse, Refusal: e}
 	}
-	return placement.Choose(*d.provider(r.Provider), d.holding(r))
+	return d.explain(d.holding(r))
+}
+
+// explain is placement's decision with what every cell had against it, in words.
+func (d *desk) explain(r placement.Request) api.Plan {
+	v := d.provider(r.Provider)
+	d.fill(v)
+	return placement.Choose(*v, r)
+}
+
+// fill gives cells that are not ready their reasons.
+func (d *desk) fill(v *placement.View) {
+	for i := range v.Cells {
+		c := &v.Cells[i]
+		if c.Reasons != nil || c.Readiness.Ready() {
+			continue
+		}
+		if rec, ok := d.view.Cell(c.ID); ok {
+			_, c.Reasons = d.view.Readiness(rec)
+		}
+	}
 }
 
 // holding fills in what the tenant holds, committed or booked.
@@ -199,7 +220,8 @@ func (d *desk) holding(r placement.Request) placement.Request {
 	return r
 }
 
-// provider is placement's view of a provider, made once a group and kept up to date.
+// provider is placement's view of a provider, made once a group and kept up to date. Its cells have
+// no reasons yet: a decision that is a yes asks for none.
 func (d *desk) provider(id api.ProviderID) *placement.View {
 	if v, ok := d.views[id]; ok {
 		return v
@@ -207,7 +229,6 @@ func (d *desk) provider(id api.ProviderID) *placement.View {
 	p, known := d.view.Provider(id)
 	v := &placement.View{Provider: p, Known: known}
 	d.view.EachCell(id, func(rec *api.CellRecord) {
-		ready, reasons := d.view.Readiness(*rec)
 		sight, seen := d.t.cfg.Sightings.Best(rec.ID, rec.Epoch)
 		d.seats[rec.ID] = seat{rec.Epoch, sight.Stamp, len(v.Cells)}
 		free := rec.Capacity.Sub(d.view.Used(rec.ID)).Sub(d.cells[rec.ID])
@@ -216,7 +237,7 @@ func (d *desk) provider(id api.ProviderID) *placement.View {
 			gpus, free.GPU = d.devices(rec, free.GPU)
 		}
 		v.Cells = append(v.Cells, placement.Cell{
-			ID: rec.ID, Readiness: ready, Reasons: reasons, Mode: rec.Mode,
+			ID: rec.ID, Readiness: d.view.Requirements(rec), Mode: rec.Mode,
 			Revoking: rec.Revoking, Revoked: rec.Revoked, Capacity: rec.Capacity,
 			Free: free, GPUs: gpus,
 			Leases: d.view.LeaseCount(rec.ID) + d.counts[rec.ID],

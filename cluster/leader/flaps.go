@@ -30,7 +30,7 @@ type falls struct {
 }
 
 // see looks at a cell, and returns how often it fell lately.
-func (m flaps) see(c api.CellRecord, now time.Time) int {
+func (m flaps) see(c *api.CellRecord, now time.Time) int {
 	f, known := m[c.ID]
 	if !known {
 		f = &falls{met: c.Healthy.Met, at: now}

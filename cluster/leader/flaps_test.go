@@ -60,7 +60,7 @@ func TestFlaps(t *testing.T) {
 	look := func(met bool, code string) int {
 		cell.Healthy = api.Condition{Met: met, Code: code}
 		at = at.Add(time.Second)
-		return m.see(cell, at)
+		return m.see(&cell, at)
 	}
 	for range 5 {
 		look(true, "")
@@ -81,7 +81,7 @@ func TestFlaps(t *testing.T) {
 	}
 	// Another leader knows from the state that a cell flaps.
 	cell.Healthy = api.Condition{Code: fsm.CodeFlapping}
-	if n := (flaps{}).see(cell, at); n != flapsAt {
+	if n := (flaps{}).see(&cell, at); n != flapsAt {
 		t.Errorf("a new leader counts %d", n)
 	}
 	m.forget(at.Add(time.Second))
@@ -93,7 +93,7 @@ func TestFlaps(t *testing.T) {
 // TestCertificateLapses: the two ends of a certificate have codes of their own.
 func TestCertificateLapses(t *testing.T) {
 	end := time.Now()
-	f := facts{rec: api.CellRecord{Identity: api.Identity{SPKI: "ab", NotAfter: end.Unix()}}}
+	f := facts{rec: &api.CellRecord{Identity: api.Identity{SPKI: "ab", NotAfter: end.Unix()}}}
 	for after, want := range map[time.Duration]string{
 		-time.Hour: "", time.Hour: fsm.CodeCertificateExpired, 6 * 24 * time.Hour: fsm.CodeCertificateExpired, 8 * 24 * time.Hour: fsm.CodeCertificateLapsed,
 	} {

@@ -22,16 +22,41 @@ const (
 // memory is what the health loop keeps between looks: since when each cell's epoch is
 // known to this leader, and which cells come and go.
 type memory struct {
-	since map[cellEpoch]time.Time
+	known map[api.CellID]*acquaintance
 	flaps flaps
 }
 
-type cellEpoch struct {
-	cell  api.CellID
-	epoch uint64
+// acquaintance is one life of a cell, as long as this leader knows it.
+type acquaintance struct {
+	epoch       uint64
+	since, seen time.Time
 }
 
-func newMemory() memory { return memory{since: map[cellEpoch]time.Time{}, flaps: flaps{}} }
+func newMemory() memory { return memory{known: map[api.CellID]*acquaintance{}, flaps: flaps{}} }
+
+// meet returns since when this leader knows the cell's epoch.
+func (m *memory) meet(c *api.CellRecord, now time.Time) time.Time {
+	a, met := m.known[c.ID]
+	if !met {
+		a = &acquaintance{epoch: c.Epoch, since: now}
+		m.known[c.ID] = a
+	}
+	if a.epoch != c.Epoch {
+		a.epoch, a.since = c.Epoch, now
+	}
+	a.seen = now
+	return a.since
+}
+
+// forget drops the cells that are not there any more.
+func (m *memory) forget(now time.Time) {
+	for id, a := range m.known {
+		if a.seen != now {
+			delete(m.known, id)
+		}
+	}
+	m.flaps.forget(now)
+}
 
 // watchCells compares what the schedulers saw with what is committed, and commits the
 // transitions. A cell loses its health only when the leader has just verified that it
@@ -79,32 +104,47 @@ func loses(changes []fsm.HealthChange) bool {
 	return false
 }
 
-// look is one cell at one moment.
+// look is one cell of which there is something to say.
 type look struct {
-	rec api.CellRecord
+	was conditions
 	is  verdict
 	// fresh says that it fell silent within about a heartbeat: with those that did too it
 	// fell silent at once.
 	fresh bool
 }
 
+// conditions is what the state says of a cell that a verdict may differ from.
+type conditions struct {
+	cell     api.CellID
+	provider api.ProviderID
+	epoch    uint64
+	verdict
+}
+
+// looks is the fleet at one moment. Most cells are as they were: nothing is kept of them but their number.
+type looks struct {
+	list          []look
+	silent, total map[api.ProviderID]int // of cells that fell silent just now, and of these and those that are well
+}
+
 // verdicts judges every cell and returns what differs from the committed state.
 func (t *term) verdicts() []fsm.HealthChange {
 	wall := t.cfg.Clock.Wall()
-	looks := t.look(t.cfg.Clock.Now(), wall)
-	mass := massSilence(looks)
+	seen := t.look(t.cfg.Clock.Now(), wall)
+	mass := seen.massSilence()
 	var changes []fsm.HealthChange
 	alarm := map[api.ProviderID]int{}
-	for _, l := range looks {
-		if l.fresh && mass[l.rec.Provider] {
+	for i := range seen.list {
+		l := &seen.list[i]
+		if l.fresh && mass[l.was.provider] {
 			l.is.healthy.Code = massSilenceCode
 		}
-		c, changed := change(l.rec, l.is, wall)
+		c, changed := l.was.change(l.is, wall)
 		if !changed {
 			continue
 		}
 		if c.Healthy != nil && c.Healthy.Code == massSilenceCode {
-			alarm[l.rec.Provider]++
+			alarm[l.was.provider]++
 		}
 		changes = append(changes, c)
 	}
@@ -115,17 +155,12 @@ func (t *term) verdicts() []fsm.HealthChange {
 }
 
 // look judges every cell.
-func (t *term) look(now, wall time.Time) []look {
-	known := make(map[cellEpoch]time.Time, len(t.health.since))
-	var looks []look
-	heartbeat, limit := api.FleetTimers(t.cfg.Heartbeat, t.cfg.Limit, t.cfg.Machine.View().CellCount())
-	for _, rec := range t.cfg.Machine.View().Cells("") {
-		key := cellEpoch{rec.ID, rec.Epoch}
-		since, ok := t.health.since[key]
-		if !ok {
-			since = now
-		}
-		known[key] = since
+func (t *term) look(now, wall time.Time) looks {
+	v := t.cfg.Machine.View()
+	heartbeat, limit := api.FleetTimers(t.cfg.Heartbeat, t.cfg.Limit, v.CellCount())
+	all := looks{silent: map[api.ProviderID]int{}, total: map[api.ProviderID]int{}}
+	v.EachCell("", func(rec *api.CellRecord) {
+		since := t.health.meet(rec, now)
 		sight, seen := t.cfg.Sightings.Best(rec.ID, rec.Epoch)
 		falls := t.health.flaps.see(rec, now)
 		f := facts{
@@ -133,41 +168,45 @@ func (t *term) look(now, wall time.Time) []look {
 			limit: limit, warmup: longer(t.cfg.Warmup, falls), falls: falls, wall: wall,
 		}
 		is := judge(f)
-		looks = append(looks, look{
-			rec: rec, is: is,
-			fresh: is.healthy.Code == overdueCode && f.age() <= limit+2*heartbeat,
-		})
-	}
-	t.health.since = known
-	t.health.flaps.forget(now)
-	return looks
+		fresh := is.healthy.Code == overdueCode && f.age() <= limit+2*heartbeat
+		if fresh {
+			all.silent[rec.Provider]++
+		}
+		if fresh || rec.Healthy.Met {
+			all.total[rec.Provider]++
+		}
+		if was := committed(rec); fresh || was.differs(is) {
+			all.list = append(all.list, look{was: was, is: is, fresh: fresh})
+		}
+	})
+	t.health.forget(now)
+	return all
 }
 
 // massSilence names the providers most of whose cells fell silent at once: the fault is more
 // likely here or between than in all of them. They get no admissions either way.
-func massSilence(looks []look) map[api.ProviderID]bool {
-	silent, total := map[api.ProviderID]int{}, map[api.ProviderID]int{}
-	for _, l := range looks {
-		if l.fresh {
-			silent[l.rec.Provider]++
-		}
-		if l.fresh || l.rec.Healthy.Met {
-			total[l.rec.Provider]++
-		}
-	}
+func (l looks) massSilence() map[api.ProviderID]bool {
 	mass := map[api.ProviderID]bool{}
-	for p, n := range silent {
-		mass[p] = n >= massCells && n*100 > total[p]*massShare
+	for p, n := range l.silent {
+		mass[p] = n >= massCells && n*100 > l.total[p]*massShare
 	}
 	return mass
 }
 
+func committed(c *api.CellRecord) conditions {
+	return conditions{c.ID, c.Provider, c.Epoch, verdict{c.IdentityBound, c.Healthy, c.Outbound}}
+}
+
+func (was *conditions) differs(is verdict) bool {
+	return differs(was.identity, is.identity) || differs(was.healthy, is.healthy) || differs(was.outbound, is.outbound)
+}
+
 // change returns the transitions of one cell, stamped with the time for display.
-func change(rec api.CellRecord, is verdict, wall time.Time) (fsm.HealthChange, bool) {
-	c := fsm.HealthChange{Cell: rec.ID, Epoch: rec.Epoch}
-	c.IdentityBound = transition(rec.IdentityBound, is.identity, wall)
-	c.Healthy = transition(rec.Healthy, is.healthy, wall)
-	c.Outbound = transition(rec.Outbound, is.outbound, wall)
+func (was *conditions) change(is verdict, wall time.Time) (fsm.HealthChange, bool) {
+	c := fsm.HealthChange{Cell: was.cell, Epoch: was.epoch}
+	c.IdentityBound = transition(was.identity, is.identity, wall)
+	c.Healthy = transition(was.healthy, is.healthy, wall)
+	c.Outbound = transition(was.outbound, is.outbound, wall)
 	return c, c.IdentityBound != nil || c.Healthy != nil || c.Outbound != nil
 }
 

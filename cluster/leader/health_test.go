@@ -14,8 +14,8 @@ import (
 func TestJudge(t *testing.T) {
 	wall := time.Unix(1_800_000_000, 0)
 	bound := api.Identity{SPKI: "ab", NotAfter: wall.Unix() + 1}
-	healthy := api.CellRecord{Identity: bound, Healthy: met(), Outbound: met()}
-	coming := api.CellRecord{Identity: bound}
+	healthy := &api.CellRecord{Identity: bound, Healthy: met(), Outbound: met()}
+	coming := &api.CellRecord{Identity: bound}
 	never := rumor.Sight{SessionAge: rumor.Never}
 	sight := func(age, steady time.Duration) rumor.Sight {
 		return rumor.Sight{Age: age, Steady: steady, Session: true}
@@ -39,9 +39,9 @@ func TestJudge(t *testing.T) {
 		{"session just lost", facts{rec: healthy, seen: true, sight: rumor.Sight{SessionAge: limit}}, "+ + +"},
 		{"session just this moment lost", facts{rec: healthy, seen: true, sight: rumor.Sight{}}, "+ + +"},
 		{"session lost", facts{rec: healthy, seen: true, sight: rumor.Sight{SessionAge: limit + 1}}, "+ + session_lost"},
-		{"no certificate", facts{rec: api.CellRecord{Healthy: met()}, seen: true, sight: sight(0, 0)}, "no_certificate + +"},
-		{"certificate ended", facts{rec: api.CellRecord{Identity: api.Identity{SPKI: "ab", NotAfter: wall.Unix()}, Healthy: met()}, seen: true, sight: sight(0, 0)}, "certificate_expired + +"},
-		{"revoked", facts{rec: api.CellRecord{Identity: bound, Revoked: true, Healthy: met()}, seen: true, sight: sight(0, 0)}, "identity_revoked identity_revoked identity_revoked"},
+		{"no certificate", facts{rec: &api.CellRecord{Healthy: met()}, seen: true, sight: sight(0, 0)}, "no_certificate + +"},
+		{"certificate ended", facts{rec: &api.CellRecord{Identity: api.Identity{SPKI: "ab", NotAfter: wall.Unix()}, Healthy: met()}, seen: true, sight: sight(0, 0)}, "certificate_expired + +"},
+		{"revoked", facts{rec: &api.CellRecord{Identity: bound, Revoked: true, Healthy: met()}, seen: true, sight: sight(0, 0)}, "identity_revoked identity_revoked identity_revoked"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 
 // facts is all that a verdict about one cell depends on.
 type facts struct {
-	rec api.CellRecord
+	rec *api.CellRecord
 	// sight is the freshest sighting by any scheduler; seen says that there is one.
 	sight rumor.Sight
 	seen  bool

@@ -173,13 +173,12 @@ func (c *cellMetrics) Collect(ch chan<- prometheus.Metric) {
 	for _, p := range v.Providers() {
 		ch <- prometheus.MustNewConstMetric(c.silent, prometheus.GaugeValue, float64(silent[p.ID]), string(p.ID))
 		states, unmet := map[api.CellState]int{}, map[api.Requirement]int{}
-		for _, rec := range v.Cells(p.ID) {
-			states[v.CellState(rec)]++
-			ready, _ := v.Readiness(rec)
-			for _, q := range ready.Unmet() {
+		v.EachCell(p.ID, func(rec *api.CellRecord) {
+			states[v.CellState(*rec)]++
+			for _, q := range v.Requirements(rec).Unmet() {
 				unmet[q]++
 			}
-		}
+		})
 		for state, n := range states {
 			ch <- prometheus.MustNewConstMetric(c.cells, prometheus.GaugeValue, float64(n), string(p.ID), string(state))
 		}
