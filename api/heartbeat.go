@@ -6,6 +6,9 @@ const (
 	// HeartbeatMost is the longest interval that a large fleet is given: a grant needs a heartbeat that
 	// is younger than DeliveryBound, with room for its way.
 	HeartbeatMost = 5 * time.Second
+	// CellPing is how often a cell probes a connection that says nothing. It is more than a heartbeat:
+	// the one that carries them needs no other probe, and only the warm standbys of a fleet are probed.
+	CellPing = 6 * time.Second
 	// heartbeatStep is what the interval changes by, so that not every cell that comes changes it, and
 	// heartbeatsOverdue how many of them a cell may miss.
 	heartbeatStep     = 250 * time.Millisecond

@@ -95,7 +95,7 @@ func (c *checker) capacity() {
 		used[id] = t.all()
 		c.sharing(id, t)
 	}
-	for _, cell := range c.v.Cells("") {
+	c.v.EachCell("", func(cell *api.CellRecord) {
 		for _, k := range api.LeaseKinds() {
 			limit := max(cell.Capacity.Get(k), cell.Held.Get(k))
 			c.want(used[cell.ID].Get(k) <= limit, "I1", "cell %s has leases for %d %s of %s, its capacity is %d and it held %d",
@@ -104,7 +104,7 @@ func (c *checker) capacity() {
 		c.want(c.v.Used(cell.ID) == used[cell.ID], "I3", "cell %s is said to use %v and uses %v", cell.ID, c.v.Used(cell.ID), used[cell.ID])
 		_, ok := c.v.Provider(cell.Provider)
 		c.want(ok, "I10", "cell %s is of provider %s, which does not exist", cell.ID, cell.Provider)
-	}
+	})
 }
 
 // quotas checks I2.

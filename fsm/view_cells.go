@@ -30,8 +30,9 @@ func (v *View) Cells(p api.ProviderID) []api.CellRecord {
 	return list
 }
 
-// EachCell looks at the cells of a provider where they are, at all cells when p is "", and keeps and
-// changes none.
+// EachCell looks at the cells of a provider where they are, at all cells when p is "", in the order of
+// their ids, and changes none. A record never changes: one that is at the same place in another view is the
+// same.
 func (v *View) EachCell(p api.ProviderID, look func(*api.CellRecord)) {
 	v.cells.each(func(c *api.CellRecord) {
 		if p == "" || c.Provider == p {
@@ -50,6 +51,45 @@ func (v *View) CellsWhere(want func(*api.CellRecord) bool) []api.CellRecord {
 		}
 	})
 	return list
+}
+
+// CellUse is what the leases of a cell take of it. It never changes: one that is equal in two views says
+// that nothing of it changed between them.
+type CellUse struct{ of *cellUse }
+
+// Use returns what the leases of a cell take of it.
+func (v *View) Use(id api.CellID) CellUse { return CellUse{v.leases.findCell(id)} }
+
+// Used is View.Used.
+func (u CellUse) Used() (r api.Resources) {
+	if u.of != nil {
+		r = u.of.used
+	}
+	return r
+}
+
+// Fenced is View.Fenced.
+func (u CellUse) Fenced() (r api.Resources) {
+	if u.of != nil {
+		r = u.of.fenced
+	}
+	return r
+}
+
+// Leases is View.LeaseCount.
+func (u CellUse) Leases() int {
+	if u.of == nil {
+		return 0
+	}
+	return u.of.live
+}
+
+// Devices is View.Devices.
+func (u CellUse) Devices() api.GPUUses {
+	if u.of == nil {
+		return nil
+	}
+	return u.of.devices
 }
 
 // CellCount returns how many cells there are.

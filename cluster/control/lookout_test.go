@@ -27,10 +27,13 @@ func TestLookout(t *testing.T) {
 			return looks
 		}
 		var leave []func()
+		var last stay
 		for range 100 {
-			leave = append(leave, l.join())
+			s := l.join()
+			leave = append(leave, s.leave)
+			last = s
 		}
-		moved := l.changed()
+		moved := last.changed()
 		time.Sleep(10*touchCheck + time.Millisecond)
 		synctest.Wait()
 		select {
@@ -44,13 +47,13 @@ func TestLookout(t *testing.T) {
 		for name, change := range map[string]func(){
 			"schedulers": func() { is.urls = []string{"a", "b"} },
 			"timers":     func() { is.heartbeat = 2 * time.Second },
-			"no leader":  func() { is.lost = true },
+			"no leader":  func() { is.lost, is.silent = true, time.Hour },
 		} {
-			moved := l.changed()
+			moved := last.changed()
 			mu.Lock()
 			change()
 			mu.Unlock()
-			time.Sleep(touchCheck)
+			time.Sleep(touchCheck + 100/wakes*wakeStep)
 			synctest.Wait()
 			select {
 			case <-moved:
@@ -75,9 +78,9 @@ func TestSessionsEndOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		for range 3000 {
-			defer r.c.lookout.join()()
+			defer r.c.lookout.join().leave()
 		}
-		early, late := &watcher{c: r.c, place: 0}, &watcher{c: r.c, place: 0.99}
+		early, late := &watcher{c: r.c, here: stay{room: 0}}, &watcher{c: r.c, here: stay{room: rooms - 1}}
 		r.touch = outOfTouch + time.Millisecond
 		if early.inTouch() == nil || late.inTouch() != nil {
 			t.Errorf("the first in line: %v, the last: %v", early.inTouch(), late.inTouch())
@@ -103,4 +106,48 @@ func TestSessionsEndWithinTheLimit(t *testing.T) {
 			t.Errorf("%d sessions, a heartbeat each %s, limit %s: they end over %s, want %s", c.sessions, c.beat, c.limit, got, c.want)
 		}
 	}
+}
+
+// Whoever is woken has something to write: of a large fleet, so many at a time that others can run, and all
+// in the end.
+func TestSessionsWakeInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		is := outlook{urls: []string{"a", "b"}}
+		l := newLookout(func() outlook {
+			mu.Lock()
+			defer mu.Unlock()
+			return is
+		})
+		const many = 5000
+		var woken int
+		var wg sync.WaitGroup
+		for range many {
+			s := l.join()
+			moved := s.changed()
+			wg.Go(func() {
+				defer s.leave()
+				<-moved
+				mu.Lock()
+				woken++
+				mu.Unlock()
+			})
+		}
+		mu.Lock()
+		is.urls = []string{"a"}
+		mu.Unlock()
+		time.Sleep(touchCheck)
+		for before := 0; before < many; {
+			time.Sleep(wakeStep)
+			synctest.Wait()
+			mu.Lock()
+			now := woken
+			mu.Unlock()
+			if now == before || now-before > 3*wakes {
+				t.Fatalf("%d sessions wake in one step, after %d of %d", now-before, before, many)
+			}
+			before = now
+		}
+		wg.Wait()
+	})
 }

@@ -2,8 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/binary"
-	"io"
 	"iter"
 	"slices"
 	"sync"
@@ -20,7 +18,10 @@ type sessions struct {
 }
 
 type session struct {
-	asks chan api.Ask
+	// waiting are the questions that wait; sessions.mu guards them. A slice, and not the buffer of a
+	// channel: thousands of cells are never asked anything.
+	waiting []api.Ask
+	asked   chan struct{} // has room for one
 	// replaced is closed when the cell opened a newer session here.
 	replaced chan struct{}
 }
@@ -36,7 +37,7 @@ func (s *sessions) add(cell api.CellID) *session {
 	if old, ok := s.open[cell]; ok {
 		close(old.replaced)
 	}
-	n := &session{asks: make(chan api.Ask, maxAsks), replaced: make(chan struct{})}
+	n := &session{asked: make(chan struct{}, 1), replaced: make(chan struct{})}
 	s.open[cell] = n
 	return n
 }
@@ -54,15 +55,24 @@ func (s *sessions) ask(cell api.CellID, a api.Ask) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n, ok := s.open[cell]
-	if !ok {
+	if !ok || len(n.waiting) == maxAsks {
 		return false
 	}
+	n.waiting = append(n.waiting, a)
 	select {
-	case n.asks <- a:
-		return true
-	default:
-		return false
+	case n.asked <- struct{}{}:
+	default: // it was told, and has not looked yet
 	}
+	return true
+}
+
+// take returns the questions that wait for a session.
+func (s *sessions) take(n *session) []api.Ask {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	asks := n.waiting
+	n.waiting = nil
+	return asks
 }
 
 func (s *sessions) count() int {
@@ -102,8 +112,9 @@ func (c *Control) watch(ctx context.Context, p api.ProviderID, cell api.CellID, 
 	if err := c.current(ctx, p, cell, r.Epoch); err != nil {
 		return err
 	}
-	defer c.lookout.join()()
-	w := &watcher{c: c, place: c.place(), provider: p, cell: cell, epoch: r.Epoch, noEcho: r.NoEcho, yield: yield}
+	here := c.lookout.join()
+	defer here.leave()
+	w := &watcher{c: c, here: here, provider: p, cell: cell, epoch: r.Epoch, noEcho: r.NoEcho, yield: yield}
 	if r.Standby {
 		return w.standBy(ctx)
 	}
@@ -127,7 +138,8 @@ func (c *Control) inTouch() error {
 
 // outlook is what the sessions stand on beside the state.
 func (c *Control) outlook() outlook {
-	o := outlook{lost: c.cfg.Cluster.Touch() > outOfTouch, urls: c.schedulers()}
+	silent := c.cfg.Cluster.Touch()
+	o := outlook{lost: silent > outOfTouch, silent: silent, urls: c.schedulers()}
 	o.heartbeat, o.limit = c.timers()
 	return o
 }
@@ -145,7 +157,7 @@ type watcher struct {
 	cluster  uint64   // the cluster epoch of what it was sent
 	known    []string // the schedulers that it was told
 	beat     int64    // and the heartbeat interval, ms
-	place    float64  // its place in the spread of those that end
+	here     stay
 }
 
 // endings is how many sessions a node ends in a second when it has not heard its leader: each of
@@ -161,27 +173,25 @@ func spreadOf(sessions int, beat, limit time.Duration) time.Duration {
 	return min(time.Duration(sessions)*(time.Second/endings), max(limit-beat-outOfTouch-settle, 0))
 }
 
+// endsAfter is for how long its leader may be silent before a session in that place ends.
+func endsAfter(place float64, spread time.Duration) time.Duration {
+	return outOfTouch + time.Duration(place*float64(spread))
+}
+
 // inTouch is Control.inTouch for a session that is open.
 func (w *watcher) inTouch() error {
 	beat, limit := w.c.timers()
-	spread := time.Duration(w.place * float64(spreadOf(w.c.lookout.sessions(), beat, limit)))
-	if silent := w.c.cfg.Cluster.Touch(); silent <= outOfTouch+spread {
+	ends := endsAfter(w.here.place(), spreadOf(w.c.lookout.sessions(), beat, limit))
+	if silent := w.c.cfg.Cluster.Touch(); silent <= ends {
 		return nil
 	}
 	return w.c.inTouch()
 }
 
-// place draws a place between 0 and 1.
-func (c *Control) place() float64 {
-	var b [2]byte
-	_, _ = io.ReadFull(c.cfg.Random, b[:]) // without chance all end at once: no harm to any
-	return float64(binary.BigEndian.Uint16(b[:])) / (1 << 16)
-}
-
 // serve sends until the session ends; nil is an end that the cell caused.
 func (w *watcher) serve(ctx context.Context, s *session) error {
 	for {
-		moved := w.c.lookout.changed()
+		moved := w.here.changed()
 		changed := w.c.cfg.Machine.Changed(fsm.CellTopic(w.cell))
 		d, err := w.next()
 		if err != nil {
@@ -192,8 +202,8 @@ func (w *watcher) serve(ctx context.Context, s *session) error {
 		}
 		select {
 		case <-changed:
-		case a := <-s.asks:
-			if !w.yield(api.Desired{Index: w.sent, Asks: gather(a, s.asks)}, nil) {
+		case <-s.asked:
+			if !w.yield(api.Desired{Index: w.sent, Asks: w.c.sessions.take(s)}, nil) {
 				return nil
 			}
 		case <-moved:
@@ -204,18 +214,6 @@ func (w *watcher) serve(ctx context.Context, s *session) error {
 			return api.Refuse(api.Conflict, "cell %s opened a newer session", w.cell)
 		case <-ctx.Done():
 			return nil
-		}
-	}
-}
-
-func gather(first api.Ask, more <-chan api.Ask) []api.Ask {
-	asks := []api.Ask{first}
-	for {
-		select {
-		case a := <-more:
-			asks = append(asks, a)
-		default:
-			return asks
 		}
 	}
 }
@@ -283,7 +281,7 @@ func (w *watcher) standBy(ctx context.Context) error {
 		return nil
 	}
 	for {
-		moved, changed := w.c.lookout.changed(), w.c.cfg.Machine.Changed(fsm.CellTopic(w.cell))
+		moved, changed := w.here.changed(), w.c.cfg.Machine.Changed(fsm.CellTopic(w.cell))
 		if err := w.inTouch(); err != nil {
 			return err
 		}

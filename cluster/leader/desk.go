@@ -2,7 +2,6 @@ package leader
 
 import (
 	"github.com/grafos/grafos/api"
-	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 	"github.com/grafos/grafos/placement"
 )
@@ -16,19 +15,11 @@ type desk struct {
 	counts map[api.CellID]int
 	gpus   map[api.CellID][]*booking // those that name gpus
 	tenant map[api.TenantID]usage
-	views  map[api.ProviderID]*placement.View
-	// seats has, of each cell in views, what a grant there is stamped with.
-	seats map[api.CellID]seat
+	kept   rosters
+	views  rosters // those of kept that this desk has read
 	// refused has why a request was refused: one that asks for the same gets the same
 	// explanation, until the desk gives something away.
 	refused map[placement.Request]*api.Error
-}
-
-// seat is a cell in a view of the desk, as its record and its newest heartbeat say.
-type seat struct {
-	epoch uint64
-	stamp api.Stamp
-	at    int // in the view
 }
 
 // usage is what a tenant holds beyond the committed state.
@@ -38,14 +29,14 @@ type usage struct {
 }
 
 // newDesk reads what is in flight before the state: what is committed between the two is
-// then in the state, and is not counted twice.
-func (t *term) newDesk() *desk {
+// then in the state, and is not counted twice. Rosters that are kept are the desk's while it is used.
+func (t *term) newDesk(kept rosters) *desk {
 	inFlight := t.booked.list()
 	d := &desk{
 		t: t, view: t.cfg.Machine.View(),
 		cells: map[api.CellID]api.Resources{}, counts: map[api.CellID]int{}, gpus: map[api.CellID][]*booking{},
-		tenant: map[api.TenantID]usage{}, views: map[api.ProviderID]*placement.View{},
-		seats: map[api.CellID]seat{}, refused: map[placement.Request]*api.Error{},
+		tenant: map[api.TenantID]usage{}, kept: kept, views: rosters{},
+		refused: map[placement.Request]*api.Error{},
 	}
 	for _, b := range inFlight {
 		if _, committed := d.view.Lease(b.first); !committed && !b.refused.Load() {
@@ -96,7 +87,8 @@ func (d *desk) decide(j *job) bool {
 		j.refuse(own(e))
 		return false
 	}
-	cell, ok := placement.Pick(d.provider(r.Provider), r)
+	ros := d.provider(r.Provider)
+	s, ok := d.pick(ros, r)
 	if !ok {
 		refusal := d.explain(r).Refusal
 		refusal.Index = d.view.Index()
@@ -104,12 +96,12 @@ func (d *desk) decide(j *job) bool {
 		j.refuse(own(refusal))
 		return false
 	}
-	return d.placed(j, cell, &r)
+	return d.placed(j, ros, s, &r)
 }
 
 // placed has j placed, or answers it and returns false.
-func (d *desk) placed(j *job, cell api.CellID, r *placement.Request) bool {
-	e := d.place(j, cell, r)
+func (d *desk) placed(j *job, ros *roster, s seat, r *placement.Request) bool {
+	e := d.place(j, ros, s, r)
 	if e != nil {
 		j.refuse(e)
 	}
@@ -119,25 +111,22 @@ func (d *desk) placed(j *job, cell api.CellID, r *placement.Request) bool {
 // pin decides a request that names its cell, which is that of the conformance suite: nothing but room
 // and readiness is in its way there.
 func (d *desk) pin(j *job, r placement.Request) bool {
-	at, known := d.seat(r.Provider, j.grant.Cell)
-	one := placement.View{Provider: d.provider(r.Provider).Provider, Known: d.provider(r.Provider).Known}
+	ros := d.provider(r.Provider)
+	one := &roster{view: placement.View{Provider: ros.view.Provider, Known: ros.view.Known}}
+	at, known := ros.at(j.grant.Cell)
 	if known {
-		one.Cells = []placement.Cell{d.provider(r.Provider).Cells[at]}
-		one.Cells[0].Unproven = false
+		one.view.Cells = []placement.Cell{ros.view.Cells[at]}
+		one.view.Cells[0].Unproven = false
+		one.from = []origin{ros.from[at]}
 	}
-	if _, ok := placement.Pick(&one, r); !ok {
-		d.fill(&one)
-		j.refuse(placement.Choose(one, r).Refusal)
+	s, ok := d.pick(one, r)
+	if !ok {
+		d.words(one)
+		j.refuse(placement.Choose(one.view, r).Refusal)
 		return false
 	}
-	return d.placed(j, j.grant.Cell, &r)
-}
-
-// seat finds a cell in the view of its provider.
-func (d *desk) seat(p api.ProviderID, c api.CellID) (int, bool) {
-	cells := d.provider(p).Cells
-	s, ok := d.seats[c]
-	return s.at, ok && s.at < len(cells) && cells[s.at].ID == c
+	s.at = at
+	return d.placed(j, ros, s, &r)
 }
 
 // own is a copy of e for one more request: its answer may be given other words.
@@ -193,22 +182,9 @@ func (d *desk) choose(r placement.Request) api.Plan {
 
 // explain is placement's decision with what every cell had against it, in words.
 func (d *desk) explain(r placement.Request) api.Plan {
-	v := d.provider(r.Provider)
-	d.fill(v)
-	return placement.Choose(*v, r)
-}
-
-// fill gives cells that are not ready their reasons.
-func (d *desk) fill(v *placement.View) {
-	for i := range v.Cells {
-		c := &v.Cells[i]
-		if c.Reasons != nil || c.Readiness.Ready() {
-			continue
-		}
-		if rec, ok := d.view.Cell(c.ID); ok {
-			_, c.Reasons = d.view.Readiness(rec)
-		}
-	}
+	ros := d.provider(r.Provider)
+	d.words(ros)
+	return placement.Choose(ros.view, r)
 }
 
 // holding fills in what the tenant holds, committed or booked.
@@ -220,41 +196,21 @@ func (d *desk) holding(r placement.Request) placement.Request {
 	return r
 }
 
-// provider is placement's view of a provider, made once a group and kept up to date. Its cells have
-// no reasons yet: a decision that is a yes asks for none.
-func (d *desk) provider(id api.ProviderID) *placement.View {
-	if v, ok := d.views[id]; ok {
-		return v
+// provider is the roster of a provider, read once a group and kept up to date.
+func (d *desk) provider(id api.ProviderID) *roster {
+	if r, ok := d.views[id]; ok {
+		return r
 	}
-	p, known := d.view.Provider(id)
-	v := &placement.View{Provider: p, Known: known}
-	d.view.EachCell(id, func(rec *api.CellRecord) {
-		sight, seen := d.t.cfg.Sightings.Best(rec.ID, rec.Epoch)
-		d.seats[rec.ID] = seat{rec.Epoch, sight.Stamp, len(v.Cells)}
-		free := rec.Capacity.Sub(d.view.Used(rec.ID)).Sub(d.cells[rec.ID])
-		var gpus api.GPUUses
-		if rec.Capacity.GPU > 0 {
-			gpus, free.GPU = d.devices(rec, free.GPU)
-		}
-		v.Cells = append(v.Cells, placement.Cell{
-			ID: rec.ID, Readiness: d.view.Requirements(rec), Mode: rec.Mode,
-			Revoking: rec.Revoking, Revoked: rec.Revoked, Capacity: rec.Capacity,
-			Free: free, GPUs: gpus,
-			Leases: d.view.LeaseCount(rec.ID) + d.counts[rec.ID],
-			Fenced: d.view.Fenced(rec.ID), Zone: rec.Inventory.Zone, Rack: rec.Inventory.Rack,
-			Unproven: rec.Unproven(p.Production),
-			HasStamp: seen && sight.StampAge < rumor.StampLife,
-		})
-	})
-	d.views[id] = v
-	return v
+	r := d.kept.of(d.view, id)
+	d.book(r)
+	d.views[id] = r
+	return r
 }
 
 // place fills the command in and takes its resources from the desk.
-func (d *desk) place(j *job, cell api.CellID, r *placement.Request) *api.Error {
+func (d *desk) place(j *job, ros *roster, s seat, r *placement.Request) *api.Error {
 	g, res := *j.grant, r.Resources
-	s := d.seats[cell]
-	taken := &d.provider(g.Provider).Cells[s.at]
+	taken := ros.touch(s.at)
 	var gpu *api.GPUTerms
 	if r.GPUClass != "" && res.GPU > 0 {
 		terms, fresh, e := assign(&g, taken, r)
@@ -264,7 +220,7 @@ func (d *desk) place(j *job, cell api.CellID, r *placement.Request) *api.Error {
 		g.Terms, gpu, res.GPU = terms, terms.GPU, fresh
 		taken.GPUs = taken.GPUs.With(g.Tenant, gpu, false, 1)
 	}
-	g.Cell, g.CellEpoch, g.Stamp = cell, s.epoch, s.stamp
+	g.Cell, g.CellEpoch, g.Stamp = taken.ID, s.epoch, s.stamp
 	g.Items = make([]fsm.GrantItem, len(j.grant.Items))
 	for i, it := range j.grant.Items {
 		it.ID = api.LeaseID(api.NewID(d.t.cfg.Random, "l-"))
@@ -276,7 +232,7 @@ func (d *desk) place(j *job, cell api.CellID, r *placement.Request) *api.Error {
 		g.Run = &run
 	}
 	j.cmd = g
-	b := &booking{first: g.Items[0].ID, cell: cell, tenant: g.Tenant, res: r.Resources, leases: len(g.Items), gpu: gpu, idem: g.Idem}
+	b := &booking{first: g.Items[0].ID, cell: g.Cell, tenant: g.Tenant, res: r.Resources, leases: len(g.Items), gpu: gpu, idem: g.Idem}
 	d.t.booked.add(j, b)
 	d.take(b)
 	clear(d.refused)

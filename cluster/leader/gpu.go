@@ -24,22 +24,6 @@ func gpusAsked(r *placement.Request, t *api.Terms) {
 	}
 }
 
-// devices returns what is taken of the gpus of a cell, with what is booked, and how many of them are not
-// taken.
-func (d *desk) devices(rec *api.CellRecord, free int64) (api.GPUUses, int64) {
-	uses := d.view.Devices(rec.ID)
-	booked := d.gpus[rec.ID]
-	if len(booked) == 0 {
-		return uses, free
-	}
-	before, _ := uses.Taken()
-	for _, b := range booked {
-		uses = uses.With(b.tenant, b.gpu, false, 1)
-	}
-	after, _ := uses.Taken()
-	return uses, free - (after - before)
-}
-
 // assign chooses the gpus of a grant on a cell, and returns the terms that say so, and how many of
 // them nobody had.
 func assign(g *fsm.GrantLeases, cell *placement.Cell, r *placement.Request) (*api.Terms, int64, *api.Error) {

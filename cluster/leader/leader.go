@@ -258,7 +258,7 @@ func (l *Leader) Plan(r placement.Request) (api.Plan, error) {
 	if t == nil {
 		return api.Plan{}, errNotLeading()
 	}
-	d := t.newDesk()
+	d := t.newDesk(rosters{})
 	plan := d.choose(r)
 	plan.Index, plan.Provider = d.view.Index(), r.Provider
 	return plan, nil

@@ -44,9 +44,10 @@ const (
 func (t *term) plan(ctx context.Context) {
 	p := newPending(func() int { return t.cfg.Machine.View().Unbound() })
 	defer p.timer.Stop()
+	kept := rosters{}
 	for t.gather(ctx, p) {
 		var group []*job
-		group, p.jobs = t.collect(p.jobs)
+		group, p.jobs = t.collect(p.jobs, kept)
 		p.begin()
 		if len(group) == 0 {
 			continue
@@ -86,8 +87,8 @@ func (t *term) gather(ctx context.Context, p *pending) bool {
 // collect decides what was taken from the queue and what stands behind it, up to the bounds.
 // It returns the jobs that need a command committed; the others have their answer, but for
 // the rest, which is for the next entry.
-func (t *term) collect(jobs []*job) (group, rest []*job) {
-	d := t.newDesk()
+func (t *term) collect(jobs []*job, kept rosters) (group, rest []*job) {
+	d := t.newDesk(kept)
 	size := 0
 	began := t.cfg.Clock.Now()
 	for decided := 0; len(jobs) > 0 && decided < maxDecide; decided++ {

@@ -59,7 +59,7 @@ func TestRefusalsEndAnEntry(t *testing.T) {
 				left.Store(many)
 				f := &flood{Context: r.t.Context(), t: term, left: &left, costs: tt.costs}
 				ready := &job{ctx: r.t.Context(), cmd: fsm.Tick{}, to: newAsked(1)}
-				group, rest := term.collect([]*job{ready, f.job(), f.job()})
+				group, rest := term.collect([]*job{ready, f.job(), f.job()}, rosters{})
 				if decided := many - int(left.Load()); len(group) != 1 || len(rest) != 1 || decided > tt.most {
 					r.t.Errorf("%d refusals were decided for an entry of %d, %d are left for the next; want at most %d, 1 and 1", decided, len(group), len(rest), tt.most)
 				}
@@ -92,7 +92,7 @@ func TestRefusalsStarveNobody(t *testing.T) {
 func TestRefusedAlike(t *testing.T) {
 	bubble(t, func(r *rig) {
 		r.ready("c1")
-		d := r.l.term.Load().newDesk()
+		d := r.l.term.Load().newDesk(rosters{})
 		refused := func(g fsm.GrantLeases) *api.Error {
 			j := &job{ctx: r.t.Context(), grant: &g, to: newAsked(1)}
 			if d.decide(j) {

@@ -159,7 +159,7 @@ func (h *Herd) live(ctx context.Context, id api.CellID) error {
 
 // dial makes a client of one scheduler, with connections of its own.
 func (c *cell) dial(url string) (*client.Client, error) {
-	return client.New(client.Config{URLs: []string{url}, Timeout: reportTime, TLS: c.tls, UserAgent: "grafos-herd"})
+	return client.New(client.Config{URLs: []string{url}, Timeout: reportTime, Ping: api.CellPing, TLS: c.tls, UserAgent: "grafos-herd"})
 }
 
 // whole joins what ended a cell and what closing its connections said.
