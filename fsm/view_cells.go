@@ -57,6 +57,17 @@ func (v *View) CellsWhere(want func(*api.CellRecord) bool) []api.CellRecord {
 // that nothing of it changed between them.
 type CellUse struct{ of *cellUse }
 
+// CellsSince calls visit with the ids of the cells of which what leases take may have changed since an
+// older view of the same state, each once or more. It returns false where records may have changed too, and
+// then visits none: all are to be looked at.
+func (v *View) CellsSince(old *View, visit func(api.CellID)) bool {
+	if !v.cells.tree.Same(&old.cells.tree) {
+		return false
+	}
+	v.leases.cells.Differ(&old.leases.cells, func(u *cellUse) { visit(u.id) })
+	return true
+}
+
 // Use returns what the leases of a cell take of it.
 func (v *View) Use(id api.CellID) CellUse { return CellUse{v.leases.findCell(id)} }
 

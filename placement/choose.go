@@ -32,7 +32,7 @@ func pick(v *View, r *Request) *Cell {
 		if reach(c, ask) != stageFits {
 			continue
 		}
-		if s := score(c, ask); best == nil || s > most || s == most && c.ID < best.ID {
+		if s := score(c, ask); best == nil || s > most { // of two alike the first, by id
 			best, most = c, s
 		}
 	}

@@ -7,7 +7,7 @@ type View struct {
 	Provider api.Provider
 	// Known says that the provider exists.
 	Known bool
-	Cells []Cell
+	Cells []Cell // in the order of their ids
 }
 
 // Cell is one cell as a decision sees it.

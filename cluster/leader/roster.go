@@ -17,15 +17,17 @@ type rosters map[api.ProviderID]*roster
 // roster is placement's view of a provider. Its cells have no reasons: a decision that is a yes asks
 // for none. That they have a heartbeat to date a grant with is taken for granted, until one is chosen.
 type roster struct {
-	view placement.View
-	from []origin // of each cell in view
+	view    placement.View
+	from    []origin  // of each cell in view
+	touched []int     // the cells of which from says so, and perhaps others
+	state   *fsm.View // of which view is
 }
 
 // origin is what a cell in a roster was made from.
 type origin struct {
 	rec *api.CellRecord
 	use fsm.CellUse
-	// touched says that the cell is not any more what it was made as.
+	// touched says that the cell is not any more, or may not be, what it was made as.
 	touched bool
 }
 
@@ -39,34 +41,57 @@ func (k rosters) of(v *fsm.View, id api.ProviderID) *roster {
 	if known {
 		k[id] = r
 	}
-	r.refresh(v, id)
+	r.refresh(v)
 	return r
 }
 
-// refresh makes the cells again that changed. A record that changed is another one, and so is a use.
-func (r *roster) refresh(v *fsm.View, id api.ProviderID) {
+// refresh makes the cells again that changed.
+func (r *roster) refresh(v *fsm.View) {
+	if r.state == nil || !v.CellsSince(r.state, func(id api.CellID) {
+		if at, ok := r.at(id); ok {
+			r.touch(at)
+		}
+	}) {
+		r.compare(v)
+	}
+	for _, at := range r.touched {
+		if o := &r.from[at]; o.touched {
+			r.make(v, at, o.rec)
+		}
+	}
+	r.touched, r.state = r.touched[:0], v
+}
+
+// compare looks at all records. One that changed is another one.
+func (r *roster) compare(v *fsm.View) {
 	n := 0
-	v.EachCell(id, func(rec *api.CellRecord) {
-		use := v.Use(rec.ID)
+	v.EachCell(r.view.Provider.ID, func(rec *api.CellRecord) {
 		if n == len(r.from) {
 			r.from = append(r.from, origin{})
 			r.view.Cells = append(r.view.Cells, placement.Cell{})
 		}
-		if o := &r.from[n]; o.rec != rec || o.use != use || o.touched {
-			*o = origin{rec: rec, use: use}
-			r.view.Cells[n] = placement.Cell{
-				ID: rec.ID, Readiness: v.Requirements(rec), Mode: rec.Mode,
-				Revoking: rec.Revoking, Revoked: rec.Revoked, Capacity: rec.Capacity,
-				Free: rec.Capacity.Sub(use.Used()), GPUs: use.Devices(),
-				Leases: use.Leases(), Fenced: use.Fenced(), Zone: rec.Inventory.Zone, Rack: rec.Inventory.Rack,
-				Unproven: rec.Unproven(r.view.Provider.Production), HasStamp: true,
-			}
+		if o := &r.from[n]; o.rec != rec || o.use != v.Use(rec.ID) {
+			r.make(v, n, rec)
 		}
 		n++
 	})
 	clear(r.from[n:])
 	clear(r.view.Cells[n:])
 	r.from, r.view.Cells = r.from[:n], r.view.Cells[:n]
+	r.touched = slices.DeleteFunc(r.touched, func(at int) bool { return at >= n })
+}
+
+// make makes a cell.
+func (r *roster) make(v *fsm.View, at int, rec *api.CellRecord) {
+	use := v.Use(rec.ID)
+	r.from[at] = origin{rec: rec, use: use}
+	r.view.Cells[at] = placement.Cell{
+		ID: rec.ID, Readiness: v.Requirements(rec), Mode: rec.Mode,
+		Revoking: rec.Revoking, Revoked: rec.Revoked, Capacity: rec.Capacity,
+		Free: rec.Capacity.Sub(use.Used()), GPUs: use.Devices(),
+		Leases: use.Leases(), Fenced: use.Fenced(), Zone: rec.Inventory.Zone, Rack: rec.Inventory.Rack,
+		Unproven: rec.Unproven(r.view.Provider.Production), HasStamp: true,
+	}
 }
 
 // at finds a cell.
@@ -78,7 +103,10 @@ func (r *roster) at(id api.CellID) (int, bool) {
 
 // touch returns a cell to be changed.
 func (r *roster) touch(at int) *placement.Cell {
-	r.from[at].touched = true
+	if o := &r.from[at]; !o.touched {
+		o.touched = true
+		r.touched = append(r.touched, at)
+	}
 	return &r.view.Cells[at]
 }
 

@@ -281,7 +281,17 @@ func TestHash(t *testing.T) {
 		check(now)
 		for _, v := range old {
 			check(v)
+			found := map[uint64]bool{}
+			now.h.Differ(&v.h, func(p pair) { found[p.k] = true })
+			for k := range uint64(130) {
+				is, here := now.model[k]
+				was, there := v.model[k]
+				if (here != there || is != was) && !found[k] {
+					t.Fatalf("%d was %d (%v) and is %d (%v): no difference was found", k, was, there, is, here)
+				}
+			}
 		}
+		now.h.Differ(&now.h, func(p pair) { t.Fatalf("%v differs from itself", p) })
 		for k := range now.model {
 			now.h.Delete(edit, hash(k), is(k))
 		}

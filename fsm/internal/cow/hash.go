@@ -251,3 +251,39 @@ func (b *bucket[V]) own(e Edit) *bucket[V] {
 	c.over = append([]V(nil), b.over...)
 	return &c
 }
+
+// Differ calls visit with every value that is in only one of two maps, and with some that are in both.
+// What the maps share is not looked at: of two that were one, it costs what was changed since.
+func (h *Hash[V]) Differ(was *Hash[V], visit func(V)) { differ(h.root, was.root, visit) }
+
+func differ[V any](a, b *part, visit func(V)) {
+	switch {
+	case a == b:
+	case a != nil && b != nil && !a.leaf && !b.leaf:
+		for i := range hashWidth {
+			differ(forkOf(a).slots[i], forkOf(b).slots[i], visit)
+		}
+	default:
+		every(a, visit)
+		every(b, visit)
+	}
+}
+
+// every calls visit with every value below p.
+func every[V any](p *part, visit func(V)) {
+	switch {
+	case p == nil:
+	case !p.leaf:
+		for _, down := range forkOf(p).slots {
+			every(down, visit)
+		}
+	default:
+		b := bucketOf[V](p)
+		for _, v := range b.vals[:b.n] {
+			visit(v)
+		}
+		for _, v := range b.over {
+			visit(v)
+		}
+	}
+}

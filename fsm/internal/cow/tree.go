@@ -21,6 +21,10 @@ type Tree[K Key[K], V any] struct {
 	n    int
 }
 
+// Same reports whether two trees are one: nothing was changed between them. Of two that are not one it
+// may say no although they hold the same.
+func (t *Tree[K, V]) Same(was *Tree[K, V]) bool { return t.root == was.root && t.last == was.last }
+
 type leaf[K Key[K], V any] struct {
 	part
 	keys [leafMax]K // ascending

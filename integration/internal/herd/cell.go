@@ -45,6 +45,8 @@ type cell struct {
 	active, standby *session
 	avoid           string // the address that failed last
 	tries, warmings int
+	turn            chan func() // its turn to open a standby has come, and this is what ends it
+	waiting         bool        // for that turn
 	reopen, rewarm  *time.Timer
 	beat            *time.Timer
 }
@@ -86,6 +88,9 @@ func (c *cell) run(ctx context.Context) error {
 			c.connect(ctx)
 		case <-c.rewarm.C:
 			c.warm(ctx)
+		case give := <-c.turn:
+			c.waiting = false
+			c.spare(ctx, give)
 		case <-c.beat.C:
 			c.report(ctx)
 		}
@@ -130,7 +135,7 @@ func (c *cell) register(ctx context.Context) error {
 		if err == nil {
 			c.epoch, c.heartbeat = a.Epoch, time.Duration(a.HeartbeatMs)*time.Millisecond
 			c.learn(a.Schedulers)
-			c.open(ctx, url, k, false, false)
+			c.open(ctx, url, k, false, atOnce)
 			return nil
 		}
 		if err = whole(err, k); ctx.Err() != nil {
@@ -144,7 +149,7 @@ func (c *cell) register(ctx context.Context) error {
 
 // announce registers the cell at one scheduler.
 func (c *cell) announce(ctx context.Context, k *client.Client) (*api.RegisterAnswer, error) {
-	give, ok := c.herd.take(ctx)
+	give, ok := c.herd.take(ctx, false)
 	if !ok {
 		return nil, ctx.Err()
 	}
@@ -204,30 +209,53 @@ func (c *cell) connect(ctx context.Context) {
 		c.reopen.Reset(wait(c.tries))
 		return
 	}
-	c.open(ctx, url, k, false, true)
+	c.open(ctx, url, k, false, c.inTurn(ctx))
 }
 
-// warm opens a standby, unless there is one.
+// warm waits for the turn to open a standby, unless there is one. Where to is said when the turn has come:
+// until then the schedulers may be others.
 func (c *cell) warm(ctx context.Context) {
+	if c.standby != nil || c.waiting {
+		return
+	}
+	c.waiting = true
+	c.wg.Go(func() {
+		give, ok := c.herd.take(ctx, true)
+		if !ok {
+			return
+		}
+		select {
+		case c.turn <- give:
+		case <-ctx.Done():
+			give()
+		}
+	})
+}
+
+// spare opens a standby, unless there is one or nothing that it would stand in for.
+func (c *cell) spare(ctx context.Context, give func()) {
 	if c.standby != nil || c.active == nil || len(c.roster) < 2 {
+		give()
 		return
 	}
 	url := c.other(c.active.url, c.avoid)
 	if url == c.active.url || url == c.avoid {
 		if url = c.other(c.active.url); url == c.active.url {
+			give()
 			return
 		}
 	}
 	k, err := c.dial(url)
 	if err != nil {
+		give()
 		c.herd.note(err)
 		return
 	}
-	c.open(ctx, url, k, true, true)
+	c.open(ctx, url, k, true, func() (func(), bool) { return give, true })
 }
 
-// open begins a session on a connection, a fresh one or one that is there.
-func (c *cell) open(life context.Context, url string, k *client.Client, standby, fresh bool) {
+// open begins a session on a connection, when its turn has come.
+func (c *cell) open(life context.Context, url string, k *client.Client, standby bool, turn func() (give func(), ok bool)) {
 	ctx, cancel := context.WithCancel(life)
 	s := &session{url: url, client: k, standby: standby, cancel: cancel}
 	if standby {
@@ -238,9 +266,14 @@ func (c *cell) open(life context.Context, url string, k *client.Client, standby,
 	r := api.WatchRequest{Epoch: c.epoch, After: c.seen, Standby: standby, NoEcho: true}
 	c.wg.Go(func() {
 		defer cancel()
-		opened, ok := c.begin(ctx, cancel, fresh)
+		give, ok := turn()
 		if !ok {
 			return
+		}
+		late := time.AfterFunc(openTime, cancel)
+		opened := func() {
+			late.Stop()
+			give()
 		}
 		defer opened()
 		var ended error
@@ -258,19 +291,12 @@ func (c *cell) open(life context.Context, url string, k *client.Client, standby,
 	})
 }
 
-// begin waits for the turn of a session that needs a connection, and bounds its opening.
-func (c *cell) begin(ctx context.Context, cancel func(), fresh bool) (opened func(), ok bool) {
-	give := func() {}
-	if fresh {
-		if give, ok = c.herd.take(ctx); !ok {
-			return nil, false
-		}
-	}
-	late := time.AfterFunc(openTime, cancel)
-	return func() {
-		late.Stop()
-		give()
-	}, true
+// atOnce is the turn of a session on a connection that is there.
+func atOnce() (give func(), ok bool) { return func() {}, true }
+
+// inTurn is that of an active session that needs a connection.
+func (c *cell) inTurn(ctx context.Context) func() (give func(), ok bool) {
+	return func() (func(), bool) { return c.herd.take(ctx, false) }
 }
 
 func (c *cell) tell(ctx context.Context, n news) bool {
@@ -345,7 +371,11 @@ func (c *cell) lost(ctx context.Context) {
 		if warm.live {
 			c.herd.standby.Add(-1)
 		}
-		c.open(ctx, warm.url, warm.client, false, !warm.live)
+		turn := atOnce
+		if !warm.live {
+			turn = c.inTurn(ctx)
+		}
+		c.open(ctx, warm.url, warm.client, false, turn)
 		c.cool()
 		return
 	}

@@ -53,6 +53,7 @@ type Herd struct {
 	config Config
 	began  time.Time
 	door   chan struct{}
+	spare  chan struct{} // the same, of standbys
 	hushed atomic.Bool
 	wg     sync.WaitGroup
 
@@ -68,7 +69,7 @@ func Start(ctx context.Context, c Config) *Herd {
 	if c.Opening == 0 {
 		c.Opening = defaultOpening
 	}
-	h := &Herd{config: c, began: time.Now(), door: make(chan struct{}, c.Opening)}
+	h := &Herd{config: c, began: time.Now(), door: make(chan struct{}, c.Opening), spare: make(chan struct{}, c.Opening)}
 	h.alive.Store(int64(c.Cells))
 	for n := range c.Cells {
 		life, stop := context.WithCancel(ctx)
@@ -125,11 +126,16 @@ func (h *Herd) note(err error) {
 	}
 }
 
-// take waits for the turn to open a connection, and returns what ends it.
-func (h *Herd) take(ctx context.Context) (give func(), ok bool) {
+// take waits for the turn to open a connection, and returns what ends it. Who wants a standby does not
+// stand before those that have no session.
+func (h *Herd) take(ctx context.Context, standby bool) (give func(), ok bool) {
+	door := h.door
+	if standby {
+		door = h.spare
+	}
 	select {
-	case h.door <- struct{}{}:
-		return sync.OnceFunc(func() { <-h.door }), true
+	case door <- struct{}{}:
+		return sync.OnceFunc(func() { <-door }), true
 	case <-ctx.Done():
 		return nil, false
 	}
@@ -149,7 +155,7 @@ func (h *Herd) live(ctx context.Context, id api.CellID) error {
 	}
 	c := &cell{
 		herd: h, id: id, agent: "agent-" + string(id), roster: slices.Clone(h.config.URLs),
-		held: map[api.LeaseID]uint64{}, news: make(chan news), tls: pki.ClientTLS(pki.ClientOptions{
+		held: map[api.LeaseID]uint64{}, news: make(chan news), turn: make(chan func()), tls: pki.ClientTLS(pki.ClientOptions{
 			Cert: func() (*tls.Certificate, error) { return &cert, nil }, Roots: h.config.Material.Pool(),
 			ClusterID: h.config.Material.ClusterID, Server: api.RoleScheduler,
 		}),
