@@ -36,7 +36,7 @@ const (
 
 // known lists the faults.
 func known() []string {
-	return []string{faultTeardown, faultHang, faultBind, faultBindHang, work.FaultServesEnded, work.FaultOldTokens, work.FaultAnyToken, work.FaultNoProof}
+	return []string{faultTeardown, faultHang, faultBind, faultBindHang, work.FaultServesEnded, work.FaultOldTokens, work.FaultAnyToken, work.FaultNoProof, work.FaultKnownKey}
 }
 
 // lateBind is by how much a binding is late that hangs: longer than schedulers wait for it.
@@ -71,6 +71,31 @@ func ParseFaults(s string) (*Faults, error) {
 		f.left[k] = times
 	}
 	return f, nil
+}
+
+// Corrupts reports whether some are of the data plane.
+func (f *Faults) Corrupts() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for k := range f.left {
+		switch k.what {
+		case work.FaultServesEnded, work.FaultOldTokens, work.FaultAnyToken, work.FaultNoProof:
+			return true
+		}
+	}
+	return false
+}
+
+// Names reports whether a fault was asked for, of whatever kind.
+func (f *Faults) Names(what string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for k := range f.left {
+		if k.what == what {
+			return true
+		}
+	}
+	return false
 }
 
 // Happens reports whether a fault of the data plane happens now.

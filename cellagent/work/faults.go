@@ -11,3 +11,7 @@ const (
 	// FaultNoProof wants no proof of a holder.
 	FaultNoProof = "wants-no-proof"
 )
+
+// FaultKnownKey signs tokens with a key that a test can make too: of the SHA-256 of the cell's name. So it
+// can show what no broker would sign.
+const FaultKnownKey = "known-key"
