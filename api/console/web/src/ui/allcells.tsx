@@ -165,7 +165,7 @@ function Row({ of: c, at, live, several }: { of: Cell; at: number; live: Live; s
         {several && <span class="of">{c.provider}/</span>}
         {c.cell_id}
         {notesOf(c).map((n) => (
-          <span key={n.word} class={`note ${n.tone}`} title={n.title}>
+          <span key={n.word} class={`badge ${n.tone}`} title={n.title}>
             {n.word}
           </span>
         ))}
