@@ -11,3 +11,15 @@ const (
 	// FaultNoProof wants no proof of a holder.
 	FaultNoProof = "wants-no-proof"
 )
+
+// What can go wrong with gpus and with the network.
+const (
+	// FaultOtherGPU names the gpu behind the one that a lease has.
+	FaultOtherGPU = "names-another-gpu"
+	// FaultOneGPU names the first gpu for every lease.
+	FaultOneGPU = "names-the-first-gpu"
+	// FaultAnywhere connects to what is not in the allow-list.
+	FaultAnywhere = "connects-anywhere"
+	// FaultKeepsFlows leaves connections open behind their lease.
+	FaultKeepsFlows = "keeps-flows"
+)
