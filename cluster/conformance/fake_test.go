@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -78,11 +79,11 @@ type cell struct {
 
 // device is the first gpu that no lease has.
 func (c *cell) device() (int, bool) {
-	for i := range 2 {
+	for i := range cmp.Or(c.capacity.GPU, 2) {
 		if !slices.ContainsFunc(slices.Collect(maps.Values(c.leases)), func(l *leased) bool {
-			return l.Kind == api.KindGPU && !l.State.Terminal() && l.Terms.GPU.Devices[0] == i
+			return l.Kind == api.KindGPU && !l.State.Terminal() && l.Terms.GPU.Devices[0] == int(i)
 		}) {
-			return i, true
+			return int(i), true
 		}
 	}
 	return 0, false
@@ -151,7 +152,7 @@ func (c *cell) Lease(_ context.Context, r api.LeaseRequest) (api.Grant, error) {
 				taken += old.Amount
 			}
 		}
-		if most := c.capacity.Get(k); most > 0 && taken > most {
+		if most := c.capacity.Get(k); k != api.KindGPU && most > 0 && taken > most {
 			return api.Grant{}, NotTheCells(api.Refuse(api.PlacementFailed, "%d of %s are not there", taken, k))
 		}
 	}
@@ -168,7 +169,7 @@ func (c *cell) Lease(_ context.Context, r api.LeaseRequest) (api.Grant, error) {
 			if k == api.KindGPU {
 				device, ok := c.device()
 				if !ok {
-					return api.Grant{}, NotTheCells(api.Refuse(api.PlacementFailed, "no gpu is free"))
+					return api.Grant{}, NotTheCells(api.Refuse(api.NoEligibleProviderCells, "no gpu is free"))
 				}
 				if c.flaw == keepsGPU && c.bound[device] {
 					return api.Grant{}, api.Refuse(api.Overloaded, "gpu %d is taken", device)

@@ -31,7 +31,7 @@ func (p *probe) exclusive(ctx context.Context) (string, bool, error) {
 	switch {
 	case err == nil && slices.ContainsFunc(second.said, func(o int) bool { return slices.Contains(first.said, o) }):
 		return fmt.Sprintf("leases of gpu %v and of gpu %v live at one time", first.said, second.said), false, nil
-	case err != nil && api.KindOf(notTheCells(err)) != api.PlacementFailed: // there need not be another
+	case err != nil && !noneLeft(err):
 		return fmt.Sprintf("beside gpu %v:", first.said), false, err
 	}
 	if got, ok, err := p.end(ctx, first.id); !ok || err != nil {
@@ -51,6 +51,12 @@ func (p *probe) exclusive(ctx context.Context) (string, bool, error) {
 		}
 	}
 	return got, true, nil
+}
+
+// noneLeft reports whether a scheduler had nothing to give: there need not be another gpu.
+func noneLeft(err error) bool {
+	kind := api.KindOf(notTheCells(err))
+	return kind == api.NoEligibleProviderCells || kind == api.PlacementFailed
 }
 
 // leasedGPU is a lease of gpus: those that were decided on, and those that its cell names.
@@ -102,19 +108,21 @@ func (p *probe) end(ctx context.Context, id api.LeaseID) (string, bool, error) {
 	return fmt.Sprintf("lease %s is %s", id, l.State), l.State == api.LeaseTornDown, err
 }
 
-// ordinals looks which gpus a run has; where the cell has no room for one, a lease.
+// ordinals looks which gpus a lease has, and which a run.
 func (p *probe) ordinals(ctx context.Context) (string, bool, error) {
+	g, err := p.gpu(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	if got, ok := p.right(g); !ok {
+		return "a lease " + got, false, nil
+	}
+	if got, ok, err := p.end(ctx, g.id); !ok || err != nil {
+		return got, false, err
+	}
 	ask, why := p.runs(p.amountOf())
 	if why != "" {
-		g, err := p.gpu(ctx)
-		if err != nil {
-			return "", false, err
-		}
-		if got, ok, err := p.end(ctx, g.id); !ok || err != nil {
-			return got, false, err
-		}
-		got, ok := p.right(g)
-		return "a lease " + got, ok, nil
+		return fmt.Sprintf("a lease with gpu %v; no run: %s", g.said, why), true, nil
 	}
 	a, err := p.Fabric.Execute(ctx, Work{Module: greets(), Resources: ask, TTL: leaseTime})
 	if err != nil {
@@ -124,8 +132,10 @@ func (p *probe) ordinals(ctx context.Context) (string, bool, error) {
 	if at < 0 || a.State != api.RunSucceeded || !wiped(a) {
 		return ranAs(a), false, nil
 	}
-	g, err := named(a.Leases[at])
-	if err != nil {
+	if a.Leases[at].Coordinate == "" { // it was over before its cell was heard to have begun
+		return fmt.Sprintf("a lease with gpu %v; of a run it is not known", g.said), true, nil
+	}
+	if g, err = named(a.Leases[at]); err != nil {
 		return "", false, err
 	}
 	got, ok := p.right(g)
