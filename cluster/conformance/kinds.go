@@ -16,7 +16,7 @@ type plan struct {
 	bytes bool
 	// use is what is done with the kind beyond the bytes of a lease; nil is nothing.
 	use func(ctx context.Context, p *probe)
-	// alone is the same, when the suite has no other lease of the kind.
+	// alone is the same, while the suite has no other lease of the kind.
 	alone func(ctx context.Context, p *probe)
 }
 
@@ -29,7 +29,7 @@ func plans() []plan {
 		{kind: api.KindMem, amount: size, least: 16 << 10, bytes: true},
 		{kind: api.KindBlock, amount: size, least: 16 << 10, bytes: true},
 		{kind: api.KindCPU, amount: 100, least: 1, use: useCPU},
-		{kind: api.KindNet, amount: 1 << 20, least: 1, use: useNet},
+		{kind: api.KindNet, amount: 1 << 20, least: 1, alone: useNet},
 		{kind: api.KindGPU, amount: 1, least: 1, alone: useGPU},
 	}
 }

@@ -22,8 +22,8 @@ const leastRate = 64 << 10
 // their lease lasts.
 func useNet(ctx context.Context, p *probe) {
 	ask, why := p.runs(p.amountOf())
-	if why == "" && (p.Free.Get(p.kind) < 2*p.amountOf() || p.amountOf() < leastRate) {
-		why = fmt.Sprintf("the cell has no %d bits/s for a run beside a lease", max(p.amountOf(), leastRate))
+	if why == "" && p.amountOf() < leastRate {
+		why = fmt.Sprintf("the cell has no %d bits/s for a run", leastRate)
 	}
 	if why == "" && p.Host == "" {
 		why = "this scheduler names no address at which a run could reach it"
@@ -38,8 +38,8 @@ func useNet(ctx context.Context, p *probe) {
 type calls struct {
 	*probe
 	ask api.Resources
-	why string // why there are none, or none that connects
-	far string // the same, of those that connect
+	why string // why there are none
+	far string // why there are none that connect
 }
 
 // call has a run make a call under a lease with that allow-list.

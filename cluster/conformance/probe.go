@@ -71,9 +71,9 @@ func (p *probe) run(ctx context.Context) {
 	p.attack(ctx, first)
 	if p.renew(ctx, first) {
 		p.revoke(ctx, first)
-	}
-	if p.alone != nil {
-		p.alone(ctx, p)
+		if p.alone != nil {
+			p.alone(ctx, p)
+		}
 	}
 	p.holders(ctx)
 	p.expire(ctx)

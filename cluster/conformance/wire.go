@@ -52,15 +52,19 @@ func (s *suite) listen(ctx context.Context) (*wire, error) {
 	}
 	for _, addr := range addrs {
 		var l net.Listener
-		if l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", netip.AddrPortFrom(addr, 0).String()); err != nil {
-			continue
+		if l, err = (&net.ListenConfig{}).Listen(ctx, "tcp", netip.AddrPortFrom(addr, 0).String()); err == nil {
+			return s.answerAt(ctx, l), nil
 		}
-		w := &wire{addr: l.Addr().String(), secret: rand.Text(), answer: "heard " + rand.Text(), clock: s.Clock, listener: l}
-		ctx, w.stop = context.WithCancel(ctx)
-		w.all.Go(func() { w.accept(ctx) })
-		return w, nil
 	}
 	return nil, skipped(fmt.Sprintf("nothing can listen for the cell at this scheduler's address %s: %v", s.Host, err))
+}
+
+// answerAt begins to answer at a listener.
+func (s *suite) answerAt(ctx context.Context, l net.Listener) *wire {
+	w := &wire{addr: l.Addr().String(), secret: rand.Text(), answer: "heard " + rand.Text(), clock: s.Clock, listener: l}
+	ctx, w.stop = context.WithCancel(ctx)
+	w.all.Go(func() { w.accept(ctx) })
+	return w
 }
 
 // own is this scheduler's addresses.
