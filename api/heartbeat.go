@@ -6,14 +6,24 @@ const (
 	// HeartbeatMost is the longest interval that a large fleet is given: a grant needs a heartbeat that
 	// is younger than DeliveryBound, with room for its way.
 	HeartbeatMost = 5 * time.Second
-	// CellPing is how often a cell probes a connection that says nothing. It is more than a heartbeat:
-	// the one that carries them needs no other probe, and only the warm standbys of a fleet are probed.
-	CellPing = 6 * time.Second
 	// heartbeatStep is what the interval changes by, so that not every cell that comes changes it, and
 	// heartbeatsOverdue how many of them a cell may miss.
 	heartbeatStep     = 250 * time.Millisecond
 	heartbeatsOverdue = 3
 )
+
+// The bounds of SessionPing.
+const (
+	sessionPingLeast = 2 * time.Second
+	sessionPingMost  = 6 * time.Second
+)
+
+// SessionPing returns for how long a cell's session or standby may be silent before it is probed. It is more
+// than a heartbeat: the connection that carries them needs no other probe, and of a fleet only the standbys
+// are probed.
+func SessionPing(heartbeat time.Duration) time.Duration {
+	return min(max(heartbeat*6/5, sessionPingLeast), sessionPingMost)
+}
 
 // FleetTimers returns the heartbeat interval of a fleet, and after how long without one a cell is
 // overdue. Both are what was configured while the fleet is small; then the interval grows with it, so

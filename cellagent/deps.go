@@ -25,8 +25,10 @@ type Fabric interface {
 }
 
 // Dialer makes a Fabric over the schedulers at these addresses, whose calls, with all that
-// they repeat, end after timeout. It does not wait for a connection.
-type Dialer func(urls []string, timeout time.Duration) (Fabric, error)
+// they repeat, end after timeout. A connection that is silent for as long as ping is probed, and one
+// whose probe is not answered for as long again is given up; 0 is the client's own. It does not wait for a
+// connection.
+type Dialer func(urls []string, timeout, ping time.Duration) (Fabric, error)
 
 // Opened is an open binding. ReadAt and WriteAt are called from many goroutines, also after
 // Close, when they fail. Close waits for those that are under way and gives the bytes back;

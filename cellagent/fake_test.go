@@ -228,7 +228,7 @@ func (c *cluster) holder() (active, standby string) {
 	return active, standby
 }
 
-func (c *cluster) dial(urls []string, _ time.Duration) (Fabric, error) {
+func (c *cluster) dial(urls []string, _, _ time.Duration) (Fabric, error) {
 	if len(urls) == 0 {
 		return nil, errors.New("no address")
 	}

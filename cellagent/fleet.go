@@ -29,7 +29,7 @@ func (f *fleet) get() (Fabric, error) {
 	if f.fabric != nil && slices.Equal(urls, f.urls) {
 		return f.fabric, nil
 	}
-	next, err := f.dial(urls, fleetTimeout)
+	next, err := f.dial(urls, fleetTimeout, 0)
 	if err != nil {
 		return nil, fmt.Errorf("dial schedulers: %w", err)
 	}

@@ -188,9 +188,9 @@ func (d *Deps) openListener(ctx context.Context, c Config) error {
 // dialerOf makes clients that prove the cell and accept schedulers of its cluster only.
 func dialerOf(c Config) Dialer {
 	shown := unlessLapsed(c.Credential, wall.System().Wall)
-	return func(urls []string, timeout time.Duration) (Fabric, error) {
+	return func(urls []string, timeout, ping time.Duration) (Fabric, error) {
 		return client.New(client.Config{
-			URLs: urls, Timeout: timeout, Ping: api.CellPing, Log: c.Log.Named("client"), UserAgent: "grafos-cell-agent/" + c.Version,
+			URLs: urls, Timeout: timeout, Ping: ping, Log: c.Log.Named("client"), UserAgent: "grafos-cell-agent/" + c.Version,
 			TLS: pki.ClientTLS(pki.ClientOptions{
 				Cert: shown, Roots: c.Roots, ClusterID: c.ClusterID, Server: api.RoleScheduler,
 			}),

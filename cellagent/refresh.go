@@ -2,6 +2,8 @@ package cellagent
 
 import (
 	"context"
+
+	"github.com/grafos/grafos/api"
 )
 
 // bell rings for whoever waits, and remembers one ring for whoever comes.
@@ -50,7 +52,7 @@ func (s *sessions) takeOver(ctx context.Context) {
 // one before.
 func (s *sessions) openAgain(ctx context.Context) {
 	was := s.active
-	fabric, err := s.dial([]string{was.url}, reportBoundMost)
+	fabric, err := s.dial([]string{was.url}, reportBoundMost, api.SessionPing(s.spread()))
 	if err != nil {
 		s.log.Error("scheduler address cannot be used", "scheduler", was.url, "error", err)
 		return // it goes on as long as its certificate

@@ -119,7 +119,7 @@ func (r *relay) fabric(url string) (Fabric, error) {
 	if f, ok := r.fabrics[url]; ok {
 		return f, nil
 	}
-	f, err := r.dial([]string{url}, relayTime)
+	f, err := r.dial([]string{url}, relayTime, 0)
 	if err != nil {
 		return nil, fmt.Errorf("dial scheduler: %w", err)
 	}

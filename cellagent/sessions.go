@@ -199,7 +199,7 @@ func (s *sessions) connect(ctx context.Context) {
 		s.promote(ctx)
 		return
 	}
-	fabric, err := s.dial([]string{url}, reportBoundMost)
+	fabric, err := s.dial([]string{url}, reportBoundMost, api.SessionPing(s.spread()))
 	if err != nil {
 		s.log.Error("scheduler address cannot be used", "scheduler", url, "error", err)
 		s.avoid = url
@@ -267,7 +267,7 @@ func (s *sessions) warm(ctx context.Context) {
 	if !ok {
 		return
 	}
-	fabric, err := s.dial([]string{url}, reportBoundMost)
+	fabric, err := s.dial([]string{url}, reportBoundMost, api.SessionPing(s.spread()))
 	if err != nil {
 		s.log.Error("scheduler address cannot be used", "scheduler", url, "error", err)
 		s.avoid = url

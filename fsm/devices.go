@@ -4,7 +4,7 @@ import "github.com/grafos/grafos/api"
 
 // Devices returns what leases take of the gpus of a cell. Leases that do not say which they have are
 // not in it.
-func (v *View) Devices(id api.CellID) api.GPUUses { return v.leases.useOf(id).devices }
+func (v *View) Devices(id api.CellID) api.GPUUses { return v.Use(id).Devices() }
 
 // devicesOf is Devices of the table as it is.
 func (t *leaseTable) devicesOf(id api.CellID) api.GPUUses {

@@ -19,7 +19,7 @@ func (r *records[K, V]) Get(key K) (v V, ok bool) {
 	return *p, true
 }
 
-// at returns the record of a key to be looked at before anything is written, and not longer.
+// at returns the record of a key to be looked at. A record never changes: what is written is another one.
 func (r *records[K, V]) at(key K) (*V, bool) { return r.tree.Get(text(key)) }
 
 // each looks at the records in the order of their keys, as at does.

@@ -16,15 +16,28 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-// What a release wrote every later one reads. testdata/releases/level1 holds a log of 163
-// entries with every kind of lease and run in it, the state that it makes, and snapshots of
-// that state in each version that was written at this level. They were written once and are
-// never written again.
-const release = "testdata/releases/level1"
+// What a release wrote every later one reads. testdata/releases holds logs of the levels that were released,
+// the state that each of them makes, and snapshots of that state in each version that was written at its
+// level. They were written once and are never written again.
+type release struct {
+	log, state string
+	snapshots  []string
+}
+
+// Of level 1 every kind of lease and run is in 163 entries. Of level 2 one log has what came with it, and the other
+// what chance made of all commands, most of them refused.
+var releases = []release{
+	{"level1/log.bin", "level1/state.json", []string{"level1/snapshot_v1.bin", "level1/snapshot_v2.bin"}},
+	{"level2/log.bin", "level2/state.json", []string{"level2/snapshot_v2.bin"}},
+	{"level2/random_log.bin", "level2/random_state.json", []string{"level2/random_snapshot_v2.bin"}},
+}
+
+// current is the newest snapshot of a release, which is written today as it was then.
+func (f release) current() string { return f.snapshots[len(f.snapshots)-1] }
 
 func readRelease(t *testing.T, name string) []byte {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(release, name))
+	b, err := os.ReadFile(filepath.Join("testdata", "releases", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,24 +73,44 @@ func dump(t testingT, v *View) string {
 	return string(b) + "\n"
 }
 
-// The log of the release makes the state that it made then, to the last field and to the
+// The log of a release makes the state that it made then, to the last field and to the
 // head of the audit chain.
 func TestReleaseLog(t *testing.T) {
+	for _, f := range releases {
+		t.Run(f.log, func(t *testing.T) {
+			r := replay(t, f)
+			if got, want := dump(t, r.m.View()), string(readRelease(t, f.state)); got != want {
+				t.Errorf("another state than then: %s", firstDifference(want, got))
+			}
+			golden(t, "releases/"+f.current(), string(snapshotOf(t, r.m.View())))
+		})
+	}
+}
+
+// replay applies the log of a release.
+func replay(t *testing.T, f release) *rig {
+	t.Helper()
 	r := newRig(t)
 	r.quick = true
-	for b := readRelease(t, "log.bin"); len(b) > 0; {
+	for b := readRelease(t, f.log); len(b) > 0; {
 		n, at := binary.Uvarint(b)
 		r.index++
 		r.apply(&raft.Log{Index: r.index, Data: b[at : at+int(n)]})
 		b = b[at+int(n):]
 	}
 	r.check()
-	if got, want := dump(t, r.m.View()), string(readRelease(t, "state.json")); got != want {
-		t.Errorf("another state than then: %s", firstDifference(want, got))
-	}
-	golden(t, "releases/level1/snapshot_v2.bin", string(snapshotOf(t, r.m.View())))
+	return r
+}
+
+// A cluster of level 1 that is recovered.
+func TestReleaseRecovered(t *testing.T) {
+	r := replay(t, releases[0])
 	r.must(Recovered{ID: "rec-1", Actor: "operator/root", Node: "s1", Index: 163, Term: 2})
 	golden(t, "releases/level1/recovered_v2.bin", string(snapshotOf(t, r.m.View())))
+	v, err := ReadSnapshot(bytes.NewReader(readRelease(t, "level1/recovered_v2.bin")))
+	if err != nil || v.ClusterEpoch() != 1 || !recovered(v, "rec-1") || v.Epoch() < epochJump || v.Level() != 1 {
+		t.Errorf("read again: %v", err)
+	}
 }
 
 func firstDifference(want, got string) string {
@@ -90,30 +123,28 @@ func firstDifference(want, got string) string {
 	return "one is longer"
 }
 
-// Every snapshot of the release is the state that was written. From an old version a node
+// Every snapshot of a release is the state that was written. From an old version a node
 // goes on as from the newest.
 func TestReleaseSnapshots(t *testing.T) {
-	want := string(readRelease(t, "state.json"))
-	for _, name := range []string{"snapshot_v1.bin", "snapshot_v2.bin"} {
-		v, err := ReadSnapshot(bytes.NewReader(readRelease(t, name)))
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
+	for _, f := range releases {
+		want := string(readRelease(t, f.state))
+		for _, name := range f.snapshots {
+			v, err := ReadSnapshot(bytes.NewReader(readRelease(t, name)))
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				continue
+			}
+			if got := dump(t, v); got != want {
+				t.Errorf("%s: another state than then: %s", name, firstDifference(want, got))
+			}
+			for _, err := range Check(v) {
+				t.Errorf("%s: %v", name, err)
+			}
+			again, err := ReadSnapshot(bytes.NewReader(snapshotOf(t, v)))
+			if err != nil || dump(t, again) != want || again.Fingerprint() != v.Fingerprint() {
+				t.Errorf("%s: written again it is another: %v", name, err)
+			}
 		}
-		if got := dump(t, v); got != want {
-			t.Errorf("%s: another state than then: %s", name, firstDifference(want, got))
-		}
-		for _, err := range Check(v) {
-			t.Errorf("%s: %v", name, err)
-		}
-		again, err := ReadSnapshot(bytes.NewReader(snapshotOf(t, v)))
-		if err != nil || dump(t, again) != want || again.Fingerprint() != v.Fingerprint() {
-			t.Errorf("%s: written again it is another: %v", name, err)
-		}
-	}
-	v, err := ReadSnapshot(bytes.NewReader(readRelease(t, "recovered_v2.bin")))
-	if err != nil || v.ClusterEpoch() != 1 || !recovered(v, "rec-1") || v.Epoch() < epochJump || v.Level() != 1 {
-		t.Errorf("of a recovered cluster: %v", err)
 	}
 }
 

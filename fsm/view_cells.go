@@ -1,6 +1,9 @@
 package fsm
 
-import "github.com/grafos/grafos/api"
+import (
+	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/fsm/internal/cow"
+)
 
 // Provider returns a provider's record.
 func (v *View) Provider(id api.ProviderID) (api.Provider, bool) { return v.providers.Get(id) }
@@ -57,14 +60,23 @@ func (v *View) CellsWhere(want func(*api.CellRecord) bool) []api.CellRecord {
 // that nothing of it changed between them.
 type CellUse struct{ of *cellUse }
 
+// CellsMark is the cells of a view, and what leases take of them, to be compared with those of a later one.
+type CellsMark struct {
+	records cow.Tree[text, *api.CellRecord]
+	uses    cow.Hash[*cellUse]
+}
+
+// CellsMark returns that of the view. It does not hold the rest of the view in memory.
+func (v *View) CellsMark() CellsMark { return CellsMark{v.cells.tree, v.leases.cells} }
+
 // CellsSince calls visit with the ids of the cells of which what leases take may have changed since an
 // older view of the same state, each once or more. It returns false where records may have changed too, and
 // then visits none: all are to be looked at.
-func (v *View) CellsSince(old *View, visit func(api.CellID)) bool {
-	if !v.cells.tree.Same(&old.cells.tree) {
+func (v *View) CellsSince(old *CellsMark, visit func(api.CellID)) bool {
+	if !v.cells.tree.Same(&old.records) {
 		return false
 	}
-	v.leases.cells.Differ(&old.leases.cells, func(u *cellUse) { visit(u.id) })
+	v.leases.cells.Differ(&old.uses, func(u *cellUse) { visit(u.id) })
 	return true
 }
 
@@ -108,17 +120,17 @@ func (v *View) CellCount() int { return v.cells.Len() }
 
 // Used returns what non-terminal and fenced leases take of a cell.
 func (v *View) Used(id api.CellID) api.Resources {
-	return v.leases.useOf(id).used
+	return v.Use(id).Used()
 }
 
 // Fenced returns what fenced leases take of a cell; it is part of Used.
 func (v *View) Fenced(id api.CellID) api.Resources {
-	return v.leases.useOf(id).fenced
+	return v.Use(id).Fenced()
 }
 
 // LeaseCount returns how many non-terminal leases are on a cell.
 func (v *View) LeaseCount(id api.CellID) int {
-	return v.leases.useOf(id).live
+	return v.Use(id).Leases()
 }
 
 // Free returns what new leases may still take of a cell; never negative.

@@ -35,6 +35,7 @@ func TestFrontDoor(t *testing.T) {
 	t.Run("holders", d.testHolders)
 	t.Run("idempotency", d.testIdempotency)
 	t.Run("tenants", d.testTenants)
+	t.Run("roles", d.testRoles)
 	t.Run("certificates", d.testCertificates)
 	t.Run("bootstrap", d.testBootstrap)
 	t.Run("cells", d.testCells)

@@ -209,15 +209,15 @@ func (d *door) testCertificates(t *testing.T) {
 				"nobody": "", "tenant": tenantCert, "cell": cell, "operator": filepath.Join(d.DevDir(), "operator"),
 				"operator of another CA": evil, "scheduler of another CA": evilNode,
 			} {
-				if err := knock(t, s.RaftAddr, folder, raftOf(s)); err == nil {
+				if err := knock(t, s.RaftAddr, folder, raftOf(s), refusalTime); err == nil {
 					t.Errorf("the Raft port of %s let %s in", s.Node, who)
 				}
 			}
-			if err := knock(t, s.RaftAddr, node, "h2"); err == nil {
+			if err := knock(t, s.RaftAddr, node, "h2", refusalTime); err == nil {
 				t.Errorf("the Raft port of %s speaks another protocol", s.Node)
 			}
 		}
-		if err := knock(t, states[0].RaftAddr, node, raftOf(states[0])); err != nil {
+		if err := knock(t, states[0].RaftAddr, node, raftOf(states[0]), silence); err != nil {
 			t.Errorf("the Raft port refuses a scheduler too, so that this test shows nothing: %v", err)
 		}
 	})
@@ -227,9 +227,15 @@ func (d *door) testCertificates(t *testing.T) {
 // raftOf is the protocol of what is meant for one scheduler.
 func raftOf(s *api.NodeState) string { return "grafos-raft/" + string(s.Node) }
 
+// How long an open door is silent until it counts as open, and a refusal may take on a busy machine.
+const (
+	silence     = 300 * time.Millisecond
+	refusalTime = 15 * time.Second
+)
+
 // knock opens a TLS connection with the certificate in a folder, and returns why it was
-// ended. What an open door says is silence.
-func knock(t *testing.T, addr, folder, protocol string) error {
+// ended. What an open door says is silence, for as long as within.
+func knock(t *testing.T, addr, folder, protocol string, within time.Duration) error {
 	t.Helper()
 	conf := &tls.Config{MinVersion: tls.VersionTLS13, InsecureSkipVerify: true, NextProtos: []string{protocol}}
 	if folder != "" {
@@ -245,7 +251,7 @@ func knock(t *testing.T, addr, folder, protocol string) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	_ = conn.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	_ = conn.SetReadDeadline(time.Now().Add(within))
 	_, err = conn.Read(make([]byte, 1))
 	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -20,43 +21,94 @@ func fillPath(pattern string) string {
 	).Replace(pattern)
 }
 
-// roles are all, and "" for nobody.
-func roles() []api.Role {
-	return []api.Role{"", api.RoleOperator, api.RoleTenant, api.RoleViewer, api.RoleCell, api.RoleScheduler}
+// inProcess are the columns of testdata/roles.txt that fakes can tell apart, with whom they stand for.
+func inProcess() map[string]api.Role {
+	return map[string]api.Role{
+		"operator": api.RoleOperator, "tenant": api.RoleTenant, "viewer": api.RoleViewer, "cell": api.RoleCell,
+		"scheduler": api.RoleScheduler, "nobody": "",
+	}
 }
 
-// TestRolesByRoutes asks every route as every role: whoever is not in the route's rule gets
-// 401 or 403, whoever is gets anything else.
+// rolesTable reads testdata/roles.txt: for each method and path, what it says of each column.
+func rolesTable(t *testing.T) map[string]map[string]string {
+	t.Helper()
+	b, err := os.ReadFile("testdata/roles.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns, table := []string(nil), map[string]map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		words := strings.Fields(line)
+		switch {
+		case strings.HasPrefix(line, "# operator "):
+			columns = words[1:]
+		case len(words) == 0 || words[0] == "#":
+		case len(words) != len(columns)+2:
+			t.Fatalf("a line of the table has %d words: %s", len(words), line)
+		default:
+			row := map[string]string{}
+			for i, c := range columns {
+				row[c] = words[i]
+			}
+			table[strings.Join(words[len(columns):], " ")] = row
+		}
+	}
+	return table
+}
+
+// TestRolesByRoutes asks every route as every role: what becomes of it stands in testdata/roles.txt. A
+// real cluster is held against the same table (integration, TestFrontDoor).
 func TestRolesByRoutes(t *testing.T) {
 	n := start(t, func(c *Config) { c.Metrics = http.NotFoundHandler() })
 	s, err := newServer(Config{Services: n.fake, Agent: n.fake, Peers: n.fake, Leader: n.leader, Auth: fakeAuth{}, Info: n.fake.info, Log: quiet()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, role := range roles() {
-		c := raw(t, role)
-		for _, rt := range s.routes() {
-			t.Run(string(role)+" "+rt.method+" "+rt.path, func(t *testing.T) {
-				status, p := ask(t, c, rt.method, n.url+fillPath(rt.path), nil)
-				switch {
-				case rt.access.public || slices.Contains(rt.access.roles, role):
-					if status == http.StatusUnauthorized || p.Kind == api.Forbidden || p.Kind == api.IdentityMismatch {
-						if rt.id == "register-cell" && p.Kind == api.IdentityMismatch {
-							return // the empty body names another cell
-						}
-						t.Errorf("refused: %d %+v", status, p)
-					}
-				case role == "":
-					if status != http.StatusUnauthorized || rt.method != http.MethodHead && p.Kind != api.Unauthenticated {
-						t.Errorf("nobody got %d %q, want 401", status, p.Kind)
-					}
-				default:
-					if status != http.StatusForbidden || rt.method != http.MethodHead && p.Kind != api.Forbidden {
-						t.Errorf("got %d %q, want 403 forbidden", status, p.Kind)
-					}
-				}
+	table, asked := rolesTable(t), 0
+	for _, rt := range s.routes() {
+		name := rt.method + " " + rt.path
+		row, ok := table[name]
+		if !ok {
+			t.Errorf("%s is not in the table", name)
+			continue
+		}
+		delete(table, name)
+		for column, role := range inProcess() {
+			asked++
+			t.Run(string(role)+" "+name, func(t *testing.T) {
+				status, p := ask(t, raw(t, role), rt.method, n.url+fillPath(rt.path), nil)
+				wantMark(t, row[column], rt, status, p.Kind)
 			})
 		}
+	}
+	for name := range table {
+		if !strings.Contains(name, " cell:") && !strings.HasPrefix(name, "TLS ") {
+			t.Errorf("the table has %s, which is no route", name)
+		}
+	}
+	if asked < 400 {
+		t.Errorf("only %d cells of the table were asked", asked)
+	}
+}
+
+// wantMark compares an answer with what the table says.
+func wantMark(t *testing.T, mark string, rt route, status int, kind api.Kind) {
+	t.Helper()
+	refused := map[string]struct {
+		status int
+		kind   api.Kind
+	}{"u": {http.StatusUnauthorized, api.Unauthenticated}, "-": {http.StatusForbidden, api.Forbidden}}
+	want, red := refused[mark]
+	switch {
+	case red:
+		if status != want.status || rt.method != http.MethodHead && kind != want.kind {
+			t.Errorf("answered %d %q, want %d %s", status, kind, want.status, want.kind)
+		}
+	case mark != "+" && mark != "h": // what a service hides, a fake shows
+		t.Errorf("the table says %q", mark)
+	case rt.id == "register-cell" && kind == api.IdentityMismatch: // the empty body names another cell
+	case status == http.StatusUnauthorized || kind == api.Forbidden || kind == api.IdentityMismatch:
+		t.Errorf("refused: %d %q", status, kind)
 	}
 }
 

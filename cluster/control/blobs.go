@@ -16,12 +16,19 @@ func (c *Control) PutBlob(ctx context.Context, d api.Digest, size int64, r io.Re
 	if err := checkBlob(d, size); err != nil {
 		return err
 	}
-	if err := c.cfg.Blobs.Put(ctx, d, size, r); err != nil {
+	body := possessed(d, size, r)
+	if err := c.cfg.Blobs.Put(ctx, d, size, body); err != nil {
 		return err
 	}
 	caller := api.CallerFrom(ctx)
 	if caller.Role == api.RoleCell {
 		return nil // what a cell puts is referenced by the run that it reports
+	}
+	if c.cfg.Machine.View().BlobRef(caller.Tenant(), d) {
+		return nil
+	}
+	if err := body.prove(); err != nil { // the blob was there already
+		return err
 	}
 	return c.refer(ctx, caller.Tenant(), d, size)
 }

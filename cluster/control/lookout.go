@@ -13,7 +13,7 @@ import (
 //
 // Sessions wait in rooms, and rooms are woken one after the other: thousands that have something to
 // write in the same moment would keep the messages of Raft waiting for seconds, and that in the very
-// moment when a scheduler was lost and another leader is wanted. Nothing that is looked at is so urgent.
+// moment when a scheduler was lost and another leader is wanted. Those whose session is to end come first.
 type lookout struct {
 	look func() outlook
 
@@ -29,31 +29,33 @@ type lookout struct {
 
 // room is the sessions that are woken together.
 type room struct {
-	held  int
-	due   bool
-	moved chan struct{} // closed when it is woken
+	held int
+	// news says that it is to be woken, and ends that before those that only have news.
+	news, ends bool
+	moved      chan struct{} // closed when it is woken
 }
 
 const (
-	// rooms is how many there are.
-	rooms = 256
-	// wakeStep is the time between two rooms of a large fleet, wakes how many sessions are woken in it at
-	// most, but for those of one room: some 2,000 a second, which is half of what a core does.
+	// rooms is how many there are: so many that one of 32,768 sessions has fewer than are woken in a step.
+	rooms = 2048
+	// wakeStep is the time in which so many sessions are woken at most: 2,000 a second, which is half of
+	// what a core does.
 	wakeStep = 10 * time.Millisecond
 	wakes    = 20
+	// lookSteps is how many steps are made between two looks while rooms are woken.
+	lookSteps = int(touchCheck / wakeStep)
 )
 
 // outlook is what is looked at.
 type outlook struct {
-	lost             bool          // the leader is not heard
-	silent           time.Duration // for so long
+	silent           time.Duration // since the leader was heard
 	urls             []string
 	heartbeat, limit time.Duration
 }
 
 // equal leaves out for how long the leader is silent, which goes on.
 func (o outlook) equal(p outlook) bool {
-	return o.lost == p.lost && o.heartbeat == p.heartbeat && o.limit == p.limit && slices.Equal(o.urls, p.urls)
+	return o.heartbeat == p.heartbeat && o.limit == p.limit && slices.Equal(o.urls, p.urls)
 }
 
 func newLookout(look func() outlook) *lookout {
@@ -105,11 +107,8 @@ func (s stay) changed() <-chan struct{} {
 	return s.l.rooms[s.room].moved
 }
 
-// lookSteps is how many steps are made between two looks while rooms are woken.
-const lookSteps = int(touchCheck / wakeStep)
-
 // tick looks, and wakes everybody where something changed, room by room. While the leader is not heard
-// those are woken, with each look, whose sessions are to end.
+// those are woken, after each look, whose sessions are to end.
 func (l *lookout) tick() {
 	is, looked := outlook{}, l.looks()
 	if looked {
@@ -148,28 +147,43 @@ func (l *lookout) find(is outlook) {
 	l.seen = is
 	spread := spreadOf(l.held, is.heartbeat, is.limit)
 	for i := range l.rooms {
-		ends := is.lost && is.silent > endsAfter(stay{l, i}.place(), spread)
-		l.rooms[i].due = l.rooms[i].due || all || ends
+		r := &l.rooms[i]
+		r.news = r.news || all
+		r.ends = is.silent > endsAfter(stay{l, i}.place(), spread)
 	}
 }
 
-// wake wakes the next rooms that are due, and reports whether more are. mu is held.
+// wake wakes the next rooms, and reports whether more are to be woken. mu is held.
 func (l *lookout) wake() (more bool) {
 	budget := wakes
-	for range rooms {
-		r := &l.rooms[l.next]
-		if r.due && r.held > 0 && budget <= 0 {
+	for i := range l.rooms {
+		if l.rooms[i].ends && !l.rooms[i].wake(&budget) {
 			return true
 		}
-		if r.due && r.held > 0 {
-			budget -= r.held
-			close(r.moved)
-			r.moved = make(chan struct{})
+	}
+	for range rooms {
+		if !l.rooms[l.next].wake(&budget) {
+			return true
 		}
-		r.due = false
 		l.next = (l.next + 1) % rooms
 	}
 	return false
+}
+
+// wake wakes a room that has a reason, and reports whether the budget had room for it; the first always has.
+func (r *room) wake(budget *int) bool {
+	if !r.news && !r.ends || r.held == 0 {
+		r.news, r.ends = false, false
+		return true
+	}
+	if r.held > *budget && *budget < wakes {
+		return false
+	}
+	*budget -= r.held
+	close(r.moved)
+	r.moved = make(chan struct{})
+	r.news, r.ends = false, false
+	return true
 }
 
 // sessions counts them.

@@ -12,7 +12,8 @@ import (
 	"github.com/grafos/grafos/fsm"
 )
 
-const digest = api.Digest("sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff")
+// digest is of "data".
+const digest = api.Digest("sha256:3a6eb0790f39ac87c94f3856b2dd2c5d110e6811602261a9a923d3bb23adc8b7")
 
 func TestBlobs(t *testing.T) {
 	r := newRig(t)
@@ -51,6 +52,12 @@ func TestBlobs(t *testing.T) {
 	} {
 		if got := reads(tt.ctx); got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
+		}
+	}
+	// A blob that is there is not read again, and whoever only knows its digest gets nothing of it.
+	for size, body := range map[int64]string{0: "", 4: "date", 3: "data", 5: "data"} {
+		if err := r.c.PutBlob(other, digest, size, strings.NewReader(body)); err == nil || reads(other) != "not_found" {
+			t.Errorf("with %q of %d bytes another tenant's blob is had: %v", body, size, err)
 		}
 	}
 	if err := put(other); err != nil || reads(other) != "data" {

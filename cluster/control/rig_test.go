@@ -290,6 +290,11 @@ func (r *rig) set(f func()) {
 type blobStore struct{ r *rig }
 
 func (b blobStore) Put(_ context.Context, d api.Digest, _ int64, body io.Reader) error {
+	var there bool
+	b.r.set(func() { _, there = b.r.blobs[d] })
+	if there {
+		return nil
+	}
 	data, err := io.ReadAll(body)
 	b.r.set(func() { b.r.blobs[d] = data })
 	return err

@@ -139,7 +139,7 @@ func (c *Control) inTouch() error {
 // outlook is what the sessions stand on beside the state.
 func (c *Control) outlook() outlook {
 	silent := c.cfg.Cluster.Touch()
-	o := outlook{lost: silent > outOfTouch, silent: silent, urls: c.schedulers()}
+	o := outlook{silent: silent, urls: c.schedulers()}
 	o.heartbeat, o.limit = c.timers()
 	return o
 }
@@ -203,7 +203,8 @@ func (w *watcher) serve(ctx context.Context, s *session) error {
 		select {
 		case <-changed:
 		case <-s.asked:
-			if !w.yield(api.Desired{Index: w.sent, Asks: w.c.sessions.take(s)}, nil) {
+			// Those that came meanwhile went with the ones before.
+			if asks := w.c.sessions.take(s); len(asks) > 0 && !w.yield(api.Desired{Index: w.sent, Asks: asks}, nil) {
 				return nil
 			}
 		case <-moved:

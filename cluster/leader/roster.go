@@ -11,16 +11,18 @@ import (
 )
 
 // rosters are the providers that decisions were made for. The planner keeps its own from group to
-// group: of a fleet of thousands only what changed since is looked at again.
+// group: of a fleet of thousands only those cells are looked at again of which leases changed, and all of them
+// when the record of one did.
 type rosters map[api.ProviderID]*roster
 
 // roster is placement's view of a provider. Its cells have no reasons: a decision that is a yes asks
 // for none. That they have a heartbeat to date a grant with is taken for granted, until one is chosen.
 type roster struct {
 	view    placement.View
-	from    []origin  // of each cell in view
-	touched []int     // the cells of which from says so, and perhaps others
-	state   *fsm.View // of which view is
+	from    []origin      // of each cell in view
+	touched []int         // the cells of which from says so, and perhaps others
+	mark    fsm.CellsMark // of the state that view is of
+	made    bool          // there is a mark
 }
 
 // origin is what a cell in a roster was made from.
@@ -34,11 +36,12 @@ type origin struct {
 // of returns a provider's roster as the state has it.
 func (k rosters) of(v *fsm.View, id api.ProviderID) *roster {
 	p, known := v.Provider(id)
+	if !known {
+		return &roster{}
+	}
 	r, kept := k[id]
 	if !kept || r.view.Provider != p {
-		r = &roster{view: placement.View{Provider: p, Known: known}}
-	}
-	if known {
+		r = &roster{view: placement.View{Provider: p, Known: true}}
 		k[id] = r
 	}
 	r.refresh(v)
@@ -47,11 +50,7 @@ func (k rosters) of(v *fsm.View, id api.ProviderID) *roster {
 
 // refresh makes the cells again that changed.
 func (r *roster) refresh(v *fsm.View) {
-	if r.state == nil || !v.CellsSince(r.state, func(id api.CellID) {
-		if at, ok := r.at(id); ok {
-			r.touch(at)
-		}
-	}) {
+	if !r.made || !v.CellsSince(&r.mark, r.touchIf) {
 		r.compare(v)
 	}
 	for _, at := range r.touched {
@@ -59,7 +58,14 @@ func (r *roster) refresh(v *fsm.View) {
 			r.make(v, at, o.rec)
 		}
 	}
-	r.touched, r.state = r.touched[:0], v
+	r.touched, r.mark, r.made = r.touched[:0], v.CellsMark(), true
+}
+
+// touchIf touches a cell if it is in the roster.
+func (r *roster) touchIf(id api.CellID) {
+	if at, ok := r.at(id); ok {
+		r.touch(at)
+	}
 }
 
 // compare looks at all records. One that changed is another one.

@@ -4,11 +4,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
+	"github.com/grafos/grafos/placement"
 )
 
 // TestRosterIsAsIfNew: whatever happens to cells, a roster that is kept is what one that is made anew
@@ -25,7 +29,7 @@ func TestRosterIsAsIfNew(t *testing.T) {
 				var held []api.LeaseID
 				for step := range 60 {
 					cell := ids[random.IntN(len(ids))]
-					switch random.IntN(9) {
+					switch random.IntN(12) {
 					case 0, 1, 2:
 						if res, err := r.l.Admit(r.t.Context(), grant(1+random.Int64N(900))); err == nil {
 							held = append(held, res.Leases...)
@@ -48,10 +52,22 @@ func TestRosterIsAsIfNew(t *testing.T) {
 						if id := api.CellID(fmt.Sprintf("c%d", random.IntN(9))); r.cells[id] == 0 {
 							r.join(id)
 						}
+					case 9:
+						if res, err := r.l.Admit(r.t.Context(), grantGPU(1, api.GPUShared, 250)); err == nil {
+							held = append(held, res.Leases...)
+						}
+					case 10:
+						mode := []api.CellMode{api.ModeDraining, api.ModeAccepting}[random.IntN(2)]
+						_, _ = r.l.Submit(r.t.Context(), fsm.SetCellMode{Actor: "operator/root", Provider: "aws", Cell: cell, Mode: mode}) // or not from where it is
+					case 11:
+						more := capacity
+						more.GPU, more.CPU = random.Int64N(3), 4000+random.Int64N(9)
+						_, _ = r.l.Submit(r.t.Context(), fsm.ReportCell{Cell: cell, Epoch: r.cells[cell], Inventory: &api.InventoryReport{Capacity: more}})
 					case 8:
 						r.mute[cell] = !r.mute[cell]
 						r.pass(time.Duration(random.IntN(20)) * time.Second)
 					}
+					synctest.Wait() // the leader's own work
 					got, want := use(term, kept, random.IntN(3)), use(term, rosters{}, 0)
 					if !reflect.DeepEqual(got, want) {
 						r.t.Fatalf("step %d: the roster that was kept is\n%+v\nand one that is new\n%+v", step, got, want)
@@ -94,18 +110,42 @@ func TestChosenWithAHeartbeat(t *testing.T) {
 		for _, id := range ids {
 			r.mute[id] = id != last
 		}
-		r.pass(limit - time.Second)
+		r.pass(rumor.StampLife + time.Second)
 		for range 3 {
 			if l := r.lease(r.admit(grant(1)).Leases[0]); l.CellID != last {
 				r.t.Errorf("cell %s was chosen, which is silent", l.CellID)
 			}
 		}
-		r.mute[last] = true
-		r.pass(limit - time.Second)
+		clear(r.mute)
+		r.pass(warmup + 2*beat)
+		for _, id := range ids {
+			r.mute[id] = true
+		}
+		r.pass(rumor.StampLife + time.Second)
 		_, err := r.l.Admit(r.t.Context(), grant(1))
-		e := api.Problem(err)
-		if err == nil || len(e.Candidates) == 0 || len(e.Candidates[0].Vetoes) == 0 {
-			r.t.Fatalf("without a heartbeat: %v", err)
+		said := slices.ContainsFunc(api.Problem(err).Candidates, func(c api.Candidate) bool {
+			return c.CellID == last && slices.ContainsFunc(c.Vetoes, func(v api.Veto) bool { return v.Code == placement.HeartbeatUnknown })
+		})
+		if api.KindOf(err) != api.PlacementFailed || !said {
+			r.t.Errorf("without a heartbeat: %v of %s, and its candidates do not say so", err, api.KindOf(err))
+		}
+	})
+}
+
+// TestRosterOfNobody: a provider that does not exist has no cells, whatever cells there are, and nothing is
+// kept of it.
+func TestRosterOfNobody(t *testing.T) {
+	bubble(t, func(r *rig) {
+		r.ready("c1", "c2")
+		g := grant(1)
+		g.Provider = "none"
+		_, err := r.l.Admit(r.t.Context(), g)
+		if e := api.Problem(err); e.Kind != api.NotFound || len(e.Candidates) > 0 {
+			r.t.Errorf("%v, with %d candidates", err, len(e.Candidates))
+		}
+		kept := rosters{}
+		if d := r.l.term.Load().newDesk(kept); len(d.provider("none").view.Cells) > 0 || len(kept) > 0 {
+			r.t.Error("a provider that does not exist has a roster")
 		}
 	})
 }

@@ -23,11 +23,12 @@ const (
 	// dataClients read at one time; dataPiece is what each reads or writes.
 	dataClients = 16
 	dataPiece   = 4 << 10
-	// dataLarge is a piece that costs the disk more than its way to the cell does.
-	dataLarge = 256 << 10
-	dataBytes = 64 << 20
-	dataTTL   = 30 * time.Minute
-	dataReps  = 3
+	// dataLarge and dataStream are pieces that cost the disk more than their way to the cell does.
+	dataLarge  = 256 << 10
+	dataStream = 16 << 20
+	dataBytes  = 64 << 20
+	dataTTL    = 30 * time.Minute
+	dataReps   = 3
 	// readsAim and grantAim are what a data plane has to do on this machine.
 	readsAim = 10_000
 	grantAim = 25 * time.Millisecond
@@ -161,7 +162,7 @@ func (b *bench) dataWrites(ctx context.Context, u *dataUser, dir string) (err er
 	if err := syscall.Fallocate(int(f.Fd()), 0, 0, dataBytes); err != nil { // as a cell makes a block
 		return fmt.Errorf("make file: %w", err)
 	}
-	for _, length := range []int{dataPiece, dataLarge} {
+	for _, length := range []int{dataPiece, dataLarge, dataStream} {
 		if err := u.fresh(ctx); err != nil {
 			return err
 		}

@@ -52,7 +52,8 @@ func (b *bench) teardown(ctx context.Context) error {
 		}{
 			{"expiry", t.expire, tornTTL},
 			{"expiry, cut off from all schedulers", t.cutOff, tornTTL},
-			{"revoked", t.revoke, dataTTL},
+			{"revoked, one after the other", func(ctx context.Context) error { return t.revoke(ctx, 1) }, dataTTL},
+			{"revoked, 16 at a time, as fast as that goes", func(ctx context.Context) error { return t.revoke(ctx, tornClients) }, dataTTL},
 		} {
 			if err := t.round(ctx, round.name, round.ttl, round.do); err != nil {
 				return fmt.Errorf("%s: %w", round.name, err)
@@ -240,8 +241,8 @@ func (t *torn) cutOff(ctx context.Context) error {
 	return pause(ctx, 2*settleTime) // they elect a leader
 }
 
-// revoke revokes all leases, and notes when each was acknowledged.
-func (t *torn) revoke(ctx context.Context) error {
+// revoke has so many clients revoke all leases, and notes when each was acknowledged.
+func (t *torn) revoke(ctx context.Context, clients int) error {
 	var ids []api.LeaseID
 	for _, g := range t.grants {
 		ids = append(ids, g.ID)
@@ -249,11 +250,11 @@ func (t *torn) revoke(ctx context.Context) error {
 	for id := range t.runs {
 		ids = append(ids, id)
 	}
-	errs := make([]error, tornClients)
+	errs := make([]error, clients)
 	var wg sync.WaitGroup
-	for w := range tornClients {
+	for w := range clients {
 		wg.Go(func() {
-			for n := w; n < len(ids) && errs[w] == nil; n += tornClients {
+			for n := w; n < len(ids) && errs[w] == nil; n += clients {
 				_, errs[w] = t.door.clients[w%len(t.door.clients)].RevokeLease(ctx, ids[n], api.RevokeRequest{}, api.WriteOptions{})
 				t.mu.Lock()
 				t.ends[ids[n]] = bootTime()

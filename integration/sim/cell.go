@@ -91,7 +91,7 @@ func (h *host) start() error {
 		Provider: provider, CellID: h.id, ClusterID: clusterID, Dir: h.dir, Schedulers: w.urls(), Version: "sim", Log: w.log,
 	}, cellagent.Deps{
 		Clock: clock, Host: a.binds, Runner: &runner{host: h, proc: a.proc}, Broker: minter{broker, a.keeps}, Ledger: book, Random: w.dice,
-		Dial: func(urls []string, timeout time.Duration) (cellagent.Fabric, error) {
+		Dial: func(urls []string, timeout, _ time.Duration) (cellagent.Fabric, error) {
 			return &fabric{w: w, self: a.proc, host: h, keeps: a.keeps, urls: urls, timeout: timeout}, nil
 		},
 		Probe: func(context.Context) (api.Inventory, error) {

@@ -234,14 +234,20 @@ func (c *cell) warm(ctx context.Context) {
 
 // spare opens a standby, unless there is one or nothing that it would stand in for.
 func (c *cell) spare(ctx context.Context, give func()) {
-	if c.standby != nil || c.active == nil || len(c.roster) < 2 {
+	if c.standby != nil {
 		give()
+		return
+	}
+	if c.active == nil || len(c.roster) < 2 {
+		give()
+		c.cool()
 		return
 	}
 	url := c.other(c.active.url, c.avoid)
 	if url == c.active.url || url == c.avoid {
 		if url = c.other(c.active.url); url == c.active.url {
 			give()
+			c.cool()
 			return
 		}
 	}

@@ -23,12 +23,16 @@ type Config struct {
 	Provider api.ProviderID
 	// First is the number of the first cell, Cells how many there are.
 	First, Cells int
-	// Opening is how many of them may open a connection at a time; 0 is 8. Each cell of a real fleet has
+	// Opening is how many of them may open a session at a time, and how many others a standby; 0 is 8. Each cell of a real fleet has
 	// a processor of its own for that: here they would only keep one another from being in time.
 	Opening int
 }
 
-const defaultOpening = 8
+const (
+	defaultOpening = 8
+	// firstHeartbeat is what a cell goes by until it is told.
+	firstHeartbeat = 5 * time.Second
+)
 
 // Name is the id of the cell with a number.
 func Name(n int) api.CellID { return api.CellID(fmt.Sprintf("sim-%05d", n)) }
@@ -154,7 +158,7 @@ func (h *Herd) live(ctx context.Context, id api.CellID) error {
 		return fmt.Errorf("certify %s: %w", id, err)
 	}
 	c := &cell{
-		herd: h, id: id, agent: "agent-" + string(id), roster: slices.Clone(h.config.URLs),
+		herd: h, id: id, agent: "agent-" + string(id), roster: slices.Clone(h.config.URLs), heartbeat: firstHeartbeat,
 		held: map[api.LeaseID]uint64{}, news: make(chan news), turn: make(chan func()), tls: pki.ClientTLS(pki.ClientOptions{
 			Cert: func() (*tls.Certificate, error) { return &cert, nil }, Roots: h.config.Material.Pool(),
 			ClusterID: h.config.Material.ClusterID, Server: api.RoleScheduler,
@@ -165,7 +169,7 @@ func (h *Herd) live(ctx context.Context, id api.CellID) error {
 
 // dial makes a client of one scheduler, with connections of its own.
 func (c *cell) dial(url string) (*client.Client, error) {
-	return client.New(client.Config{URLs: []string{url}, Timeout: reportTime, Ping: api.CellPing, TLS: c.tls, UserAgent: "grafos-herd"})
+	return client.New(client.Config{URLs: []string{url}, Timeout: reportTime, Ping: api.SessionPing(c.heartbeat), TLS: c.tls, UserAgent: "grafos-herd"})
 }
 
 // whole joins what ended a cell and what closing its connections said.

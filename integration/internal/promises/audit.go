@@ -156,7 +156,7 @@ func (l *ledger) take(r api.AuditRecord, f Fact) {
 			l.breach("L2: after record %d tenant %s holds %d leases of %d", r.Sequence, f.Tenant, l.held[f.Tenant], limit)
 		}
 	case "lease_torndown", "lease_failed_closed":
-		if noRoom(f.Reason) {
+		if noRoom(f.Kind, f.Reason) {
 			l.breach("L4: cell %s had no room for lease %s, which was granted there: %s", f.Cell, f.Lease, f.Reason)
 		}
 		l.used[f.Cell] = used.With(f.Kind, used.Get(f.Kind)-f.Amount)
@@ -167,9 +167,12 @@ func (l *ledger) take(r api.AuditRecord, f Fact) {
 }
 
 // noRoom reports whether a lease ended because its cell had already given away what the lease was to
-// have. A disk that is full refuses leases too, and breaks no promise.
-func noRoom(reason string) bool {
-	return strings.HasPrefix(reason, "bind_failed: ") && strings.Contains(reason, " are free")
+// have. A disk that is full refuses leases too, and breaks no promise: blocks, and what the ledger cannot keep.
+func noRoom(kind api.LeaseKind, reason string) bool {
+	if kind == api.KindBlock {
+		return strings.HasPrefix(reason, "bind_failed: ") && strings.Contains(reason, " are free")
+	}
+	return strings.HasPrefix(reason, "bind_failed: ") && !strings.HasPrefix(reason, "bind_failed: write ledger: ")
 }
 
 // once: what was acknowledged is in the chain, and no grant is in it twice.

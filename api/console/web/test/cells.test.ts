@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { byId, chips, holdOrder, matches, noFilter, notReadyCells, reasonsOf, since, stateTone, takesWork, unmet } from '../src/model/cells';
+import { byId, chips, holdOrder, matches, noFilter, notesOf, notReadyCells, reasonsOf, since, stateTone, takesWork, unmet } from '../src/model/cells';
 import { formatHash, parseHash } from '../src/model/hash';
 import { quorum, tolerance } from '../src/model/quorum';
 import { cell, reason, schedulers, secondsAgo, silent, t0 } from './make';
@@ -34,6 +34,18 @@ describe('the not-ready cells', () => {
     expect(since(c, t0)).toBe(Date.parse(secondsAgo(50)));
     expect(since(cell('y'), t0)).toBe(t0);
   });
+});
+
+test('what was said of a cell is beside its name', () => {
+  const words = (over: Parameters<typeof cell>[1]) => notesOf(cell('x', over)).map((n) => `${n.word} ${n.tone}`);
+  expect(words({ conformance: 'none' })).toEqual([]);
+  expect(words({ conformance: 'passed', production: true })).toEqual(['production ok']);
+  expect(words({ conformance: 'none', production: true })).toEqual(['production warn']);
+  expect(words({ conformance: 'failed', production: true })).toEqual(['production warn', 'not conformant bad']);
+  expect(words({ conformance: 'passed', inventory: { overcommit: ['cpu', 'mem'] } })).toEqual(['overcommitted warn']);
+  const failed = notesOf(cell('x', { conformance: 'failed', suite: { failed: ['mem/flipped', 'mem/expired'] } }));
+  expect(failed[0]?.title).toBe('the conformance suite found: mem/flipped, mem/expired');
+  expect(notesOf(cell('x', { inventory: { overcommit: ['cpu', 'gpu'] } }))[0]?.title).toBe('it offers more cpu and gpu than its hardware has');
 });
 
 test('only a ready cell takes work, whatever it meets', () => {

@@ -8,6 +8,31 @@ export function takesWork(c: Cell): boolean {
   return c.state === 'ready';
 }
 
+/** A word about a cell that is no state of it, and what it means. */
+export interface Note {
+  word: string;
+  tone: Tone;
+  title: string;
+}
+
+/** What an operator has said of a cell, or its conformance suite. */
+export function notesOf(c: Cell): Note[] {
+  const notes: Note[] = [];
+  const proved = c.conformance === 'passed';
+  if (c.production) {
+    const title = proved ? 'it has passed the conformance suite' : 'it takes no work before it has passed the conformance suite: grafos conformance run';
+    notes.push({ word: 'production', tone: proved ? 'ok' : 'warn', title });
+  }
+  if (c.conformance === 'failed') {
+    notes.push({ word: 'not conformant', tone: 'bad', title: `the conformance suite found: ${(c.suite?.failed ?? []).join(', ') || 'it did not end'}` });
+  }
+  const more = c.inventory.overcommit ?? [];
+  if (more.length > 0) {
+    notes.push({ word: 'overcommitted', tone: 'warn', title: `it offers more ${more.join(' and ')} than its hardware has` });
+  }
+  return notes;
+}
+
 /** Whether the cell belongs to the fleet at all; a revoked one never comes back. */
 export function counts(c: Cell): boolean {
   return c.state !== 'revoked';

@@ -69,7 +69,7 @@ export interface Cell {
   mode: string;
   readiness: Readiness;
   reasons: Reason[];
-  inventory: { zone?: string; rack?: string };
+  inventory: { zone?: string; rack?: string; overcommit?: string[] };
   capacity: Resources;
   free: Resources;
   leases: number;
@@ -77,6 +77,12 @@ export interface Cell {
   not_after?: string;
   version?: string;
   session?: string;
+  /** What the conformance suite says of the agent that the cell has now. */
+  conformance?: 'passed' | 'failed' | 'none';
+  /** The newest result of the suite, also of an agent before this one. */
+  suite?: { failed?: string[]; at?: string };
+  /** The cell takes work only when it has passed the suite. */
+  production?: boolean;
 }
 
 export interface CellList {

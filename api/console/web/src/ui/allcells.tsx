@@ -1,7 +1,7 @@
 import { useSignal } from '@preact/signals';
 import { useEffect, useRef } from 'preact/hooks';
 import type { Live } from '../data/live';
-import { byId, chips, counts, matches, noFilter, stateTone, takesWork, type Filter } from '../model/cells';
+import { byId, chips, counts, matches, noFilter, notesOf, stateTone, takesWork, type Filter } from '../model/cells';
 import { bytes, cores, parseTime, shortDuration } from '../model/format';
 import { letter, requirements, type Cell, type Snapshot } from '../model/types';
 import { now } from './clock';
@@ -164,6 +164,11 @@ function Row({ of: c, at, live, several }: { of: Cell; at: number; live: Live; s
       <td role="cell" class="cell mono">
         {several && <span class="of">{c.provider}/</span>}
         {c.cell_id}
+        {notesOf(c).map((n) => (
+          <span key={n.word} class={`badge ${n.tone}`} title={n.title}>
+            {n.word}
+          </span>
+        ))}
       </td>
       <td role="cell" class={`state ${stateTone(c.state)}`}>
         <Glyph state={c.state} /> {c.state}
