@@ -21,36 +21,45 @@ func useGPU(ctx context.Context, p *probe) {
 	p.check(ctx, checkOrdinals, "the gpus that were decided on", p.ordinals)
 }
 
-// exclusive takes a gpu, another one beside it, and the first again.
-func (p *probe) exclusive(ctx context.Context) (string, bool, error) {
-	first, err := p.gpu(ctx)
+// exclusive takes a gpu, another one beside it, and the first again. Whatever it finds, the others are not in need of
+// what it took.
+func (p *probe) exclusive(ctx context.Context) (got string, ok bool, err error) {
+	taken := map[api.LeaseID]bool{}
+	defer func() {
+		for id := range taken {
+			said, gone, failure := p.end(ctx, id)
+			if ok && err == nil && (!gone || failure != nil) {
+				got, ok, err = said, gone, failure
+			}
+		}
+	}()
+	gpu := func() (*leasedGPU, error) {
+		g, err := p.gpu(ctx)
+		if g != nil {
+			taken[g.id] = true
+		}
+		return g, err
+	}
+	first, err := gpu()
 	if err != nil {
 		return "", false, err
 	}
-	second, err := p.gpu(ctx)
+	second, err := gpu()
 	switch {
 	case err == nil && slices.ContainsFunc(second.said, func(o int) bool { return slices.Contains(first.said, o) }):
 		return fmt.Sprintf("leases of gpu %v and of gpu %v live at one time", first.said, second.said), false, nil
 	case err != nil && !noneLeft(err):
 		return fmt.Sprintf("beside gpu %v:", first.said), false, err
 	}
+	delete(taken, first.id)
 	if got, ok, err := p.end(ctx, first.id); !ok || err != nil {
 		return got, false, err
 	}
-	again, err := p.gpu(ctx)
+	again, err := gpu()
 	if err != nil {
 		return fmt.Sprintf("gpu %v again:", first.decided), false, err
 	}
-	got := fmt.Sprintf("gpu %v, and after its end gpu %v", first.said, again.said)
-	for _, g := range []*leasedGPU{second, again} {
-		if g == nil {
-			continue
-		}
-		if said, ok, err := p.end(ctx, g.id); !ok || err != nil {
-			return said, false, err
-		}
-	}
-	return got, true, nil
+	return fmt.Sprintf("gpu %v, and after its end gpu %v", first.said, again.said), true, nil
 }
 
 // noneLeft reports whether a scheduler had nothing to give: there need not be another gpu.
