@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,8 @@ type Config struct {
 	// Now is the clock that tokens are dated and judged by. It should not be set back while
 	// the agent lives: nil is the time of New plus the monotonic time since.
 	Now func() time.Time
+	// Key is what tokens are signed with, where a test has to know it; nil is a new one.
+	Key ed25519.PrivateKey
 }
 
 // Broker mints and verifies the tokens of one cell. It is safe for concurrent use; printed,
@@ -55,9 +58,9 @@ func New(c Config) (*Broker, error) {
 	if c.Now == nil {
 		c.Now = monotonic(clock.System())
 	}
-	pub, secret, err := ed25519.GenerateKey(rand.Reader)
+	pub, secret, err := c.keys()
 	if err != nil {
-		return nil, fmt.Errorf("make broker key: %w", err)
+		return nil, err
 	}
 	public, err := paseto.NewV4AsymmetricPublicKeyFromEd25519(pub)
 	if err != nil {
@@ -84,6 +87,21 @@ func New(c Config) (*Broker, error) {
 	}
 	b.frame = newFrame(foot, b.implicit)
 	return b, nil
+}
+
+// keys are the halves of the broker's key.
+func (c Config) keys() (ed25519.PublicKey, ed25519.PrivateKey, error) {
+	if c.Key != nil {
+		if len(c.Key) != ed25519.PrivateKeySize {
+			return nil, nil, errors.New("broker key is no Ed25519 key")
+		}
+		return ed25519.PublicKey(c.Key[ed25519.SeedSize:]), c.Key, nil
+	}
+	pub, secret, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make broker key: %w", err)
+	}
+	return pub, secret, nil
 }
 
 // monotonic is a clock that a step of the wall clock does not move.

@@ -472,3 +472,23 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+// TestGivenKey: a broker takes a key that it is given, and no half of one.
+func TestGivenKey(t *testing.T) {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := Config{ClusterID: "g-test", Cell: "aws-1", Key: key}
+	one, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := hex.EncodeToString(key[ed25519.SeedSize:]); one.PublicKey() != want {
+		t.Errorf("the key is %s, want %s", one.PublicKey(), want)
+	}
+	c.Key = key[:31]
+	if _, err := New(c); err == nil {
+		t.Error("a key of 31 bytes was taken")
+	}
+}

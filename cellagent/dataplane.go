@@ -99,7 +99,10 @@ func operationOf(r *http.Request, op string) (*operation, error) {
 	header := r.Header.Get("Authorization")
 	token, ok := strings.CutPrefix(header, "Bearer ")
 	token = strings.TrimSpace(token)
-	if !ok || token == "" || len(header) > tokenMost {
+	if len(header) > tokenMost {
+		return nil, api.Refuse(api.TooLarge, "the capability token is %d bytes long: at most %d with all its links", len(header), holder.MaxChain)
+	}
+	if !ok || token == "" {
 		return nil, api.Refuse(api.Unauthenticated, "no capability token: send it as Authorization: Bearer TOKEN").
 			WithHint("grafos lease token %s", r.PathValue("id"))
 	}

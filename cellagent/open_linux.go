@@ -2,7 +2,9 @@ package cellagent
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -18,6 +20,7 @@ import (
 	"github.com/grafos/grafos/cellagent/binding"
 	"github.com/grafos/grafos/cellagent/ledger"
 	"github.com/grafos/grafos/cellagent/tasklet"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // Open starts a cell: it takes the directory, reads what an earlier agent has accepted and fenced, wipes what else it left, reads the
@@ -56,7 +59,13 @@ func openDeps(ctx context.Context, c Config) (Deps, error) {
 	}
 	d.Dial = dialerOf(c)
 	d.Identity = c.Identity
-	broker, err := capbroker.New(capbroker.Config{ClusterID: c.ClusterID, Cell: c.CellID, Now: anchoredWall(clock, wall.System().Wall())})
+	faults, err := faultsOf(c)
+	if err != nil {
+		return d, err
+	}
+	broker, err := capbroker.New(capbroker.Config{
+		ClusterID: c.ClusterID, Cell: c.CellID, Now: anchoredWall(clock, wall.System().Wall()), Key: brokerKey(c.CellID, faults),
+	})
 	if err != nil {
 		return d, fmt.Errorf("open broker: %w", err)
 	}
@@ -64,7 +73,7 @@ func openDeps(ctx context.Context, c Config) (Deps, error) {
 	if err := d.openRunner(ctx, c); err != nil {
 		return d, err
 	}
-	if err := d.openHost(ctx, c); err != nil {
+	if err := d.openHost(ctx, c, faults); err != nil {
 		return d, err
 	}
 	return d, d.openListener(ctx, c)
@@ -121,7 +130,7 @@ func (d *Deps) openLedger(c Config) error {
 }
 
 // openHost opens the bindings over what the hardware has now.
-func (d *Deps) openHost(ctx context.Context, c Config) error {
+func (d *Deps) openHost(ctx context.Context, c Config, faults *binding.Faults) error {
 	inv, err := d.Probe(ctx)
 	if err != nil {
 		return fmt.Errorf("read inventory: %w", err)
@@ -132,11 +141,7 @@ func (d *Deps) openHost(ctx context.Context, c Config) error {
 	}
 	most := capacityOf(inv, c.Reserve, block)
 	d.Capacity = func(inv api.Inventory) api.Resources { return least(capacityOf(inv, c.Reserve, block), most) }
-	faults, err := faultsOf(c)
-	if err != nil {
-		return err
-	}
-	if faults != nil {
+	if faults != nil && faults.Corrupts() {
 		d.Faults = faults
 	}
 	var fences []binding.Fence
@@ -167,6 +172,15 @@ func faultsOf(c Config) (*binding.Faults, error) {
 	}
 	c.Log.Error("THIS CELL FAILS ON PURPOSE: it is for tests, and keeps no promise", "cell_id", string(c.CellID), "faults", c.TestFaults)
 	return binding.ParseFaults(c.TestFaults)
+}
+
+// brokerKey is nil, which is a new key, except where a test has to know it.
+func brokerKey(cell api.CellID, faults *binding.Faults) ed25519.PrivateKey {
+	if faults == nil || !faults.Names(work.FaultKnownKey) {
+		return nil
+	}
+	seed := sha256.Sum256([]byte(cell))
+	return ed25519.NewKeyFromSeed(seed[:])
 }
 
 // openListener opens the data plane with the cell's certificate. Clients need one too, beside

@@ -31,6 +31,7 @@ type attempt struct {
 	body   []byte
 	length int64 // said of the body; 0 is what it is, -1 nothing
 	who    string
+	proof  string // of a holder; "" is none
 }
 
 // answered is what became of it.
@@ -103,6 +104,9 @@ func (d *door) attempt(t *testing.T, target string, head map[string]string, h *h
 	for k, v := range head {
 		req.Header.Set(k, v)
 	}
+	if a.proof != "" {
+		req.Header.Set(api.HeaderProof, a.proof)
+	}
 	resp, err := h.Do(req)
 	if err != nil {
 		// A body that is not what it was said to be: what the server answered may be lost with the connection.
@@ -170,7 +174,7 @@ func (d *door) testDataPlane(t *testing.T) {
 		"token/nonsense":                     {g, attempt{token: "v4.public.nonsense", query: "?length=1"}, api.BadSignature, api.BadSignature},
 		"token/of another form":              {g, attempt{token: "v4.local." + g.Token[10:], query: "?length=1"}, api.BadSignature, api.BadSignature},
 		"token/a byte too long":              {g, attempt{token: long, query: "?length=1"}, api.TooLarge, api.TooLarge},
-		"token/beyond any bound":             {g, attempt{token: strings.Repeat("v", 8<<10), query: "?length=1"}, api.Unauthenticated, api.InvalidArgument},
+		"token/beyond any bound":             {g, attempt{token: strings.Repeat("v", 8<<10), query: "?length=1"}, api.TooLarge, api.TooLarge},
 		"token/of the generation before":     {old, attempt{token: old.Token, query: "?length=1"}, api.StaleGeneration, api.StaleGeneration},
 		"token/of a lease that ended":        {freed, attempt{token: freed.Token, query: "?length=1"}, api.LeaseRevoked, api.LeaseRevoked},
 		"token/of another lease":             {g, attempt{token: neighbour.Token, query: "?length=1"}, api.CaveatFailed, api.CaveatFailed},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,7 +24,10 @@ type fakeCell struct {
 	folder   string
 	agent    string
 	epoch    uint64
-	heart    api.Heartbeat
+	binds    atomic.Bool // it does as it is told, while it lives
+
+	mu    sync.Mutex
+	heart api.Heartbeat // guarded by mu
 }
 
 // newFakeCell has the command line issue the certificate; the agent is another one each time.
@@ -68,9 +72,11 @@ func (f *fakeCell) register(t *testing.T) {
 
 // report says something with a heartbeat.
 func (f *fakeCell) report(ctx context.Context, r api.Report) error {
+	f.mu.Lock()
 	f.heart.Seq++
 	f.heart.Stamp.BootTime += int64(100 * time.Millisecond)
 	heart := f.heart
+	f.mu.Unlock()
 	r.Epoch, r.Heartbeat = f.epoch, &heart
 	_, err := f.Report(ctx, f.provider, f.id, r)
 	return err
@@ -83,10 +89,11 @@ func (f *fakeCell) live(t *testing.T) (stop func()) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for ctx.Err() == nil {
-			for _, err := range f.Watch(ctx, f.provider, f.id, api.WatchRequest{Epoch: f.epoch}) {
+			for want, err := range f.Watch(ctx, f.provider, f.id, api.WatchRequest{Epoch: f.epoch}) {
 				if err != nil {
 					break
 				}
+				f.obey(ctx, want)
 			}
 			_ = harness.Pause(ctx, 20*time.Millisecond) // its end ends the loop
 		}
@@ -99,6 +106,21 @@ func (f *fakeCell) live(t *testing.T) (stop func()) {
 	return func() {
 		cancel()
 		wg.Wait()
+	}
+}
+
+// obey says of every lease that it is bound, or that it is gone, as the schedulers want it.
+func (f *fakeCell) obey(ctx context.Context, want api.Desired) {
+	var r api.Report
+	for _, l := range want.Leases {
+		if l.State.Usable() {
+			r.Bound = append(r.Bound, api.BoundReport{LeaseID: l.ID, Generation: l.Generation, Epoch: l.Epoch, Coordinate: "https://127.0.0.1:1/v1/leases/" + string(l.ID), Token: "of-the-fake"})
+		} else {
+			r.Ended = append(r.Ended, api.EndedReport{LeaseID: l.ID, Epoch: l.Epoch, State: api.LeaseTornDown})
+		}
+	}
+	if f.binds.Load() && len(want.Leases) > 0 {
+		_ = f.report(ctx, r) // one that is lost shows in the test
 	}
 }
 
@@ -248,12 +270,28 @@ func (d *door) testBindTimeout(t *testing.T) {
 	}
 	// Its hold-down is 1 s of ttl, 10 s of delivery, 1 s of teardown.
 	eventually(t, 20*time.Second, func() string {
-		l, cell := showLease(t, d, silent), cellOf(t, d, "azure", "azure-1")
+		cell := cellOf(t, d, "azure", "azure-1")
+		l := showLease(t, d, silent)
+		if l.State != api.LeaseFailedClosed && cell.Free.Mem == inv.Capacity.Mem {
+			t.Fatalf("what is %s is given again already", l.State)
+		}
 		if l.State != api.LeaseFailedClosed || cell.Free.Mem != inv.Capacity.Mem {
 			return fmt.Sprintf("a lease that its cell is silent about is %s, %d bytes are free", l.State, cell.Free.Mem)
 		}
 		return ""
 	})
+	// All of it is given again, once the cell answers.
+	c.binds.Store(true)
+	var whole api.GrantSet
+	d.into(t, &whole, "lease", "request", "--provider", "azure", "--tenant", "acme", "--mem", fmt.Sprint(inv.Capacity.Mem), "--cpu", fmt.Sprint(inv.Capacity.CPU), "--timeout", "20s")
+	for _, g := range whole.Leases {
+		if g.State != api.LeaseActive || g.CellID != "azure-1" {
+			t.Errorf("of the whole capacity: %+v", g.Lease)
+		}
+	}
+	if len(whole.Leases) != 2 {
+		t.Errorf("the whole capacity is %d leases", len(whole.Leases))
+	}
 	freeAll(t, d, "acme")
 }
 

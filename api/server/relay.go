@@ -72,9 +72,8 @@ func dataRequest(x *exchange, r *http.Request) (api.DataRequest, error) {
 		Lease: api.LeaseID(r.PathValue("id")), Write: r.Method == http.MethodPut,
 		Token: r.Header.Get(api.HeaderLeaseToken), Proof: r.Header.Get(api.HeaderProof),
 	}
-	if req.Token == "" || len(req.Token) > maxLeaseToken || len(req.Proof) > maxProof {
-		return req, api.Refuse(api.InvalidArgument, "the request carries no capability token of the lease, or too long a one: send it as %s: TOKEN", api.HeaderLeaseToken).
-			WithHint("grafos lease token %s", clip(string(req.Lease), api.MaxNameLen))
+	if err := checkCredentials(req); err != nil {
+		return req, err
 	}
 	var err error
 	if req.Sync, err = api.WantsSync(r.URL.Query()); err != nil {
@@ -103,6 +102,20 @@ func dataRequest(x *exchange, r *http.Request) (api.DataRequest, error) {
 		req.Body = http.MaxBytesReader(x, r.Body, api.MaxRelay)
 	}
 	return req, nil
+}
+
+// checkCredentials bounds what is carried to the cell, which judges it.
+func checkCredentials(req api.DataRequest) error {
+	switch {
+	case req.Token == "":
+		return api.Refuse(api.InvalidArgument, "the request carries no capability token of the lease: send it as %s: TOKEN", api.HeaderLeaseToken).
+			WithHint("grafos lease token %s", clip(string(req.Lease), api.MaxNameLen))
+	case len(req.Token) > maxLeaseToken:
+		return api.Refuse(api.TooLarge, "the capability token is %d bytes long: at most %d", len(req.Token), maxLeaseToken)
+	case len(req.Proof) > maxProof:
+		return api.Refuse(api.TooLarge, "the holder's proof is %d bytes long: at most %d", len(req.Proof), maxProof)
+	}
+	return nil
 }
 
 // wholeQuery reads a number of bytes of the query; def is what it is where there is none.

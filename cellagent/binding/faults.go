@@ -40,7 +40,7 @@ const (
 func known() []string {
 	return []string{
 		faultTeardown, faultHang, faultBind, faultBindHang, work.FaultServesEnded, work.FaultOldTokens, work.FaultAnyToken, work.FaultNoProof,
-		work.FaultOtherGPU, work.FaultOneGPU, work.FaultAnywhere, work.FaultKeepsFlows,
+		work.FaultKnownKey, work.FaultOtherGPU, work.FaultOneGPU, work.FaultAnywhere, work.FaultKeepsFlows,
 	}
 }
 
@@ -76,6 +76,31 @@ func ParseFaults(s string) (*Faults, error) {
 		f.left[k] = times
 	}
 	return f, nil
+}
+
+// Corrupts reports whether some are of the agent itself, and not of a binding.
+func (f *Faults) Corrupts() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for k := range f.left {
+		switch k.what {
+		case work.FaultServesEnded, work.FaultOldTokens, work.FaultAnyToken, work.FaultNoProof, work.FaultOtherGPU, work.FaultOneGPU:
+			return true
+		}
+	}
+	return false
+}
+
+// Names reports whether a fault was asked for, of whatever kind.
+func (f *Faults) Names(what string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for k := range f.left {
+		if k.what == what {
+			return true
+		}
+	}
+	return false
 }
 
 // Happens reports whether a fault of the agent itself happens now.

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cellagent/work"
 )
 
 // openWith opens a Host over what was left in dir.
@@ -181,4 +182,19 @@ func (s lateStore) readAt(p []byte, off int64) error {
 func (s lateStore) writeAt(p []byte, off int64) error {
 	s.then()
 	return s.store.writeAt(p, off)
+}
+
+// TestFaultsOfTokens: a cell whose key a test knows has a data plane that is sound.
+func TestFaultsOfTokens(t *testing.T) {
+	for text, want := range map[string]struct{ corrupts, known bool }{
+		"known-key:mem": {known: true}, "bind-fails:mem": {}, "takes-any-token:mem": {corrupts: true}, "known-key:mem,wants-no-proof:block": {corrupts: true, known: true},
+	} {
+		f, err := ParseFaults(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Corrupts() != want.corrupts || f.Names(work.FaultKnownKey) != want.known {
+			t.Errorf("%s: corrupts %v, names the key %v", text, f.Corrupts(), f.Names(work.FaultKnownKey))
+		}
+	}
 }

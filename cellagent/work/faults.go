@@ -23,3 +23,7 @@ const (
 	// FaultKeepsFlows leaves connections open behind their lease.
 	FaultKeepsFlows = "keeps-flows"
 )
+
+// FaultKnownKey signs tokens with a key that a test can make too: of the SHA-256 of the cell's name. So it
+// can show what no broker would sign.
+const FaultKnownKey = "known-key"
