@@ -158,6 +158,9 @@ func (a *Agent) coordinate(l *api.Lease) string {
 		return a.deps.CPUTier(l.Priority).WithTier(at)
 	}
 	if g := l.Terms.Devices(); g != nil {
+		if a.deps.Faults != nil {
+			g = misnamed(g, a.deps.Faults)
+		}
 		return at + "?" + g.Query()
 	}
 	return at

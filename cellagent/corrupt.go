@@ -2,6 +2,7 @@ package cellagent
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/grafos/grafos/api"
@@ -19,6 +20,21 @@ type Faults interface {
 func corrupt(p *dataPlane, f Faults) {
 	c := &corrupted{Broker: p.broker, faults: f, find: p.find, claims: map[string]Claims{}, found: map[api.LeaseID]memory{}}
 	p.broker, p.find = c, c.look
+}
+
+// misnamed is the gpus that a cell names which says others than a lease has.
+func misnamed(g *api.GPUTerms, f Faults) *api.GPUTerms {
+	says := *g
+	says.Devices = slices.Clone(g.Devices)
+	for i := range says.Devices {
+		switch {
+		case f.Happens(work.FaultOtherGPU, api.KindGPU):
+			says.Devices[i]++
+		case f.Happens(work.FaultOneGPU, api.KindGPU):
+			says.Devices[i] = i
+		}
+	}
+	return &says
 }
 
 // corrupted stands between a data plane and what tells it the truth.

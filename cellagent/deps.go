@@ -126,7 +126,7 @@ type Deps struct {
 	Wall     func() time.Time
 	// Listener is the data plane's, TLS included.
 	Listener net.Listener
-	// Faults are deliberate failures of the data plane, for tests; a real agent has none.
+	// Faults are deliberate failures of the agent itself, for tests; a real one has none.
 	Faults Faults
 	// Release gives the directory up; it is the last thing that happens.
 	Release func() error

@@ -79,7 +79,7 @@ func TestConformance(t *testing.T) {
 		t.Skip("starts processes")
 	}
 	const cells = 3
-	c := up(t, cells)
+	c := upWith(t, append([]string{"--schedulers", "3", "--cells", fmt.Sprint(cells)}, everyKind()...)...)
 	ctx := t.Context()
 	name := func(i int) string { return fmt.Sprintf("local-%d", i+1) }
 
@@ -118,6 +118,14 @@ func TestConformance(t *testing.T) {
 		if p.code != 0 || p.report == nil || !p.report.Passed || len(p.failed()) > 0 || p.report.Checks != len(p.checks) || len(p.checks) < 60 {
 			t.Errorf("%s: exit %d, failed %v, %+v, %s", name(i), p.code, p.failed(), p.report, p.stderr)
 		}
+		for _, id := range []string{"net/connected", "net/refused_elsewhere", "net/cut_at_its_end", "gpu/exclusive", "gpu/ordinals"} {
+			at := slices.IndexFunc(p.checks, func(c api.ConformanceCheck) bool { return c.ID() == id })
+			if at < 0 || p.checks[at].Skipped != "" {
+				t.Errorf("%s: %s was not made: %+v", name(i), id, p.checks[max(at, 0)])
+				continue
+			}
+			t.Logf("%s: %s after %d ms: %s", name(i), id, p.checks[at].TookMs, p.checks[at].Got)
+		}
 	}
 
 	lead, err := c.Leader(ctx)
@@ -155,10 +163,7 @@ func TestBrokenCells(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes")
 	}
-	broken := []struct {
-		faults string
-		want   []string
-	}{
+	breakCells(t, nil, []broken{
 		{"serves-ended:mem", []string{"mem/revoked", "mem/expired", "mem/freed"}},
 		{"takes-old-tokens:cpu", []string{"cpu/old_generation", "cpu/old_generation_relayed"}},
 		{"takes-any-token:mem", []string{"mem/flipped", "mem/foreign_broker", "mem/foreign_cell"}},
@@ -167,17 +172,46 @@ func TestBrokenCells(t *testing.T) {
 		{"bind-hangs:mem:1", []string{"mem/leased"}},
 		{"teardown-fails:block:1", []string{"block/freed_torn_down"}},
 		{"teardown-hangs:cpu:1", []string{"cpu/ran"}},
+	})
+}
+
+// TestBrokenNetAndGPU: each fault is found by the check that is about it, and by no other.
+func TestBrokenNetAndGPU(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
 	}
-	c := up(t, len(broken))
+	breakCells(t, everyKind(), []broken{
+		{"connects-anywhere:net", []string{"net/refused_elsewhere"}},
+		{"keeps-flows:net", []string{"net/cut_at_its_end"}},
+		{"names-another-gpu:gpu", []string{"gpu/ordinals"}},
+		{"names-the-first-gpu:gpu", []string{"gpu/exclusive"}},
+	})
+}
+
+// everyKind is flags of a cell that offers all kinds.
+func everyKind() []string {
+	return []string{"--net", "100M", "--gpu", "h100,h100", "--allow-overcommit"}
+}
+
+// broken is a cell with a fault, and the checks that it fails.
+type broken struct {
+	faults string
+	want   []string
+}
+
+// breakCells proves as many cells as there are faults, with these flags beside them.
+func breakCells(t *testing.T, offer []string, list []broken) {
+	t.Helper()
+	c := up(t, len(list))
 	ctx := t.Context()
 	var all sync.WaitGroup
-	for i, b := range broken {
+	for i, b := range list {
 		cell := fmt.Sprintf("local-%d", i+1)
 		if err := c.Kill(ctx, cell); err != nil {
 			t.Fatal(err)
 		}
 		before := conformance(t, c)[api.CellID(cell)].Epoch
-		startAgent(t, c, cell, []string{"GRAFOS_TEST_FAULTS=1"}, "--test-faults", b.faults)
+		startAgent(t, c, cell, []string{"GRAFOS_TEST_FAULTS=1"}, append(slices.Clone(offer), "--test-faults", b.faults)...)
 		all.Go(func() {
 			if !readyAgain(t, c, api.CellID(cell), before) {
 				return
@@ -193,7 +227,7 @@ func TestBrokenCells(t *testing.T) {
 				}
 			}
 			for _, name := range p.failed() {
-				if !strings.HasPrefix(name, kind+"/") {
+				if !strings.HasPrefix(name, kind+"/") || offer != nil && !slices.Contains(b.want, name) {
 					t.Errorf("%s: %s failed too", b.faults, name)
 				}
 			}

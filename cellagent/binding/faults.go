@@ -3,6 +3,7 @@ package binding
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 type Faults struct {
 	mu   sync.Mutex
 	left map[fault]int // how often it still happens; negative is always. Guarded by mu
+	open []net.Conn    // that were not closed. Guarded by mu
 }
 
 // fault is what goes wrong with resources of one kind.
@@ -36,7 +38,10 @@ const (
 
 // known lists the faults.
 func known() []string {
-	return []string{faultTeardown, faultHang, faultBind, faultBindHang, work.FaultServesEnded, work.FaultOldTokens, work.FaultAnyToken, work.FaultNoProof, work.FaultKnownKey}
+	return []string{
+		faultTeardown, faultHang, faultBind, faultBindHang, work.FaultServesEnded, work.FaultOldTokens, work.FaultAnyToken, work.FaultNoProof,
+		work.FaultKnownKey, work.FaultOtherGPU, work.FaultOneGPU, work.FaultAnywhere, work.FaultKeepsFlows,
+	}
 }
 
 // lateBind is by how much a binding is late that hangs: longer than schedulers wait for it.
@@ -73,13 +78,13 @@ func ParseFaults(s string) (*Faults, error) {
 	return f, nil
 }
 
-// Corrupts reports whether some are of the data plane.
+// Corrupts reports whether some are of the agent itself, and not of a binding.
 func (f *Faults) Corrupts() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for k := range f.left {
 		switch k.what {
-		case work.FaultServesEnded, work.FaultOldTokens, work.FaultAnyToken, work.FaultNoProof:
+		case work.FaultServesEnded, work.FaultOldTokens, work.FaultAnyToken, work.FaultNoProof, work.FaultOtherGPU, work.FaultOneGPU:
 			return true
 		}
 	}
@@ -98,7 +103,7 @@ func (f *Faults) Names(what string) bool {
 	return false
 }
 
-// Happens reports whether a fault of the data plane happens now.
+// Happens reports whether a fault of the agent itself happens now.
 func (f *Faults) Happens(what string, k api.LeaseKind) bool { return f.takes(what, k) }
 
 // delaysBind reports that resources of the kind may be opened late, so that it is no prompt one.

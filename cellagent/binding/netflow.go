@@ -22,7 +22,7 @@ func (b *bound) openFlows(l api.Lease) error {
 		now = func() int64 { return 0 }
 	}
 	var err error
-	b.flows, err = egress.Open(egress.Options{Rate: b.amount, Allow: allow, Now: now, Left: b.left, System: b.host.outside})
+	b.flows, err = egress.Open(egress.Options{Rate: b.amount, Allow: allow, Now: now, Left: b.left, System: b.host.outer()})
 	return err
 }
 
@@ -58,6 +58,9 @@ type network struct{ b *bound }
 func (n network) Dial(ctx context.Context, address string, wait time.Duration) (flow int32, s work.NetStatus) {
 	s = n.inside(func() work.NetStatus {
 		flow, s = n.b.flows.Dial(ctx, address, wait)
+		if s == work.NetRefused && n.b.host.faults.takes(work.FaultAnywhere, n.b.kind) {
+			flow, s = 1, n.anywhere(ctx, address, wait)
+		}
 		return s
 	})
 	return flow, s

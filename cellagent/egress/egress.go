@@ -88,7 +88,7 @@ func Open(o Options) (*Egress, error) {
 	rate := float64(max(o.Rate, 1)) / 8
 	most := int64(rate * burst.Seconds())
 	e := &Egress{
-		rules: rules, left: o.Left, system: o.System.orHost(),
+		rules: rules, left: o.Left, system: o.System.OrHost(),
 		// What the kernel holds is for a tenth of a second, and for windows that are worth a packet.
 		buffer: int(min(max(o.Rate/80, 16<<10), 256<<10)),
 		out:    newPace(o.Now, rate, most), in: newPace(o.Now, rate, most),

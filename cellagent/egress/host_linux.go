@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// orHost fills what is left open with what this host does.
-func (s System) orHost() System {
+// OrHost returns it with what is left open filled with what this host does.
+func (s System) OrHost() System {
 	if s.Dial == nil {
 		s.Dial = dialHost
 	}

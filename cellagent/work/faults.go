@@ -12,6 +12,18 @@ const (
 	FaultNoProof = "wants-no-proof"
 )
 
+// What can go wrong with gpus and with the network.
+const (
+	// FaultOtherGPU names the gpu behind the one that a lease has.
+	FaultOtherGPU = "names-another-gpu"
+	// FaultOneGPU names the first gpu for every lease.
+	FaultOneGPU = "names-the-first-gpu"
+	// FaultAnywhere connects to what is not in the allow-list.
+	FaultAnywhere = "connects-anywhere"
+	// FaultKeepsFlows leaves connections open behind their lease.
+	FaultKeepsFlows = "keeps-flows"
+)
+
 // FaultKnownKey signs tokens with a key that a test can make too: of the SHA-256 of the cell's name. So it
 // can show what no broker would sign.
 const FaultKnownKey = "known-key"

@@ -21,6 +21,8 @@ func TestEveryFlawIsFound(t *testing.T) {
 		anyHolder: {"mem/unproved_relayed", "cpu/unproved_relayed"}, anyProof: {"mem/wrong_key_relayed", "mem/other_proof_relayed"},
 		replays: {"mem/proved_relayed"}, neverStops: {"cpu/killed_at_its_end"}, noOutput: {"cpu/ran"}, ignoresCuts: {"mem/narrowed", "mem/widened"},
 		excuses: {"mem/used_relayed", "cpu/used_relayed"}, keepsRoom: nil, // which kind is the first to have none is chance
+		otherGPU: {"gpu/ordinals"}, oneGPU: {"gpu/exclusive"}, keepsGPU: {"gpu/exclusive"},
+		anywhere: {"net/refused_elsewhere"}, loses: {"net/connected"}, keepsFlows: {"net/cut_at_its_end"}, refuses: {"net/connected"}, walled: {},
 	} {
 		t.Run(string(f), func(t *testing.T) {
 			t.Parallel()
@@ -34,7 +36,7 @@ func TestEveryFlawIsFound(t *testing.T) {
 				failed = append(failed, check.ID())
 				t.Logf("%s: got %s, want %s", check.ID(), check.Got, check.Want)
 			}
-			if r.Passed != (f == none) || f == none && len(failed) > 0 || r.Checks < 3 || len(r.Kinds) != 3 {
+			if r.Passed != (len(want) == 0 && want != nil) || r.Passed && len(failed) > 0 || r.Checks < 3 || len(r.Kinds) != 5 {
 				t.Errorf("%d checks of %v, passed %t, failed %v", r.Checks, r.Kinds, r.Passed, failed)
 			}
 			for _, name := range want {

@@ -2,10 +2,14 @@ package conformance
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
+	"net"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -41,6 +45,14 @@ const (
 	noOutput    flaw = "loses the output of a run"
 	excuses     flaw = "refuses as a scheduler does"
 	keepsRoom   flaw = "cannot tear down, and has no room then"
+	otherGPU    flaw = "names another gpu"
+	oneGPU      flaw = "names one gpu for all"
+	keepsGPU    flaw = "does not free a gpu"
+	anywhere    flaw = "connects anywhere"
+	loses       flaw = "loses what comes back"
+	keepsFlows  flaw = "keeps connections"
+	walled      flaw = "cannot connect to anybody" // which is none
+	refuses     flaw = "refuses what is listed"
 )
 
 // cell is a cell and its schedulers in one: what they do of leases, with a broker of its own.
@@ -61,6 +73,34 @@ type cell struct {
 	freed  int
 	proofs map[string]bool
 	last   *capbroker.Verified
+	bound  map[int]bool // gpus that were ever bound, of a cell that does not free them
+	kept   []net.Conn   // of a cell that does not close them
+}
+
+// device is the first gpu that no lease has.
+func (c *cell) device() (int, bool) {
+	for i := range cmp.Or(c.capacity.GPU, 2) {
+		if !slices.ContainsFunc(slices.Collect(maps.Values(c.leases)), func(l *leased) bool {
+			return l.Kind == api.KindGPU && !l.State.Terminal() && l.Terms.GPU.Devices[0] == int(i)
+		}) {
+			return int(i), true
+		}
+	}
+	return 0, false
+}
+
+// named gives a gpu to a lease, and says which.
+func (c *cell) named(l *api.Lease, device int) {
+	l.Terms = &api.Terms{GPU: &api.GPUTerms{Class: api.GPUDeviceExclusive, Devices: []int{device}}}
+	says := *l.Terms.GPU
+	switch c.flaw { //nolint:exhaustive // what is about gpus
+	case otherGPU:
+		says.Devices = []int{device + 1}
+	case oneGPU:
+		says.Devices = []int{0}
+	}
+	l.Coordinate = "https://c1:7500/v1/leases/" + string(l.ID) + "?" + says.Query()
+	c.bound[device] = true
 }
 
 type leased struct {
@@ -78,11 +118,11 @@ func newCell(t *testing.T, f flaw) *cell {
 		t.Fatal(err)
 	}
 	b.SetEpoch(3)
-	return &cell{flaw: f, broker: b, leases: map[api.LeaseID]*leased{}, spare: map[api.LeaseKind][]byte{}, proofs: map[string]bool{}}
+	return &cell{flaw: f, broker: b, leases: map[api.LeaseID]*leased{}, spare: map[api.LeaseKind][]byte{}, proofs: map[string]bool{}, bound: map[int]bool{}}
 }
 
 func (c *cell) record() api.CellRecord {
-	return api.CellRecord{ID: "c1", Provider: "local", Epoch: 3, Version: "v1", Capacity: api.Resources{CPU: 1000, Mem: 8 << 20, Block: 4 << 20}}
+	return api.CellRecord{ID: "c1", Provider: "local", Epoch: 3, Version: "v1", Capacity: api.Resources{CPU: 1000, Mem: 16 << 20, Block: 4 << 20, Net: 10 << 20, GPU: 2}}
 }
 
 func (c *cell) Fit() error {
@@ -112,7 +152,7 @@ func (c *cell) Lease(_ context.Context, r api.LeaseRequest) (api.Grant, error) {
 				taken += old.Amount
 			}
 		}
-		if most := c.capacity.Get(k); most > 0 && taken > most {
+		if most := c.capacity.Get(k); k != api.KindGPU && most > 0 && taken > most {
 			return api.Grant{}, NotTheCells(api.Refuse(api.PlacementFailed, "%d of %s are not there", taken, k))
 		}
 	}
@@ -126,7 +166,17 @@ func (c *cell) Lease(_ context.Context, r api.LeaseRequest) (api.Grant, error) {
 			if k == api.KindMem {
 				l.Use = api.UseRegion
 			}
-			l.bytes = make([]byte, n)
+			if k == api.KindGPU {
+				device, ok := c.device()
+				if !ok {
+					return api.Grant{}, NotTheCells(api.Refuse(api.NoEligibleProviderCells, "no gpu is free"))
+				}
+				if c.flaw == keepsGPU && c.bound[device] {
+					return api.Grant{}, api.Refuse(api.Overloaded, "gpu %d is taken", device)
+				}
+				c.named(&l.Lease, device)
+			}
+			l.bytes = make([]byte, min(n, 1<<20))
 			if c.flaw == dirty {
 				copy(l.bytes, c.spare[k])
 			}
@@ -191,10 +241,21 @@ func (c *cell) Ended(_ context.Context, id api.LeaseID) (api.Lease, error) {
 	return l.Lease, nil
 }
 
-func (c *cell) Execute(_ context.Context, module []byte, _ api.Resources, ttl time.Duration) (api.RunAnswer, error) {
+func (c *cell) Execute(ctx context.Context, w Work) (api.RunAnswer, error) {
 	a := api.RunAnswer{Run: api.Run{State: api.RunSucceeded}, Output: greeting, Leases: []api.Lease{{Kind: api.KindCPU, State: api.LeaseTornDown}}}
-	if bytes.Equal(module, loops()) {
-		time.Sleep(ttl)
+	if w.Resources.GPU > 0 {
+		c.mu.Lock()
+		device, _ := c.device()
+		g := api.Lease{Kind: api.KindGPU, State: api.LeaseTornDown}
+		c.named(&g, device)
+		a.Leases = append(a.Leases, g)
+		c.mu.Unlock()
+	}
+	if w.call != nil {
+		a.Output, a.State = c.call(ctx, w)
+	}
+	if bytes.Equal(w.Module, loops()) {
+		time.Sleep(w.TTL)
 		a.State, a.Output = api.RunExpired, ""
 		if c.flaw == neverStops {
 			a.State = api.RunSucceeded
@@ -304,11 +365,50 @@ func (c *cell) confirm(v *capbroker.Verified, u capbroker.Use) error {
 	return err
 }
 
+// call does what the module of a call does.
+func (c *cell) call(ctx context.Context, w Work) (string, api.RunState) {
+	says := func(status int) (string, api.RunState) { return string(rune('A' - status)), api.RunSucceeded }
+	switch listed := slices.Contains(w.Egress, w.call.to); {
+	case !listed && c.flaw != anywhere, c.flaw == refuses:
+		return says(dialRefused)
+	case c.flaw == walled:
+		return says(dialUnreachable)
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", w.call.to)
+	if err != nil {
+		return says(dialUnreachable)
+	}
+	_, _ = conn.Write([]byte(w.call.secret))
+	if !w.call.pours {
+		answer, _ := io.ReadAll(conn)
+		_ = conn.Close()
+		if c.flaw == loses {
+			answer = nil
+		}
+		return string(answer), api.RunSucceeded
+	}
+	for end := time.Now().Add(w.TTL); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		_, _ = conn.Write([]byte("more"))
+	}
+	if c.flaw != keepsFlows {
+		return "", closed(conn)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.kept = append(c.kept, conn)
+	return "", api.RunExpired
+}
+
+func closed(conn net.Conn) api.RunState {
+	_ = conn.Close()
+	return api.RunExpired
+}
+
 // run proves a fake cell.
 func (c *cell) run(ctx context.Context, t *testing.T) (*api.ConformanceReport, error) {
 	t.Helper()
 	rec := c.record()
 	return Run(ctx, Config{
-		Fabric: c, ClusterID: clusterID, Cell: rec, Free: rec.Capacity, Clock: clock.System(), Emit: func(api.ConformanceCheck) {},
+		Fabric: c, ClusterID: clusterID, Cell: rec, Free: rec.Capacity, Host: "127.0.0.1", Clock: clock.System(), Emit: func(api.ConformanceCheck) {},
 	})
 }

@@ -16,6 +16,8 @@ type plan struct {
 	bytes bool
 	// use is what is done with the kind beyond the bytes of a lease; nil is nothing.
 	use func(ctx context.Context, p *probe)
+	// alone is the same, while the suite has no other lease of the kind.
+	alone func(ctx context.Context, p *probe)
 }
 
 // size is what is leased of mem and block: more than one piece of a transfer, so that a second one is looked at too.
@@ -27,8 +29,8 @@ func plans() []plan {
 		{kind: api.KindMem, amount: size, least: 16 << 10, bytes: true},
 		{kind: api.KindBlock, amount: size, least: 16 << 10, bytes: true},
 		{kind: api.KindCPU, amount: 100, least: 1, use: useCPU},
-		{kind: api.KindNet, amount: 1 << 20, least: 1},
-		{kind: api.KindGPU, amount: 1, least: 1},
+		{kind: api.KindNet, amount: 1 << 20, least: 1, alone: useNet},
+		{kind: api.KindGPU, amount: 1, least: 1, alone: useGPU},
 	}
 }
 

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -70,10 +71,19 @@ func (p *probe) run(ctx context.Context) {
 	p.attack(ctx, first)
 	if p.renew(ctx, first) {
 		p.revoke(ctx, first)
+		if p.alone != nil {
+			p.alone(ctx, p)
+		}
 	}
 	p.holders(ctx)
 	p.expire(ctx)
 }
+
+// skipped is why nothing can be said of the cell by a check. It is no failure.
+type skipped string
+
+// Error returns the reason.
+func (s skipped) Error() string { return string(s) }
 
 // look is one check: it returns what it got, and whether that is right.
 type look func(ctx context.Context) (got string, ok bool, err error)
@@ -87,7 +97,11 @@ func (p *probe) check(ctx context.Context, name, want string, see look) bool {
 	step, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
 	got, ok, err := see(step)
-	if !ok && p.give(ctx, err) {
+	if why, is := errors.AsType[skipped](err); is {
+		p.tell(api.ConformanceCheck{Name: name, Kind: p.kind, OK: true, Want: want, Skipped: string(why), TookMs: p.since(began)})
+		return false
+	}
+	if (!ok || err != nil) && p.give(ctx, err) {
 		return false
 	}
 	if err != nil {

@@ -14,7 +14,18 @@ import (
 type Runs interface {
 	// Execute runs a module under leases of its own, and returns its record when the run and all of its leases
 	// have ended, or as it is when ctx ends: its leases are given back then.
-	Execute(ctx context.Context, module []byte, r api.Resources, ttl time.Duration) (api.RunAnswer, error)
+	Execute(ctx context.Context, w Work) (api.RunAnswer, error)
+}
+
+// Work is a run of the suite.
+type Work struct {
+	Module    []byte
+	Resources api.Resources
+	TTL       time.Duration
+	// Egress is the allow-list of its net lease.
+	Egress []string
+
+	call *call // what the module does
 }
 
 const (
@@ -25,15 +36,38 @@ const (
 // runMem is the memory of a run.
 const runMem = 4 << 20
 
+// runs is what a run of this kind asks for, with so much of the kind itself, or why there is none. Each kind may have one at a
+// time, beside the leases.
+func (p *probe) runs(amount int64) (api.Resources, string) {
+	list := offered(&p.Cell)
+	share := func(pl plan) int64 { return min(pl.amount, p.Free.Get(pl.kind)) }
+	cpu, at, before := int64(0), int64(0), true
+	for _, pl := range list {
+		if pl.kind == api.KindCPU {
+			cpu = share(pl)
+		}
+		if before && (pl.use != nil || pl.alone != nil) {
+			at++
+		}
+		before = before && pl.kind != p.kind
+	}
+	if cpu == 0 || p.Free.Get(api.KindCPU) < (1+at)*cpu || p.Free.Get(api.KindMem) < at*runMem+2*size {
+		return api.Resources{}, noRoom
+	}
+	return api.Resources{CPU: cpu, Mem: runMem}.With(p.kind, amount), ""
+}
+
+const noRoom = "the cell has no room for a run beside a lease"
+
 // useCPU runs tasklets: one that says something and ends, and one that never ends by itself.
 func useCPU(ctx context.Context, p *probe) {
-	if p.Free.Get(api.KindCPU) < 2*p.amountOf() || p.Free.Get(api.KindMem) < runMem+2*size {
-		p.tell(api.ConformanceCheck{Name: checkRan, Kind: p.kind, OK: true, Want: greeting, Skipped: "the cell has no room for a run beside a lease"})
+	ask, why := p.runs(p.amountOf())
+	if why != "" {
+		p.tell(api.ConformanceCheck{Name: checkRan, Kind: p.kind, OK: true, Want: greeting, Skipped: why})
 		return
 	}
-	ask := api.Resources{CPU: p.amountOf(), Mem: runMem}
 	p.check(ctx, checkRan, fmt.Sprintf("succeeded, and says %q", greeting), func(ctx context.Context) (string, bool, error) {
-		a, err := p.Fabric.Execute(ctx, greets(), ask, leaseTime)
+		a, err := p.Fabric.Execute(ctx, Work{Module: greets(), Resources: ask, TTL: leaseTime})
 		if err != nil {
 			return "", false, err
 		}
@@ -41,7 +75,7 @@ func useCPU(ctx context.Context, p *probe) {
 	})
 	p.check(ctx, checkKilled, "expired, and torndown within "+(shortest+hears).String(), func(ctx context.Context) (string, bool, error) {
 		began := p.Clock.Now()
-		a, err := p.Fabric.Execute(ctx, loops(), ask, shortest)
+		a, err := p.Fabric.Execute(ctx, Work{Module: loops(), Resources: ask, TTL: shortest})
 		if err != nil {
 			return "", false, err
 		}

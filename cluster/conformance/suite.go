@@ -52,7 +52,9 @@ type Config struct {
 	Free api.Resources
 	// Direct reaches the cell's data plane with a certificate of the suite's tenant.
 	Direct *http.Client
-	Clock  clock.Clock
+	// Host is the address at which the cells reach this scheduler's host; "" is that none is known.
+	Host  string
+	Clock clock.Clock
 	// Emit is told of each check, one at a time.
 	Emit func(api.ConformanceCheck)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"iter"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 
@@ -188,8 +189,17 @@ func (c *Control) runSuite(ctx context.Context, rec api.CellRecord, emit func(ap
 	defer reach.CloseIdleConnections()
 	return conformance.Run(api.WithCaller(ctx, suiteCaller()), conformance.Config{
 		Fabric: &suiteFabric{c, rec}, ClusterID: c.cfg.ClusterID, Cell: rec, Free: c.cfg.Machine.View().Free(&rec),
-		Direct: reach, Clock: c.cfg.Clock, Emit: emit,
+		Direct: reach, Host: c.host(), Clock: c.cfg.Clock, Emit: emit,
 	})
+}
+
+// host is where the cells reach this scheduler.
+func (c *Control) host() string {
+	at, err := url.Parse(c.cfg.Cluster.State().URL)
+	if err != nil {
+		return ""
+	}
+	return at.Hostname()
 }
 
 // suiteLife is how long the certificate lives under which a suite reaches a cell.

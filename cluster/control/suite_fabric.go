@@ -127,19 +127,22 @@ func (f *suiteFabric) Ended(ctx context.Context, id api.LeaseID) (api.Lease, err
 }
 
 // Execute runs a module on the suite's cell, and waits for its end.
-func (f *suiteFabric) Execute(ctx context.Context, module []byte, r api.Resources, ttl time.Duration) (api.RunAnswer, error) {
+func (f *suiteFabric) Execute(ctx context.Context, w conformance.Work) (api.RunAnswer, error) {
 	c := f.control
-	digest := api.DigestOf(sha256.Sum256(module))
-	if err := c.PutBlob(ctx, digest, int64(len(module)), bytes.NewReader(module)); err != nil {
+	digest := api.DigestOf(sha256.Sum256(w.Module))
+	if err := c.PutBlob(ctx, digest, int64(len(w.Module)), bytes.NewReader(w.Module)); err != nil {
 		return api.RunAnswer{}, conformance.NotTheCells(err)
 	}
 	run := api.Run{
 		Tenant: api.ConformanceTenant, Provider: f.cell.Provider, Tasklet: "conformance", Profile: api.ProfileWASI, Module: digest,
-		Resources: r, TTLMs: ttl.Milliseconds(), Priority: priority(""),
+		Resources: w.Resources, TTLMs: w.TTL.Milliseconds(), Priority: priority(""),
+	}
+	if len(w.Egress) > 0 { // of whatever range: the suite reaches this scheduler's own host, and opens it to nobody
+		run.Terms = &api.Terms{Egress: w.Egress}
 	}
 	res, err := f.admit(ctx, fsm.GrantLeases{
 		Actor: actor(ctx), Tenant: run.Tenant, Provider: run.Provider, Priority: run.Priority, TTLMs: run.TTLMs,
-		Items: items(r, api.UseLinear), Run: &run,
+		Items: items(w.Resources, api.UseLinear), Run: &run, Terms: run.Terms,
 	})
 	if err != nil {
 		return api.RunAnswer{}, err

@@ -60,7 +60,7 @@ func TestWhoseFaultItIs(t *testing.T) {
 		_, err = f.Lease(acme, cpu(100))
 		is("a lease that is not decided", err, false)
 		r.set(func() { r.lose = 9 })
-		_, err = f.Execute(acme, []byte("module"), api.Resources{CPU: 100}, time.Minute)
+		_, err = f.Execute(acme, conformance.Work{Module: []byte("module"), Resources: api.Resources{CPU: 100}, TTL: time.Minute})
 		is("a module that is not kept", err, false)
 		r.set(func() { r.lose = 0 })
 		if err := f.Revoke(acme, id); err != nil {
