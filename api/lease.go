@@ -91,6 +91,15 @@ type Lease struct {
 	Modified uint64 `json:"modified_index"`
 }
 
+// ForcedAt is when a lease whose end was announced is forced down, for display as ExpiresAt is; the zero
+// time where nothing was announced, or it ends by itself before.
+func (l Lease) ForcedAt() time.Time {
+	if l.ForceAt == 0 || l.ForceAt >= l.Expires {
+		return time.Time{}
+	}
+	return l.ExpiresAt.Add(-time.Duration(l.Expires - l.ForceAt))
+}
+
 // TTL returns the lease's time to live from its grant or last renewal.
 func (l Lease) TTL() time.Duration { return time.Duration(l.TTLMs) * time.Millisecond }
 

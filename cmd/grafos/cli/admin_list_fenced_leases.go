@@ -15,6 +15,10 @@ func (a *app) listFencedLeases() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list-fenced-leases",
 		Short: "Leases whose teardown failed: what they quarantine, and where",
+		Long: `List the leases whose teardown failed: what they quarantine, and where. The reason is why
+they ended; why they could not be torn down stands in the audit chain:
+
+  grafos admin audit-query --kind lease_fenced`,
 		Args:  exactly(),
 		RunE: a.online(func(ctx context.Context, s *session, _ []string) error {
 			filter.State = api.LeaseFenced

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -106,11 +107,15 @@ func (b *binding) withToken(ctx context.Context, id api.LeaseID, file string) er
 	if err != nil {
 		return err
 	}
+	token := string(bytes.TrimSpace(text))
+	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return api.Refuse(api.InvalidArgument, "%s holds no capability token: it is one line", file).WithHint("grafos lease token %s", id)
+	}
 	answer, err := b.session.ShowLease(ctx, id, b.session.Read())
 	if err != nil {
 		return err
 	}
-	b.lease, b.token, b.own = answer.Lease.Lease, string(bytes.TrimSpace(text)), true
+	b.lease, b.token, b.own = answer.Lease.Lease, token, true
 	return nil
 }
 

@@ -119,6 +119,10 @@ func (b *binding) unreachable(err error) error {
 	if _, ok := api.AsError(err); ok {
 		return err
 	}
+	if alert, ok := errors.AsType[*net.OpError](err); ok && alert.Op == "remote error" {
+		return api.Refuse(api.Forbidden, "cell %s does not take this certificate: %v", b.lease.CellID, alert.Err).
+			WithHint("its data plane is for operators and tenants; --via relay goes through a scheduler")
+	}
 	refusal := api.Refuse(api.OutcomeUnknown, "cell %s did not answer: %v", b.lease.CellID, err).
 		WithHint("grafos provider status %s", b.lease.Provider)
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {

@@ -24,7 +24,7 @@ func (a *app) leaseRenew() *cobra.Command {
 			return s.leaseID(ctx, args[0], func(id api.LeaseID) error { return o.run(ctx, s, id) })
 		}),
 	}
-	cmd.Flags().Var(&o.ttl, "ttl", "time to live from now, 1s to 24h (default: the one it was granted with)")
+	cmd.Flags().Var(&o.ttl, "ttl", "time to live from now, 1s to 24h; what is left is not made shorter (default: the one it was granted with)")
 	o.write.add(cmd)
 	return cmd
 }

@@ -26,9 +26,13 @@ func (a *app) providerRevokeCell() *cobra.Command {
 		Use:   "revoke-cell PROVIDER CELL",
 		Short: "Take a cell out for good: drain it, then bar its identity",
 		Long: `Take a cell out for good. It takes no new work, its leases drain for --grace and are
-then forced down, and its identity never registers again. With --now the identity is
-barred first, for a cell that is not trusted any more. The command returns when no lease
-of the cell is left; Ctrl-C leaves the revocation going on.`,
+then forced down, and its identity never registers again. The command returns when no lease
+of the cell is left; Ctrl-C leaves the revocation going on.
+
+With --now the identity is barred first, for a cell that is not trusted any more. Nobody hears
+it from then on, so that nothing drains and --grace does not count: its leases end at their
+own times, and what they hold is free when their hold-down is over too. Where it is still
+trusted, --grace 0s ends them at once.`,
 		Args: exactly("PROVIDER", "CELL"),
 		RunE: a.online(func(ctx context.Context, s *session, args []string) error {
 			return o.run(ctx, s, api.ProviderID(args[0]), args[1])

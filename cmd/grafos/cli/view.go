@@ -101,6 +101,9 @@ func ends(l api.Lease, now time.Time) ui.Cell {
 		c.Text = "now"
 	case api.LeaseRevokeWarning, api.LeaseGraceRunning, api.LeaseCheckpoint:
 		c.Text = "after its grace"
+		if at := l.ForcedAt(); !at.IsZero() {
+			c = ui.Until(now, at)
+		}
 	case api.LeaseActive, api.LeaseTornDown, api.LeaseFenced, api.LeaseFailedClosed:
 	}
 	return c

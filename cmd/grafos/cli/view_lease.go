@@ -73,6 +73,7 @@ func leaseView(p *ui.Page, g api.Grant, now time.Time) {
 		ui.F("amount", ui.AmountCell(l.Kind, l.Amount)),
 		ui.F("cpu tier", ui.ID(l.CPUTier())),
 		ui.F("tenant", ui.ID(l.Tenant)),
+		ui.F("holder", ui.ID(l.Holder)),
 		ui.F("provider", ui.ID(l.Provider)),
 		ui.F("cell", ui.ID(l.CellID)),
 		ui.F("run", ui.ID(l.RunID)),
@@ -86,6 +87,9 @@ func leaseView(p *ui.Page, g api.Grant, now time.Time) {
 		ui.F("coordinate", ui.ID(l.Coordinate)),
 	}
 	fields = append(fields, gpuFields(&l)...)
+	if at := l.ForcedAt(); l.State.Usable() && !at.IsZero() {
+		fields = append(fields, ui.F("forced down", ui.Stamp(now, at)))
+	}
 	if !l.UnfencedAt.IsZero() {
 		fields = append(fields, ui.F("unfenced", ui.Stamp(now, l.UnfencedAt)))
 	}

@@ -1,6 +1,10 @@
 package node
 
 import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -110,6 +114,9 @@ func issueTo(m *pki.Material, r pki.CertRequest, out string) (certAnswer, error)
 	if err := os.MkdirAll(out, 0o700); err != nil {
 		return certAnswer{}, err
 	}
+	if err := noOther(filepath.Join(out, "cert.pem"), r.Identity); err != nil {
+		return certAnswer{}, err
+	}
 	a := certAnswer{
 		SPIFFEID: r.Identity.String(), Cert: filepath.Join(out, "cert.pem"), Key: filepath.Join(out, "key.pem"), CA: filepath.Join(out, "ca.pem"),
 	}
@@ -122,6 +129,29 @@ func issueTo(m *pki.Material, r pki.CertRequest, out string) (certAnswer, error)
 	}
 	a.NotAfter = cert.Leaf.NotAfter
 	return a, os.WriteFile(a.CA, m.CAPEM, 0o600)
+}
+
+// noOther refuses to write over the certificate, and so the key, of another identity.
+func noOther(file string, id pki.Identity) error {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return api.Refuse(api.Conflict, "%s is there already, and is no certificate", file).WithHint("give another --out")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return api.Refuse(api.Conflict, "%s is there already, and cannot be read: %v", file, err).WithHint("give another --out")
+	}
+	if was, err := pki.CertIdentity(cert); err != nil || was != id {
+		return api.Refuse(api.Conflict, "%s is there already, of another identity: %v", file, cert.URIs).WithHint("give another --out")
+	}
+	return nil
 }
 
 // tokenAnswer is a minted bootstrap token.

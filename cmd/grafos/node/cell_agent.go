@@ -37,7 +37,7 @@ type agentSettings struct {
 
 	DebugBind string `toml:"debug_bind"`
 
-	TestFaults string `toml:"test_faults"`
+	TestFaults string `toml:"test_faults" help:"-"`
 
 	logSettings
 }

@@ -51,7 +51,7 @@ func unknownKeys(name string, missing *toml.StrictMissingError, t reflect.Type) 
 	return problem
 }
 
-// tomlKeys lists the keys that the table at path of a type takes.
+// tomlKeys lists the keys that the table at path of a type takes, but for those tagged help:"-".
 func tomlKeys(t reflect.Type, path []string) []string {
 	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
 		if t.Kind() == reflect.Map && len(path) > 0 {
@@ -64,7 +64,14 @@ func tomlKeys(t reflect.Type, path []string) []string {
 	}
 	var keys []string
 	for field := range t.Fields() {
+		if field.Anonymous {
+			keys = append(keys, tomlKeys(field.Type, nil)...) // its keys stand in the same table
+			continue
+		}
 		key, _, _ := strings.Cut(field.Tag.Get("toml"), ",")
+		if key == "" || key == "-" || field.Tag.Get("help") == "-" {
+			continue
+		}
 		if len(path) > 0 && key == path[0] {
 			return tomlKeys(field.Type, path[1:])
 		}
