@@ -74,7 +74,7 @@ func (v *Verified) Confirm(u Use) error {
 // unproved asks for a proof with a new nonce.
 func (c Claims) unproved(why string) error {
 	return api.Refuse(api.Unauthenticated, "the capability token of lease %s is for the holder of key %s, and %s", c.LeaseID, c.Holder, why).
-		WithHint("connect with that key's certificate, or send a %s made with it and the %s of this answer", holder.ProofHeader, holder.NonceHeader)
+		WithHint("grafos lease read and write take --holder-key FILE; a program connects with that key's certificate, or sends a %s made with it and the %s of this answer", holder.ProofHeader, holder.NonceHeader)
 }
 
 // Allow refuses what the token does not say it is for.

@@ -86,6 +86,8 @@ type bootstrapOptions struct {
 	// Evidence is what the host's cloud is to say of it: KIND or KIND:FILE. Metadata is the address of
 	// its metadata service, where it is not the usual one.
 	Evidence, Metadata string
+	// Waiting is told what is waited for; nil is nobody.
+	Waiting func(why error)
 }
 
 // BootstrapCell is grafos cloud bootstrap-cell.
@@ -111,7 +113,7 @@ azure gets the host's identity document from the cloud's metadata service and se
 			if err != nil {
 				return err
 			}
-			o.Token = token
+			o.Token, o.Waiting = token, u.Waiting
 			ctx, cancel := u.Bound(cmd.Context())
 			defer cancel()
 			about, err := bootstrapCell(ctx, o)
@@ -202,7 +204,7 @@ func bootstrapCell(ctx context.Context, o bootstrapOptions) (*cellAbout, error) 
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(client.Config{URLs: strings.Split(o.Scheduler, ","), TLS: pki.PinnedTLS(pin), Log: hclog.NewNullLogger()})
+	c, err := client.New(client.Config{URLs: strings.Split(o.Scheduler, ","), TLS: pki.PinnedTLS(pin), Waiting: o.Waiting, Log: hclog.NewNullLogger()})
 	if err != nil {
 		return nil, err
 	}

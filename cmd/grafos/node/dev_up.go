@@ -37,9 +37,14 @@ type upper struct {
 }
 
 func (u *upper) run(ctx context.Context, schedulers, cells int) error {
+	life := ctx
 	ctx, cancel := context.WithTimeout(ctx, upTime)
 	defer cancel()
 	err := u.up(ctx, schedulers, cells)
+	if err != nil && life.Err() != nil {
+		return api.Refuse(api.OutcomeUnknown, "interrupted: what was started of the dev cluster stays").
+			WithHint("grafos dev up goes on with it, grafos dev down ends it")
+	}
 	if err != nil && ctx.Err() != nil {
 		return api.Refuse(api.NoLeader, "the dev cluster was not ready within %s: %v", upTime, err).
 			WithHint("look into the logs: %s", u.dev.path("logs"))
