@@ -433,13 +433,13 @@ func TestEveryMutationIsRefused(t *testing.T) {
 			t.Errorf("kind %s: %v", k, err)
 		}
 	}
-	alphabet := "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.=+/ \n\r\x00é"
+	step := 1
 	if testing.Short() {
-		alphabet = "ABQRghwx0_.\n"
+		step = 11
 	}
 	for i := range len(token) {
-		for _, r := range alphabet {
-			try(token[:i] + string(r) + token[i+1:])
+		for c := i % step; c < 256; c += step {
+			try(token[:i] + string([]byte{byte(c)}) + token[i+1:])
 		}
 		try(token[:i] + token[i+1:])
 		try(token[:i+1] + token[i:])

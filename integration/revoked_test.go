@@ -3,9 +3,12 @@ package integration
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -244,6 +247,17 @@ func (o *outcast) ways() map[string]func(ctx context.Context) error {
 		"stores a blob": func(ctx context.Context) error {
 			return o.as(o.now).PutBlob(ctx, api.Digest("sha256:"+strings.Repeat("ab", 32)), 1, strings.NewReader("x"))
 		},
+		"fetches what it is to write": func(ctx context.Context) error {
+			body, err := o.as(o.now).RelayBody(ctx, o.id, "a-nosuchask")
+			if err == nil {
+				_ = body.Close()
+			}
+			return err
+		},
+		"answers an operation": func(ctx context.Context) error {
+			return o.as(o.now).RelayAnswer(ctx, o.id, "a-nosuchask", api.RelayAnswer{})
+		},
+		"is forwarded by a scheduler": o.forwarded,
 		"goes through each scheduler": func(ctx context.Context) error {
 			var err error
 			for _, u := range o.urls {
@@ -254,6 +268,44 @@ func (o *outcast) ways() map[string]func(ctx context.Context) error {
 			return err
 		},
 	}
+}
+
+// forwarded asks as a scheduler does that has not heard of the revocation.
+func (o *outcast) forwarded(ctx context.Context) error {
+	cred, err := o.material.Issue(pki.CertRequest{Identity: pki.Identity{Role: api.RoleScheduler, Name: "s1"}})
+	if err != nil {
+		return err
+	}
+	conf, err := o.TLS(cred, api.RoleScheduler)
+	if err != nil {
+		return err
+	}
+	caller, err := json.Marshal(api.Caller{Role: api.RoleCell, Provider: o.provider, Cell: o.id})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, o.urls[0]+"/api/v1/cells/"+string(o.id)+":renew", strings.NewReader("{}"))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Grafos-Forwarded", "s1")
+	req.Header.Set("Grafos-Caller", base64.StdEncoding.EncodeToString(caller))
+	tr := &http.Transport{TLSClientConfig: conf}
+	defer tr.CloseIdleConnections()
+	resp, err := tr.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode < http.StatusBadRequest {
+		return errors.New("it was taken: " + resp.Status)
+	}
+	p := new(api.Error)
+	if err := json.NewDecoder(resp.Body).Decode(p); err != nil {
+		return err
+	}
+	return p
 }
 
 // tryAll tries every way.

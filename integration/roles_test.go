@@ -72,6 +72,8 @@ type visitors struct {
 	run    api.RunID
 	digest string
 	cell   string
+	// takeover is how an impostor would register as that cell.
+	takeover string
 }
 
 func (d *door) visitors(t *testing.T) *visitors {
@@ -84,6 +86,17 @@ func (d *door) visitors(t *testing.T) *visitors {
 		"viewer": d.issue(t, "--role", "viewer", "--name", "eve"), "scheduler": d.issue(t, "--role", "scheduler", "--name", "s1"),
 		"cell": filepath.Join(d.scratch, "cert", "local-1"), "console": nobody,
 	}}
+	v.folders["impostor"] = d.issue(t, "--role", "cell", "--provider", "local", "--cell-id", v.cell)
+	thief := newAgent(t, d, "local", v.cell, v.folders["impostor"])
+	b, err := json.Marshal(thief.request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.takeover = string(b)
+	revoked := newFakeCell(t, d, "gcp", "gcp-outcast")
+	revoked.register(t)
+	d.must(t, "provider", "revoke-cell", "gcp", "gcp-outcast", "--now", "--yes")
+	v.folders["revoked"] = revoked.folder
 	// The cell's own key: the cluster takes no other one for it.
 	if err := os.MkdirAll(v.folders["cell"], 0o700); err != nil {
 		t.Fatal(err)
@@ -159,6 +172,8 @@ func (v *visitors) call(r row, column string) call {
 	case verb == "free", verb == "remove", verb == "revoke" && strings.Contains(r.path, "/leases/"):
 		c.path += "?dry_run=true"
 	case verb == "token":
+	case column == "impostor" && strings.HasSuffix(r.path, "/register"): // where a key is bound it is not the door that refuses
+		c.body = v.takeover
 	case strings.HasSuffix(r.path, "/data"):
 		c.path, c.header[api.HeaderLeaseToken] = c.path+"?length=0", v.lease.Token
 	case r.method == http.MethodPost:
@@ -210,7 +225,7 @@ func (d *door) testRoles(t *testing.T) {
 // wantMark compares an answer with what the table says.
 func wantMark(t *testing.T, r row, column, mark string, status int, kind api.Kind) {
 	t.Helper()
-	red := map[string]api.Kind{"u": api.Unauthenticated, "-": api.Forbidden, "h": api.NotFound, "m": api.IdentityMismatch, "x": hungUp}
+	red := map[string]api.Kind{"u": api.Unauthenticated, "-": api.Forbidden, "h": api.NotFound, "m": api.IdentityMismatch, "r": api.IdentityRevoked, "x": hungUp}
 	want, refused := red[mark]
 	switch {
 	case refused:
