@@ -43,15 +43,15 @@ type binding struct {
 
 // bindOptions say how a lease is reached.
 type bindOptions struct {
-	token  string // file
-	holder string // file of the holder's key, or "self"
+	token  fileName // file
+	holder fileName // file of the holder's key, or "self"
 	via    string
 }
 
 func (o *bindOptions) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.StringVar(&o.token, "lease-token", "", "`file` with a capability token (default: a fresh one)")
-	fs.StringVar(&o.holder, "holder-key", "", "`file` with the key that the token is for, self: that of the caller's certificate")
+	fs.Var(&o.token, "lease-token", "`file` with a capability token (default: a fresh one)")
+	fs.Var(&o.holder, "holder-key", "`file` with the key that the token is for, self: that of the caller's certificate")
 	fs.StringVar(&o.via, "via", "", "direct or relay: through a scheduler (default: relay where the cell cannot be reached)")
 }
 
@@ -80,7 +80,7 @@ func (a *app) bind(ctx context.Context, s *session, given string, o bindOptions)
 			b.lease.ID = id
 			return b.refresh(ctx)
 		}
-		return b.withToken(ctx, id, o.token)
+		return b.withToken(ctx, id, string(o.token))
 	})
 	if err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (a *app) bind(ctx context.Context, s *session, given string, o bindOptions)
 		return nil, api.Refuse(api.InvalidArgument, "lease %s is for %s and has nothing to read or write", b.lease.ID, b.lease.Kind).
 			WithHint("mem leases of lease request, and block leases, have")
 	}
-	if b.key, err = s.holderKey(o.holder, b.lease.Holder); err != nil {
+	if b.key, err = s.holderKey(string(o.holder), b.lease.Holder); err != nil {
 		return nil, err
 	}
 	if b.http, err = a.o.DataPlane(s.conn); err != nil {

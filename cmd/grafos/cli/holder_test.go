@@ -6,8 +6,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -130,31 +132,67 @@ func TestNarrowOffline(t *testing.T) {
 	r := newRig(t)
 	_, text := keyPEM(t)
 	friend, friendly := keyPEM(t)
-	root := "v4.public.AAAA.BBBB"
+	own, err := holder.ParseKey([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := rootFor("l-7f3a01", own.Thumbprint().String())
 	got := r.run("lease", "token", "l-7f3a01", "--narrow", "--lease-token", r.file("root", root), "--holder-key", r.file("key", text),
 		"--ops", "read", "--offset", "4K", "--length", "1K", "--ttl", "10s", "--for", r.file("friend", friendly))
 	if got.code != 0 || !strings.HasPrefix(got.out, root+"~") || len(r.calls) != 0 {
 		t.Fatalf("exit %d, %s%s, calls %v", got.code, got.out, got.err, r.calls)
 	}
-	own, err := holder.ParseKey([]byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
 	links, whose, err := holder.Links(strings.TrimSpace(got.out), own.Thumbprint())
 	if err != nil || len(links) != 1 || whose != friend.Thumbprint() || links[0].Caveats.Offset != 4096 || links[0].Caveats.Length != 1024 || links[0].ExpiresAt.IsZero() {
 		t.Errorf("links %+v of %s, %v", links, whose, err)
 	}
-	for name, args := range map[string][]string{
-		"unknown op": {"--ops", "erase"},
-		"no token":   {"--lease-token", r.file("none", "nonsense")},
-		"no key":     {"--holder-key", r.file("nokey", "nonsense")},
-		"bad ttl":    {"--ttl", "-1s"},
+	_, other := keyPEM(t)
+	for name, tc := range map[string]struct {
+		args []string
+		says string
+	}{
+		"unknown op":        {[]string{"--ops", "erase"}, "read and write are known"},
+		"no token":          {[]string{"--lease-token", r.file("none", "nonsense"), "--ops", "read"}, "no capability token"},
+		"no key":            {[]string{"--holder-key", r.file("nokey", "nonsense"), "--ops", "read"}, "no private key"},
+		"bad ttl":           {[]string{"--ttl", "-1s"}, "take nothing away"},
+		"nothing":           {nil, "say what is left"},
+		"all of it":         {[]string{"--offset", "0"}, "take nothing away"},
+		"an unset variable": {[]string{"--ops="}, "take nothing away"},
+		"no length":         {[]string{"--length", "0", "--ops", "read"}, "take nothing away"},
+		"no bytes":          {[]string{"--max-bytes", "0"}, "take nothing away"},
+		"no time":           {[]string{"--ttl", "0s"}, "take nothing away"},
+		"for nobody":        {[]string{"--for", ""}, "is the variable set?"},
+		"another key":       {[]string{"--ops", "read", "--holder-key", r.file("other", other)}, "is for the key"},
+		"a bearer token":    {[]string{"--ops", "read", "--lease-token", r.file("bearer", rootFor("l-7f3a01", ""))}, "names no holder"},
+		"of another lease":  {[]string{"--ops", "read", "--lease-token", r.file("foreign", rootFor("l-0000", own.Thumbprint().String()))}, "not of l-7f3a01"},
+		"behind the end":    {[]string{"--offset", "1M", "--length", "1"}, "behind the end"},
 	} {
-		all := append([]string{"lease", "token", "l-7f3a01", "--narrow", "--lease-token", r.file("root", root), "--holder-key", r.file("key", text)}, args...)
-		if got := r.run(all...); got.code == 0 {
-			t.Errorf("%s: %s", name, got.out)
+		all := append([]string{"lease", "token", "l-7f3a01", "--narrow", "--lease-token", r.file("root", root), "--holder-key", r.file("key", text)}, tc.args...)
+		if got := r.run(all...); got.code != 2 && got.code != 1 || got.out != "" || !strings.Contains(got.err, tc.says) {
+			t.Errorf("%s: exit %d, %s%s", name, got.code, got.out, got.err)
 		}
 	}
+}
+
+// rootFor is a token as a cell mints it, for what it says of itself: nobody verifies it here.
+func rootFor(lease, cnf string) string {
+	claims := fmt.Sprintf(`{"v":2,"lease":%q,"amount":65536,"cnf":%q}`, lease, cnf)
+	return "v4.public." + base64.RawURLEncoding.EncodeToString(append([]byte(claims), make([]byte, 64)...)) + ".e30"
+}
+
+// What takes rights away does not hand out all of them where --narrow was forgotten.
+func TestLimitsNeedNarrow(t *testing.T) {
+	r := newRig(t)
+	_, text := keyPEM(t)
+	for _, args := range [][]string{
+		{"--ops", "read"}, {"--ttl", "1s"}, {"--length", "1"}, {"--max-bytes", "1"}, {"--offset", "1"},
+		{"--for", r.file("friend", text)}, {"--lease-token", r.file("t", "x")}, {"--holder-key", r.file("k", text)},
+	} {
+		if got := r.run(append([]string{"lease", "token", "l-7f3a01"}, args...)...); got.code != 2 || got.out != "" || !strings.Contains(got.err, "--narrow") {
+			t.Errorf("%v: exit %d, %s%s", args, got.code, got.out, got.err)
+		}
+	}
+	r.run("lease", "request", "--provider", "aws", "--mem", "1M", "--holder-key", "").want(t, 2, "", "is the variable set?")
 }
 
 // The key of the holder is named in the request.

@@ -15,7 +15,7 @@ type leaseRequestOptions struct {
 	provider  string
 	tenant    string
 	priority  string
-	holder    string
+	holder    fileName
 }
 
 func (a *app) leaseRequest() *cobra.Command {
@@ -36,7 +36,7 @@ grafos lease token LEASE gets a fresh one.`,
 	fs.StringVar(&o.provider, "provider", "", "the `provider` to ask (required)")
 	fs.StringVar(&o.tenant, "tenant", "", "act for this `tenant`")
 	fs.StringVar(&o.priority, "priority", string(api.PriorityStandard), "guaranteed, standard or scavenger")
-	fs.StringVar(&o.holder, "holder-key", "", "`file` with the key of the only one who may use the tokens, self: that of the caller's certificate")
+	fs.Var(&o.holder, "holder-key", "`file` with the key of the only one who may use the tokens, self: that of the caller's certificate")
 	o.resources.add(cmd)
 	o.write.add(cmd)
 	return cmd
@@ -51,7 +51,7 @@ func (o *leaseRequestOptions) run(ctx context.Context, s *session) error {
 		TTLMs: o.resources.ttlMs(api.DefaultRunTTL), Tenant: s.tenant(o.tenant), Priority: api.Priority(o.priority),
 	}
 	var err error
-	if request.Holder, err = s.holderName(o.holder); err != nil {
+	if request.Holder, err = s.holderName(string(o.holder)); err != nil {
 		return err
 	}
 	if request.Terms, err = o.resources.terms(nil); err != nil {
