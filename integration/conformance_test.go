@@ -118,7 +118,7 @@ func TestConformance(t *testing.T) {
 		if p.code != 0 || p.report == nil || !p.report.Passed || len(p.failed()) > 0 || p.report.Checks != len(p.checks) || len(p.checks) < 60 {
 			t.Errorf("%s: exit %d, failed %v, %+v, %s", name(i), p.code, p.failed(), p.report, p.stderr)
 		}
-		for _, id := range []string{"net/connected", "net/refused_elsewhere", "net/cut_at_its_end", "gpu/exclusive", "gpu/ordinals"} {
+		for _, id := range []string{"net/connected", "net/refused_elsewhere", "net/cut_at_its_end", "net/cut_when_revoked", "gpu/exclusive", "gpu/ordinals"} {
 			at := slices.IndexFunc(p.checks, func(c api.ConformanceCheck) bool { return c.ID() == id })
 			if at < 0 || p.checks[at].Skipped != "" {
 				t.Errorf("%s: %s was not made: %+v", name(i), id, p.checks[max(at, 0)])
@@ -182,7 +182,7 @@ func TestBrokenNetAndGPU(t *testing.T) {
 	}
 	breakCells(t, everyKind(), []broken{
 		{"connects-anywhere:net", []string{"net/refused_elsewhere"}},
-		{"keeps-flows:net", []string{"net/cut_at_its_end"}},
+		{"keeps-flows:net", []string{"net/cut_at_its_end", "net/cut_when_revoked"}},
 		{"names-another-gpu:gpu", []string{"gpu/ordinals"}},
 		{"names-the-first-gpu:gpu", []string{"gpu/exclusive"}},
 	})

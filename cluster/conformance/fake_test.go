@@ -107,6 +107,7 @@ type leased struct {
 	api.Lease
 	bytes []byte
 	ends  time.Time
+	cut   func() // of a run's
 }
 
 const clusterID = "g-test"
@@ -231,6 +232,9 @@ func (c *cell) end(l *leased, reason string) {
 		l.State = api.LeaseFenced
 	}
 	c.spare[l.Kind] = l.bytes
+	if l.cut != nil {
+		l.cut()
+	}
 }
 
 func (c *cell) Ended(_ context.Context, id api.LeaseID) (api.Lease, error) {
@@ -252,6 +256,15 @@ func (c *cell) Execute(ctx context.Context, w Work) (api.RunAnswer, error) {
 		c.mu.Unlock()
 	}
 	if w.call != nil {
+		ctx, stop := context.WithTimeout(ctx, w.TTL)
+		defer stop()
+		if w.Begun != nil {
+			c.mu.Lock()
+			l := &leased{Lease: api.Lease{ID: "l-run", Kind: api.KindNet, State: api.LeaseActive}, ends: time.Now().Add(w.TTL), cut: stop}
+			c.leases[l.ID] = l
+			c.mu.Unlock()
+			w.Begun(map[api.LeaseKind]api.LeaseID{l.Kind: l.ID})
+		}
 		a.Output, a.State = c.call(ctx, w)
 	}
 	if bytes.Equal(w.Module, loops()) {
@@ -387,7 +400,7 @@ func (c *cell) call(ctx context.Context, w Work) (string, api.RunState) {
 		}
 		return string(answer), api.RunSucceeded
 	}
-	for end := time.Now().Add(w.TTL); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for ; ctx.Err() == nil; time.Sleep(time.Millisecond) {
 		_, _ = conn.Write([]byte("more"))
 	}
 	if c.flaw != keepsFlows {

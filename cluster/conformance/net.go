@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -13,6 +14,7 @@ const (
 	checkConnected = "connected"
 	checkElsewhere = "refused_elsewhere"
 	checkCut       = "cut_at_its_end"
+	checkCutOff    = "cut_when_revoked"
 )
 
 // leastRate is the bits a second under which a run's few bytes take too long.
@@ -32,6 +34,7 @@ func useNet(ctx context.Context, p *probe) {
 	p.check(ctx, checkConnected, "succeeded, and says what was answered", n.connected)
 	p.check(ctx, checkElsewhere, fmt.Sprintf("dial returns %d", dialRefused), n.elsewhere)
 	p.check(ctx, checkCut, "the connection is over within "+hears.String()+" of the end of its lease", n.cut)
+	p.check(ctx, checkCutOff, "the connection is over within "+hears.String()+" of the order", n.cutOff)
 }
 
 // calls are the runs of useNet.
@@ -186,4 +189,65 @@ func (n *calls) pour(ctx context.Context, ttl time.Duration) (string, bool, erro
 		return fmt.Sprintf("over %s after its lease", over), false, nil
 	}
 	return fmt.Sprintf("over %s after it was made, at a lease of %s", m.ended.Sub(m.began).Round(time.Millisecond), ttl), true, nil
+}
+
+// cutOff revokes the net lease of a run that sends.
+func (n *calls) cutOff(ctx context.Context) (string, bool, error) {
+	if why := n.why + n.far; why != "" {
+		return "", false, skipped(why)
+	}
+	w, err := n.listen(ctx)
+	if err != nil {
+		return "", false, err
+	}
+	defer w.close()
+	c := call{to: w.addr, secret: w.secret, pours: true}
+	lease := make(chan api.LeaseID, 1)
+	work := Work{
+		Module: c.module(), Resources: n.ask, TTL: leaseTime, Egress: []string{w.addr}, call: &c,
+		Begun: func(of map[api.LeaseKind]api.LeaseID) { lease <- of[n.kind] },
+	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	run, stop := context.WithCancel(ctx)
+	defer stop()
+	var a api.RunAnswer
+	var failure error
+	ended := make(chan struct{})
+	running.Go(func() {
+		defer close(ended)
+		a, failure = n.Fabric.Execute(run, work)
+	})
+	select {
+	case <-w.came:
+	case <-ended:
+		if failure == nil {
+			failure = skipped("the run did not connect: " + ranAs(a))
+		}
+		return "", false, failure
+	}
+	got, ok, err := n.overAfter(ctx, w, <-lease)
+	if !ok || err != nil {
+		return got, false, err
+	}
+	<-ended // which is when ctx ends, at the latest
+	return got, true, failure
+}
+
+// overAfter revokes a lease, and waits for the end of the connection that was made under it.
+func (n *calls) overAfter(ctx context.Context, w *wire, lease api.LeaseID) (string, bool, error) {
+	if err := n.Fabric.Revoke(ctx, lease); err != nil {
+		return "", false, err
+	}
+	ordered, m := n.Clock.Now(), w.meeting()
+	late := time.NewTimer(hears)
+	defer late.Stop()
+	select {
+	case <-m.over:
+		return fmt.Sprintf("over %s after the order", max(m.ended.Sub(ordered), 0).Round(time.Millisecond)), true, nil
+	case <-late.C:
+		return "it is still open " + hears.String() + " after the order", false, nil
+	case <-ctx.Done():
+		return "", false, ctx.Err()
+	}
 }

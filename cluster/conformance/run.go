@@ -24,6 +24,8 @@ type Work struct {
 	TTL       time.Duration
 	// Egress is the allow-list of its net lease.
 	Egress []string
+	// Begun is told the leases of the run when they are decided; nil is nobody.
+	Begun func(map[api.LeaseKind]api.LeaseID)
 
 	call *call // what the module does
 }

@@ -28,6 +28,7 @@ type wire struct {
 	// crowded is that somebody was sent away, who was perhaps the cell.
 	crowded bool
 	met     *meeting
+	came    chan struct{} // closed with the meeting
 }
 
 // meeting is the connection of somebody who knew the secret. began does not change; the others are guarded by
@@ -61,7 +62,7 @@ func (s *suite) listen(ctx context.Context) (*wire, error) {
 
 // answerAt begins to answer at a listener.
 func (s *suite) answerAt(ctx context.Context, l net.Listener) *wire {
-	w := &wire{addr: l.Addr().String(), secret: rand.Text(), answer: "heard " + rand.Text(), clock: s.Clock, listener: l}
+	w := &wire{addr: l.Addr().String(), secret: rand.Text(), answer: "heard " + rand.Text(), clock: s.Clock, listener: l, came: make(chan struct{})}
 	ctx, w.stop = context.WithCancel(ctx)
 	w.all.Go(func() { w.accept(ctx) })
 	return w
@@ -172,6 +173,7 @@ func (w *wire) meet() *meeting {
 	}
 	now := w.clock.Now()
 	w.met = &meeting{began: now, last: now, over: make(chan struct{})}
+	close(w.came)
 	return w.met
 }
 

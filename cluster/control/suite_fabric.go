@@ -147,6 +147,9 @@ func (f *suiteFabric) Execute(ctx context.Context, w conformance.Work) (api.RunA
 	if err != nil {
 		return api.RunAnswer{}, err
 	}
+	if w.Begun != nil {
+		w.Begun(f.kinds(res.Leases))
+	}
 	a, err := f.finished(ctx, res.Run)
 	if err != nil || !a.Finalised {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
@@ -156,6 +159,17 @@ func (f *suiteFabric) Execute(ctx context.Context, w conformance.Work) (api.RunA
 		}
 	}
 	return a, err
+}
+
+// kinds is leases by what they are of.
+func (f *suiteFabric) kinds(ids []api.LeaseID) map[api.LeaseKind]api.LeaseID {
+	of, v := map[api.LeaseKind]api.LeaseID{}, f.control.cfg.Machine.View()
+	for _, id := range ids {
+		if l, ok := v.Lease(id); ok {
+			of[l.Kind] = id
+		}
+	}
+	return of
 }
 
 // finished waits until a run and its leases have ended.
