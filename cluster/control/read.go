@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/cluster/rumor"
 	"github.com/grafos/grafos/fsm"
 )
 
@@ -107,6 +108,9 @@ func (c *Control) show(v *fsm.View, rec api.CellRecord) api.Cell {
 		// The committed message is of the moment of the transition; the age goes on.
 		if r.Code == "heartbeat_overdue" && sight.Age > limit {
 			cell.Reasons[i].Message = "last heartbeat " + age(sight.Age) + " ago, limit " + age(limit)
+		}
+		if r.Code == "session_lost" && !sight.Session && sight.SessionAge > limit && sight.SessionAge != rumor.Never {
+			cell.Reasons[i].Message = "last session ended " + age(sight.SessionAge) + " ago, limit " + age(limit)
 		}
 		if r.Code == "warming_up" && sight.Steady < c.cfg.Warmup {
 			cell.Reasons[i].Message = age(sight.Steady) + " of " + age(c.cfg.Warmup) + " of steady heartbeats"

@@ -176,6 +176,15 @@ func TestShow(t *testing.T) {
 		if time.Since(c.LastSeen) != 47*time.Second || c.Session != "s1" || c.Reasons[0].Message != "last heartbeat 47s ago, limit 15s" {
 			t.Errorf("got %+v", c)
 		}
+		r.c.cfg.Sightings.SessionClosed("c1", epoch)
+		time.Sleep(16 * time.Second)
+		r.must(fsm.ChangeHealth{Changes: []fsm.HealthChange{{Cell: "c1", Epoch: epoch, Outbound: &api.Condition{Code: "session_lost", Message: "old"}}}})
+		if list, err = r.c.ListCells(r.operator(), "aws", api.ReadOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if c = list.Cells[0]; c.Session != "" || c.Reasons[1].Message != "last session ended 16s ago, limit 15s" {
+			t.Errorf("got %+v", c.Reasons)
+		}
 		_, err = r.c.ListCells(r.operator(), "nowhere", api.ReadOptions{})
 		r.wantKind("unknown provider", err, api.NotFound)
 		_, err = r.c.ProviderStatus(r.operator(), "nowhere", api.ReadOptions{})
