@@ -19,7 +19,7 @@ func (a *app) listFencedLeases() *cobra.Command {
 they ended; why they could not be torn down stands in the audit chain:
 
   grafos admin audit-query --kind lease_fenced`,
-		Args:  exactly(),
+		Args: exactly(),
 		RunE: a.online(func(ctx context.Context, s *session, _ []string) error {
 			filter.State = api.LeaseFenced
 			return s.Show(ctx, watch, func(ctx context.Context, r api.ReadOptions) (ui.Watched, error) {

@@ -185,8 +185,14 @@ func TestLimitsNeedNarrow(t *testing.T) {
 	r := newRig(t)
 	_, text := keyPEM(t)
 	for _, args := range [][]string{
-		{"--ops", "read"}, {"--ttl", "1s"}, {"--length", "1"}, {"--max-bytes", "1"}, {"--offset", "1"},
-		{"--for", r.file("friend", text)}, {"--lease-token", r.file("t", "x")}, {"--holder-key", r.file("k", text)},
+		{"--ops", "read"},
+		{"--ttl", "1s"},
+		{"--length", "1"},
+		{"--max-bytes", "1"},
+		{"--offset", "1"},
+		{"--for", r.file("friend", text)},
+		{"--lease-token", r.file("t", "x")},
+		{"--holder-key", r.file("k", text)},
 	} {
 		if got := r.run(append([]string{"lease", "token", "l-7f3a01"}, args...)...); got.code != 2 || got.out != "" || !strings.Contains(got.err, "--narrow") {
 			t.Errorf("%v: exit %d, %s%s", args, got.code, got.out, got.err)
