@@ -124,7 +124,7 @@ const mintTimeout = 5 * time.Second
 // token returns a capability token of a bound lease: the one that came with the binding, or
 // a fresh one from the cell.
 func (c *Control) token(ctx context.Context, l api.Lease) (string, error) {
-	if t, ok := c.tokens.take(l.ID, l.BoundGeneration); ok {
+	if t, ok := c.tokens.await(ctx, l.ID, l.BoundGeneration); ok {
 		return t, nil
 	}
 	return c.mint(ctx, l)

@@ -82,17 +82,26 @@ func (c *Control) TakeReport(ctx context.Context, _ api.ProviderID, cell api.Cel
 	r.Bound = withoutTokens(r.Bound)
 	answer := &api.ReportAnswer{Index: c.cfg.Machine.View().Index()}
 	for _, cmd := range chunks(cell, r) {
-		res, err := c.cfg.Decider.Submit(ctx, cmd)
+		n := len(cmd.Bound)
+		res, err := c.commitReport(ctx, cmd, tokens[:n])
 		if err != nil {
 			return nil, err
 		}
-		n := len(cmd.Bound)
-		c.bindings.told(c.takeTokens(tokens[:n], res.Refused))
 		tokens = tokens[n:]
 		answer.Index = res.Index
 		answer.Refused = append(answer.Refused, res.Refused...)
 	}
 	return answer, nil
+}
+
+// commitReport commits a part of a report, and hands on the tokens of its bindings.
+func (c *Control) commitReport(ctx context.Context, cmd fsm.ReportCell, tokens []api.BoundReport) (fsm.Result, error) {
+	defer c.tokens.expect(tokens)()
+	res, err := c.cfg.Decider.Submit(ctx, cmd)
+	if err == nil {
+		c.bindings.told(c.takeTokens(tokens, res.Refused))
+	}
+	return res, err
 }
 
 // takeTokens hands the tokens of bindings that were committed to whoever waits, and returns the

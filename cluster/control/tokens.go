@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -17,6 +18,9 @@ type tokens struct {
 	mu    sync.Mutex
 	held  map[api.LeaseID]heldToken
 	order []api.LeaseID // oldest first; may name what was taken
+	// coming are those whose report is being committed: the state may say that they are bound before
+	// they are put. The channel is closed when they are.
+	coming map[api.LeaseID]chan struct{}
 }
 
 type heldToken struct {
@@ -31,7 +35,7 @@ const (
 )
 
 func newTokens(c clock.Clock) *tokens {
-	return &tokens{clock: c, held: map[api.LeaseID]heldToken{}}
+	return &tokens{clock: c, held: map[api.LeaseID]heldToken{}, coming: map[api.LeaseID]chan struct{}{}}
 }
 
 func (t *tokens) put(id api.LeaseID, generation uint64, token string) {
@@ -54,6 +58,43 @@ func (t *tokens) put(id api.LeaseID, generation uint64, token string) {
 	}
 	t.held[id] = heldToken{generation, token, now}
 	t.order = append(t.order, id)
+}
+
+// expect says that tokens are coming with bindings, until the function returned is called.
+func (t *tokens) expect(bound []api.BoundReport) (came func()) {
+	if len(bound) == 0 {
+		return func() {}
+	}
+	all := make(chan struct{})
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range bound {
+		t.coming[bound[i].LeaseID] = all
+	}
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		for i := range bound {
+			if t.coming[bound[i].LeaseID] == all {
+				delete(t.coming, bound[i].LeaseID)
+			}
+		}
+		close(all)
+	}
+}
+
+// await is take, and waits for a token that is coming.
+func (t *tokens) await(ctx context.Context, id api.LeaseID, generation uint64) (string, bool) {
+	t.mu.Lock()
+	coming := t.coming[id]
+	t.mu.Unlock()
+	if coming != nil {
+		select {
+		case <-coming:
+		case <-ctx.Done():
+		}
+	}
+	return t.take(id, generation)
 }
 
 func (t *tokens) take(id api.LeaseID, generation uint64) (string, bool) {
