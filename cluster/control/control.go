@@ -153,6 +153,7 @@ type Control struct {
 	lookout  *lookout
 	urls     urls
 	batched  *semaphore.Weighted // for requests of batches that are under way
+	opening  *semaphore.Weighted // for sessions that have not said anything yet
 	deciding *semaphore.Weighted // and for those on their way to a decision
 	bindings *bindings
 	relays   *relay.Table
@@ -178,7 +179,7 @@ func New(c Config) *Control {
 	}
 	n := &Control{
 		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(),
-		batched: semaphore.NewWeighted(maxBatched), deciding: semaphore.NewWeighted(maxDeciding),
+		batched: semaphore.NewWeighted(maxBatched), deciding: semaphore.NewWeighted(maxDeciding), opening: semaphore.NewWeighted(openings()),
 		bindings: newBindings(), relays: relay.New(), invariants: invariants{clock: c.Clock},
 	}
 	n.lookout = newLookout(n.outlook)

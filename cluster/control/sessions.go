@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"iter"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -100,11 +101,16 @@ func (c *Control) Watch(ctx context.Context, p api.ProviderID, cell api.CellID, 
 }
 
 func (c *Control) watch(ctx context.Context, p api.ProviderID, cell api.CellID, r api.WatchRequest, yield func(api.Desired, error) bool) error {
-	if err := c.inTouch(); err != nil {
+	if err := c.comeInTouch(ctx); err != nil {
 		return err
 	}
+	opened, err := c.openTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer opened()
 	wait, cancel := context.WithTimeout(ctx, catchUp)
-	err := c.cfg.Machine.WaitIndex(wait, r.After)
+	err = c.cfg.Machine.WaitIndex(wait, r.After)
 	cancel()
 	if err != nil {
 		return api.Refuse(api.NoLeader, "scheduler %s is behind: it is at index %d, the cell has seen %d", c.cfg.Node, c.cfg.Machine.View().Index(), r.After)
@@ -114,7 +120,10 @@ func (c *Control) watch(ctx context.Context, p api.ProviderID, cell api.CellID, 
 	}
 	here := c.lookout.join()
 	defer here.leave()
-	w := &watcher{c: c, here: here, provider: p, cell: cell, epoch: r.Epoch, noEcho: r.NoEcho, yield: yield}
+	w := &watcher{c: c, here: here, provider: p, cell: cell, epoch: r.Epoch, noEcho: r.NoEcho, yield: func(d api.Desired, err error) bool {
+		defer opened()
+		return yield(d, err)
+	}}
 	if r.Standby {
 		return w.standBy(ctx)
 	}
@@ -124,6 +133,52 @@ func (c *Control) watch(ctx context.Context, p api.ProviderID, cell api.CellID, 
 	c.cfg.Sightings.SessionOpened(cell, r.Epoch)
 	defer c.cfg.Sightings.SessionClosed(cell, r.Epoch)
 	return w.serve(ctx, s)
+}
+
+// electionTime is for how long a session that is opened waits for this node to hear a leader: when one has ended, all
+// of its cells come to the others before there is another.
+const electionTime = time.Second
+
+// comeInTouch is inTouch for a session that is being opened.
+func (c *Control) comeInTouch(ctx context.Context) error {
+	timer := time.NewTimer(electionTime)
+	defer timer.Stop()
+	for {
+		moved := c.cfg.Cluster.LeaderMoved()
+		err := c.inTouch()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-moved: // to somebody or to nobody
+		case <-timer.C:
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// openingTime is for how long a session that is being opened keeps others from it: one whose cell does not
+// read must not.
+const openingTime = 50 * time.Millisecond
+
+// openings is how many sessions are opened at a time: one for each processor.
+func openings() int64 { return int64(runtime.GOMAXPROCS(0)) }
+
+// openTurn waits for the turn of a session that is opened, until the function returned is called. When a
+// scheduler ends, thousands are opened in the same moment as another leader is to be elected: those that wait
+// here are in nobody's way.
+func (c *Control) openTurn(ctx context.Context) (opened func(), err error) {
+	if err := c.opening.Acquire(ctx, 1); err != nil {
+		return nil, err //nolint:wrapcheck // it is why the caller's request ended
+	}
+	give := sync.OnceFunc(func() { c.opening.Release(1) })
+	late := time.AfterFunc(openingTime, give)
+	return func() {
+		late.Stop()
+		give()
+	}, nil
 }
 
 // inTouch refuses when this node has not heard its leader for too long: what it would tell

@@ -60,7 +60,7 @@ func tend(ctx context.Context, args []string, in io.Reader, out, errOut io.Write
 }
 
 // herdNice is by how much a process of cells steps back.
-const herdNice = 5
+const herdNice = 10
 
 const provider = api.ProviderID("local")
 

@@ -23,13 +23,15 @@ type Config struct {
 	Provider api.ProviderID
 	// First is the number of the first cell, Cells how many there are.
 	First, Cells int
-	// Opening is how many of them may open a session at a time, and how many others a standby; 0 is 8. Each cell of a real fleet has
-	// a processor of its own for that: here they would only keep one another from being in time.
+	// Opening is how many of them may open a standby at a time; 0 is 8. Each cell of a real fleet has
+	// a processor of its own for that: here they would only keep one another from being in time. Of those that
+	// have no session four times as many may open one: some of them ask schedulers that are no more, and wait.
 	Opening int
 }
 
 const (
 	defaultOpening = 8
+	sessionsAtOnce = 4
 	// firstHeartbeat is what a cell goes by until it is told.
 	firstHeartbeat = 5 * time.Second
 )
@@ -73,7 +75,7 @@ func Start(ctx context.Context, c Config) *Herd {
 	if c.Opening == 0 {
 		c.Opening = defaultOpening
 	}
-	h := &Herd{config: c, began: time.Now(), door: make(chan struct{}, c.Opening), spare: make(chan struct{}, c.Opening)}
+	h := &Herd{config: c, began: time.Now(), door: make(chan struct{}, sessionsAtOnce*c.Opening), spare: make(chan struct{}, c.Opening)}
 	h.alive.Store(int64(c.Cells))
 	for n := range c.Cells {
 		life, stop := context.WithCancel(ctx)
