@@ -3,14 +3,16 @@ package holder
 import (
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/grafos/grafos/api"
 )
 
 // Named is what a token says of itself. Nothing of it is verified: that is what its cell does.
 type Named struct {
-	Lease  api.LeaseID
-	Amount int64
+	Lease     api.LeaseID
+	Amount    int64
+	ExpiresAt time.Time
 	// Holder is the key that its root names, the zero one where it names none.
 	Holder Thumbprint
 }
@@ -37,12 +39,13 @@ func ReadNamed(token string) (Named, error) {
 	var claims struct {
 		Lease  api.LeaseID `json:"lease"`
 		Amount int64       `json:"amount"`
+		Ends   time.Time   `json:"exp"`
 		Holder string      `json:"cnf"`
 	}
 	if err := json.Unmarshal(data[:len(data)-signatureSize], &claims); err != nil || claims.Lease == "" {
 		return Named{}, none
 	}
-	n := Named{Lease: claims.Lease, Amount: claims.Amount}
+	n := Named{Lease: claims.Lease, Amount: claims.Amount, ExpiresAt: claims.Ends}
 	if claims.Holder != "" {
 		if n.Holder, err = ParseThumbprint(claims.Holder); err != nil {
 			return Named{}, none

@@ -59,6 +59,9 @@ func (p *probe) exclusive(ctx context.Context) (got string, ok bool, err error) 
 	if err != nil {
 		return fmt.Sprintf("gpu %v again:", first.decided), false, err
 	}
+	if second != nil && slices.ContainsFunc(again.said, func(o int) bool { return slices.Contains(second.said, o) }) {
+		return fmt.Sprintf("leases of gpu %v and of gpu %v live at one time", second.said, again.said), false, nil
+	}
 	return fmt.Sprintf("gpu %v, and after its end gpu %v", first.said, again.said), true, nil
 }
 

@@ -25,6 +25,7 @@ type lookout struct {
 	seen  outlook     // guarded by mu
 	rooms [rooms]room // guarded by mu
 	next  int         // guarded by mu: the room that is woken next
+	last  int         // guarded by mu: the one from which on those are looked for that end
 }
 
 // room is the sessions that are woken together.
@@ -156,10 +157,11 @@ func (l *lookout) find(is outlook) {
 // wake wakes the next rooms, and reports whether more are to be woken. mu is held.
 func (l *lookout) wake() (more bool) {
 	budget := wakes
-	for i := range l.rooms {
-		if l.rooms[i].ends && !l.rooms[i].wake(&budget) {
+	for range rooms {
+		if r := &l.rooms[l.last]; r.ends && !r.wake(&budget) {
 			return true
 		}
+		l.last = (l.last + 1) % rooms // one whose cell does not read is not in the way of the others
 	}
 	for range rooms {
 		if !l.rooms[l.next].wake(&budget) {

@@ -104,18 +104,22 @@ func (c *Control) watch(ctx context.Context, p api.ProviderID, cell api.CellID, 
 	if err := c.comeInTouch(ctx); err != nil {
 		return err
 	}
-	opened, err := c.openTurn(ctx)
-	if err != nil {
-		return err
-	}
-	defer opened()
 	wait, cancel := context.WithTimeout(ctx, catchUp)
-	err = c.cfg.Machine.WaitIndex(wait, r.After)
+	err := c.cfg.Machine.WaitIndex(wait, r.After)
 	cancel()
 	if err != nil {
 		return api.Refuse(api.NoLeader, "scheduler %s is behind: it is at index %d, the cell has seen %d", c.cfg.Node, c.cfg.Machine.View().Index(), r.After)
 	}
 	if err := c.current(ctx, p, cell, r.Epoch); err != nil {
+		return err
+	}
+	// All that may have to be waited for is behind: a turn is for what is computed and written.
+	opened, err := c.openTurn(ctx)
+	if err != nil {
+		return err
+	}
+	defer opened()
+	if err := c.inTouch(); err != nil {
 		return err
 	}
 	here := c.lookout.join()
@@ -141,18 +145,18 @@ const electionTime = time.Second
 
 // comeInTouch is inTouch for a session that is being opened.
 func (c *Control) comeInTouch(ctx context.Context) error {
-	timer := time.NewTimer(electionTime)
+	timer, tick := time.NewTimer(electionTime), time.NewTicker(touchCheck/5)
 	defer timer.Stop()
+	defer tick.Stop()
 	for {
-		moved := c.cfg.Cluster.LeaderMoved()
 		err := c.inTouch()
 		if err == nil {
 			return nil
 		}
 		select {
-		case <-moved: // to somebody or to nobody
+		case <-tick.C: // the leader of before may be heard again: nobody is told of that
 		case <-timer.C:
-			return err
+			return c.inTouch()
 		case <-ctx.Done():
 			return err
 		}

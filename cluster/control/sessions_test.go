@@ -289,3 +289,55 @@ func TestWatchSaysNothingBack(t *testing.T) {
 		again.close(t)
 	})
 }
+
+// TestOpeningWaitsForNobodyElse: sessions that wait for a state which this node does not have yet keep nobody
+// from opening, and neither do those whose cells do not read what they are told.
+func TestOpeningWaitsForNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		epoch := r.cell("c1")
+		for range 2 * openings() {
+			s := r.watch("c1", api.WatchRequest{Epoch: epoch, After: 1 << 60})
+			defer s.close(t)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		for range openings() {
+			go func() {
+				for range r.c.Watch(ctx, "aws", "c1", api.WatchRequest{Epoch: epoch, Standby: true}) {
+					<-ctx.Done() // it does not read
+				}
+			}()
+		}
+		synctest.Wait()
+		began := time.Now()
+		s := r.watch("c1", api.WatchRequest{Epoch: epoch})
+		defer s.close(t)
+		time.Sleep(openingTime)
+		if _, ok := s.next(); !ok || time.Since(began) > openingTime {
+			t.Errorf("not opened within %s (%v)", openingTime, ok)
+		}
+	})
+}
+
+// TestOpeningWaitsForALeader: a session that comes while this node has not heard a leader is opened when it hears
+// one, and refused when that takes too long.
+func TestOpeningWaitsForALeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		epoch := r.cell("c1")
+		r.set(func() { r.touch = outOfTouch + time.Second })
+		s := r.watch("c1", api.WatchRequest{Epoch: epoch})
+		time.Sleep(electionTime / 2)
+		r.set(func() { r.touch = 0 })
+		time.Sleep(touchCheck)
+		if _, ok := s.next(); !ok {
+			t.Error("not opened although the leader is heard again")
+		}
+		s.close(t)
+		r.set(func() { r.touch = outOfTouch + time.Second })
+		late := r.watch("c1", api.WatchRequest{Epoch: epoch})
+		time.Sleep(electionTime + touchCheck)
+		r.wantKind("no leader", <-late.end, api.NoLeader)
+	})
+}

@@ -83,14 +83,24 @@ func (t *tokens) expect(bound []api.BoundReport) (came func()) {
 	}
 }
 
+// comeTime is for how long a token is waited for that is coming: the cell can be asked for another one.
+const comeTime = time.Second
+
 // await is take, and waits for a token that is coming.
 func (t *tokens) await(ctx context.Context, id api.LeaseID, generation uint64) (string, bool) {
+	token, ok := t.take(id, generation)
+	if ok {
+		return token, true
+	}
 	t.mu.Lock()
 	coming := t.coming[id]
 	t.mu.Unlock()
 	if coming != nil {
+		late := time.NewTimer(comeTime)
+		defer late.Stop()
 		select {
 		case <-coming:
+		case <-late.C:
 		case <-ctx.Done():
 		}
 	}

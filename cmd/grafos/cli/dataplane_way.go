@@ -119,7 +119,8 @@ func (b *binding) unreachable(err error) error {
 	if _, ok := api.AsError(err); ok {
 		return err
 	}
-	if alert, ok := errors.AsType[*net.OpError](err); ok && alert.Op == "remote error" {
+	// Alerts have no type of their own where they come in; those of a client's certificate say so.
+	if alert, ok := errors.AsType[*net.OpError](err); ok && alert.Op == "remote error" && strings.Contains(alert.Err.Error(), "certificate") {
 		return api.Refuse(api.Forbidden, "cell %s does not take this certificate: %v", b.lease.CellID, alert.Err).
 			WithHint("its data plane is for operators and tenants; --via relay goes through a scheduler")
 	}

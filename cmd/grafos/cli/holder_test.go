@@ -174,9 +174,19 @@ func TestNarrowOffline(t *testing.T) {
 	}
 }
 
+// An empty LEASE is no lease, also where nobody is asked.
+func TestNarrowNeedsALease(t *testing.T) {
+	r := newRig(t)
+	key, text := keyPEM(t)
+	r.run("lease", "token", "", "--narrow", "--ops", "read", "--holder-key", r.file("key", text),
+		"--lease-token", r.file("root", rootFor("l-7f3a01", key.Thumbprint().String()))).want(t, 2, "", "not of")
+	r.run("lease", "token", "l-7f3a01", "--narrow", "--ops", "read,write", "--length", "64K", "--holder-key", r.file("key", text),
+		"--lease-token", r.file("root", rootFor("l-7f3a01", key.Thumbprint().String()))).want(t, 2, "", "nothing is taken away")
+}
+
 // rootFor is a token as a cell mints it, for what it says of itself: nobody verifies it here.
 func rootFor(lease, cnf string) string {
-	claims := fmt.Sprintf(`{"v":2,"lease":%q,"amount":65536,"cnf":%q}`, lease, cnf)
+	claims := fmt.Sprintf(`{"v":2,"lease":%q,"amount":65536,"exp":"2099-01-01T00:00:00Z","cnf":%q}`, lease, cnf)
 	return "v4.public." + base64.RawURLEncoding.EncodeToString(append([]byte(claims), make([]byte, 64)...)) + ".e30"
 }
 

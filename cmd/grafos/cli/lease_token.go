@@ -26,6 +26,7 @@ type leaseTokenOptions struct {
 	ttl      time.Duration
 	whose    fileName
 	given    func(flag string) bool
+	now      func() time.Time
 }
 
 func (a *app) leaseToken() *cobra.Command {
@@ -164,11 +165,13 @@ func (o *leaseTokenOptions) checkHolder(lease api.LeaseID, key *holder.Key, toke
 	switch {
 	case err != nil:
 		return "", err
-	case !strings.HasPrefix(string(n.Lease), string(lease)):
+	case lease == "" || !strings.HasPrefix(string(n.Lease), string(lease)):
 		return "", api.Refuse(api.InvalidArgument, "the token is of lease %s, not of %s", n.Lease, lease)
 	case n.Holder == holder.Thumbprint{}:
 		return "", api.Refuse(api.InvalidArgument, "the token of lease %s names no holder: nobody can narrow it", n.Lease).
 			WithHint("ask for the lease with --holder-key")
+	case !o.narrows(n):
+		return "", api.Refuse(api.InvalidArgument, "nothing is taken away: the token is for %d bytes of lease %s, until %s", n.Amount, n.Lease, n.ExpiresAt.UTC().Format(time.RFC3339))
 	case o.offset.N >= n.Amount:
 		return "", api.Refuse(api.InvalidArgument, "--offset %d is at or behind the end of lease %s, which has %d bytes", o.offset.N, n.Lease, n.Amount)
 	}
@@ -182,8 +185,16 @@ func (o *leaseTokenOptions) checkHolder(lease api.LeaseID, key *holder.Key, toke
 	return n.Lease, nil
 }
 
+// narrows reports whether anything is less than what the token says.
+func (o *leaseTokenOptions) narrows(n holder.Named) bool {
+	ops := !slices.Contains(o.ops, "read") || !slices.Contains(o.ops, "write")
+	return len(o.ops) > 0 && ops || o.offset.N > 0 || o.length.N > 0 && o.length.N < n.Amount ||
+		o.maxBytes.N > 0 && o.maxBytes.N < n.Amount || o.ttl > 0 && o.now().Add(o.ttl).Before(n.ExpiresAt) || o.whose != ""
+}
+
 // link narrows a token as the flags say, and returns its lease too.
 func (o *leaseTokenOptions) link(u *ui.UI, lease api.LeaseID, key *holder.Key, token string) (api.LeaseID, string, error) {
+	o.now = u.Now
 	lease, err := o.checkHolder(lease, key, token)
 	if err != nil {
 		return "", "", err

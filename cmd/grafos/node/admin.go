@@ -135,7 +135,7 @@ func issueTo(m *pki.Material, r pki.CertRequest, out string) (certAnswer, error)
 func noOther(file string, id pki.Identity) error {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return noOthers(filepath.Dir(file))
 	}
 	if err != nil {
 		return err
@@ -150,6 +150,16 @@ func noOther(file string, id pki.Identity) error {
 	}
 	if was, err := pki.CertIdentity(cert); err != nil || was != id {
 		return api.Refuse(api.Conflict, "%s is there already, of another identity: %v", file, cert.URIs).WithHint("give another --out")
+	}
+	return nil
+}
+
+// noOthers refuses a folder without a certificate in which there is a key all the same, or a cluster's.
+func noOthers(dir string) error {
+	for _, name := range []string{"key.pem", "ca.pem", "ca-key.pem", "cell-key.pem"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			return api.Refuse(api.Conflict, "%s is there already, and no cert.pem beside it that says whose it is", filepath.Join(dir, name)).WithHint("give another --out")
+		}
 	}
 	return nil
 }

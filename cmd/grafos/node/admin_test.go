@@ -35,4 +35,12 @@ func TestIssuedBesideAnother(t *testing.T) {
 	if after, err := os.ReadFile(filepath.Join(out, "key.pem")); err != nil || string(after) != string(before) {
 		t.Errorf("the key was written over (%v)", err)
 	}
+
+	out = t.TempDir()
+	if err := os.WriteFile(filepath.Join(out, "ca.pem"), []byte("another cluster's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := issue("acme"); api.KindOf(err) != api.Conflict {
+		t.Errorf("beside another cluster's CA: %v", err)
+	}
 }
