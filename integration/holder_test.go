@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/capbroker/holder"
 )
 
 // keyFile makes a key and returns the files of its private and its public half.
@@ -112,7 +113,9 @@ func (d *door) testHolders(t *testing.T) {
 		further := narrow("further", friend, given, "--ops", "read,write", "--max-bytes", "16")
 		d.refuse(t, api.CaveatFailed, 6, "16 bytes", "lease", "read", id, "--offset", "4K", "--length", "17", "--lease-token", further, "--holder-key", friend)
 		reads(t, string(make([]byte, 16)), id, "--offset", "4K", "--length", "16", "--lease-token", further, "--holder-key", friend)
-		forged := narrow("forged", friend, token, "--ops", "read")
+		// Who is not the holder is not helped, and has to forge a link.
+		d.refuse(t, api.InvalidArgument, 2, "is for the key", "lease", "token", id, "--narrow", "--lease-token", token, "--holder-key", friend, "--ops", "read")
+		forged := file(t, "forged", forgedLink(t, friend, g.Token))
 		d.refuse(t, api.BadSignature, 6, "holder's is", "lease", "read", id, "--length", "1", "--lease-token", forged, "--holder-key", friend)
 	})
 	t.Run("own certificate", func(t *testing.T) {
@@ -131,4 +134,22 @@ func (d *door) testHolders(t *testing.T) {
 		reads(t, string(make([]byte, 6<<20)), string(g.ID))
 	})
 	freeAll(t, d, "acme")
+}
+
+// forgedLink narrows a token with a key that is not its holder's.
+func forgedLink(t *testing.T, keyFile, token string) string {
+	t.Helper()
+	text, err := os.ReadFile(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := holder.ParseKey(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged, err := key.Narrow(token, holder.Link{Caveats: holder.Caveats{Ops: []string{"read"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return forged
 }
