@@ -304,7 +304,10 @@ func TestOpeningWaitsForNobodyElse(t *testing.T) {
 		defer cancel()
 		for range openings() {
 			go func() {
-				for range r.c.Watch(ctx, "aws", "c1", api.WatchRequest{Epoch: epoch, Standby: true}) {
+				for _, err := range r.c.Watch(ctx, "aws", "c1", api.WatchRequest{Epoch: epoch, Standby: true}) {
+					if err != nil {
+						return
+					}
 					<-ctx.Done() // it does not read
 				}
 			}()
