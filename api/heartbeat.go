@@ -6,6 +6,9 @@ const (
 	// HeartbeatMost is the longest interval that a large fleet is given: a grant needs a heartbeat that
 	// is younger than DeliveryBound, with room for its way.
 	HeartbeatMost = 5 * time.Second
+	// StandbyBeats is over how many heartbeats the standbys of a fleet come back after a scheduler is gone: cells
+	// that have no session at all are in the same queue, and are to be through before they are overdue.
+	StandbyBeats = 3
 	// heartbeatStep is what the interval changes by, so that not every cell that comes changes it, and
 	// heartbeatsOverdue how many of them a cell may miss.
 	heartbeatStep     = 250 * time.Millisecond

@@ -287,13 +287,9 @@ func (s *sessions) cool(was *watch) {
 	s.rewarm.Reset(s.standbyPause())
 }
 
-// standbyBeats is over how many heartbeats the standbys of a fleet come back after a scheduler is gone: cells
-// that have no session at all are in the same queue, and are to be through before they are overdue.
-const standbyBeats = 3
-
 // standbyPause is for how long there is no standby after one is gone.
 func (s *sessions) standbyPause() time.Duration {
-	return s.standbyWait.NextBackOff() + time.Duration(s.place*standbyBeats*float64(s.spread()))
+	return s.standbyWait.NextBackOff() + time.Duration(s.place*api.StandbyBeats*float64(s.spread()))
 }
 
 // drop ends a session and closes its link.

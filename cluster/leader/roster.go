@@ -21,8 +21,7 @@ type roster struct {
 	view    placement.View
 	from    []origin      // of each cell in view
 	touched []int         // the cells of which from says so, and perhaps others
-	mark    fsm.CellsMark // of the state that view is of
-	made    bool          // there is a mark
+	mark    fsm.CellsMark // of the state that view is of; the zero one is of a state without cells
 }
 
 // origin is what a cell in a roster was made from.
@@ -50,7 +49,7 @@ func (k rosters) of(v *fsm.View, id api.ProviderID) *roster {
 
 // refresh makes the cells again that changed.
 func (r *roster) refresh(v *fsm.View) {
-	if !r.made || !v.CellsSince(&r.mark, r.touchIf) {
+	if !v.CellsSince(&r.mark, r.touchIf) {
 		r.compare(v)
 	}
 	for _, at := range r.touched {
@@ -58,7 +57,7 @@ func (r *roster) refresh(v *fsm.View) {
 			r.make(v, at, o.rec)
 		}
 	}
-	r.touched, r.mark, r.made = r.touched[:0], v.CellsMark(), true
+	r.touched, r.mark = r.touched[:0], v.CellsMark()
 }
 
 // touchIf touches a cell if it is in the roster.

@@ -392,11 +392,10 @@ func (c *cell) lost(ctx context.Context) {
 	c.reopen.Reset(wait(c.tries))
 }
 
-// standbyBeats is over how many heartbeats standbys come back, as those of agents do.
-const standbyBeats = 3
-
 // cool has another standby opened after a while: with those of the whole fleet, spread over some heartbeats.
-func (c *cell) cool() { c.rewarm.Reset(wait(c.warmings) + rand.N(max(standbyBeats*c.heartbeat, 1))) }
+func (c *cell) cool() {
+	c.rewarm.Reset(wait(c.warmings) + rand.N(max(api.StandbyBeats*c.heartbeat, 1)))
+}
 
 // drop ends a session and its connection.
 func (c *cell) drop(s *session) {
