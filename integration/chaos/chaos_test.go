@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ func TestFaults(t *testing.T) {
 	s, began := seed(t), time.Now()
 	var rows []row
 	errs := map[string]map[api.Kind]int{}
+	var wrong []string
 	for _, c := range []struct {
 		size
 		often func(kind) int
@@ -37,11 +39,15 @@ func TestFaults(t *testing.T) {
 			r := suffer(t, s, c.size, plan(s, able(t), c.often), time.Time{})
 			rows = append(rows, r.rows...)
 			merge(errs, r.load.book.errors)
+			wrong = append(wrong, r.said...)
 		})
 	}
 	t.Logf("%d faults in %s\n%s", len(rows), time.Since(began).Round(time.Second), table(rows, errs))
 	if len(rows) < leastFaults && os.Getenv("KINDS") == "" {
 		t.Errorf("%d faults struck, fewer than %d", len(rows), leastFaults)
+	}
+	if len(wrong) > 0 { // once more: who sees only the end of the output has the reasons in it
+		t.Logf("what went wrong:\n%s", strings.Join(wrong[:min(len(wrong), 5)], "\n"))
 	}
 }
 
@@ -138,7 +144,7 @@ func suffer(t *testing.T, s uint64, of size, faults []fault, until time.Time) *r
 	calm := r.goodput(ctx)
 	for i, f := range faults {
 		if err := r.phase(ctx, i, f); err != nil {
-			t.Errorf("fault %d: %v", i, err)
+			r.wrong("fault %d: %v", i, err)
 			break
 		}
 		if len(r.load.book.broken()) > 0 || !until.IsZero() && time.Now().After(until) {
@@ -217,7 +223,7 @@ func (r *run) regain(ctx context.Context, before int) {
 			return
 		}
 		if time.Since(began) > time.Minute {
-			r.t.Errorf("goodput was %d grants in %s, and is %d a minute after the last fault", before, window, now)
+			r.wrong("goodput was %d grants in %s, and is %d a minute after the last fault", before, window, now)
 			return
 		}
 	}
@@ -233,7 +239,7 @@ func (r *run) verify(ctx context.Context, dir string) {
 	settle, cancel := context.WithTimeout(ctx, r.atEase(settleTime))
 	defer cancel()
 	if err := promises.Settle(settle, r.admin); err != nil {
-		r.t.Error(err)
+		r.wrong("%v", err)
 	}
 	var nodes []promises.Node
 	for _, s := range r.fleet.Schedulers {
@@ -242,17 +248,17 @@ func (r *run) verify(ctx context.Context, dir string) {
 	b := r.load.book
 	report, err := promises.Check(ctx, r.admin, nodes, promises.Told{Grants: b.grants, Quotas: b.quotas})
 	if err != nil {
-		r.t.Error(err)
+		r.wrong("%v", err)
 	}
 	faults := append(b.broken(), report.Breaches...)
 	faults = append(faults, r.events(ctx, report.Chain)...)
 	faults = append(faults, r.history(ctx, dir)...)
 	const most = 20 // one fault can have a thousand consequences
 	for _, f := range faults[:min(len(faults), most)] {
-		r.t.Error(f)
+		r.wrong("%s", f)
 	}
 	if len(faults) > most {
-		r.t.Errorf("and %d more", len(faults)-most)
+		r.wrong("and %d more", len(faults)-most)
 	}
 	for _, n := range report.Notes {
 		r.t.Log(n)

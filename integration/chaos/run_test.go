@@ -32,7 +32,8 @@ type run struct {
 	admin *client.Client
 	alone map[string]*client.Client // of one scheduler each
 	rows  []row
-	busy  bool // it was said that the machine is
+	busy  bool     // it was said that the machine is
+	said  []string // what was wrong
 	// reborn is, by name, the id of each scheduler that set damaged data aside in this phase.
 	reborn map[string]api.NodeID
 }
@@ -45,6 +46,14 @@ func newRun(t *testing.T, f *fleet.Fleet) *run {
 		r.alone[s.Name] = r.load.client(i, true, 10*time.Second)
 	}
 	return r
+}
+
+// wrong fails the test and keeps why.
+func (r *run) wrong(format string, args ...any) {
+	r.t.Helper()
+	why := fmt.Sprintf(format, args...)
+	r.said = append(r.said, why)
+	r.t.Error(why)
 }
 
 // phase lets one fault strike, hold and end, and demands that the cluster recovers.
