@@ -59,6 +59,6 @@ func (s *sessions) openAgain(ctx context.Context) {
 	}
 	s.stale, s.active = nil, nil
 	s.beacon.show(nil)
-	s.begin(ctx, &link{url: was.url, fabric: fabric})
+	s.begin(ctx, &link{url: was.url, fabric: fabric}, openBound)
 	s.drop(was)
 }

@@ -12,7 +12,9 @@ import (
 )
 
 const (
-	// openBound is how long a session may take to deliver its first message.
+	// openBound is how long a session may take to deliver its first message. Over the connection of a standby,
+	// which is known to be there, it may take as long as one heartbeat is after the other: with the sessions of a
+	// large fleet a scheduler opens one after the other, and who gives such a connection up needs a handshake.
 	openBound = 2 * time.Second
 	// steadyAfter is how long a session must have lasted for its end to be no reason to wait.
 	steadyAfter = 5 * time.Second
@@ -206,12 +208,12 @@ func (s *sessions) connect(ctx context.Context) {
 		s.reopen.Reset(s.retry.NextBackOff())
 		return
 	}
-	s.begin(ctx, &link{url: url, fabric: fabric})
+	s.begin(ctx, &link{url: url, fabric: fabric}, openBound)
 }
 
-func (s *sessions) begin(ctx context.Context, l *link) {
+func (s *sessions) begin(ctx context.Context, l *link, within time.Duration) {
 	s.active = s.watcher.open(ctx, l, api.WatchRequest{Epoch: s.epoch, After: s.seen(), NoEcho: true})
-	s.opening.Reset(openBound)
+	s.opening.Reset(within)
 }
 
 // lost is what happens when the active session is gone: the standby takes its place at once.
@@ -243,7 +245,11 @@ func (s *sessions) lost(ctx context.Context) {
 func (s *sessions) promote(ctx context.Context) {
 	warm := s.standby
 	s.standby = nil
-	s.begin(ctx, warm.link)
+	within := openBound
+	if warm.live {
+		within = max(openBound, s.spread())
+	}
+	s.begin(ctx, warm.link, within)
 	if warm.live {
 		s.beacon.show(s.active) // it is known to be there: reports need not wait for its first message
 	}

@@ -68,5 +68,6 @@ func told(c herd.Counts) child.Answer {
 	return child.Answer{First: c.First, Counts: map[string]int64{
 		"alive": c.Alive, "registered": c.Registered, "active": c.Active, "standby": c.Standby,
 		"lost": c.Lost, "beats": c.Beats, "failed": c.Failed, "bound": c.Bound, "ended": c.Ended,
+		"dialed": c.Dialed, "late active": c.LateActive, "late standby": c.LateStandby, "refused": c.Refused, "cut": c.Cut,
 	}}
 }

@@ -335,11 +335,11 @@ func (b *bench) kill(ctx context.Context, w *world) error {
 		}
 		if sessions > 0 && c["active"] == int64(b.cells) && c["standby"] == int64(b.cells) {
 			standbys = time.Since(at)
-			b.say("  %d cells lost their session", c["lost"]-was["lost"])
+			b.say("  %d cells lost their session; %s", c["lost"]-was["lost"], since(c, was))
 		}
 		if time.Since(said) > 5*time.Second {
 			said = time.Now()
-			b.say("  ... %d sessions, %d standbys, %d lost their session", w.sessions(ctx), c["standby"], c["lost"]-was["lost"])
+			b.say("  ... %d sessions, %d standbys, %d lost their session; %s", w.sessions(ctx), c["standby"], c["lost"]-was["lost"], since(c, was))
 		}
 		if err := harness.Pause(ctx, 50*time.Millisecond); err != nil {
 			return fmt.Errorf("wait until everybody is back: %d sessions, %v: %w", w.sessions(context.WithoutCancel(ctx)), c, err)
@@ -350,6 +350,13 @@ func (b *bench) kill(ctx context.Context, w *world) error {
 	ready, err := w.ready(ctx)
 	b.holds(err == nil && ready == b.cells, "%d cells are ready all the same (%v)", ready, err)
 	return nil
+}
+
+// since says what became of connections and sessions.
+func since(is, was counts) string {
+	n := func(name string) int64 { return is[name] - was[name] }
+	return fmt.Sprintf("%d connections dialed, %d sessions and %d standbys too late, %d refused, %d cut",
+		n("dialed"), n("late active"), n("late standby"), n("refused"), n("cut"))
 }
 
 func short(d time.Duration) string {

@@ -135,7 +135,7 @@ func (c *cell) register(ctx context.Context) error {
 		if err == nil {
 			c.epoch, c.heartbeat = a.Epoch, time.Duration(a.HeartbeatMs)*time.Millisecond
 			c.learn(a.Schedulers)
-			c.open(ctx, url, k, false, atOnce)
+			c.open(ctx, url, k, false, openTime, atOnce)
 			return nil
 		}
 		if err = whole(err, k); ctx.Err() != nil {
@@ -209,7 +209,7 @@ func (c *cell) connect(ctx context.Context) {
 		c.reopen.Reset(wait(c.tries))
 		return
 	}
-	c.open(ctx, url, k, false, c.inTurn(ctx))
+	c.open(ctx, url, k, false, openTime, c.inTurn(ctx))
 }
 
 // warm waits for the turn to open a standby, unless there is one. Where to is said when the turn has come:
@@ -257,11 +257,11 @@ func (c *cell) spare(ctx context.Context, give func()) {
 		c.herd.note(err)
 		return
 	}
-	c.open(ctx, url, k, true, func() (func(), bool) { return give, true })
+	c.open(ctx, url, k, true, openTime, func() (func(), bool) { return give, true })
 }
 
-// open begins a session on a connection, when its turn has come.
-func (c *cell) open(life context.Context, url string, k *client.Client, standby bool, turn func() (give func(), ok bool)) {
+// open begins a session on a connection, when its turn has come, and gives up after a time.
+func (c *cell) open(life context.Context, url string, k *client.Client, standby bool, within time.Duration, turn func() (give func(), ok bool)) {
 	ctx, cancel := context.WithCancel(life)
 	s := &session{url: url, client: k, standby: standby, cancel: cancel}
 	if standby {
@@ -276,7 +276,14 @@ func (c *cell) open(life context.Context, url string, k *client.Client, standby 
 		if !ok {
 			return
 		}
-		late := time.AfterFunc(openTime, cancel)
+		late := time.AfterFunc(within, func() {
+			if standby {
+				c.herd.lateStandby.Add(1)
+			} else {
+				c.herd.lateActive.Add(1)
+			}
+			cancel()
+		})
 		opened := func() {
 			late.Stop()
 			give()
@@ -323,6 +330,11 @@ func (c *cell) hear(ctx context.Context, n news) {
 	if n.ended {
 		if n.err != nil && ctx.Err() == nil {
 			c.herd.note(n.err)
+			if s.live {
+				c.herd.cut.Add(1)
+			} else {
+				c.herd.refused.Add(1)
+			}
 		}
 		if s == c.active {
 			c.lost(ctx)
@@ -377,11 +389,11 @@ func (c *cell) lost(ctx context.Context) {
 		if warm.live {
 			c.herd.standby.Add(-1)
 		}
-		turn := atOnce
+		turn, within := atOnce, max(openTime, c.heartbeat) // as an agent does over a connection that is there
 		if !warm.live {
-			turn = c.inTurn(ctx)
+			turn, within = c.inTurn(ctx), openTime
 		}
-		c.open(ctx, warm.url, warm.client, false, turn)
+		c.open(ctx, warm.url, warm.client, false, within, turn)
 		c.cool()
 		return
 	}

@@ -50,6 +50,9 @@ type Counts struct {
 	Lost, Beats, Failed int64
 	// Bound and Ended count what was confirmed of leases.
 	Bound, Ended int64
+	// Dialed counts the connections, LateActive and LateStandby the sessions that were given up since their first
+	// message did not come, Refused those that ended with an error before it, Cut those that did after it.
+	Dialed, LateActive, LateStandby, Refused, Cut int64
 	// First is the first thing that failed, "" where nothing did.
 	First string
 }
@@ -64,6 +67,7 @@ type Herd struct {
 	wg     sync.WaitGroup
 
 	alive, registered, active, standby, lost, beats, failed, bound, ended atomic.Int64
+	dialed, lateActive, lateStandby, refused, cut                         atomic.Int64
 
 	mu    sync.Mutex
 	stop  []context.CancelFunc // guarded by mu, of the cells that live
@@ -95,6 +99,7 @@ func (h *Herd) Counts() Counts {
 	c := Counts{
 		Alive: h.alive.Load(), Registered: h.registered.Load(), Active: h.active.Load(), Standby: h.standby.Load(), Lost: h.lost.Load(),
 		Beats: h.beats.Load(), Failed: h.failed.Load(), Bound: h.bound.Load(), Ended: h.ended.Load(),
+		Dialed: h.dialed.Load(), LateActive: h.lateActive.Load(), LateStandby: h.lateStandby.Load(), Refused: h.refused.Load(), Cut: h.cut.Load(),
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -171,6 +176,7 @@ func (h *Herd) live(ctx context.Context, id api.CellID) error {
 
 // dial makes a client of one scheduler, with connections of its own.
 func (c *cell) dial(url string) (*client.Client, error) {
+	c.herd.dialed.Add(1)
 	return client.New(client.Config{URLs: []string{url}, Timeout: reportTime, Ping: api.SessionPing(c.heartbeat), TLS: c.tls, UserAgent: "grafos-herd"})
 }
 
