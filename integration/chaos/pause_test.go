@@ -10,6 +10,7 @@ import (
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/api/client"
 	"github.com/grafos/grafos/integration/internal/fleet"
+	"github.com/grafos/grafos/integration/internal/harness"
 	"github.com/grafos/grafos/integration/internal/history"
 )
 
@@ -84,7 +85,7 @@ const hammerID = 100
 func newHammer(ctx context.Context, r *run, n *fleet.Node) (*hammer, error) {
 	h := &hammer{run: r, node: n}
 	probe := &lessor{load: r.load, id: hammerID - 1, client: r.admin}
-	set, err := probe.once(ctx, api.LeaseRequest{
+	set, err := r.granted(ctx, probe, r.atEase(admitTime), api.LeaseRequest{
 		Provider: fleet.Provider, Tenant: tenantFree, TTLMs: 30_000, Resources: api.Resources{Mem: 64 << 10},
 	})
 	if err != nil {
@@ -135,19 +136,24 @@ func (h *hammer) request() api.LeaseRequest {
 // depose waits for the next leader and has it change the lease: from then on an answer from
 // before is a lie.
 func (h *hammer) depose(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, h.atEase(10*time.Second))
 	defer cancel()
-	call := h.load.record.Begin(hammerID - 1)
-	o := api.WriteOptions{IdempotencyKey: crand.Text()}
-	a, err := pursue(ctx, h.load, "renew lease", func(ctx context.Context) (*api.LeaseAnswer, error) {
-		return h.clients.RenewLease(ctx, h.lease, api.RenewRequest{TTLMs: 30_000}, o)
-	})
-	if err != nil {
+	for {
+		call := h.load.record.Begin(hammerID - 1)
+		o := api.WriteOptions{IdempotencyKey: crand.Text()}
+		a, err := pursue(ctx, h.load, "renew lease", func(ctx context.Context) (*api.LeaseAnswer, error) {
+			return h.clients.RenewLease(ctx, h.lease, api.RenewRequest{TTLMs: 30_000}, o)
+		})
+		if err == nil {
+			call.Renewed(a.Lease.Lease)
+			return nil
+		}
 		call.MaybeRenewed(h.lease)
-		return fmt.Errorf("renew lease while %s stands still: %w", h.node.Name, err)
+		// The cell may have its session at the one that stands still, and not know it yet.
+		if api.KindOf(err) != api.BindTimeout || harness.Pause(ctx, 20*ms) != nil {
+			return fmt.Errorf("renew lease while %s stands still: %w", h.node.Name, err)
+		}
 	}
-	call.Renewed(a.Lease.Lease)
-	return nil
 }
 
 // answerTime is how long a scheduler that woke may take to answer what waited for it.

@@ -113,24 +113,32 @@ func (r *run) recover(ctx context.Context) (*api.NodeState, error) {
 	return r.leader(ctx)
 }
 
-// admit asks for one lease until it is granted, under one key after another as they are refused:
-// the scheduler of a number first.
+// admit asks for one lease until it is granted, the scheduler of a number first.
 func (r *run) admit(ctx context.Context, first int, within time.Duration) error {
 	c := r.load.client(first, false, min(within, callTime)) // one that stands still is asked in vain
 	defer func() { _ = c.Close() }()                        // idle connections
 	probe := &lessor{load: r.load, id: lessors + readers, client: c}
+	set, err := r.granted(ctx, probe, within, api.LeaseRequest{
+		Provider: fleet.Provider, Tenant: tenantFree, TTLMs: 1000, Resources: api.Resources{Mem: 64 << 10},
+	})
+	if err == nil {
+		r.load.seen(set.Leases[0].ID)
+	}
+	return err
+}
+
+// granted makes a request until it is granted, under one key after another as it is refused: a cell that has just come
+// back may be late with one of them.
+func (r *run) granted(ctx context.Context, probe *lessor, within time.Duration, q api.LeaseRequest) (*api.GrantSet, error) {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for {
-		set, err := probe.once(ctx, api.LeaseRequest{
-			Provider: fleet.Provider, Tenant: tenantFree, TTLMs: 1000, Resources: api.Resources{Mem: 64 << 10},
-		})
+		set, err := probe.once(ctx, q)
 		if err == nil {
-			r.load.seen(set.Leases[0].ID)
-			return nil
+			return set, nil
 		}
 		if pause := harness.Pause(ctx, 50*time.Millisecond); pause != nil {
-			return err
+			return nil, err
 		}
 	}
 }
