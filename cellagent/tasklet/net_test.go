@@ -219,10 +219,10 @@ func networkEnds(t *testing.T, r *Runner, what string, revoked bool) {
 			end, want = BootTime()+int64(200*time.Millisecond), api.RunRevoked
 		}
 		time.Sleep(time.Duration(end - BootTime())) // as long as the lease lasts
-		e.Halt()                                    // as the keeper does
-		if revoked {
+		if revoked { // as the keeper does: the worker first, which would see the end of its flow else
 			cancel()
 		}
+		e.Halt()
 	})
 	out := r.Run(ctx, j)
 	over := BootTime()

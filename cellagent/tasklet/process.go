@@ -77,6 +77,8 @@ func (p *process) wait() {
 // kill ends the worker and does not wait. It may be called at any time, by anybody.
 func (p *process) kill() {
 	p.group.letGo()
+	// A killed process dies when it runs the next time. An agent that may not do this waits for that.
+	_ = unix.Setpriority(unix.PRIO_PGRP, p.cmd.Process.Pid, 0)
 	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		// Only a process that is not ours cannot be killed; hanging up ends it between runs.
 		_ = p.conn.Close()

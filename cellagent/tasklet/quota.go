@@ -68,8 +68,12 @@ func (g *group) noCap() (file, none string) {
 	return "cpu.cfs_quota_us", "-1"
 }
 
-// letGo takes the cap away for good, before the worker is killed: a process that is held to its cap is held
-// to it also while the kernel takes its memory back.
+// letGoWeight is the weight of a group whose process dies, in cores: what it has to do is little, and others
+// wait for what it holds.
+const letGoWeight = 8
+
+// letGo takes the cap away for good and makes the group heavy, before the worker is killed: a process is held to its
+// cap and has its weight also while it takes the signal and the kernel takes its memory back.
 func (g *group) letGo() {
 	if g == nil {
 		return
@@ -77,8 +81,14 @@ func (g *group) letGo() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.dying = true
-	if g.capped {
-		file, none := g.noCap()
-		_ = os.WriteFile(filepath.Join(g.cpu, file), []byte(none), 0) // else it dies as slowly as it ran
+	if g.cpu == "" {
+		return
 	}
+	set := func(file, value string) {
+		_ = os.WriteFile(filepath.Join(g.cpu, file), []byte(value), 0) // else it dies as slowly as it ran
+	}
+	if g.capped {
+		set(g.noCap())
+	}
+	set(g.weightOf(letGoWeight * 1000))
 }

@@ -74,10 +74,11 @@ func TestCapComesWithGuestCode(t *testing.T) {
 	}
 }
 
-// TestKillLiftsCap: a worker that is killed has all the CPU that there is to go, and whoever caps it
-// meanwhile comes too late.
+// TestKillLiftsCap: a worker that is killed has all the CPU that there is to go, whatever its share was, and whoever
+// caps it meanwhile comes too late.
 func TestKillLiftsCap(t *testing.T) {
 	p, _ := cappable(t)
+	p.shareCPU(work.Job{CPU: 10})
 	if !p.group.setCap(10) {
 		t.Fatal("no cap is written")
 	}
@@ -87,6 +88,9 @@ func TestKillLiftsCap(t *testing.T) {
 	}
 	if got := readLine(filepath.Join(p.group.cpu, "cpu.max")); got != "max" {
 		t.Errorf("a killed worker has the cap %q", got)
+	}
+	if got := readLine(filepath.Join(p.group.cpu, "cpu.weight")); got != "800" {
+		t.Errorf("a killed worker has the weight %q", got)
 	}
 }
 

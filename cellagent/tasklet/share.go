@@ -24,14 +24,18 @@ func (g *group) share(millicores int64) api.CPUTier {
 	if !g.keepsCPU() {
 		return ""
 	}
-	file, weight := "cpu.shares", min(max(millicores*1024/1000, 2), 262_144) // 1024 is one core
-	if g.v2 {
-		file, weight = "cpu.weight", min(max(millicores/10, 1), 10_000) // 100 is one core
-	}
-	if !g.write(g.cpu, file, strconv.FormatInt(weight, 10)) {
+	if file, weight := g.weightOf(millicores); !g.write(g.cpu, file, weight) {
 		return ""
 	}
 	return tierOf(g.v2, false)
+}
+
+// weightOf returns the file of the group's weight, and what stands in it for a share.
+func (g *group) weightOf(millicores int64) (file, weight string) {
+	if g.v2 {
+		return "cpu.weight", strconv.FormatInt(min(max(millicores/10, 1), 10_000), 10) // 100 is one core
+	}
+	return "cpu.shares", strconv.FormatInt(min(max(millicores*1024/1000, 2), 262_144), 10) // 1024 is one core
 }
 
 // keepsCPU reports whether the share of a worker in the group is the group's to keep.
