@@ -219,7 +219,7 @@ func networkEnds(t *testing.T, r *Runner, what string, revoked bool) {
 			end, want = BootTime()+int64(200*time.Millisecond), api.RunRevoked
 		}
 		time.Sleep(time.Duration(end - BootTime())) // as long as the lease lasts
-		if revoked { // as the keeper does: the worker first, which would see the end of its flow else
+		if revoked {                                // as the keeper does: the worker first, which would see the end of its flow else
 			cancel()
 		}
 		e.Halt()
