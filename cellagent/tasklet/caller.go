@@ -70,6 +70,9 @@ func (c *caller) serve(ctx context.Context) {
 	buffer := make([]byte, callData)
 	for one := range c.calls {
 		r := c.make(ctx, one, buffer)
+		if ctx.Err() != nil {
+			return // the worker is being killed: a guest that heard of its end could still have a result
+		}
 		c.answered()
 		if err := writeFrame(c.conn, frameReply, r.encode()); err != nil {
 			return // the worker is gone, as receive finds out

@@ -219,8 +219,8 @@ func networkEnds(t *testing.T, r *Runner, what string, revoked bool) {
 			end, want = BootTime()+int64(200*time.Millisecond), api.RunRevoked
 		}
 		time.Sleep(time.Duration(end - BootTime())) // as long as the lease lasts
-		if revoked {                                // as the keeper does: the worker first, which would see the end of its flow else
-			cancel()
+		if revoked {
+			cancel() // as the keeper does: first the worker, then its flows
 		}
 		e.Halt()
 	})
