@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -84,13 +85,22 @@ func (c Config) check() ([]string, error) {
 	return bases, nil
 }
 
+// CheckURL refuses an address that is no scheduler's: schedulers speak nothing but https.
+func CheckURL(raw string) error {
+	base, err := checkURL(raw, false)
+	if err == nil && !strings.HasPrefix(base, "https:") {
+		err = api.Refuse(api.InvalidArgument, "scheduler address %q is not https://host:port", raw)
+	}
+	return err
+}
+
 // checkURL returns the address without a trailing slash. Only https may carry a token.
 func checkURL(raw string, token bool) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(raw))
 	if err != nil {
 		return "", api.Refuse(api.InvalidArgument, "scheduler address %q is not a URL: %v", raw, err)
 	}
-	if u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
+	if u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" {
 		return "", api.Refuse(api.InvalidArgument, "scheduler address %q is not https://host:port", raw)
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "" {
@@ -98,6 +108,9 @@ func checkURL(raw string, token bool) (string, error) {
 	}
 	if token && u.Scheme != "https" {
 		return "", api.Refuse(api.InvalidArgument, "scheduler address %q is not https, and a token is only sent over https", raw)
+	}
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || n == 0) {
+		return "", api.Refuse(api.InvalidArgument, "scheduler address %q has port %s: it must be from 1 to 65535", raw, u.Port())
 	}
 	return u.Scheme + "://" + u.Host, nil
 }

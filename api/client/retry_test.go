@@ -262,6 +262,9 @@ func TestURLs(t *testing.T) {
 		{"https://h/api", "", false},
 		{"https://u:secret@h", "", false},
 		{"https://h?x=1", "", false},
+		{"https://:7490", "", false},
+		{"https://h:0", "", false},
+		{"https://h:65536", "", false},
 		{"https://h\x00", "", false},
 	} {
 		got, err := checkURL(tt.in, false)
@@ -270,6 +273,9 @@ func TestURLs(t *testing.T) {
 		}
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("%v tells a password", err)
+		}
+		if err := CheckURL(tt.in); (err == nil) != strings.HasPrefix(tt.want, "https:") {
+			t.Errorf("CheckURL(%q) = %v", tt.in, err)
 		}
 	}
 	if _, err := New(Config{}); api.KindOf(err) != api.InvalidArgument {

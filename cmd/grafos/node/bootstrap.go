@@ -189,6 +189,10 @@ func bootstrapCell(ctx context.Context, o bootstrapOptions) (*cellAbout, error) 
 	if o.Scheduler == "" {
 		return nil, api.Refuse(api.InvalidArgument, "--scheduler is not given")
 	}
+	schedulers := strings.Split(o.Scheduler, ",")
+	if err := checkSchedulers("scheduler", schedulers); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make identity folder: %w", err)
 	}
@@ -204,7 +208,7 @@ func bootstrapCell(ctx context.Context, o bootstrapOptions) (*cellAbout, error) 
 	if err != nil {
 		return nil, err
 	}
-	c, err := client.New(client.Config{URLs: strings.Split(o.Scheduler, ","), TLS: pki.PinnedTLS(pin), Waiting: o.Waiting, Log: hclog.NewNullLogger()})
+	c, err := client.New(client.Config{URLs: schedulers, TLS: pki.PinnedTLS(pin), Waiting: o.Waiting, Log: hclog.NewNullLogger()})
 	if err != nil {
 		return nil, err
 	}

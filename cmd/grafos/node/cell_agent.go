@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/grafos/grafos/api"
+	"github.com/grafos/grafos/api/client"
 	"github.com/grafos/grafos/cellagent"
 	"github.com/grafos/grafos/cmd/grafos/internal/ui"
 )
@@ -182,6 +183,9 @@ func (s agentSettings) agentConfig(version string, w io.Writer) (cellagent.Confi
 		s.Schedulers = id.about.Schedulers
 	}
 	log, err := s.open("grafos-cell-agent", w)
+	if err := checkSchedulers("schedulers", s.Schedulers); err != nil {
+		return cellagent.Config{}, err
+	}
 	if err != nil {
 		return cellagent.Config{}, err
 	}
@@ -199,6 +203,21 @@ func (s agentSettings) agentConfig(version string, w io.Writer) (cellagent.Confi
 }
 
 // runAgent runs a cell until ctx ends or it must stop.
+// checkSchedulers refuses addresses that no scheduler can have: a cell would ask there for ever.
+func checkSchedulers(flag string, addresses []string) error {
+	if len(addresses) == 0 {
+		return api.Refuse(api.InvalidArgument, "no scheduler's address is known: --%s is empty", flag).
+			WithHint("give them: --%s https://host:7490,...", flag)
+	}
+	for _, a := range addresses {
+		if err := client.CheckURL(a); err != nil {
+			return api.Refuse(api.InvalidArgument, "--%s: %s", flag, api.Problem(err).Detail).
+				WithHint("give it as https://host:port, such as https://s1.example.org:7490")
+		}
+	}
+	return nil
+}
+
 func runAgent(ctx context.Context, s agentSettings, version string, w io.Writer) error {
 	c, err := s.agentConfig(version, w)
 	if err != nil {

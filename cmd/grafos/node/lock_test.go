@@ -1,6 +1,7 @@
 package node
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/grafos/grafos/api"
@@ -43,5 +44,21 @@ func TestAdvertise(t *testing.T) {
 	}
 	if got, err := (agentSettings{DataBind: "0.0.0.0:7500", DataAdvertise: "a:1"}).advertise(); err != nil || got != "a:1" {
 		t.Errorf("what was given is advertised as %q, %v", got, err)
+	}
+}
+
+// TestCheckSchedulers: at an address that can be no scheduler's a cell would ask for ever.
+func TestCheckSchedulers(t *testing.T) {
+	if err := checkSchedulers("schedulers", []string{"https://s1:7490", "https://10.0.0.1", "https://[::1]:7490/"}); err != nil {
+		t.Error(err)
+	}
+	for _, bad := range []string{"http://s1:7490", "s1:7490", "https://", "https://s1:7490/api", "https://s1:65536", "https://:7490", ""} {
+		p := api.Problem(checkSchedulers("schedulers", []string{"https://s1:7490", bad}))
+		if p == nil || p.Kind != api.InvalidArgument || !strings.Contains(p.Detail, "--schedulers") || p.Hint == "" {
+			t.Errorf("%q: %v", bad, p)
+		}
+	}
+	if err := checkSchedulers("schedulers", nil); api.KindOf(err) != api.InvalidArgument {
+		t.Errorf("none at all: %v", err)
 	}
 }
