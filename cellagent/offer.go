@@ -194,6 +194,19 @@ func (o Offer) check(host api.Inventory, block int64) error {
 		WithHint("offer at most what the host has, or allow more with --allow-overcommit")
 }
 
+// checkReserve refuses to keep more than is offered: the cell would be ready, and take nothing. All
+// of it may be kept, as of the memory of a cell for blocks.
+func checkReserve(inv api.Inventory, reserve api.Resources) error {
+	whole := hardware(inv)
+	for _, k := range []api.LeaseKind{api.KindCPU, api.KindMem} {
+		if kept := reserve.Get(k); kept > whole.Get(k) {
+			return api.Refuse(api.InvalidArgument, "--reserve-%s keeps %s, and the cell has %s: nothing is left to offer", k, amountOf(k, kept), amountOf(k, whole.Get(k))).
+				WithHint("keep less: what the cell offers is what it has less --reserve-%s", k)
+		}
+	}
+	return nil
+}
+
 // amountOf is an amount to the unit, and in round figures where that is easier to read.
 func amountOf(k api.LeaseKind, n int64) string {
 	exact := fmt.Sprintf("%d %s", n, k.Unit())

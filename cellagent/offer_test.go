@@ -104,3 +104,30 @@ func TestOfferValidate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestReserve: a cell that keeps more than it has would be ready and take nothing.
+func TestReserve(t *testing.T) {
+	for name, tt := range map[string]struct {
+		offer   Offer
+		reserve api.Resources
+		refused string
+	}{
+		"nothing":          {},
+		"some":             {reserve: api.Resources{CPU: 500, Mem: 1 << 30}},
+		"all":              {reserve: api.Resources{CPU: 4000, Mem: 8 << 30}},
+		"mem":              {reserve: api.Resources{Mem: 8<<30 + 1}, refused: "--reserve-mem keeps 8589934593 bytes"},
+		"cpu":              {reserve: api.Resources{CPU: 4001}, refused: "--reserve-cpu keeps 4001 millicores, and the cell has 4000"},
+		"of what is given": {offer: Offer{Mem: 1 << 30}, reserve: api.Resources{Mem: 2 << 30}, refused: "the cell has 1073741824 bytes (1 GiB)"},
+		"of more than all": {offer: Offer{Mem: 16 << 30, Overcommit: true}, reserve: api.Resources{Mem: 9 << 30}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := checkReserve(tt.offer.over(offerHost(), 0), tt.reserve)
+			if (err != nil) != (tt.refused != "") {
+				t.Fatal(err)
+			}
+			if p := api.Problem(err); err != nil && (p.Kind != api.InvalidArgument || !strings.Contains(p.Detail, tt.refused) || p.Hint == "") {
+				t.Errorf("%v, hint %q", err, p.Hint)
+			}
+		})
+	}
+}

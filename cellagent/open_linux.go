@@ -91,7 +91,8 @@ func (d *Deps) openRunner(ctx context.Context, c Config) error {
 	return d.openProbe(ctx, c, place{zone: c.Zone, rack: c.Rack, labels: c.Labels, isolation: r.Isolation()})
 }
 
-// openProbe reads the hardware and refuses to offer more than it, unless that is allowed.
+// openProbe reads the hardware and refuses to offer more than it, unless that is allowed, or to keep
+// more of it than is offered.
 func (d *Deps) openProbe(ctx context.Context, c Config, at place) error {
 	host, err := probeHost(ctx, c.Dir, at)
 	if err != nil {
@@ -102,7 +103,10 @@ func (d *Deps) openProbe(ctx context.Context, c Config, at place) error {
 		inv, err := probeHost(ctx, c.Dir, at)
 		return known.in(c.Offer.over(inv, c.BlockBytes), inv.GPUs), err
 	}
-	return c.Offer.check(host, c.BlockBytes)
+	if err := c.Offer.check(host, c.BlockBytes); err != nil {
+		return err
+	}
+	return checkReserve(c.Offer.over(host, c.BlockBytes), c.Reserve)
 }
 
 // openLedger reads what agents before this one have accepted here.
