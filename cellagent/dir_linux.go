@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/grafos/grafos/api"
 )
 
 // dirLock is the lock on the agent's directory. The kernel drops it with the process, so that
@@ -26,7 +28,8 @@ func lockDir(dir string) (*dirLock, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		_ = f.Close() // nothing was written
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("lock %s: another agent runs in this directory", path)
+			return nil, api.Refuse(api.Conflict, "another cell agent runs in data directory %s", dir).
+				WithHint("end it first, or give this one its own --data-dir")
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}

@@ -223,7 +223,7 @@ func TestRealInventory(t *testing.T) {
 
 func TestTwoAgentsNeverShareADirectory(t *testing.T) {
 	c := newRealCell(t)
-	if _, err := Open(t.Context(), c.config); err == nil || !strings.Contains(err.Error(), "another agent") {
+	if _, err := Open(t.Context(), c.config); err == nil || api.KindOf(err) != api.Conflict {
 		t.Fatalf("a second agent in the directory: %v", err)
 	}
 }

@@ -21,6 +21,13 @@ func (d *door) testCommandLine(t *testing.T) {
 	request := func(flags string) string { return "lease request --provider local " + flags }
 	module := d.module(t, "fine", hello)
 	long := strings.Repeat("a", 64)
+	first := d.DevDir() + "/nodes/local-1"
+	agent := "cell-agent --log-level off --identity " + first + "/identity --data-bind 127.0.0.1:0 --data-dir "
+	taken := strings.TrimPrefix(d.urls[0], "https://")
+	at := func(bind string) string {
+		return "server --name taken --log-level off --material " + d.DevDir() + "/material --data-dir " + d.scratch + "/" + bind +
+			" --bind 127.0.0.1:0 --raft-bind 127.0.0.1:0 --gossip-bind 127.0.0.1:0 --bootstrap-expect 1 --" + bind + " " + taken
+	}
 	for _, tt := range []struct {
 		args  string
 		kind  api.Kind
@@ -126,6 +133,15 @@ func (d *door) testCommandLine(t *testing.T) {
 		{"server --name x --data-dir " + d.scratch + "/x --material /nowhere", api.NotFound, 5, "init-ca"},
 		{"cell-agent --data-dir " + d.scratch + "/x", api.InvalidArgument, 2, "bootstrap-cell"},
 		{"cell-agent --data-dir " + d.scratch + "/x --identity /nowhere", api.InvalidArgument, 2, "bootstrap-cell"},
+		{agent + d.scratch + "/x --schedulers http://127.0.0.1:7490", api.InvalidArgument, 2, "https://host:port"},
+		{agent + d.scratch + "/x --data-bind 127.0.0.1:99999", api.InvalidArgument, 2, "65535"},
+		{agent + d.scratch + "/x --data-bind " + taken, api.Conflict, 7, "another process listens"},
+		{agent + d.scratch + "/x --reserve-mem 8191G", api.InvalidArgument, 2, "--reserve-mem"},
+		{agent + first + "/data", api.Conflict, 7, "another cell agent"},
+		{"cloud bootstrap-cell --provider local --cell-id x --ca-pin 00 --token-file " + first + "/identity/cell.json --scheduler http://127.0.0.1:7490", api.InvalidArgument, 2, "https://host:port"},
+		{at("bind"), api.Conflict, 7, "another process listens"},
+		{at("raft-bind"), api.Conflict, 7, "--raft-bind"},
+		{at("gossip-bind"), api.Conflict, 7, "--gossip-bind"},
 	} {
 		t.Run(tt.args[:min(len(tt.args), 90)], func(t *testing.T) {
 			d.refuse(t, tt.kind, tt.exit, tt.words, strings.Fields(tt.args)...)

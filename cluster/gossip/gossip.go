@@ -65,6 +65,22 @@ type Gossip struct {
 	refused map[string]time.Time
 }
 
+// cause is why nothing listens on bind: memberlist's own error has it as text alone.
+func cause(ctx context.Context, bind string, err error) error {
+	var lc net.ListenConfig
+	stream, fault := lc.Listen(ctx, "tcp", bind)
+	if fault != nil {
+		return fault
+	}
+	_ = stream.Close() // nobody has heard of it
+	packets, fault := lc.ListenPacket(ctx, "udp", bind)
+	if fault != nil {
+		return fault
+	}
+	_ = packets.Close()
+	return err
+}
+
 // Open joins the gossip. It returns as soon as this scheduler listens; the others are found
 // by a goroutine that goes on asking the addresses of Join until Close. ctx bounds the
 // resolving of names, nothing else.
@@ -86,7 +102,7 @@ func Open(ctx context.Context, c Config) (*Gossip, error) {
 	mc.Delegate, mc.Events, mc.Alive, mc.Conflict = d, d, d, d
 	list, err := memberlist.Create(mc)
 	if err != nil {
-		return nil, fmt.Errorf("open gossip on %s: %w", c.Bind, err)
+		return nil, fmt.Errorf("open gossip on %s: %w", c.Bind, cause(ctx, c.Bind, err))
 	}
 	run, stop := context.WithCancel(context.Background())
 	g := &Gossip{

@@ -130,14 +130,15 @@ func (s agentSettings) labels() (map[string]string, error) {
 // advertise is the data plane's address for others: as given, or with the host's name where
 // the one that is bound stands for every address. "" leaves it to what is bound.
 func (s agentSettings) advertise() (string, error) {
-	if s.DataAdvertise != "" {
-		return s.DataAdvertise, nil
-	}
-	host, port, err := net.SplitHostPort(s.DataBind)
+	host, err := checkAddress("data-bind", s.DataBind, 0)
 	if err != nil {
-		return "", api.Refuse(api.InvalidArgument, "--data-bind is %q: it must be host:port", s.DataBind)
+		return "", err
 	}
-	if port == "0" {
+	if s.DataAdvertise != "" {
+		_, err := checkAddress("data-advertise", s.DataAdvertise, 1)
+		return s.DataAdvertise, err
+	}
+	if strings.HasSuffix(s.DataBind, ":0") {
 		return "", nil
 	}
 	if ip := net.ParseIP(host); host != "" && (ip == nil || !ip.IsUnspecified()) {
@@ -182,10 +183,10 @@ func (s agentSettings) agentConfig(version string, w io.Writer) (cellagent.Confi
 	if len(s.Schedulers) == 0 {
 		s.Schedulers = id.about.Schedulers
 	}
-	log, err := s.open("grafos-cell-agent", w)
 	if err := checkSchedulers("schedulers", s.Schedulers); err != nil {
 		return cellagent.Config{}, err
 	}
+	log, err := s.open("grafos-cell-agent", w)
 	if err != nil {
 		return cellagent.Config{}, err
 	}
@@ -202,7 +203,6 @@ func (s agentSettings) agentConfig(version string, w io.Writer) (cellagent.Confi
 	}, nil
 }
 
-// runAgent runs a cell until ctx ends or it must stop.
 // checkSchedulers refuses addresses that no scheduler can have: a cell would ask there for ever.
 func checkSchedulers(flag string, addresses []string) error {
 	if len(addresses) == 0 {
@@ -218,6 +218,7 @@ func checkSchedulers(flag string, addresses []string) error {
 	return nil
 }
 
+// runAgent runs a cell until ctx ends or it must stop.
 func runAgent(ctx context.Context, s agentSettings, version string, w io.Writer) error {
 	c, err := s.agentConfig(version, w)
 	if err != nil {
@@ -233,7 +234,7 @@ func runAgent(ctx context.Context, s agentSettings, version string, w io.Writer)
 	}
 	agent, err := cellagent.Open(ctx, c)
 	if err != nil {
-		return errors.Join(err, profiles.Close())
+		return errors.Join(listens("data-bind", s.DataBind, err), profiles.Close())
 	}
 	err = agent.Wait()
 	if ctx.Err() != nil {

@@ -27,7 +27,7 @@ func openDebug(ctx context.Context, bind string) (*debugServer, error) {
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", bind)
 	if err != nil {
-		return nil, err
+		return nil, listens("debug-bind", bind, err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)

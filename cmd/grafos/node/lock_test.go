@@ -39,8 +39,13 @@ func TestAdvertise(t *testing.T) {
 			t.Errorf("bound to %s a cell advertises %q, %v", bind, got, err)
 		}
 	}
-	if _, err := (agentSettings{DataBind: "nonsense"}).advertise(); api.KindOf(err) != api.InvalidArgument {
-		t.Errorf("bound to nonsense: %v", err)
+	for _, bad := range []agentSettings{
+		{DataBind: "nonsense"}, {DataBind: "127.0.0.1:65536"}, {DataBind: "127.0.0.1:http"},
+		{DataBind: "127.0.0.1:0", DataAdvertise: "a"}, {DataBind: "127.0.0.1:0", DataAdvertise: "a:0"}, {DataBind: "127.0.0.1:0", DataAdvertise: "a:65536"},
+	} {
+		if _, err := bad.advertise(); api.KindOf(err) != api.InvalidArgument {
+			t.Errorf("bound to %q and advertised as %q: %v", bad.DataBind, bad.DataAdvertise, err)
+		}
 	}
 	if got, err := (agentSettings{DataBind: "0.0.0.0:7500", DataAdvertise: "a:1"}).advertise(); err != nil || got != "a:1" {
 		t.Errorf("what was given is advertised as %q, %v", got, err)

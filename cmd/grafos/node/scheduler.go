@@ -104,7 +104,7 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Bind)
 	if err != nil {
-		return fmt.Errorf("listen for the API: %w", err)
+		return listens("bind", s.Bind, fmt.Errorf("listen for the API: %w", err))
 	}
 	n.undo = append(n.undo, func() error { return ignoreClosed(listener.Close()) })
 
@@ -182,16 +182,24 @@ func (n *scheduler) openNode(
 			return openStorage(s.DataDir, store.Kind(s.LogStore), d, n.log)
 		},
 		Link: func() (peer.Link, error) {
-			return wire.Open(wire.Config{
+			link, err := wire.Open(wire.Config{
 				Node: id, Bind: s.RaftBind, Advertise: s.RaftAdvertise, Server: raftServer, Client: identity, Log: n.log.Named("transport"),
 			})
+			if err != nil {
+				return nil, listens("raft-bind", s.RaftBind, err)
+			}
+			return link, nil
 		},
 		Gossip: func(ctx context.Context, m rumor.Meta) (cluster.Gossip, error) {
-			return gossip.Open(ctx, gossip.Config{
+			g, err := gossip.Open(ctx, gossip.Config{
 				Node: id, ClusterID: material.ClusterID, Bind: s.GossipBind, Advertise: s.GossipAdvertise,
 				Key: material.GossipKey, Join: s.Join, Meta: m, Table: sightings, Drops: &n.drops,
 				Interval: min(time.Duration(s.Heartbeat), time.Second), Log: n.log.Named("gossip"),
 			})
+			if err != nil {
+				return nil, listens("gossip-bind", s.GossipBind, err)
+			}
+			return g, nil
 		},
 		Dial: func(url string) (cluster.Peer, error) {
 			return client.NewPeer(client.Config{URLs: []string{url}, TLS: identity, Timeout: 10 * time.Second, Log: n.log.Named("peer")})
