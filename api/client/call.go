@@ -48,6 +48,9 @@ type call struct {
 	write bool
 	// extra is added to the client's timeout.
 	extra time.Duration
+	// cell says that the answer is a cell's, which may be dead: its schedulers' word that it cannot
+	// be asked is believed long before the call's time is up.
+	cell bool
 	// stream leaves the answer's body open beyond the call, and the time unbounded.
 	stream bool
 	// waits is told when it is tried again; nil is one of its own.

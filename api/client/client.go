@@ -3,6 +3,7 @@ package client
 import (
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/grafos/grafos/api"
 )
@@ -17,6 +18,8 @@ type Client struct {
 	wires     *wires
 	// attempts bounds the tries of a call; 0 is as many as fit into the time.
 	attempts int
+	// patience is for how long a cell is asked again that cannot be; 0 is all the call's time.
+	patience time.Duration
 }
 
 // Client offers everything that a user and a cell can ask.
@@ -32,9 +35,13 @@ func New(c Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	patience := cellPatience
+	if c.Timeout != 0 {
+		patience = 0 // the caller said how long to wait
+	}
 	c = c.withDefaults()
 	t := newTransport(c)
-	return &Client{config: c, urls: urls, transport: t, streams: t, wires: newWires(t, c)}, nil
+	return &Client{config: c, urls: urls, transport: t, streams: t, wires: newWires(t, c), patience: patience}, nil
 }
 
 // At returns a client of other schedulers that shares the connections and credentials of c;
@@ -46,7 +53,7 @@ func (c *Client) At(urls ...string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{config: config, urls: bases, transport: c.transport, streams: c.streams, wires: c.wires}, nil
+	return &Client{config: config, urls: bases, transport: c.transport, streams: c.streams, wires: c.wires, patience: c.patience}, nil
 }
 
 // URL returns the scheduler that the next call begins with: the one that answered last.

@@ -29,6 +29,12 @@ func patient(k call) call {
 	return k
 }
 
+// ofCell marks a call that a cell answers.
+func ofCell(k call) call {
+	k.cell = true
+	return k
+}
+
 // ListLeases lists leases: all that f describes, page by page, or f.Limit of them with
 // NextPage to continue.
 func (c *Client) ListLeases(ctx context.Context, f api.LeaseFilter, o api.ReadOptions) (*api.LeaseList, error) {
@@ -80,7 +86,7 @@ func (c *Client) RenewLease(ctx context.Context, id api.LeaseID, r api.RenewRequ
 
 // LeaseToken asks the lease's cell for a fresh capability token.
 func (c *Client) LeaseToken(ctx context.Context, id api.LeaseID, o api.WriteOptions) (*api.LeaseAnswer, error) {
-	return fetch[api.LeaseAnswer](ctx, c, patient(write(http.MethodPost, "/leases/"+seg(id)+":token", nil, o)))
+	return fetch[api.LeaseAnswer](ctx, c, ofCell(patient(write(http.MethodPost, "/leases/"+seg(id)+":token", nil, o))))
 }
 
 // FreeLease gives a lease back.

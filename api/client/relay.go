@@ -20,7 +20,7 @@ const relayTime = 45 * time.Second
 // body of the answer to a read.
 func (c *Client) LeaseData(ctx context.Context, r api.DataRequest) (*api.DataAnswer, error) {
 	k := call{
-		method: http.MethodGet, path: userBase + "/leases/" + seg(r.Lease) + "/data", extra: relayTime,
+		method: http.MethodGet, path: userBase + "/leases/" + seg(r.Lease) + "/data", extra: relayTime, cell: true,
 		query: url.Values{"offset": {strconv.FormatInt(r.Offset, 10)}, "length": {strconv.FormatInt(r.Length, 10)}},
 		head:  map[string]string{api.HeaderLeaseToken: r.Token, api.HeaderProof: r.Proof}, accept: octets, stream: true,
 	}

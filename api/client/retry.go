@@ -74,7 +74,7 @@ func (c *Client) each(ctx context.Context, k call, take func(*http.Response) err
 	bounded, cancel := context.WithTimeout(ctx, c.config.Timeout+k.extra)
 	defer cancel()
 
-	run := pursuit{client: c, call: &p, waits: k.waits}
+	run := pursuit{client: c, call: &p, waits: k.waits, began: time.Now()}
 	if run.waits == nil {
 		run.waits = c.waits()
 	}
@@ -100,6 +100,7 @@ type pursuit struct {
 	client   *Client
 	call     *prepared
 	waits    *waits
+	began    time.Time
 	failures int
 	// sent says that some scheduler may have seen the call, tried that the one of the newest
 	// try may.
@@ -189,7 +190,7 @@ func (r *pursuit) again(ctx context.Context, base string, err error) bool {
 	if what == final || ctx.Err() != nil || r.client.attempts > 0 && r.failures >= r.client.attempts {
 		return false
 	}
-	if r.hopeless(ctx) || len(r.removed) == n {
+	if r.hopeless(ctx) || r.weary(err) || len(r.removed) == n {
 		return false
 	}
 	if what == other {
@@ -212,6 +213,19 @@ const leastHold = time.Second
 func (r *pursuit) hopeless(ctx context.Context) bool {
 	end, bounded := ctx.Deadline()
 	return bounded && r.call.write && !r.unsure && r.held > leastHold && time.Until(end) < r.held+leastHold
+}
+
+// cellPatience is what a cell may need to open its session to another scheduler, and more.
+const cellPatience = 10 * time.Second
+
+// weary reports whether a cell has had its time to come back. One that was lost in the middle of a long
+// operation is asked once more in any case.
+func (r *pursuit) weary(err error) bool {
+	if !r.call.cell || r.client.patience == 0 || r.failures < 2 || time.Since(r.began) < r.client.patience {
+		return false
+	}
+	_, broken := errors.AsType[*brokenError](err)
+	return !broken && api.KindOf(err) == api.OutcomeUnknown
 }
 
 // doubt notes that a scheduler may have done what it was sent, or that it has not, and how long

@@ -101,6 +101,50 @@ func TestRepeats(t *testing.T) {
 	}
 }
 
+// TestDeadCell: a cell that cannot be asked has some seconds to come back, whatever more time the
+// call has; other calls, and callers who said how long to wait, have all of it.
+func TestDeadCell(t *testing.T) {
+	const words = "no scheduler holds a session of cell c-1"
+	dead := func(w http.ResponseWriter, _ *http.Request) { refuse(w, api.Refuse(api.OutcomeUnknown, words)) }
+	cl := served(t, dead, dead)
+	if cl.patience != 0 {
+		t.Errorf("who gives a timeout waits for %s", cl.patience)
+	}
+	usual, err := New(Config{URLs: []string{"https://h:1"}})
+	if err != nil || usual.patience != cellPatience {
+		t.Fatal(err, usual.patience)
+	}
+	cl.patience = 50 * time.Millisecond
+	began := time.Now()
+	_, token := cl.LeaseToken(t.Context(), "l-1", api.WriteOptions{})
+	_, data := cl.LeaseData(t.Context(), api.DataRequest{Lease: "l-1", Length: 8})
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("a dead cell is asked for %s", took)
+	}
+	for _, err := range []error{token, data} {
+		if api.KindOf(err) != api.OutcomeUnknown || !strings.Contains(err.Error(), words) {
+			t.Errorf("a dead cell: %v", err)
+		}
+	}
+	var asked atomic.Int32
+	late := served(t, func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 1 {
+			dead(w, r)
+		}
+	})
+	late.patience = 1 // over before a large operation is
+	if _, err := late.LeaseData(t.Context(), api.DataRequest{Lease: "l-1", Write: true, Length: 1, Body: strings.NewReader("x")}); err != nil || asked.Load() != 2 {
+		t.Errorf("a cell that is lost late: %v, asked %d times", err, asked.Load())
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	began = time.Now()
+	_, _ = cl.CreateTenant(ctx, "acme", api.WriteOptions{})
+	if took := time.Since(began); took < 200*time.Millisecond {
+		t.Errorf("what no cell answers is given up after %s", took)
+	}
+}
+
 // TestRemovedScheduler: one that was removed is passed by; what the others say counts, and when
 // all say it, nobody waits for more.
 func TestRemovedScheduler(t *testing.T) {
