@@ -25,6 +25,15 @@ func TestUnproven(t *testing.T) {
 	if _, ok := Pick(&v, r); ok {
 		t.Error("it was picked")
 	}
+	v.Cells[0].Failed = true
+	if e := Choose(v, r).Refusal; e.Hint != "see what the cell fails at, mend it and let it prove itself: grafos conformance run aws c1" {
+		t.Errorf("where the one cell failed: %q", e.Hint)
+	}
+	v.Cells = append(v.Cells, cell("c2", true))
+	if e := Choose(v, r).Refusal; e.Hint != "let a production cell prove itself: grafos conformance run aws c2" {
+		t.Errorf("where another one was not tested: %q", e.Hint)
+	}
+	v.Cells = v.Cells[:1]
 	v.Cells = append(v.Cells, cell("c2", false))
 	if id, ok := Pick(&v, r); !ok || id != "c2" {
 		t.Errorf("picked %q", id)

@@ -38,13 +38,22 @@ func refusal(v *View, r Request) *api.Error {
 	return nil
 }
 
-// vetoed refuses although there is room.
+// vetoed refuses although there is room. A cell that was not tested is more likely to help than one
+// that has failed.
 func vetoed(v *View, r Request) *api.Error {
 	e := api.Refuse(api.PlacementFailed, "provider %s has room for it, but every cell with room was vetoed", r.Provider)
+	var proves *Cell
 	for i := range v.Cells {
-		if c := &v.Cells[i]; c.Unproven && c.HasStamp && reach(c, c.takes(&r)) == stageVetoed {
-			return e.WithHint("let a production cell prove itself: grafos conformance run %s %s", r.Provider, c.ID)
+		c := &v.Cells[i]
+		if c.Unproven && c.HasStamp && (proves == nil || proves.Failed && !c.Failed) && reach(c, c.takes(&r)) == stageVetoed {
+			proves = c
 		}
+	}
+	switch {
+	case proves != nil && proves.Failed:
+		return e.WithHint("see what the cell fails at, mend it and let it prove itself: grafos conformance run %s %s", r.Provider, proves.ID)
+	case proves != nil:
+		return e.WithHint("let a production cell prove itself: grafos conformance run %s %s", r.Provider, proves.ID)
 	}
 	return e.WithHint("see each veto: grafos deploy plan --provider %s", r.Provider)
 }

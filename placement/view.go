@@ -20,6 +20,8 @@ type Cell struct {
 	Revoking, Revoked bool
 	// Unproven says that it takes no leases before it has passed the conformance suite.
 	Unproven bool
+	// Failed says that it has not passed it with the agent that it has; else it may not have been tested.
+	Failed bool
 	// Capacity is what may be leased in all, Free what is not taken; Fenced of what is taken
 	// waits for an operator.
 	Capacity, Free, Fenced api.Resources

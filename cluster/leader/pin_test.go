@@ -36,6 +36,12 @@ func TestPinnedAdmission(t *testing.T) {
 			r.t.Errorf("to an unproved one: %+v", e)
 		}
 		r.must(fsm.RecordConformance{
+			Actor: "operator/root", Provider: "aws", Cell: "c1", CellEpoch: r.record("c1").Epoch, Kinds: api.LeaseKinds(), Checks: 1, Failed: []string{"mem/revoked"},
+		})
+		if _, err := r.l.Admit(r.t.Context(), grant(100)); api.Problem(err).Hint != "let a production cell prove itself: grafos conformance run aws c2" {
+			r.t.Errorf("the one that failed is to be tested again: %q", api.Problem(err).Hint)
+		}
+		r.must(fsm.RecordConformance{
 			Actor: "operator/root", Provider: "aws", Cell: "c2", CellEpoch: r.record("c2").Epoch, Passed: true, Kinds: api.LeaseKinds(), Checks: 1,
 		})
 		if l := r.lease(r.admit(grant(100)).Leases[0]); l.CellID != "c2" {

@@ -95,7 +95,7 @@ func (r *roster) make(v *fsm.View, at int, rec *api.CellRecord) {
 		Revoking: rec.Revoking, Revoked: rec.Revoked, Capacity: rec.Capacity,
 		Free: rec.Capacity.Sub(use.Used()), GPUs: use.Devices(),
 		Leases: use.Leases(), Fenced: use.Fenced(), Zone: rec.Inventory.Zone, Rack: rec.Inventory.Rack,
-		Unproven: rec.Unproven(r.view.Provider.Production), HasStamp: true,
+		Unproven: rec.Unproven(r.view.Provider.Production), Failed: rec.Conformance() == api.ConformanceFailed, HasStamp: true,
 	}
 }
 
