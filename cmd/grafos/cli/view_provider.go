@@ -63,7 +63,8 @@ func providerStatusView(p *ui.Page, s api.ProviderStatus, now time.Time) {
 // matrixWidth is the least width at which each requirement has a column of its own.
 const matrixWidth = 116
 
-// matrix is the six requirements of every cell. A narrow terminal has them in one column.
+// matrix is the six requirements of every cell. A narrow terminal has them in one column; a pipe has the
+// reasons in its last one, where a terminal has them below.
 func matrix(p *ui.Page, cells []api.Cell, now time.Time) ui.Table {
 	narrow := p.Terminal && p.Width < matrixWidth && !p.Wide
 	t := ui.Table{Header: []string{"CELL", "STATE", "READY", "CODE", "RECORD", "IDENT", "HEALTHY", "INVENT", "OUTB", "CPU FREE", "MEM FREE", "LEASES", "SEEN"}}
@@ -74,9 +75,13 @@ func matrix(p *ui.Page, cells []api.Cell, now time.Time) ui.Table {
 		p.Name(string(c.CellID))
 		row := []ui.Cell{ui.ID(c.CellID), ui.ID(c.State).In(cellStyle(c.State)), readyCount(c)}
 		row = append(row, marks(c.Readiness, narrow)...)
-		t.Row(append(row,
+		row = append(row,
 			ui.Share(api.KindCPU, c.Free.CPU, c.Capacity.CPU), ui.Share(api.KindMem, c.Free.Mem, c.Capacity.Mem),
-			ui.ID(strconv.Itoa(c.Leases)), ui.Age(now, c.LastSeen))...)
+			ui.ID(strconv.Itoa(c.Leases)), ui.Age(now, c.LastSeen))
+		if !p.Terminal {
+			row = append(row, ui.T(whyNot(c)))
+		}
+		t.Row(row...)
 	}
 	return t
 }
