@@ -75,7 +75,12 @@ func (f *deployFlags) plan(ctx context.Context, s *session, cwd, dir string, arg
 	if plan.Refusal == nil {
 		return ui.Silent(ui.ExitRefused)
 	}
-	return ui.Silent(ui.KindExit(plan.Refusal.Kind))
+	if s.Output.Machine() || s.OutTerminal {
+		return ui.Silent(ui.KindExit(plan.Refusal.Kind)) // it was told why
+	}
+	why := *plan.Refusal
+	why.Candidates = nil // the rows are about them
+	return &why
 }
 
 // planned is findTasklet, for which no program and no module are needed.

@@ -253,7 +253,11 @@ func TestPlanRefused(t *testing.T) {
 	r.env["GRAFOS_FORCE_TTY"] = "100"
 	r.run("deploy", "plan", "--provider", "aws").want(t, 4, "refuse  3 of 3 cells vetoed  (placement_failed)", "")
 	r.env["GRAFOS_FORCE_TTY"] = ""
-	got := r.run("deploy", "plan", "--provider", "aws", "--json")
+	got := r.run("deploy", "plan", "--provider", "aws")
+	if got.want(t, 4, "", "Error: 3 of 3 cells vetoed  (placement_failed)"); strings.Contains(got.out, "refuse") {
+		t.Errorf("a pipe gets a row a cell, and not\n%s", got.out)
+	}
+	got = r.run("deploy", "plan", "--provider", "aws", "--json")
 	got.want(t, 4, `"decision":"refuse"`, "")
 	if got.err != "" {
 		t.Errorf("stderr beside a plan: %q", got.err)
