@@ -88,7 +88,7 @@ func flagError(cmd *cobra.Command, err error) error {
 func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == len(names) {
-			return nil
+			return given(cmd, names, args)
 		}
 		if len(names) == 0 {
 			return api.Refuse(api.InvalidArgument, "%s takes no argument: %q", cmd.CommandPath(), ui.Clean(args[0]))
@@ -97,11 +97,23 @@ func exactly(names ...string) cobra.PositionalArgs {
 	}
 }
 
+// given refuses an argument with nothing in it, as a shell's variable that was not set leaves: an empty id
+// is a prefix of every one.
+func given(cmd *cobra.Command, names, args []string) error {
+	for i, arg := range args {
+		if strings.TrimSpace(arg) == "" {
+			return api.Refuse(api.InvalidArgument, "%s: %s is empty", cmd.CommandPath(), names[i]).
+				WithHint("is a variable of the shell not set? %s --help", cmd.CommandPath())
+		}
+	}
+	return nil
+}
+
 // atMostOne refuses more than one argument; name says what it is.
 func atMostOne(name string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) <= 1 {
-			return nil
+			return given(cmd, []string{name}, args)
 		}
 		return api.Refuse(api.InvalidArgument, "%s takes at most one %s: %d given", cmd.CommandPath(), name, len(args))
 	}

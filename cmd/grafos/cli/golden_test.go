@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -96,6 +97,20 @@ func TestEveryCommand(t *testing.T) {
 	for path := range cases {
 		if !seen[path] {
 			t.Errorf("%s is no command", path)
+		}
+	}
+}
+
+// TestEmptyArguments: an argument with nothing in it is what a variable leaves that was not set. No
+// command takes it for the beginning of every id.
+func TestEmptyArguments(t *testing.T) {
+	for path, args := range goldenCases() {
+		for i := len(strings.Fields(path)) - 1; i < len(args) && !strings.HasPrefix(args[i], "-"); i++ {
+			for _, nothing := range []string{"", " "} {
+				empty := slices.Clone(args)
+				empty[i] = nothing
+				newRig(t).run(empty...).want(t, 2, "", "is empty  (invalid_argument)")
+			}
 		}
 	}
 }

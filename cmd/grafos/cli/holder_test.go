@@ -179,7 +179,7 @@ func TestNarrowNeedsALease(t *testing.T) {
 	r := newRig(t)
 	key, text := keyPEM(t)
 	r.run("lease", "token", "", "--narrow", "--ops", "read", "--holder-key", r.file("key", text),
-		"--lease-token", r.file("root", rootFor("l-7f3a01", key.Thumbprint().String()))).want(t, 2, "", "not of")
+		"--lease-token", r.file("root", rootFor("l-7f3a01", key.Thumbprint().String()))).want(t, 2, "", "is empty")
 	r.run("lease", "token", "l-7f3a01", "--narrow", "--ops", "read,write", "--length", "64K", "--holder-key", r.file("key", text),
 		"--lease-token", r.file("root", rootFor("l-7f3a01", key.Thumbprint().String()))).want(t, 2, "", "nothing is taken away")
 }

@@ -13,7 +13,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+	"github.com/spf13/cobra"
 
+	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/cluster/store/snap"
 )
 
@@ -160,5 +162,17 @@ func TestSnapshotSettings(t *testing.T) {
 	never, hourly := snapshotSettings{}, snapshotSettings{Every: duration(time.Hour), Dir: "d", Keep: 1}
 	if never.check() != nil || hourly.check() != nil {
 		t.Error("refused")
+	}
+}
+
+// TestOneFile: a variable of the shell that was not set names no file.
+func TestOneFile(t *testing.T) {
+	for _, args := range [][]string{nil, {""}, {"a", "b"}} {
+		if err := oneFile(&cobra.Command{Use: "save"}, args); api.KindOf(err) != api.InvalidArgument {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+	if err := oneFile(&cobra.Command{Use: "save"}, []string{"a"}); err != nil {
+		t.Error(err)
 	}
 }

@@ -93,6 +93,9 @@ func oneFile(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return api.Refuse(api.InvalidArgument, "%s takes FILE: %d given", cmd.CommandPath(), len(args))
 	}
+	if args[0] == "" {
+		return api.Refuse(api.InvalidArgument, "%s: FILE is empty", cmd.CommandPath())
+	}
 	return nil
 }
 
