@@ -170,6 +170,12 @@ func Refuse(k Kind, format string, args ...any) *Error {
 	}
 }
 
+// RefuseFenced is the answer to whoever uses a lease whose teardown failed; why says how.
+func RefuseFenced(id LeaseID, why string) *Error {
+	return Refuse(LeaseFencedKind, "lease %s is fenced: %s", id, why).
+		WithHint("what could not be torn down is kept from everybody: request another lease; an operator who knows that it is gone gives it back with grafos admin unfence-lease %s", id)
+}
+
 // Error returns the detail and, in brackets, the kind.
 func (e *Error) Error() string { return e.Detail + " (" + string(e.Kind) + ")" }
 

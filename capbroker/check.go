@@ -105,7 +105,7 @@ func checkState(l api.Lease) error {
 	case api.LeaseActive, api.LeaseRevokeWarning, api.LeaseGraceRunning, api.LeaseCheckpoint:
 		return nil
 	case api.LeaseFenced:
-		return api.Refuse(api.LeaseFencedKind, "lease %s is fenced: its teardown failed, nobody uses it any more", l.ID)
+		return api.RefuseFenced(l.ID, "its teardown failed")
 	case api.LeaseExpired:
 		return api.Refuse(api.LeaseExpiredKind, "lease %s has expired", l.ID)
 	case api.LeaseForcedTeardown, api.LeaseTornDown, api.LeaseFailedClosed:

@@ -62,6 +62,9 @@ func TestCheck(t *testing.T) {
 			token, l := claimsOf(memLease()), memLease()
 			c.change(&l)
 			err := token.check(l, c.op)
+			if c.kind == api.LeaseFencedKind && api.Problem(err).Hint == "" {
+				t.Error("nothing says what to do about a fence")
+			}
 			if c.kind == "" {
 				if err != nil {
 					t.Error(err)

@@ -448,7 +448,7 @@ func (k *keeper) usable(id api.LeaseID) (api.Lease, int64, error) {
 	case l.State == api.LeaseExpired:
 		return l, 0, api.Refuse(api.LeaseExpiredKind, "lease %s has ended: %s", id, l.Reason)
 	case l.State == api.LeaseFenced:
-		return l, 0, api.Refuse(api.LeaseFencedKind, "lease %s is fenced: %s", id, l.Reason)
+		return l, 0, api.RefuseFenced(id, l.Reason)
 	case !l.State.Usable():
 		return l, 0, api.Refuse(api.LeaseRevoked, "lease %s has ended: %s", id, l.Reason)
 	}

@@ -174,8 +174,8 @@ func TestFence(t *testing.T) {
 				if got := b.cluster.lease("l1"); got.State != api.LeaseFenced {
 					t.Fatalf("lease is %s (%s), want fenced", got.State, got.Reason)
 				}
-				if _, _, err := b.agent.keeper.usable("l1"); api.KindOf(err) != api.LeaseFencedKind {
-					t.Fatalf("use of it is answered %v, want lease_fenced", err)
+				if _, _, err := b.agent.keeper.usable("l1"); api.KindOf(err) != api.LeaseFencedKind || api.Problem(err).Hint == "" {
+					t.Fatalf("use of it is answered %v, want lease_fenced and what to do", err)
 				}
 				pass(10 * time.Second)
 				if got := b.cluster.lease("l1"); got.State != api.LeaseFenced {

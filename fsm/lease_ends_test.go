@@ -93,7 +93,9 @@ func TestRenewLease(t *testing.T) {
 	r.wantState("l1", api.LeaseExpired, ReasonExpired)
 	r.refused(api.LeaseExpiredKind, RenewLease{Lease: "l1", TTLMs: 60_000})
 	r.ended(api.LeaseFenced, "no", "l1")
-	r.refused(api.LeaseFencedKind, RenewLease{Lease: "l1", TTLMs: 60_000})
+	if p := r.refusal(api.LeaseFencedKind, RenewLease{Lease: "l1", TTLMs: 60_000}); !strings.Contains(p.Hint, "grafos admin unfence-lease l1") {
+		t.Errorf("a fenced lease: hint %q", p.Hint)
+	}
 }
 
 // However leases are renewed, the time by which the cell has stopped never moves back: it

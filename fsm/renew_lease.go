@@ -74,7 +74,7 @@ func (s *State) mayRenew(l *api.Lease) *api.Error {
 		}
 		return api.Refuse(api.LeaseExpiredKind, "lease %s ran out %s ago", l.ID, time.Duration(s.meta.Now-l.Expires).Round(time.Millisecond))
 	case api.LeaseFenced:
-		return api.Refuse(api.LeaseFencedKind, "lease %s is fenced: its teardown failed", l.ID)
+		return api.RefuseFenced(l.ID, "its teardown failed")
 	case api.LeaseExpired:
 		return api.Refuse(api.LeaseExpiredKind, "lease %s has expired", l.ID)
 	case api.LeaseRevokeWarning, api.LeaseGraceRunning, api.LeaseCheckpoint:

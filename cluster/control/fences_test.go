@@ -1,6 +1,7 @@
 package control
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,6 +42,25 @@ func TestWatchTellsFences(t *testing.T) {
 		r.must(fsm.UnfenceLease{Actor: "operator/root", Lease: l.ID})
 		if d, ok = s.next(); !ok || !d.Fences || len(d.Fenced) != 0 {
 			t.Errorf("after it was lifted: %+v", d)
+		}
+	})
+}
+
+// TestFencedIsExplained: whoever uses a fenced lease hears what that is, and who can do what about it.
+func TestFencedIsExplained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		epoch := r.cell("c1")
+		r.grant()
+		l, _ := r.c.cfg.Machine.View().Lease("l-1-cpu")
+		r.must(fsm.ReportCell{Cell: "c1", Epoch: epoch, Ended: []api.EndedReport{{LeaseID: l.ID, Epoch: l.Epoch, State: api.LeaseFenced, Reason: "stuck"}}})
+		ctx := api.WithCaller(t.Context(), api.Caller{Role: api.RoleOperator, Name: "root"})
+		_, token := r.c.LeaseToken(ctx, l.ID, api.WriteOptions{})
+		_, data := r.c.LeaseData(ctx, api.DataRequest{Lease: l.ID, Length: 1})
+		for what, err := range map[string]error{"token": token, "data": data} {
+			if p := api.Problem(err); api.KindOf(err) != api.LeaseFencedKind || !strings.Contains(p.Hint, "grafos admin unfence-lease l-1-cpu") {
+				t.Errorf("%s: %v, hint %q", what, err, p.Hint)
+			}
 		}
 	})
 }

@@ -350,7 +350,7 @@ func ended(l api.Lease) *api.Error {
 	kind := api.LeaseRevoked
 	switch {
 	case l.State == api.LeaseFenced:
-		kind = api.LeaseFencedKind
+		return api.RefuseFenced(l.ID, "its teardown failed")
 	case l.State == api.LeaseExpired || l.Reason == "expired":
 		kind = api.LeaseExpiredKind
 	}
