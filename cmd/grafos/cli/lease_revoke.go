@@ -40,27 +40,53 @@ func (o *leaseRevokeOptions) run(ctx context.Context, s *session, given string) 
 		return err
 	}
 	return s.leaseID(ctx, given, func(id api.LeaseID) error {
-		if !agreed {
-			if err := o.confirm(ctx, s, id); err != nil {
-				return err
-			}
-			agreed = true
+		before, err := s.ShowLease(ctx, id, s.Read())
+		if err != nil {
+			return err
 		}
+		if err := s.Confirm(ctx, agreed, revokeQuestion(before.Lease.Lease), ""); err != nil {
+			return err
+		}
+		agreed = true
 		answer, err := s.RevokeLease(ctx, id, api.RevokeRequest{GraceMs: o.grace.Milliseconds()}, o.write.options())
 		if err != nil {
 			return o.write.repeatable(err)
 		}
 		o.write.dry(s.UI)
+		if news := wasEnding(before.Lease.Lease, answer.Lease.Lease, s.Now()); news != "" {
+			s.Note("%s", news)
+		}
 		return s.Print(answer, func(p *ui.Page) { leasesView(p, []api.Lease{answer.Lease.Lease}, s.Now()) })
 	})
 }
 
-func (o *leaseRevokeOptions) confirm(ctx context.Context, s *session, id api.LeaseID) error {
-	answer, err := s.ShowLease(ctx, id, s.Read())
-	if err != nil {
-		return err
+func revokeQuestion(l api.Lease) string {
+	return fmt.Sprintf("Revoke lease %s (%s %s of tenant %s on %s)?", l.ID, l.Kind, ui.Amount(l.Kind, l.Amount), l.Tenant, l.CellID)
+}
+
+// wasEnding says what a revocation found that was not the first to end a lease; "" is that it was. It
+// may bring the end forward, and never puts it off.
+func wasEnding(before, after api.Lease, now time.Time) string {
+	was := fmt.Sprintf("lease %s was ending already: it is %s (%s)", before.ID, before.State, before.Reason)
+	switch {
+	case before.State == api.LeaseActive:
+		return ""
+	case before.State.Terminal():
+		return fmt.Sprintf("lease %s had ended already: it is %s (%s), since %s", before.ID, before.State, before.Reason, before.EndedAt.Format(time.RFC3339))
+	case !before.State.Usable():
+		return was
+	case !after.State.Usable():
+		return was + ", and would have gone on until " + endOf(before).Format(time.RFC3339) + "; now it ends at once"
+	case endOf(after).Equal(endOf(before)):
+		return was + ", and ends as before at " + endOf(after).Format(time.RFC3339) + ", in " + ui.Duration(endOf(after).Sub(now))
 	}
-	l := answer.Lease
-	question := fmt.Sprintf("Revoke lease %s (%s %s of tenant %s on %s)?", l.ID, l.Kind, ui.Amount(l.Kind, l.Amount), l.Tenant, l.CellID)
-	return s.Confirm(ctx, false, question, "")
+	return was + ", at " + endOf(before).Format(time.RFC3339) + "; now it ends at " + endOf(after).Format(time.RFC3339) + ", in " + ui.Duration(endOf(after).Sub(now))
+}
+
+// endOf is when a lease ends that is still used: as it was announced, or by itself.
+func endOf(l api.Lease) time.Time {
+	if at := l.ForcedAt(); !at.IsZero() {
+		return at
+	}
+	return l.ExpiresAt
 }
