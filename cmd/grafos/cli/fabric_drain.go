@@ -70,7 +70,11 @@ func (o *drainOptions) run(ctx context.Context, s *session, given string) error 
 			return err
 		}
 	}
-	return s.Print(&drainedCell{CellAnswer: answer, Drained: d.ended}, func(p *ui.Page) { cellsView(p, []api.Cell{answer.Cell}, s.Now()) })
+	fenced, err := s.fencedOn(ctx, cell.CellID)
+	if err != nil {
+		return err
+	}
+	return s.Print(&drainedCell{CellAnswer: answer, Drained: d.ended, Fenced: fenced}, func(p *ui.Page) { cellsView(p, []api.Cell{answer.Cell}, s.Now()) })
 }
 
 func forced(n int) string {
@@ -84,6 +88,35 @@ func forced(n int) string {
 type drainedCell struct {
 	*api.CellAnswer
 	Drained []drainedLease `json:"drained,omitempty"`
+	// Fenced is how many resources of the cell are quarantined: no drain ends that.
+	Fenced int `json:"fenced,omitempty"`
+}
+
+// fencedOn counts what is quarantined on a cell, and tells a person of it: whoever works on the host
+// may be able to clear it.
+func (s *session) fencedOn(ctx context.Context, id api.CellID) (int, error) {
+	list, err := s.allLeases(ctx, api.LeaseFilter{Cell: id, State: api.LeaseFenced}, s.Read())
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, l := range list.Leases {
+		if l.Fenced() {
+			n++
+		}
+	}
+	if n > 0 {
+		s.Note("%s of %s, whose teardown failed, %s fenced, and no drain clears that: grafos admin list-fenced-leases --cell %s",
+			ui.Count(n, "lease"), id, are(n), id)
+	}
+	return n, nil
+}
+
+func are(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
 }
 
 // leftDraining says what goes on when the command stops waiting.

@@ -287,7 +287,7 @@ func (f *fake) ListLeases(_ context.Context, q api.LeaseFilter, o api.ReadOption
 	}
 	list := &api.LeaseList{Index: fakeIndex, Leases: []api.Lease{}, Freshness: f.fresh}
 	for _, l := range f.leases {
-		if (q.Cell == "" || l.CellID == q.Cell) && (q.All || !l.State.Terminal()) && (q.Page == "" || string(l.ID) >= q.Page) {
+		if (q.Cell == "" || l.CellID == q.Cell) && (q.All || !l.State.Terminal() || q.State == api.LeaseFenced && l.Fenced()) && (q.Page == "" || string(l.ID) >= q.Page) {
 			if f.pageSize > 0 && len(list.Leases) == f.pageSize {
 				list.NextPage = string(l.ID)
 				break

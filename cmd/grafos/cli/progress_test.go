@@ -93,6 +93,23 @@ torndown        lease l-7f3a01  mem 64 MiB  0s
 	}
 }
 
+// TestDrainTellsFences: whoever takes a cell out of service hears of what its teardowns left.
+func TestDrainTellsFences(t *testing.T) {
+	r := newRig(t)
+	const words = "1 lease of aws-1, whose teardown failed, is fenced, and no drain clears that: grafos admin list-fenced-leases --cell aws-1"
+	if got := r.run("fabric", "drain", "aws-1"); got.code != 0 || strings.Contains(got.err, "fenced") {
+		t.Errorf("where nothing is fenced: exit %d, %q", got.code, got.err)
+	}
+	for i := range r.leases {
+		r.leases[i].CellID, r.leases[i].State, r.leases[i].Unfenced = "aws-1", api.LeaseFenced, 1
+	}
+	r.leases[0].Unfenced = 0
+	r.run("fabric", "drain", "aws-1").want(t, 0, "aws-1", words)
+	if got := r.run("fabric", "drain", "aws-1", "--json"); got.err != "" || !strings.Contains(got.out, `"fenced":1`) {
+		t.Errorf("a program gets %q, and %q", got.out, got.err)
+	}
+}
+
 // TestFinalisingIsBounded shows that a record which is not finalised in time is printed as
 // it is.
 func TestFinalisingIsBounded(t *testing.T) {
