@@ -80,6 +80,20 @@ func TestRunRequestCheck(t *testing.T) {
 		if err := r.Check(); KindOf(err) != InvalidArgument {
 			t.Errorf("%s is taken: %v", name, err)
 		}
+		if err := r.CheckNew(); KindOf(err) != InvalidArgument {
+			t.Errorf("%s is taken now: %v", name, err)
+		}
+	}
+	whole.Resources.Mem = MinRunMem
+	if err := whole.CheckNew(); err != nil {
+		t.Error(err)
+	}
+	whole.Resources.Mem--
+	if err := whole.CheckNew(); KindOf(err) != InvalidArgument || Problem(err).Hint == "" {
+		t.Errorf("less than a module has: %v", err)
+	}
+	if err := whole.Check(); err != nil {
+		t.Errorf("a log of old holds it: %v", err)
 	}
 }
 

@@ -18,6 +18,7 @@ const (
 const (
 	DefaultRunCPU   = 500      // millicores, a soft share
 	DefaultRunMem   = 32 << 20 // bytes of linear memory
+	MinRunMem       = 64 << 10 // one page of linear memory: no module has less
 	DefaultRunTTL   = 60 * time.Second
 	MaxModuleBytes  = 64 << 20
 	MaxInputBytes   = 16 << 20
@@ -50,6 +51,24 @@ type RunRequest struct {
 	Fuel int64 `json:"fuel,omitempty"`
 	// Terms is what the resources must be beyond their amounts; nil is nothing.
 	Terms *Terms `json:"terms,omitempty"`
+}
+
+// CheckNew is Check for a request that is made now. Logs of old hold runs with less memory than any
+// module has, and are applied as they were.
+func (r RunRequest) CheckNew() error {
+	if err := r.Check(); err != nil {
+		return err
+	}
+	return CheckRunMem(r.Resources.Mem)
+}
+
+// CheckRunMem refuses less memory than any module needs, before a cell does.
+func CheckRunMem(mem int64) error {
+	if mem >= MinRunMem {
+		return nil
+	}
+	return Refuse(InvalidArgument, "a run with %d bytes of mem cannot be: a module has at least %d", mem, MinRunMem).
+		WithHint("ask for 64K or more, as --mem 32M, which is the default; a size without a letter is bytes")
 }
 
 // Check refuses what can be refused without looking at the cluster.

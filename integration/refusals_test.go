@@ -112,7 +112,7 @@ func (d *door) testAdmission(t *testing.T) {
 		if p.Shortage == nil || *p.Shortage != (api.Shortage{Resource: "mem", Limit: 1 << 20, InUse: 0, Asked: 2 << 20}) {
 			t.Errorf("evidence %+v", p.Shortage)
 		}
-		p = refused(t, api.QuotaExceeded, "", "leases", "local", "--cpu", "1", "--mem", "1K", "--block", "512")
+		p = refused(t, api.QuotaExceeded, "", "leases", "local", "--cpu", "1", "--mem", "64K", "--block", "512")
 		if p.Shortage == nil || *p.Shortage != (api.Shortage{Resource: "leases", Limit: 2, InUse: 0, Asked: 3}) {
 			t.Errorf("evidence %+v", p.Shortage)
 		}

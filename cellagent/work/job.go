@@ -8,9 +8,6 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-// page is the bytes of one page of linear memory: a module has at least one.
-const page = 64 << 10
-
 // Job is one run of one module.
 type Job struct {
 	Run        api.RunID
@@ -104,8 +101,8 @@ func (j Job) Check() error {
 	if j.Deadline <= 0 {
 		return api.Refuse(api.InvalidArgument, "a run without a deadline is not started")
 	}
-	if j.Memory < page {
-		return api.Refuse(api.InvalidArgument, "memory is %d bytes: a module has at least %d", j.Memory, page)
+	if j.Memory < api.MinRunMem {
+		return api.Refuse(api.InvalidArgument, "memory is %d bytes: a module has at least %d", j.Memory, api.MinRunMem)
 	}
 	if len(j.Stdin) > api.MaxInputBytes {
 		return api.Refuse(api.TooLarge, "input has %d bytes: at most %d", len(j.Stdin), api.MaxInputBytes)

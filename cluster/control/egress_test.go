@@ -40,7 +40,7 @@ func TestListWithoutRun(t *testing.T) {
 		t.Errorf("leases: %v", err)
 	}
 	_, err = r.c.StartRun(r.acme(), api.RunRequest{
-		Provider: "aws", Module: api.DigestOf([32]byte{1}), Resources: api.Resources{CPU: 1, Mem: 1, Net: 1000}, TTLMs: 60_000,
+		Provider: "aws", Module: api.DigestOf([32]byte{1}), Resources: api.Resources{CPU: 1, Mem: api.MinRunMem, Net: 1000}, TTLMs: 60_000,
 		Terms: &api.Terms{Egress: []string{"10.0.0.1:80"}},
 	}, api.WriteOptions{})
 	if api.KindOf(err) != api.Forbidden {

@@ -17,6 +17,11 @@ func (c *Control) Plan(ctx context.Context, r api.PlanRequest, _ api.ReadOptions
 	if err := check.Check(); err != nil {
 		return nil, err
 	}
+	if r.Module != "" {
+		if err := api.CheckRunMem(r.Resources.Mem); err != nil {
+			return nil, err
+		}
+	}
 	tenant, err := planFor(ctx, r.Tenant)
 	if err != nil {
 		return nil, err
@@ -42,7 +47,7 @@ func (c *Control) StartRun(ctx context.Context, r api.RunRequest, o api.WriteOpt
 	if r.Terms.Empty() {
 		r.Terms = nil // the same request, and the same key's answer
 	}
-	if err := r.Check(); err != nil {
+	if err := r.CheckNew(); err != nil {
 		return nil, err
 	}
 	tenant, err := actFor(ctx, r.Tenant)

@@ -90,7 +90,7 @@ func (o *deployRunOptions) request(s *session, t tasklet) (api.RunRequest, []blo
 		return api.RunRequest{}, nil, err
 	}
 	// Before standard input, which may be slow to end, is read.
-	if err := request.Check(); err != nil {
+	if err := request.CheckNew(); err != nil {
 		return api.RunRequest{}, nil, err
 	}
 	input, err := readInput(o.input, s.In)
