@@ -78,6 +78,10 @@ func (n *scheduler) open(ctx context.Context, s serverSettings, version string) 
 	if err != nil {
 		return err
 	}
+	for _, u := range trusted.unknown(providers(s.Providers)) {
+		n.log.Warn("bootstrap trust is for a provider that is not configured: no cell joins it before --providers has it",
+			"file", s.BootstrapTrust, "provider", string(u.provider), "in", u.where)
+	}
 	cert, err := ownCertificate(material, s) // before anything is written: the names in it may not be ones
 	if err != nil {
 		return err

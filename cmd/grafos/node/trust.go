@@ -3,6 +3,7 @@ package node
 import (
 	"crypto/x509"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -53,6 +54,21 @@ type trustedIssuer struct {
 type trust struct {
 	issuers  *issuer.Issuers // nil where there is no file
 	evidence *attest.Policies
+	named    []namedProvider
+}
+
+// namedProvider is a provider that the file speaks of, and where.
+type namedProvider struct {
+	provider api.ProviderID
+	where    string
+}
+
+// unknown returns what the file says of providers that there are not: a slip of the pen, or one that
+// --providers lacks. It is no fault of the file, since it is the same on schedulers of several settings.
+func (t *trust) unknown(providers []api.Provider) []namedProvider {
+	return slices.DeleteFunc(slices.Clone(t.named), func(n namedProvider) bool {
+		return slices.ContainsFunc(providers, func(p api.Provider) bool { return p.ID == n.provider })
+	})
 }
 
 // loadTrust reads the file; none is no trust in anybody else. Names of files in it are from its own
@@ -80,7 +96,7 @@ func loadTrust(file, clusterID string) (*trust, error) {
 			ProviderClaim: t.ProviderClaim, CellClaim: t.CellClaim, UsesClaim: t.UsesClaim, Require: t.Require,
 		})
 	}
-	out := &trust{}
+	out := &trust{named: f.named()}
 	if out.issuers, err = issuer.New(clusterID, all); err != nil {
 		return nil, inFile(file, err)
 	}
@@ -96,6 +112,20 @@ func loadTrust(file, clusterID string) (*trust, error) {
 		return nil, inFile(file, err)
 	}
 	return out, nil
+}
+
+// named lists the providers in the order of the file.
+func (f *trustFile) named() []namedProvider {
+	var out []namedProvider
+	for _, t := range f.Issuers {
+		for _, p := range t.Providers {
+			out = append(out, namedProvider{p, "issuer " + t.Issuer})
+		}
+	}
+	for _, t := range f.Attestation {
+		out = append(out, namedProvider{t.Provider, "attestation"})
+	}
+	return out
 }
 
 // policy reads the files that a policy names.

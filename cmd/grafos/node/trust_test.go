@@ -52,6 +52,17 @@ func TestLoadTrust(t *testing.T) {
 		!got.evidence.Requires("aws") || got.evidence.Requires("lab") {
 		t.Errorf("attestation: %+v, %v", got, err)
 	}
+	got, err := loadTrust(write("trust.toml", head+"jwks_file = \"keys.json\"\nproviders = [\"aws\", \"lap\"]\n"+
+		"[[attestation]]\nprovider = \"lab\"\nkind = \"gcp\"\npolicy = \"accept\"\njwks_file = \"keys.json\"\naccounts = [\"acme\"]"), "g-test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if u := got.unknown(providers([]string{"aws"})); len(u) != 2 || u[0] != (namedProvider{"lap", "issuer https://ci.example.com"}) || u[1] != (namedProvider{"lab", "attestation"}) {
+		t.Errorf("of providers that there are not: %+v", u)
+	}
+	if u := got.unknown(providers([]string{"lab", "lap=managed"})); len(u) > 0 {
+		t.Errorf("of providers that there are: %+v", u)
+	}
 	const policy = "[[attestation]]\nprovider = \"aws\"\n"
 	for text, want := range map[string]string{
 		policy + "policy = \"require\"":                                                                                       "verified with",
