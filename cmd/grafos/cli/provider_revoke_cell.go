@@ -93,7 +93,7 @@ func (o *revokeCellOptions) question(cell api.Cell) string {
 	case cell.Leases == 0:
 		what = fmt.Sprintf("Revoke %s/%s? It holds no lease", cell.Provider, cell.CellID)
 	case o.now:
-		what += ", which end at once"
+		what += ", which nobody hears of any more: they end at their own times"
 	default:
 		what += ", which drain for " + ui.Duration(o.grace) + " and are then torn down"
 	}

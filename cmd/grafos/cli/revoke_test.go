@@ -43,3 +43,16 @@ func TestWasEnding(t *testing.T) {
 		t.Errorf("a program is told on standard error: %q", got.err)
 	}
 }
+
+// TestRevokeCellQuestion: what is asked is what the command's help says of it.
+func TestRevokeCellQuestion(t *testing.T) {
+	cell := api.Cell{CellID: "aws-1", Provider: "aws", Leases: 2}
+	for want, o := range map[string]revokeCellOptions{
+		"It holds 2 leases, which drain for 10s and are then torn down.": {grace: 10 * time.Second},
+		"which nobody hears of any more: they end at their own times.":   {now: true},
+	} {
+		if got := o.question(cell); !strings.Contains(got, want) {
+			t.Errorf("%q", got)
+		}
+	}
+}
