@@ -101,6 +101,32 @@ func TestEveryCommand(t *testing.T) {
 	}
 }
 
+// TestWhatAsks: what cannot be taken back asks, as docs/operations.md has it, and nothing else does.
+func TestWhatAsks(t *testing.T) {
+	asks := map[string]bool{
+		"grafos lease revoke": true, "grafos fabric drain": true, "grafos provider revoke-cell": true, "grafos admin delete-tenant": true,
+		"grafos admin unfence-lease": true, "grafos operator raft remove": true,
+	}
+	leaves(newRig(t).root(io.Discard, io.Discard), func(cmd *cobra.Command) {
+		if cmd.Flags().Lookup("yes") == nil {
+			return // it changes nothing
+		}
+		path := cmd.CommandPath()
+		without := slices.DeleteFunc(slices.Clone(goldenCases()[path]), func(arg string) bool { return arg == "--yes" })
+		got := goldenRun(t, without, "", nil)
+		if refused := got.code == 2 && strings.Contains(got.err, "there is nobody to ask"); refused != asks[path] {
+			t.Errorf("%s asks: %v, want %v: exit %d, %s", path, refused, asks[path], got.code, got.err)
+		}
+		if asked := goldenRun(t, without, "", []string{"--dry-run"}); strings.Contains(asked.err, "nobody to ask") {
+			t.Errorf("%s asks before it changes nothing", path)
+		}
+		delete(asks, path)
+	})
+	for path := range asks {
+		t.Errorf("%s is no command that could ask", path)
+	}
+}
+
 // TestEmptyArguments: an argument with nothing in it is what a variable leaves that was not set. No
 // command takes it for the beginning of every id.
 func TestEmptyArguments(t *testing.T) {
