@@ -173,7 +173,7 @@ func (o *owner) check(file, dir, clusterID, name string) error {
 	switch {
 	case o.Version != ownerVersion:
 		return api.Refuse(api.Conflict, "%s has version %d, this grafos knows version %d", file, o.Version, ownerVersion).
-			WithHint("use the version of grafos that wrote it, or a newer one")
+			WithHint("use the release that wrote it, or a newer one")
 	case o.ClusterID != clusterID:
 		return api.Refuse(api.Conflict, "data directory %s belongs to cluster %s, not to %s", dir, o.ClusterID, clusterID).
 			WithHint("give the material of cluster %s, or another data directory", o.ClusterID)

@@ -113,7 +113,7 @@ func (c *Control) waitEnd(ctx context.Context, l api.Lease) api.Lease {
 
 func notBound(l api.Lease) *api.Error {
 	e := api.Refuse(api.BindTimeout, "cell %s did not bind lease %s: it is %s (%s)", l.CellID, l.ID, l.State, l.Reason).
-		WithHint("repeat the request with a new idempotency key; see the cell: grafos why cell %s", l.CellID)
+		WithHint("repeat the request with a new idempotency key; see why: grafos provider status %s", l.Provider)
 	e.Provider, e.RetryAfterMs = l.Provider, 100
 	return e
 }

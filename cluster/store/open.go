@@ -197,7 +197,7 @@ func readKind(path string) (storage, error) {
 	}
 	if s.Version != kindVersion {
 		return s, api.Refuse(api.Conflict, "%s has version %d, this grafos knows version %d", path, s.Version, kindVersion).
-			WithHint("use the version of grafos that wrote it, or a newer one")
+			WithHint("use the release that wrote it, or a newer one")
 	}
 	if CheckKind(s.Log) != nil {
 		return s, &CorruptError{File: path, Why: fmt.Sprintf("%q is no kind of log", string(s.Log))}
