@@ -3,6 +3,7 @@ package ui
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"net"
 	"net/http"
 	"time"
 
@@ -57,8 +58,13 @@ func (c Connection) certificate() (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// How long a cell may take to answer before a data-plane operation is given up.
-const dataPlaneWait = 30 * time.Second
+const (
+	// dataPlaneReach is how long it may take to reach a cell, whose host may be gone, and as long again
+	// until it has proved itself, which a stopped one does not.
+	dataPlaneReach = 5 * time.Second
+	// dataPlaneWait is how long a cell may take to answer before a data-plane operation is given up.
+	dataPlaneWait = 30 * time.Second
+)
 
 // DataPlane returns an HTTP client for the data planes of the cluster's cells.
 func (c Connection) DataPlane() (*http.Client, error) {
@@ -66,11 +72,16 @@ func (c Connection) DataPlane() (*http.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &http.Client{Transport: &http.Transport{
+	return &http.Client{Transport: dataPlane(config)}, nil
+}
+
+func dataPlane(config *tls.Config) *http.Transport {
+	return &http.Transport{
 		TLSClientConfig:       config,
 		ForceAttemptHTTP2:     true,
-		TLSHandshakeTimeout:   dataPlaneWait,
+		DialContext:           (&net.Dialer{Timeout: dataPlaneReach}).DialContext,
+		TLSHandshakeTimeout:   dataPlaneReach,
 		ResponseHeaderTimeout: dataPlaneWait,
 		MaxIdleConnsPerHost:   1,
-	}}, nil
+	}
 }
