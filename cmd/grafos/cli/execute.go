@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/cmd/grafos/internal/ui"
@@ -70,8 +72,12 @@ type namedFlag interface {
 	GetSpecifiedName() string
 }
 
-// flagError adds what a flag that does not exist was probably meant to be.
+// flagError says what a flag takes that was given something else, and adds what one that does not exist
+// was probably meant to be.
 func flagError(cmd *cobra.Command, err error) error {
+	if bad, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return ui.BadValue("--"+bad.GetFlag().Name, bad.GetValue(), bad.GetFlag().Value, bad.Unwrap())
+	}
 	problem := ui.Usage(err)
 	e, ok := asNamedFlag(err)
 	if !ok {

@@ -46,7 +46,7 @@ func settings(cmd *cobra.Command, file, prefix string, into any) error {
 			return
 		}
 		if err := set(f.Value, value); err != nil {
-			fault = api.Refuse(api.InvalidArgument, "%s is %q: %v", source, value, err)
+			fault = ui.BadValue(source, value, f.Value, err)
 		}
 	})
 	return fault

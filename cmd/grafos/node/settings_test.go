@@ -35,6 +35,31 @@ func read(t *testing.T, file string, args ...string) (sample, error) {
 	return s, cmd.ExecuteContext(t.Context())
 }
 
+// TestSettingsInWords: a variable or a file with what a setting does not take is answered in words about it,
+// not about what this program made of it.
+func TestSettingsInWords(t *testing.T) {
+	t.Setenv("GRAFOS_SAMPLE_N", "x")
+	if _, err := read(t, ""); api.KindOf(err) != api.InvalidArgument || api.Problem(err).Detail != `GRAFOS_SAMPLE_N is "x": it must be a whole number` {
+		t.Errorf("a variable: %v", err)
+	}
+	t.Setenv("GRAFOS_SAMPLE_N", "1")
+	for text, want := range map[string]string{
+		`n = "x"`:    ":1:5: n is a TOML string: it must be a whole number",
+		`n = 1.5`:    ":1:5: n is a TOML float: it must be a whole number",
+		`name = 5`:   ":1:8: name is a TOML integer: it must be a text in quotes",
+		`join = 5`:   ":1:8: join is a TOML integer: it must be a list",
+		`beat = "x"`: `:1:8: "x" is not a duration such as 250ms, 15s or 5m`,
+	} {
+		file := filepath.Join(t.TempDir(), "x.toml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := read(t, file); api.KindOf(err) != api.InvalidArgument || api.Problem(err).Detail != file+want {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 // TestSettings: defaults, then the file, then the environment, then flags.
 func TestSettings(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "x.toml")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -25,9 +26,35 @@ func DecodeTOML(name string, text []byte, v any) error {
 	}
 	if at, ok := errors.AsType[*toml.DecodeError](err); ok {
 		row, col := at.Position()
-		return api.Refuse(api.InvalidArgument, "%s:%d:%d: %s", name, row, col, strings.TrimPrefix(at.Error(), "toml: "))
+		return api.Refuse(api.InvalidArgument, "%s:%d:%d: %s", name, row, col, tomlFault(at))
 	}
 	return api.Refuse(api.InvalidArgument, "%s: %v", name, err)
+}
+
+// tomlMismatch is how the library says that a value is of another type than its field.
+var tomlMismatch = regexp.MustCompile(`^cannot decode TOML ([a-z ]+) into .* of type (\S+)$`)
+
+// tomlFault is a fault in words about the file, not about the program that reads it.
+func tomlFault(at *toml.DecodeError) string {
+	text := strings.TrimPrefix(at.Error(), "toml: ")
+	m := tomlMismatch.FindStringSubmatch(text)
+	if m == nil {
+		return strings.TrimSuffix(text, " ("+string(api.InvalidArgument)+")") // what a field said of its text
+	}
+	must := "of another type"
+	switch goType := m[2]; {
+	case strings.HasPrefix(goType, "[]"):
+		must = "a list"
+	case strings.HasPrefix(goType, "int"):
+		must = "a whole number"
+	case strings.HasPrefix(goType, "map"):
+		must = "a table"
+	case goType == "bool":
+		must = "true or false"
+	case goType == "string":
+		must = "a text in quotes"
+	}
+	return fmt.Sprintf("%s is a TOML %s: it must be %s", strings.Join(at.Key(), "."), m[1], must)
 }
 
 func unknownKeys(name string, missing *toml.StrictMissingError, t reflect.Type) error {
