@@ -81,7 +81,7 @@ func ParseKey(text []byte) (*Key, error) {
 		}
 		s, err := parsePrivate(block)
 		if err != nil {
-			return nil, api.Refuse(api.InvalidArgument, "the private key cannot be read: %v", err)
+			return nil, unread("the private key", err)
 		}
 		if s != nil {
 			return NewKey(s)
@@ -98,13 +98,24 @@ func ParsePublic(text []byte) (Thumbprint, error) {
 		}
 		t, ok, err := nameBlock(block)
 		if err != nil {
-			return Thumbprint{}, api.Refuse(api.InvalidArgument, "the holder's key cannot be read: %v", err)
+			return Thumbprint{}, unread("the holder's key", err)
 		}
 		if ok {
 			return t, nil
 		}
 	}
 }
+
+// unread is why a key is not taken. A refusal says it by itself.
+func unread(what string, err error) error {
+	if _, ok := api.AsError(err); ok {
+		return err
+	}
+	return api.Refuse(api.InvalidArgument, "%s cannot be read: %v", what, err)
+}
+
+// errForm is a key that its block only says it is. What the parser says of it is about the parser.
+var errForm = errors.New("it is damaged, or of another form than its first line says")
 
 // nameBlock names the key of a PEM block; false is that it has none.
 func nameBlock(block *pem.Block) (Thumbprint, bool, error) {
@@ -113,13 +124,13 @@ func nameBlock(block *pem.Block) (Thumbprint, bool, error) {
 	case "PUBLIC KEY":
 		key, err := x509.ParsePKIXPublicKey(block.Bytes)
 		if err != nil {
-			return Thumbprint{}, false, fmt.Errorf("read public key: %w", err)
+			return Thumbprint{}, false, errForm
 		}
 		public = key
 	case "CERTIFICATE":
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return Thumbprint{}, false, fmt.Errorf("read certificate: %w", err)
+			return Thumbprint{}, false, errForm
 		}
 		public = c.PublicKey
 	default:
@@ -139,17 +150,17 @@ func parsePrivate(block *pem.Block) (crypto.Signer, error) {
 	case "PRIVATE KEY":
 		key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("read private key: %w", err)
+			return nil, errForm
 		}
 		s, ok := key.(crypto.Signer)
 		if !ok {
-			return nil, fmt.Errorf("a %T does not sign", key)
+			return nil, fmt.Errorf("it is %s, which does not sign: use Ed25519 or ECDSA P-256", api.KeyKind(key))
 		}
 		return s, nil
 	case "EC PRIVATE KEY":
 		key, err := x509.ParseECPrivateKey(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("read private key: %w", err)
+			return nil, errForm
 		}
 		return key, nil
 	}
@@ -177,7 +188,7 @@ func known(public crypto.PublicKey) error {
 			return nil
 		}
 	}
-	return api.Refuse(api.InvalidArgument, "a holder's key is Ed25519 or ECDSA P-256, this one is a %T of another kind", public)
+	return api.Refuse(api.InvalidArgument, "a holder's key is Ed25519 or ECDSA P-256, and this one is %s", api.KeyKind(public))
 }
 
 // sign signs a text.

@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"github.com/grafos/grafos/api"
 )
 
 // Bounds of a set.
@@ -164,5 +166,5 @@ func check(algorithm string, key any) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("is a %T, and not for %s", key, algorithm)
+	return fmt.Errorf("is %s, and not for %s", api.KeyKind(key), algorithm)
 }

@@ -241,8 +241,8 @@ func TestParseCSRRefuses(t *testing.T) {
 		"not DER":       {pem.EncodeToMemory(&pem.Block{Type: pemCSR, Bytes: []byte("x")}), api.InvalidArgument, "cannot be read"},
 		"bad signature": {pem.EncodeToMemory(&pem.Block{Type: pemCSR, Bytes: forged}), api.InvalidArgument, "not signed with its own key"},
 		"headers":       {pem.EncodeToMemory(&pem.Block{Type: pemCSR, Headers: map[string]string{"a": "b"}, Bytes: block.Bytes}), api.InvalidArgument, "beside"},
-		"P-384":         {makeCSR(t, &x509.CertificateRequest{}, p384), api.InvalidArgument, "another curve"},
-		"RSA":           {makeCSR(t, &x509.CertificateRequest{}, rsaKey), api.InvalidArgument, "P-256 or Ed25519"},
+		"P-384":         {makeCSR(t, &x509.CertificateRequest{}, p384), api.InvalidArgument, "ECDSA on P-384"},
+		"RSA":           {makeCSR(t, &x509.CertificateRequest{}, rsaKey), api.InvalidArgument, "public key is RSA of 2048 bits: use P-256 or Ed25519"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pub, spki, err := ParseCSR(c.csr)

@@ -57,7 +57,7 @@ func parseKey(what string, data []byte) (crypto.PrivateKey, error) {
 	}
 	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {
-		return nil, api.Refuse(api.InvalidArgument, "%s is not a PKCS #8 private key: %v", what, err)
+		return nil, api.Refuse(api.InvalidArgument, "%s is not a PKCS #8 private key: it is damaged, or of another form", what)
 	}
 	return key, nil
 }
@@ -77,14 +77,14 @@ func publicKey(pub any) (spki string, err error) {
 	switch k := pub.(type) {
 	case *ecdsa.PublicKey:
 		if k == nil || k.Curve != elliptic.P256() {
-			return "", api.Refuse(api.InvalidArgument, "public key is ECDSA on another curve: use P-256 or Ed25519")
+			return "", api.Refuse(api.InvalidArgument, "public key is %s: use P-256 or Ed25519", api.KeyKind(pub))
 		}
 	case ed25519.PublicKey:
 		if len(k) != ed25519.PublicKeySize {
 			return "", api.Refuse(api.InvalidArgument, "Ed25519 public key has %d bytes: it must have %d", len(k), ed25519.PublicKeySize)
 		}
 	default:
-		return "", api.Refuse(api.InvalidArgument, "public key is a %T: use P-256 or Ed25519", pub)
+		return "", api.Refuse(api.InvalidArgument, "public key is %s: use P-256 or Ed25519", api.KeyKind(pub))
 	}
 	der, err := x509.MarshalPKIXPublicKey(pub)
 	if err != nil {

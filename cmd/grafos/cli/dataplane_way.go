@@ -175,7 +175,7 @@ func (s *session) holderKey(given, named string) (*holder.Key, error) {
 	}
 	key, err := holder.ParseKey(text)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if given == "" && key.Thumbprint().String() != named {
 		return nil, nil //nolint:nilnil // the lease is another holder's: its cell says so
@@ -200,7 +200,10 @@ func (s *session) holderName(given string) (string, error) {
 		return "", err
 	}
 	name, err := holder.ParsePublic(text)
-	return name.String(), err
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	return name.String(), nil
 }
 
 // spooled is standard input whose length is known: a regular file, or a copy of what came.

@@ -2,7 +2,10 @@ package cli
 
 import (
 	"bytes"
+	"crypto/ecdh"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
@@ -20,6 +23,39 @@ import (
 	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/capbroker/holder"
 )
+
+// TestOtherKeys: a key that is no holder's is named in words, and so is its file.
+func TestOtherKeys(t *testing.T) {
+	curve, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	exchange, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private := func(der []byte, err error) []byte {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	}
+	for words, file := range map[string][]byte{
+		"a holder's key is Ed25519 or ECDSA P-256, and this one is ECDSA on P-384  (invalid_argument)": private(x509.MarshalPKCS8PrivateKey(curve)),
+		"cannot be read: it is X25519, which does not sign: use Ed25519 or ECDSA P-256":                private(x509.MarshalPKCS8PrivateKey(exchange)),
+		"cannot be read: it is damaged, or of another form than its first line says":                   private(x509.MarshalECPrivateKey(curve)),
+	} {
+		r := newRig(t)
+		name := r.file("k.pem", string(file))
+		for _, args := range [][]string{
+			{"lease", "request", "--provider", "aws", "--mem", "1M", "--holder-key", name},
+			{"lease", "token", "l-7f3a01", "--narrow", "--ops", "read", "--holder-key", name},
+		} {
+			r.run(args...).want(t, 2, "", "Error: "+name+": ")
+			r.run(args...).want(t, 2, "", words)
+		}
+	}
+}
 
 // keyPEM makes a key and its file.
 func keyPEM(t *testing.T) (*holder.Key, string) {

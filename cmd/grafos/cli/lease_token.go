@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -140,7 +141,7 @@ func (o *leaseTokenOptions) offline(u *ui.UI, lease api.LeaseID) error {
 	}
 	key, err := holder.ParseKey(text)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", o.holder, err)
 	}
 	return o.narrowed(u, lease, key)
 }
