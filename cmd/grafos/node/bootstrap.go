@@ -57,8 +57,8 @@ func loadCell(dir string) (*cellIdentity, error) {
 			WithHint("make one: grafos cloud bootstrap-cell --provider P --cell-id ID --token-file F --scheduler URL --dir %s", dir)
 	}
 	id := &cellIdentity{roots: x509.NewCertPool()}
-	if err := json.Unmarshal(b, &id.about); err != nil {
-		return nil, api.Refuse(api.InvalidArgument, "%s: %v", filepath.Join(dir, cellAboutFile), err)
+	if err := ui.DecodeJSON(filepath.Join(dir, cellAboutFile), b, &id.about); err != nil {
+		return nil, err
 	}
 	if id.keys, err = pki.OpenKeyring(filepath.Join(dir, cellCertFile), filepath.Join(dir, cellKeyFile)); err != nil {
 		return nil, err

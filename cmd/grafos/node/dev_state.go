@@ -73,11 +73,14 @@ func openDev(dir string, exclusive bool) (*dev, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, noDev(dir)
 	case err == nil:
-		err = json.Unmarshal(b, &d.state)
+		err = ui.DecodeJSON(d.path(devFile), b, &d.state)
 	}
 	if err != nil {
 		d.unlock()
-		return nil, fmt.Errorf("read %s: %w", d.path(devFile), err)
+		if _, ok := api.AsError(err); !ok {
+			err = fmt.Errorf("read %s: %w", d.path(devFile), err)
+		}
+		return nil, err
 	}
 	return d, nil
 }

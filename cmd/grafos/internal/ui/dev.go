@@ -1,13 +1,10 @@
 package ui
 
 import (
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/grafos/grafos/api"
 )
 
 // DevFile is where a running dev cluster says how to reach it, below the directory that
@@ -60,8 +57,8 @@ func devSource(dir string) (source, error) {
 		return source{}, err
 	}
 	var dev devCluster
-	if err := json.Unmarshal(text, &dev); err != nil {
-		return source{}, api.Refuse(api.InvalidArgument, "%s: %v", path, err)
+	if err := DecodeJSON(path, text, &dev); err != nil {
+		return source{}, err
 	}
 	base := filepath.Dir(path)
 	s := source{
