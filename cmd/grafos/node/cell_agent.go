@@ -108,9 +108,12 @@ environment, then flags.`,
 }
 
 func (s agentSettings) reserve() (api.Resources, error) {
-	mem, err := api.ParseSize(s.ReserveMem)
+	mem, err := sizeOf("reserve-mem", s.ReserveMem)
 	if err != nil {
 		return api.Resources{}, err
+	}
+	if s.ReserveCPU < 0 {
+		return api.Resources{}, api.Refuse(api.InvalidArgument, "--reserve-cpu is %d: it cannot be negative", s.ReserveCPU)
 	}
 	return api.Resources{CPU: s.ReserveCPU, Mem: mem}, nil
 }
@@ -165,7 +168,7 @@ func (s agentSettings) agentConfig(version string, w io.Writer) (cellagent.Confi
 	if err != nil {
 		return cellagent.Config{}, err
 	}
-	block, err := api.ParseSize(s.Block)
+	block, err := sizeOf("block", s.Block)
 	if err != nil {
 		return cellagent.Config{}, err
 	}

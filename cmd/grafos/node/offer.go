@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/grafos/grafos/api"
 	"github.com/grafos/grafos/cellagent"
 )
 
@@ -42,8 +41,8 @@ func (s *offerSettings) offer() (cellagent.Offer, error) {
 		o.GPUs = []string{}
 	}
 	var err error
-	if o.Mem, err = api.ParseSize(s.Mem); err == nil {
-		o.Net, err = api.ParseSize(s.Net)
+	if o.Mem, err = sizeOf("mem", s.Mem); err == nil {
+		o.Net, err = sizeOf("net", s.Net)
 	}
 	return o, err
 }

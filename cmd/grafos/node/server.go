@@ -214,7 +214,7 @@ func (s *serverSettings) snapshots() error {
 		return nil // as the node has it
 	}
 	var err error
-	if s.snapshotBytes, err = api.ParseSize(s.SnapshotBytes); err != nil {
+	if s.snapshotBytes, err = sizeOf("snapshot-bytes", s.SnapshotBytes); err != nil {
 		return err
 	}
 	if s.snapshotBytes < leastSnapshotBytes {

@@ -71,6 +71,15 @@ func set(v pflag.Value, value string) error {
 	return s.Replace(strings.Split(value, ","))
 }
 
+// sizeOf reads a setting that is a size, and says which one is none.
+func sizeOf(flag, text string) (int64, error) {
+	n, err := api.ParseSize(text)
+	if err != nil {
+		return 0, api.Refuse(api.InvalidArgument, "--%s: %s", flag, api.Problem(err).Detail)
+	}
+	return n, nil
+}
+
 // duration is a setting such as 250ms, in a file, the environment or a flag.
 type duration time.Duration
 

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,6 +58,34 @@ func TestSettingsInWords(t *testing.T) {
 		if _, err := read(t, file); api.KindOf(err) != api.InvalidArgument || api.Problem(err).Detail != file+want {
 			t.Errorf("%s: %v", text, err)
 		}
+	}
+}
+
+// TestSizesNameTheirSetting: of several sizes it is said which one is none.
+func TestSizesNameTheirSetting(t *testing.T) {
+	good := func() agentSettings {
+		return agentSettings{ReserveMem: "0", Block: "0", offerSettings: offerSettings{Mem: "0", Net: "0"}}
+	}
+	for flag, spoil := range map[string]func(*agentSettings){
+		"--reserve-mem": func(s *agentSettings) { s.ReserveMem = "x" },
+		"--reserve-cpu": func(s *agentSettings) { s.ReserveCPU = -1 },
+		"--mem":         func(s *agentSettings) { s.Mem = "100T" },
+		"--net":         func(s *agentSettings) { s.Net = "1.5G" },
+	} {
+		s := good()
+		spoil(&s)
+		_, kept := s.reserve()
+		_, offered := s.offer()
+		if err := errors.Join(kept, offered); api.KindOf(err) != api.InvalidArgument || !strings.Contains(err.Error(), flag) {
+			t.Errorf("%s: %v", flag, err)
+		}
+	}
+	if _, err := good().reserve(); err != nil {
+		t.Error(err)
+	}
+	s := serverSettings{SnapshotBytes: "x"}
+	if err := s.snapshots(); err == nil || !strings.Contains(err.Error(), "--snapshot-bytes") {
+		t.Errorf("snapshot-bytes: %v", err)
 	}
 }
 
