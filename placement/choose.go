@@ -44,10 +44,7 @@ func pick(v *View, r *Request) *Cell {
 func Choose(v View, r Request) api.Plan {
 	plan := api.Plan{Provider: r.Provider, Decision: api.DecisionRefuse, Candidates: candidates(&v, &r)}
 	if e := refusal(&v, r); e != nil {
-		e.Provider = r.Provider
-		if e.Kind != api.QuotaExceeded { // which no cell has to do with
-			e.Candidates = plan.Candidates
-		}
+		e.Provider, e.Candidates = r.Provider, plan.Candidates
 		plan.Refusal = e
 		return plan
 	}
