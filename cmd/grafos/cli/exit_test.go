@@ -132,18 +132,18 @@ func TestRefusalShowsItsEvidence(t *testing.T) {
 	problem.Candidates = []api.Candidate{{CellID: "aws-2", Vetoes: []api.Veto{{Code: "healthy_cell", Message: "last heartbeat\n47s \x1b[31mago"}, {Code: "full", Message: "no room"}}}}
 	problem.RequestID, problem.RetryAfterMs = "01JD", 1500
 	r.err = problem
-	got := r.run("lease", "request", "--provider", "aws", "--mem", "2G")
-	got.want(t, 4, "", "")
-	want := `Error: tenant acme is at its quota  (quota_exceeded)
-  mem: asked 2 GiB, in use 63 GiB of 64 GiB
-  aws-2  healthy_cell  last heartbeat 47s [31mago
-         full          no room
-Hint: grafos admin set-quota acme
-It may work again in 1.5s.
-request 01JD
-`
-	if got.err != want {
-		t.Errorf("stderr:\n%s\nwant:\n%s", got.err, want)
+	for kind, cells := range map[api.Kind]string{
+		api.PlacementFailed: "  aws-2  healthy_cell  last heartbeat 47s [31mago\n         full          no room\n",
+		api.QuotaExceeded:   "", // no cell has to do with it
+	} {
+		problem.Kind = kind
+		got := r.run("lease", "request", "--provider", "aws", "--mem", "2G")
+		got.want(t, 4, "", "")
+		want := "Error: tenant acme is at its quota  (" + string(kind) + ")\n  mem: asked 2 GiB, in use 63 GiB of 64 GiB\n" + cells +
+			"Hint: grafos admin set-quota acme\nIt may work again in 1.5s.\nrequest 01JD\n"
+		if got.err != want {
+			t.Errorf("stderr:\n%s\nwant:\n%s", got.err, want)
+		}
 	}
 	if p := r.run("lease", "request", "--provider", "aws", "--mem", "2G", "-o", "jsonl").problem(t); p.Shortage == nil || p.Asked != 2*gib {
 		t.Errorf("the document lost its evidence: %+v", p)

@@ -96,7 +96,9 @@ func problemView(p *api.Error, text string, page *Page) {
 	for _, f := range p.Errors {
 		page.Line(Span{"  " + f.Location + ": " + f.Message, Plain})
 	}
-	vetoesView(p.Candidates, page)
+	if p.Kind != api.QuotaExceeded { // no cell has to do with it: the document has them, a person need not read them
+		vetoesView(p.Candidates, page)
+	}
 	if p.Hint != "" {
 		page.Line(Span{"Hint: ", Bold}, Span{p.Hint, Plain})
 	}
