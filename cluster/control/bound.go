@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/grafos/grafos/api"
@@ -149,48 +148,4 @@ func (c *Control) mint(ctx context.Context, l api.Lease) (string, error) {
 		return "", api.Refuse(api.OutcomeUnknown, "cell %s did not mint a token for lease %s within %s", l.CellID, l.ID, mintTimeout).
 			WithHint("the lease holds; ask again: grafos lease token %s", l.ID)
 	}
-}
-
-// askCellTime bounds the question whether another scheduler holds a session.
-const askCellTime = time.Second
-
-// askCell hands a question to whichever scheduler holds the cell's session: first the one
-// that the sightings name, since a session that was left behind may still be open here.
-func (c *Control) askCell(ctx context.Context, cell api.CellID, ask api.Ask) error {
-	holder := c.cfg.Node
-	if rec, ok := c.cfg.Machine.View().Cell(cell); ok {
-		if sight, seen := c.cfg.Sightings.Best(cell, rec.Epoch); seen && sight.Session {
-			holder = sight.Holder
-		}
-	}
-	nodes := slices.DeleteFunc(c.cfg.Cluster.Others(), func(n api.NodeID) bool { return n == holder })
-	if holder != c.cfg.Node {
-		nodes = append([]api.NodeID{c.cfg.Node}, nodes...)
-	}
-	for _, n := range append([]api.NodeID{holder}, nodes...) {
-		if c.askAt(ctx, n, cell, ask) {
-			return nil
-		}
-	}
-	return unasked{api.Refuse(api.OutcomeUnknown, "no scheduler holds a session of cell %s: it cannot be asked for a token now", cell).
-		WithHint("the lease holds; ask again when the cell is connected: grafos fabric cells")}
-}
-
-// unasked is why a cell was not asked: it is no answer of the cell's.
-type unasked struct{ error }
-
-func (e unasked) Unwrap() error { return e.error }
-
-// askAt reports whether a scheduler took the question.
-func (c *Control) askAt(ctx context.Context, n api.NodeID, cell api.CellID, ask api.Ask) bool {
-	if n == c.cfg.Node {
-		return c.sessions.ask(cell, ask)
-	}
-	peer, err := c.cfg.Cluster.Peer(n)
-	if err != nil {
-		return false
-	}
-	ctx, cancel := context.WithTimeout(ctx, askCellTime)
-	defer cancel()
-	return peer.AskCell(ctx, cell, ask) == nil
 }

@@ -158,6 +158,7 @@ type Control struct {
 	bindings *bindings
 	relays   *relay.Table
 	suites   suites
+	reunions *reunions
 
 	invariants invariants
 }
@@ -180,7 +181,7 @@ func New(c Config) *Control {
 	n := &Control{
 		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(),
 		batched: semaphore.NewWeighted(maxBatched), deciding: semaphore.NewWeighted(maxDeciding), opening: semaphore.NewWeighted(openings()),
-		bindings: newBindings(), relays: relay.New(), invariants: invariants{clock: c.Clock},
+		bindings: newBindings(), relays: relay.New(), reunions: newReunions(), invariants: invariants{clock: c.Clock},
 	}
 	n.lookout = newLookout(n.outlook)
 	return n
