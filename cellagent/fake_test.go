@@ -135,6 +135,7 @@ type node struct {
 	standby int
 	reports int
 	push    chan api.Desired // sent as it is to the active session
+	slow    time.Duration    // before the first message of a session
 }
 
 func newCluster(t *testing.T, urls ...string) *cluster {
@@ -317,13 +318,18 @@ func (f *fakeFabric) Watch(ctx context.Context, _ api.ProviderID, _ api.CellID, 
 			count = &n.standby
 		}
 		*count++
-		down := n.down
+		down, slow := n.down, n.slow
 		c.mu.Unlock()
 		defer func() {
 			c.mu.Lock()
 			*count--
 			c.mu.Unlock()
 		}()
+		select {
+		case <-time.After(slow):
+		case <-ctx.Done():
+			return
+		}
 		full, sent := true, uint64(0)
 		for {
 			c.mu.Lock()

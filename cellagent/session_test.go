@@ -59,6 +59,26 @@ func TestStandbyIsPromotedAtOnce(t *testing.T) {
 	})
 }
 
+// TestPromotedSessionHasTime: the connection of a standby is not given up because its scheduler, which thousands come
+// to in that moment, opens the session late; it is where it does not open it at all.
+func TestPromotedSessionHasTime(t *testing.T) {
+	for slow, stays := range map[time.Duration]bool{warmBound - time.Millisecond: true, warmBound + time.Second: false} {
+		inBubble(t, func(b *bench) {
+			t := b.t
+			pass(time.Second)
+			active, standby := b.cluster.holder()
+			b.cluster.mu.Lock()
+			b.cluster.nodes[standby].slow = slow
+			b.cluster.mu.Unlock()
+			b.cluster.kill(active)
+			pass(warmBound + 10*time.Millisecond)
+			if now, _ := b.cluster.holder(); (now == standby) != stays || now == "" {
+				t.Errorf("after %s at %s, which opens after %s, the session is at %q", warmBound, standby, slow, now)
+			}
+		})
+	}
+}
+
 func TestReconnectsAfterLosingEverybody(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		t := b.t

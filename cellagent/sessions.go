@@ -12,10 +12,12 @@ import (
 )
 
 const (
-	// openBound is how long a session may take to deliver its first message. Over the connection of a standby,
-	// which is known to be there, it may take as long as one heartbeat is after the other: with the sessions of a
-	// large fleet a scheduler opens one after the other, and who gives such a connection up needs a handshake.
+	// openBound is how long a session may take to deliver its first message, warmBound the same over the connection
+	// of a standby, which is known to be there: with the sessions of a large fleet a scheduler opens one after the
+	// other, and who gives such a connection up needs a handshake. What a cell was granted meanwhile must be bound
+	// within api.BindBound by a third scheduler's word.
 	openBound = 2 * time.Second
+	warmBound = 3 * time.Second
 	// steadyAfter is how long a session must have lasted for its end to be no reason to wait.
 	steadyAfter = 5 * time.Second
 	// retryFirst and retryMost are the first and the longest wait between two attempts.
@@ -247,7 +249,7 @@ func (s *sessions) promote(ctx context.Context) {
 	s.standby = nil
 	within := openBound
 	if warm.live {
-		within = max(openBound, s.spread())
+		within = warmBound
 	}
 	s.begin(ctx, warm.link, within)
 	if warm.live {

@@ -215,8 +215,9 @@ func (r *pursuit) hopeless(ctx context.Context) bool {
 	return bounded && r.call.write && !r.unsure && r.held > leastHold && time.Until(end) < r.held+leastHold
 }
 
-// cellPatience is what a cell may need to open its session to another scheduler, and more.
-const cellPatience = 10 * time.Second
+// cellPatience is what a cell needs to find out that its scheduler is silent, with a heartbeat every 5 s, and to open its
+// session to another one.
+const cellPatience = 20 * time.Second
 
 // weary reports whether a cell has had its time to come back. One that was lost in the middle of a long
 // operation is asked once more in any case.

@@ -76,6 +76,11 @@ func (p *process) wait() {
 
 // kill ends the worker and does not wait. It may be called at any time, by anybody.
 func (p *process) kill() {
+	select {
+	case <-p.dead:
+		return // its number may be another's
+	default:
+	}
 	p.group.letGo()
 	// A killed process dies when it runs the next time. An agent that may not do this waits for that.
 	_ = unix.Setpriority(unix.PRIO_PGRP, p.cmd.Process.Pid, 0)

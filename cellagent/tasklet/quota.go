@@ -68,9 +68,9 @@ func (g *group) noCap() (file, none string) {
 	return "cpu.cfs_quota_us", "-1"
 }
 
-// letGoWeight is the weight of a group whose process dies, in cores: what it has to do is little, and others
-// wait for what it holds.
-const letGoWeight = 8
+// letGoWeight is the weight of a group whose process dies, in cores: as much as two busy threads of the agent's have.
+// More would keep the agent waiting while many gigabytes are given back.
+const letGoWeight = 2
 
 // letGo takes the cap away for good and makes the group heavy, before the worker is killed: a process is held to its
 // cap and has its weight also while it takes the signal and the kernel takes its memory back.

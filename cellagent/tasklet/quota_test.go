@@ -89,7 +89,7 @@ func TestKillLiftsCap(t *testing.T) {
 	if got := readLine(filepath.Join(p.group.cpu, "cpu.max")); got != "max" {
 		t.Errorf("a killed worker has the cap %q", got)
 	}
-	if got := readLine(filepath.Join(p.group.cpu, "cpu.weight")); got != "800" {
+	if got := readLine(filepath.Join(p.group.cpu, "cpu.weight")); got != "200" {
 		t.Errorf("a killed worker has the weight %q", got)
 	}
 }

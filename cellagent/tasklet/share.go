@@ -24,6 +24,11 @@ func (g *group) share(millicores int64) api.CPUTier {
 	if !g.keepsCPU() {
 		return ""
 	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.dying {
+		return tierOf(g.v2, false) // it keeps what letGo has given it
+	}
 	if file, weight := g.weightOf(millicores); !g.write(g.cpu, file, weight) {
 		return ""
 	}

@@ -50,6 +50,9 @@ func stopCell(ctx context.Context, r *run, f fault) (heal, error) {
 	}
 	if h != nil { // for a connection that is there when the cell stops
 		if err := harness.Write(ctx, user, h.Grant, []byte("early")); err != nil {
+			if time.Since(h.granted) < time.Second/2 {
+				return nil, fmt.Errorf("write into a lease that has just been granted: %w", err)
+			}
 			r.t.Logf("lease %s ended before its cell was stopped: %v", h.ID, err)
 			h = nil
 		}

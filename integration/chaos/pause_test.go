@@ -79,6 +79,9 @@ type question struct {
 	key  string // of a request for another lease; "" is a read
 }
 
+// hammerTTL is longer than its lease is needed, on a busy machine too.
+const hammerTTL = 2 * time.Minute
+
 // hammerID is the client number of the first question in the history.
 const hammerID = 100
 
@@ -86,7 +89,7 @@ func newHammer(ctx context.Context, r *run, n *fleet.Node) (*hammer, error) {
 	h := &hammer{run: r, node: n}
 	probe := &lessor{load: r.load, id: hammerID - 1, client: r.admin}
 	set, err := r.granted(ctx, probe, r.atEase(admitTime), api.LeaseRequest{
-		Provider: fleet.Provider, Tenant: tenantFree, TTLMs: 30_000, Resources: api.Resources{Mem: 64 << 10},
+		Provider: fleet.Provider, Tenant: tenantFree, TTLMs: hammerTTL.Milliseconds(), Resources: api.Resources{Mem: 64 << 10},
 	})
 	if err != nil {
 		return nil, err
@@ -142,7 +145,7 @@ func (h *hammer) depose(ctx context.Context) error {
 		call := h.load.record.Begin(hammerID - 1)
 		o := api.WriteOptions{IdempotencyKey: crand.Text()}
 		a, err := pursue(ctx, h.load, "renew lease", func(ctx context.Context) (*api.LeaseAnswer, error) {
-			return h.clients.RenewLease(ctx, h.lease, api.RenewRequest{TTLMs: 30_000}, o)
+			return h.clients.RenewLease(ctx, h.lease, api.RenewRequest{TTLMs: hammerTTL.Milliseconds()}, o)
 		})
 		if err == nil {
 			call.Renewed(a.Lease.Lease)

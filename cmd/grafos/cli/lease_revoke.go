@@ -53,7 +53,8 @@ func (o *leaseRevokeOptions) run(ctx context.Context, s *session, given string) 
 			return o.write.repeatable(err)
 		}
 		o.write.dry(s.UI)
-		if news := wasEnding(before.Lease.Lease, answer.Lease.Lease, s.Now()); news != "" {
+		// A dry run answers with the lease as it is: what would become of it is not known from that.
+		if news := wasEnding(before.Lease.Lease, answer.Lease.Lease, s.Now()); news != "" && !o.write.dryRun {
 			s.Note("%s", news)
 		}
 		return s.Print(answer, func(p *ui.Page) { leasesView(p, []api.Lease{answer.Lease.Lease}, s.Now()) })

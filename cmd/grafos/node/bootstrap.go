@@ -189,8 +189,8 @@ func bootstrapCell(ctx context.Context, o bootstrapOptions) (*cellAbout, error) 
 	if o.Scheduler == "" {
 		return nil, api.Refuse(api.InvalidArgument, "--scheduler is not given")
 	}
-	schedulers := strings.Split(o.Scheduler, ",")
-	if err := checkSchedulers("scheduler", schedulers); err != nil {
+	schedulers, err := schedulerURLs("scheduler", strings.Split(o.Scheduler, ","))
+	if err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -186,7 +187,7 @@ func (s agentSettings) agentConfig(version string, w io.Writer) (cellagent.Confi
 	if len(s.Schedulers) == 0 {
 		s.Schedulers = id.about.Schedulers
 	}
-	if err := checkSchedulers("schedulers", s.Schedulers); err != nil {
+	if s.Schedulers, err = schedulerURLs("schedulers", s.Schedulers); err != nil {
 		return cellagent.Config{}, err
 	}
 	log, err := s.open("grafos-cell-agent", w)
@@ -206,19 +207,21 @@ func (s agentSettings) agentConfig(version string, w io.Writer) (cellagent.Confi
 	}, nil
 }
 
-// checkSchedulers refuses addresses that no scheduler can have: a cell would ask there for ever.
-func checkSchedulers(flag string, addresses []string) error {
+// schedulerURLs refuses addresses that no scheduler can have: a cell would ask there for ever. What a comma too many
+// has left is no address.
+func schedulerURLs(flag string, addresses []string) ([]string, error) {
+	addresses = slices.DeleteFunc(slices.Clone(addresses), func(a string) bool { return strings.TrimSpace(a) == "" })
 	if len(addresses) == 0 {
-		return api.Refuse(api.InvalidArgument, "no scheduler's address is known: --%s is empty", flag).
+		return nil, api.Refuse(api.InvalidArgument, "no scheduler's address is known: --%s is empty", flag).
 			WithHint("give them: --%s https://host:7490,...", flag)
 	}
 	for _, a := range addresses {
 		if err := client.CheckURL(a); err != nil {
-			return api.Refuse(api.InvalidArgument, "--%s: %s", flag, api.Problem(err).Detail).
+			return nil, api.Refuse(api.InvalidArgument, "--%s: %s", flag, api.Problem(err).Detail).
 				WithHint("give it as https://host:port, such as https://s1.example.org:7490")
 		}
 	}
-	return nil
+	return addresses, nil
 }
 
 // runAgent runs a cell until ctx ends or it must stop.

@@ -16,7 +16,8 @@ func listens(flag, bind string, err error) error {
 		return err
 	}
 	_, port, _ := net.SplitHostPort(bind)
-	_, unknown := errors.AsType[*net.DNSError](err)
+	lookup, named := errors.AsType[*net.DNSError](err)
+	unknown := named && lookup.IsNotFound // a resolver that does not answer yet is nobody's mistake
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return api.Refuse(api.Conflict, "--%s is %q: another process listens there", flag, bind).

@@ -3,7 +3,9 @@ package node
 import (
 	"errors"
 	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/grafos/grafos/api"
@@ -16,27 +18,27 @@ func TestListens(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = taken.Close() }()
+	_, inUse := (&net.ListenConfig{}).Listen(t.Context(), "tcp", taken.Addr().String())
+	refused := func(err error) error { return &net.OpError{Op: "listen", Net: "tcp", Err: err} }
 	for _, tt := range []struct {
-		bind, words string
-		kind        api.Kind
+		err   error
+		words string
+		kind  api.Kind
 	}{
-		{taken.Addr().String(), "another process listens", api.Conflict},
-		{"192.0.2.1:0", "no such address", api.InvalidArgument},
-		{"no-such-host.invalid:1", "not found", api.InvalidArgument},
+		{inUse, "another process listens", api.Conflict},
+		{refused(os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)), "no such address", api.InvalidArgument},
+		{refused(os.NewSyscallError("bind", syscall.EACCES)), "may not listen", api.InvalidArgument},
+		{refused(&net.DNSError{Err: "no such host", Name: "s1", IsNotFound: true}), "not found", api.InvalidArgument},
 	} {
-		l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", tt.bind)
-		if err == nil {
-			_ = l.Close()
-			t.Fatalf("%s can be listened on", tt.bind)
-		}
-		p := api.Problem(listens("raft-bind", tt.bind, err))
+		p := api.Problem(listens("raft-bind", "s1:1", tt.err))
 		if p.Kind != tt.kind || !strings.Contains(p.Detail, tt.words) || !strings.Contains(p.Detail, "--raft-bind") || p.Hint == "" {
-			t.Errorf("%s: %v, hint %q", tt.bind, p, p.Hint)
+			t.Errorf("%v: %v, hint %q", tt.err, p, p.Hint)
 		}
 	}
-	other := errors.New("the disk is full")
-	if got := listens("bind", "127.0.0.1:1", other); !errors.Is(got, other) {
-		t.Errorf("what is no listener's became %v", got)
+	for _, other := range []error{errors.New("the disk is full"), refused(&net.DNSError{Err: "server misbehaving", Name: "s1", IsTemporary: true})} {
+		if got := listens("bind", "s1:1", other); !errors.Is(got, other) {
+			t.Errorf("%v became %v", other, got)
+		}
 	}
 	if _, err := openDebug(t.Context(), taken.Addr().String()); api.KindOf(err) != api.Conflict {
 		t.Errorf("profiles where another process listens: %v", err)

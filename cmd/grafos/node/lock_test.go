@@ -54,16 +54,17 @@ func TestAdvertise(t *testing.T) {
 
 // TestCheckSchedulers: at an address that can be no scheduler's a cell would ask for ever.
 func TestCheckSchedulers(t *testing.T) {
-	if err := checkSchedulers("schedulers", []string{"https://s1:7490", "https://10.0.0.1", "https://[::1]:7490/"}); err != nil {
+	if urls, err := schedulerURLs("schedulers", []string{"https://s1:7490", "https://10.0.0.1", "", "https://[::1]:7490/"}); err != nil || len(urls) != 3 {
 		t.Error(err)
 	}
-	for _, bad := range []string{"http://s1:7490", "s1:7490", "https://", "https://s1:7490/api", "https://s1:65536", "https://:7490", ""} {
-		p := api.Problem(checkSchedulers("schedulers", []string{"https://s1:7490", bad}))
+	for _, bad := range []string{"http://s1:7490", "s1:7490", "https://", "https://s1:7490/api", "https://s1:65536", "https://:7490"} {
+		_, err := schedulerURLs("schedulers", []string{"https://s1:7490", bad})
+		p := api.Problem(err)
 		if p == nil || p.Kind != api.InvalidArgument || !strings.Contains(p.Detail, "--schedulers") || p.Hint == "" {
 			t.Errorf("%q: %v", bad, p)
 		}
 	}
-	if err := checkSchedulers("schedulers", nil); api.KindOf(err) != api.InvalidArgument {
+	if _, err := schedulerURLs("schedulers", nil); api.KindOf(err) != api.InvalidArgument {
 		t.Errorf("none at all: %v", err)
 	}
 }

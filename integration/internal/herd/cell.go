@@ -13,9 +13,10 @@ import (
 )
 
 const (
-	// reportTime bounds a report, openTime the opening of a session.
+	// reportTime bounds a report, openTime the opening of a session: as an agent's are.
 	reportTime = 5 * time.Second
 	openTime   = 2 * time.Second
+	warmTime   = 3 * time.Second // over a connection that is there
 	// retryFirst and retryMost are the first and the longest wait between two tries.
 	retryFirst = 100 * time.Millisecond
 	retryMost  = 3 * time.Second
@@ -389,7 +390,7 @@ func (c *cell) lost(ctx context.Context) {
 		if warm.live {
 			c.herd.standby.Add(-1)
 		}
-		turn, within := atOnce, max(openTime, c.heartbeat) // as an agent does over a connection that is there
+		turn, within := atOnce, warmTime
 		if !warm.live {
 			turn, within = c.inTurn(ctx), openTime
 		}
