@@ -318,6 +318,15 @@ func TestRevocation(t *testing.T) {
 			r.t.Errorf("barred %d times", n)
 		}
 		r.wantLease(second, api.LeaseActive, "")
+		before := len(commands[fsm.ChangeHealth](r.fakeNode))
+		r.pass(10 * time.Second)
+		for _, c := range commands[fsm.ChangeHealth](r.fakeNode)[before:] {
+			for _, h := range c.Changes {
+				if h.Cell == cell {
+					r.t.Fatalf("a cell that was barred is judged again: %+v", h)
+				}
+			}
+		}
 	})
 }
 

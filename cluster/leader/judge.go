@@ -43,8 +43,12 @@ func (f facts) age() time.Duration {
 	return f.silent
 }
 
-// judge is the whole rule of readiness that a leader observes.
+// judge is the whole rule of readiness that a leader observes. What a revoked cell is stands in the state for ever, in
+// the words of its revocation: there is nothing to observe.
 func judge(f facts) verdict {
+	if f.rec.Revoked {
+		return verdict{identity: barred(f.rec.IdentityBound), healthy: barred(f.rec.Healthy), outbound: barred(f.rec.Outbound)}
+	}
 	return verdict{identity: judgeIdentity(f), healthy: judgeHealth(f), outbound: judgeSession(f)}
 }
 
@@ -54,11 +58,17 @@ func unmet(code, format string, args ...any) api.Condition {
 	return api.Condition{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
+// barred is a condition of a revoked cell.
+func barred(was api.Condition) api.Condition {
+	if was.Met || was.Code == "" {
+		return unmet(fsm.CodeIdentityRevoked, "the identity is revoked, for ever")
+	}
+	return was
+}
+
 func judgeIdentity(f facts) api.Condition {
 	end := time.Unix(f.rec.Identity.NotAfter, 0)
 	switch {
-	case f.rec.Revoked:
-		return unmet("identity_revoked", "the identity is revoked, for ever")
 	case f.rec.Identity.SPKI == "":
 		return unmet("no_certificate", "no certificate was ever shown")
 	case !f.wall.Before(end.Add(pki.RenewableFor)):
@@ -71,9 +81,6 @@ func judgeIdentity(f facts) api.Condition {
 }
 
 func judgeHealth(f facts) api.Condition {
-	if f.rec.Revoked {
-		return unmet("identity_revoked", "the identity is revoked, for ever")
-	}
 	age, was := f.age(), f.rec.Healthy
 	switch {
 	case age > f.limit && !f.seen && was.Code == "":
@@ -95,9 +102,6 @@ func judgeHealth(f facts) api.Condition {
 }
 
 func judgeSession(f facts) api.Condition {
-	if f.rec.Revoked {
-		return unmet("identity_revoked", "its sessions are closed")
-	}
 	if !f.seen {
 		if f.silent > f.limit {
 			return unmet("no_session", "no scheduler holds a session of it for %s, limit %s", round(f.silent), round(f.limit))
