@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -55,11 +56,16 @@ func (s *server) report(ctx context.Context, in *reportIn) (*api.ReportAnswer, e
 	return s.config.Agent.Report(ctx, c.Provider, c.Cell, in.Body)
 }
 
-// checkReport bounds the lists of a report.
+// checkReport bounds the lists of a report, and refuses coordinates that nobody could follow: people and programs do.
 func checkReport(r api.Report) error {
 	for what, n := range map[string]int{"bound": len(r.Bound), "ended": len(r.Ended), "runs": len(r.Runs), "minted": len(r.Minted), "progress": len(r.Progress)} {
 		if n > api.MaxReportItems {
 			return api.Refuse(api.TooLarge, "the report has %d items in %s: at most %d", n, what, api.MaxReportItems)
+		}
+	}
+	for i := range r.Bound {
+		if c := r.Bound[i].Coordinate; c != "" && !strings.HasPrefix(c, "https://") {
+			return api.Refuse(api.InvalidArgument, "the coordinate of lease %s is %.100q: it must begin with https://", r.Bound[i].LeaseID, c)
 		}
 	}
 	return nil

@@ -190,6 +190,12 @@ func TestReportBounds(t *testing.T) {
 	if _, err := c.Report(t.Context(), "aws", "aws-1", r); api.KindOf(err) != api.TooLarge {
 		t.Errorf("a report of %d items: %v", len(r.Ended), err)
 	}
+	for coordinate, want := range map[string]api.Kind{"javascript:alert(1)": api.InvalidArgument, "http://10.0.0.1/": api.InvalidArgument, "https://10.0.0.1:7500/v1/leases/l": "", "": ""} {
+		r = api.Report{Bound: []api.BoundReport{{LeaseID: "l", Coordinate: coordinate}}}
+		if _, err := c.Report(t.Context(), "aws", "aws-1", r); api.KindOf(err) != want {
+			t.Errorf("a lease that is at %q: %v", coordinate, err)
+		}
+	}
 }
 
 // TestProblemsKeepTheirEvidence: what a service refuses arrives whole.

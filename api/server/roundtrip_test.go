@@ -13,6 +13,15 @@ import (
 	"github.com/grafos/grafos/api/client"
 )
 
+// filledReport is one whose coordinates are such.
+func filledReport() api.Report {
+	r := filled[api.Report]()
+	for i := range r.Bound {
+		r.Bound[i].Coordinate = "https://" + r.Bound[i].Coordinate
+	}
+	return r
+}
+
 // TestRoundTrip calls every method of every service through client and server, and compares
 // what arrived at the service and what came back.
 func TestRoundTrip(t *testing.T) {
@@ -28,7 +37,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	plan := api.PlanRequest{Provider: "aws", Tenant: "acme", Resources: lease.Resources, TTLMs: 5000, Priority: api.PriorityScavenger, Module: d}
 	batch := api.BatchRequest{Requests: []api.BatchItem{{LeaseRequest: lease, IdempotencyKey: "i"}, {LeaseRequest: lease}}}
-	report := filled[api.Report]()
+	report := filledReport()
 	register := filled[api.RegisterRequest]()
 	register.Provider, register.CellID = "aws", "aws-1"
 
@@ -255,7 +264,7 @@ func TestRoundTripPeers(t *testing.T) {
 	if got, err := p.Sightings(ctx); err != nil || !cmp.Equal(*got, filled[api.SightingTable]()) {
 		t.Errorf("Sightings = %v, %v", got, err)
 	}
-	r := filled[api.Report]()
+	r := filledReport()
 	if got, err := p.TakeReport(ctx, "aws", "aws-1", r); err != nil || !cmp.Equal(*got, filled[api.ReportAnswer]()) {
 		t.Errorf("TakeReport = %v, %v", got, err)
 	}

@@ -305,11 +305,18 @@ func (c *Control) RenewLease(ctx context.Context, id api.LeaseID, r api.RenewReq
 func (c *Control) renewed(ctx context.Context, before, after api.Lease, res fsm.Result) (*api.LeaseAnswer, error) {
 	ctx, cancel := context.WithTimeout(ctx, api.BindBound)
 	defer cancel()
-	l, err := c.waitBound(ctx, after.ID, after.Generation, c.cfg.Clock.Now().Add(api.BindBound))
+	until := c.cfg.Clock.Now().Add(api.BindBound)
+	if c.missed(after) {
+		until = c.cfg.Clock.Now() // one look
+	}
+	l, err := c.waitBound(ctx, after.ID, after.Generation, until)
 	if l.ID != "" && !l.State.Usable() {
 		return nil, ended(l)
 	}
 	if err != nil {
+		if c.missed(l) {
+			return nil, notRenewed(l)
+		}
 		if kind := api.KindOf(err); kind == api.OutcomeUnknown || kind == api.BindTimeout {
 			return nil, api.Refuse(api.OutcomeUnknown,
 				"the renewal of lease %s is committed, but cell %s has not applied it: the lease ends at %s, or at %s when the cell does",

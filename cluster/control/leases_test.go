@@ -306,6 +306,47 @@ func (r *rig) beat(id api.CellID, epoch, seq uint64) {
 	r.c.cfg.Sightings.Heartbeat(id, epoch, *heartbeat(seq), heartbeatLimit)
 }
 
+// beatAt is a heartbeat at a time of the cell's own clock.
+func (r *rig) beatAt(id api.CellID, epoch, seq uint64, at time.Duration) {
+	h := *heartbeat(seq)
+	h.Stamp.BootTime = int64(at)
+	r.c.cfg.Sightings.Heartbeat(id, epoch, h, heartbeatLimit)
+}
+
+// TestRenewalThatWasMissed: a renewal that its cell was too late for is not asked about for ever, and another one is
+// taken.
+func TestRenewalThatWasMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		epoch := r.cell("c1")
+		r.beatAt("c1", epoch, 1, time.Second)
+		l := r.bound()
+		renew := func(key string) error {
+			_, err := r.c.RenewLease(r.acme(), l.ID, api.RenewRequest{TTLMs: 120_000}, api.WriteOptions{IdempotencyKey: key})
+			return err
+		}
+		r.wantKind("while it stands still", renew("k1"), api.OutcomeUnknown)
+		r.beatAt("c1", epoch, 2, time.Second+api.DeliveryBound)
+		r.wantKind("while it may take it", renew("k1"), api.OutcomeUnknown)
+		r.beatAt("c1", epoch, 3, 2*time.Second+api.DeliveryBound)
+		began := time.Now()
+		r.wantKind("when it has gone on", renew("k1"), api.BindTimeout)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("what is known is said after %s", took)
+		}
+		out := make(chan error, 1)
+		go func() { out <- renew("k2") }()
+		synctest.Wait()
+		if l = r.lease(l.ID); l.Generation != 3 {
+			t.Fatalf("renewed again it is in generation %d", l.Generation)
+		}
+		r.bind(l, "third")
+		if err := <-out; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestRenewWithoutStamp: a renewal that its cell could not apply, because no heartbeat stamps
 // it, is not committed: it waits for one, as after a fail-over, and is refused without.
 func TestRenewWithoutStamp(t *testing.T) {

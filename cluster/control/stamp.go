@@ -58,6 +58,22 @@ func (c *Control) sight(id api.CellID) rumor.Sight {
 	return rumor.Sight{StampAge: rumor.Never}
 }
 
+// missed reports whether a cell has not bound the newest generation of a lease, and refuses it whenever it hears of it:
+// it has said that its clock is past what it takes.
+func (c *Control) missed(l api.Lease) bool {
+	now := c.sight(l.CellID).Stamp
+	return l.BoundGeneration < l.Generation && now.BootID == l.Stamp.BootID && now.BootTime-l.Stamp.BootTime > int64(api.DeliveryBound)
+}
+
+// notRenewed is the answer to a renewal that its cell has missed.
+func notRenewed(l api.Lease) *api.Error {
+	e := api.Refuse(api.BindTimeout, "cell %s did not hear of the renewal of lease %s to generation %d in time and refuses it now: the lease goes on in generation %d, to its end of before",
+		l.CellID, l.ID, l.Generation, l.BoundGeneration).
+		WithHint("renew it again, with a new idempotency key: grafos lease renew %s --ttl DURATION", l.ID)
+	e.Provider, e.RetryAfterMs = l.Provider, 100
+	return e
+}
+
 // unheard refuses a renewal that its cell could not apply.
 func unheard(l api.Lease) *api.Error {
 	e := api.Refuse(api.BindTimeout, "lease %s was not renewed, and ends at %s: no scheduler has heard its cell %s within the last %s",
