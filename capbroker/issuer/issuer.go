@@ -150,6 +150,12 @@ func (c *Config) key(ctx context.Context, t *jwks.Token) (jwks.Key, error) {
 		p.RetryAfterMs = jwks.Pause.Milliseconds()
 		return jwks.Key{}, p
 	}
+	if none, ok := errors.AsType[*jwks.NoKeyError](err); ok {
+		p := api.Refuse(api.BootstrapTokenInvalid, "the bootstrap token of issuer %s cannot be verified: %v", c.Issuer, none).
+			WithHint("if the issuer has a new key, try again with the same token, which is not used: the keys are looked up once in %s; else get another one from the issuer", jwks.Pause)
+		p.RetryAfterMs = jwks.Pause.Milliseconds()
+		return jwks.Key{}, p
+	}
 	if err != nil {
 		return jwks.Key{}, fmt.Errorf("cannot be verified: %w", err)
 	}

@@ -275,12 +275,18 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-// While there are no keys the answer says that it may be otherwise later.
+// While there are no keys the answer says that it may be otherwise later; so it does of a key that is not known yet: an
+// issuer may have a new one.
 func TestKeysAway(t *testing.T) {
 	s := newSigner(t)
+	known := trusting(t, Config{Issuer: ci, Keys: s.source(), Providers: []api.ProviderID{"aws"}})
+	_, err := known.Verify(t.Context(), sign(t, jose.SigningKey{Algorithm: jose.RS256, Key: s.keys["rsa"]}, "new", "", claims()), "aws", now())
+	if p, ok := api.AsError(err); !ok || p.RetryAfterMs != jwks.Pause.Milliseconds() || !strings.Contains(p.Hint, "the same token") {
+		t.Errorf("with a new key: %v", err)
+	}
 	src := jwks.NewSource(func(context.Context) ([]byte, error) { return nil, errors.New("nobody is there") }, clock.System())
 	is := trusting(t, Config{Issuer: ci, Keys: src, Providers: []api.ProviderID{"aws"}})
-	_, err := is.Verify(t.Context(), s.sign("ed", jose.EdDSA, "", claims()), "aws", now())
+	_, err = is.Verify(t.Context(), s.sign("ed", jose.EdDSA, "", claims()), "aws", now())
 	p, ok := api.AsError(err)
 	if !ok || p.Kind != api.BootstrapTokenInvalid || p.RetryAfterMs <= 0 || !strings.Contains(p.Detail, "nobody is there") {
 		t.Errorf("%v", err)
