@@ -107,14 +107,17 @@ func operationOf(r *http.Request, op string) (*operation, error) {
 			WithHint("grafos lease token %s", r.PathValue("id"))
 	}
 	o.token = token
-	var err error
-	if o.sync, err = api.WantsSync(r.URL.Query()); err != nil {
+	q, err := queryOf(r)
+	if err != nil {
 		return nil, err
 	}
-	if o.offset, err = queryInt(r, "offset", 0); err != nil {
+	if o.sync, err = api.WantsSync(q); err != nil {
 		return nil, err
 	}
-	o.length, err = queryInt(r, "length", toEnd)
+	if o.offset, err = queryInt(q, "offset", 0); err != nil {
+		return nil, err
+	}
+	o.length, err = queryInt(q, "length", toEnd)
 	return o, err
 }
 
@@ -184,7 +187,7 @@ func (p *dataPlane) writeUntold(w http.ResponseWriter, r *http.Request, o *opera
 			return api.Refuse(api.TooLarge, "the body has more than %d bytes and does not say how many", pieceMost).
 				WithHint("send its Content-Length")
 		}
-		return api.Refuse(api.InvalidArgument, "the body cannot be read: %v", err)
+		return untold(len(body), err)
 	}
 	if o.length = int64(len(body)); said != toEnd && said != o.length {
 		return api.Refuse(api.InvalidArgument, "the length is said to be %d, the body has %d bytes", said, o.length)
@@ -215,8 +218,8 @@ func (q *question) piece(b []byte, within time.Duration) error {
 		return errLate
 	}
 	q.wait(within)
-	_, err := io.ReadFull(q, b)
-	return err //nolint:wrapcheck // it is told to the client as it is
+	n, err := io.ReadFull(q, b)
+	return unread(n, within, err)
 }
 
 // wait gives the client a time for what it sends, and the answer one after that: the server's own
@@ -230,18 +233,6 @@ func (q *question) wait(within time.Duration) {
 func (q *question) written(w http.ResponseWriter) {
 	_ = q.times.SetWriteDeadline(socketEnd(pieceTime))
 	w.WriteHeader(http.StatusNoContent)
-}
-
-func queryInt(r *http.Request, name string, or int64) (int64, error) {
-	raw := r.URL.Query().Get(name)
-	if raw == "" {
-		return or, nil
-	}
-	n, err := strconv.ParseInt(raw, 10, 64)
-	if err != nil || n < 0 {
-		return 0, api.Refuse(api.InvalidArgument, "%s is not a whole number of bytes", name)
-	}
-	return n, nil
 }
 
 // refuse writes a problem document.

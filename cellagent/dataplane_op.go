@@ -197,7 +197,7 @@ func (p *dataPlane) write(ctx context.Context, o *operation, from inlet) error {
 	for done := int64(0); done < o.length || done == 0; {
 		piece := buf[:min(o.length-done, pieceMost)]
 		if err := from.piece(piece, p.within(t)); err != nil {
-			return partly(done, api.Refuse(api.InvalidArgument, "the %d bytes at %d cannot be read: %v", len(piece), o.offset+done, err))
+			return partly(done, o.notCome(done, len(piece), err))
 		}
 		if whole {
 			var body [sha256.Size]byte

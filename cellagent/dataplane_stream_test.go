@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -176,6 +179,44 @@ func TestBodiesThatDoNotFit(t *testing.T) {
 			t.Errorf("an untold body that fits is answered %q", got)
 		}
 	})
+}
+
+// TestSlowBodiesAreToldSo: who sends too slowly reads how long was waited for how much, and not what a socket said. One
+// that comes no sooner than its lease ends hears of that.
+func TestSlowBodiesAreToldSo(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		t := b.t
+		b.grant("m", time.Minute)
+		b.grant("brief", 5*time.Second)
+		synctest.Wait()
+		for name, tc := range map[string]struct {
+			lease  api.LeaseID
+			length int64
+			want   api.Kind
+			words  string
+		}{
+			"told":          {"m", 100, api.InvalidArgument, "3 of the 100 bytes at 7 came within 10s"},
+			"untold":        {"m", -1, api.InvalidArgument, "no end after 10s and 3 bytes"},
+			"lease is over": {"brief", 100, api.LeaseExpiredKind, "lease brief ended before the 100 bytes at 7 had come"},
+		} {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodPut, "/v1/leases/"+string(tc.lease)+"?offset=7", io.MultiReader(bytes.NewReader(make([]byte, 3)), lateReader{}))
+			r.ContentLength = tc.length
+			r.Header.Set("Authorization", "Bearer "+b.cluster.token(tc.lease))
+			w := httptest.NewRecorder()
+			b.agent.server.Handler.ServeHTTP(w, r)
+			said := w.Body.String()
+			if got := kindOf(t, w); got != tc.want || !strings.Contains(said, tc.words) || strings.Contains(said, "timeout") {
+				t.Errorf("%s: answered %s", name, said)
+			}
+		}
+	})
+}
+
+// lateReader is a connection whose time is over.
+type lateReader struct{}
+
+func (lateReader) Read([]byte) (int, error) {
+	return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
 }
 
 type brokenReader struct{}

@@ -195,6 +195,8 @@ func (d *door) testDataPlane(t *testing.T) {
 		"read/a length below zero":           {g, attempt{token: g.Token, query: "?offset=1&length=-1"}, api.InvalidArgument, api.InvalidArgument},
 		"read/a hexadecimal number":          {g, attempt{token: g.Token, query: "?offset=0x10&length=1"}, api.InvalidArgument, api.InvalidArgument},
 		"read/a number with a sign":          {g, attempt{token: g.Token, query: "?offset=" + q("1 ") + "&length=1"}, api.InvalidArgument, api.InvalidArgument},
+		"read/an offset twice":               {g, attempt{token: g.Token, query: "?offset=0&offset=5&length=1"}, api.InvalidArgument, api.InvalidArgument},
+		"read/what nobody knows":             {g, attempt{token: g.Token, query: "?length=1&bogus=1"}, api.InvalidArgument, api.InvalidArgument},
 		"read/what has no bytes":             {compute, attempt{token: compute.Token, query: "?length=1"}, api.CaveatFailed, api.CaveatFailed},
 		"write/nothing":                      {g, attempt{token: g.Token, write: true}, "", ""},
 		"write/nothing at the end":           {g, attempt{token: g.Token, write: true, query: "?offset=65536"}, "", ""},
