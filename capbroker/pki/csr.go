@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
@@ -27,6 +28,23 @@ func NewCSR() (csrPEM, keyPEM []byte, err error) {
 		return nil, nil, err
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: pemCSR, Bytes: der}), keyPEM, nil
+}
+
+// RequestOf makes a request for a key that there is, PEM.
+func RequestOf(keyPEM []byte) (csrPEM []byte, err error) {
+	key, err := parseKey("private key", keyPEM)
+	if err != nil {
+		return nil, err
+	}
+	signer, ok := key.(crypto.Signer)
+	if !ok {
+		return nil, api.Refuse(api.InvalidArgument, "the private key cannot sign")
+	}
+	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, signer)
+	if err != nil {
+		return nil, fmt.Errorf("sign certificate request: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemCSR, Bytes: der}), nil
 }
 
 // ParseCSR returns a request's public key, P-256 or Ed25519, and its SPKI as SPKI gives it

@@ -2,12 +2,7 @@ package pki
 
 import (
 	"bytes"
-	"crypto"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
-	"fmt"
 	"sync"
 	"time"
 
@@ -80,20 +75,12 @@ func (k *Keyring) Request(fresh bool) ([]byte, error) {
 	if fresh {
 		asked = k.asked
 	}
-	key, err := parseKey("private key", asked)
+	csr, err := RequestOf(asked)
 	if err != nil {
 		return nil, err
 	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return nil, api.Refuse(api.InvalidArgument, "the private key cannot sign")
-	}
-	der, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{}, signer)
-	if err != nil {
-		return nil, fmt.Errorf("sign certificate request: %w", err)
-	}
 	k.asked = asked
-	return pem.EncodeToMemory(&pem.Block{Type: pemCSR, Bytes: der}), nil
+	return csr, nil
 }
 
 // Accept keeps a certificate of the newest request, with the CA behind it, in the two files and uses it

@@ -219,47 +219,76 @@ func bootstrapCell(ctx context.Context, o bootstrapOptions) (*cellAbout, error) 
 	return writeCell(o, answer, pin, key)
 }
 
-// requestOf returns the request of an earlier try with its key, or makes one and keeps it.
-// The request outlives the try: whoever repeats it has the same key.
+// requestOf returns a request of the key that the folder has for this cell, or makes both and keeps them. They outlive
+// the try: whoever repeats it has the same key.
 func requestOf(o bootstrapOptions) (csr, key []byte, err error) {
-	csrPath := filepath.Join(o.Dir, cellCSRFile)
-	csr, err = os.ReadFile(csrPath)
-	if err == nil {
-		key, err = keyOf(o)
+	key, err = keyOf(o)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newRequest(o)
 	}
-	if err == nil {
+	if err != nil {
+		return nil, nil, err
+	}
+	again, err := pki.RequestOf(key)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask again for the key in %s: %w", o.Dir, err)
+	}
+	csrPath := filepath.Join(o.Dir, cellCSRFile)
+	if csr, err = ui.ReadBounded(csrPath, pki.MaxCSR); err == nil && sameKey(csr, again) {
 		return csr, key, nil
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, fmt.Errorf("read the pending request: %w", err)
+	// There is none, or one of the key before: an agent renews its certificate with a new key.
+	if err := os.WriteFile(csrPath, again, 0o600); err != nil {
+		return nil, nil, fmt.Errorf("keep the request: %w", err)
 	}
-	csr, key, err = pki.NewCSR()
-	if err != nil {
+	return again, key, nil
+}
+
+// sameKey reports whether two requests are of one key.
+func sameKey(a, b []byte) bool {
+	_, of, err := pki.ParseCSR(a)
+	_, is, err2 := pki.ParseCSR(b)
+	return err == nil && err2 == nil && of == is
+}
+
+func newRequest(o bootstrapOptions) (csr, key []byte, err error) {
+	if csr, key, err = pki.NewCSR(); err != nil {
 		return nil, nil, err
 	}
 	// The key first: a request without its key would be useless.
 	if err := os.WriteFile(filepath.Join(o.Dir, cellNewKey), key, 0o600); err != nil {
 		return nil, nil, fmt.Errorf("keep the key: %w", err)
 	}
-	if err := os.WriteFile(csrPath, csr, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(o.Dir, cellCSRFile), csr, 0o600); err != nil {
 		return nil, nil, fmt.Errorf("keep the request: %w", err)
 	}
 	return csr, key, nil
 }
 
-// keyOf returns the key of the request that the folder holds: the pending one, or that of
-// the identity which came of it. Another cell's identity has nothing to give.
+// keyOf returns the key that the folder has for this cell: the pending one, or that of its identity. A key of which it
+// does not say that it is this cell's is left alone: it may be the only one of another cell.
 func keyOf(o bootstrapOptions) ([]byte, error) {
 	key, err := os.ReadFile(filepath.Join(o.Dir, cellNewKey))
-	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
+	if err == nil {
+		return key, nil
 	}
-	b, err := ui.ReadBounded(filepath.Join(o.Dir, cellAboutFile), 1<<16)
+	if errors.Is(err, fs.ErrNotExist) {
+		key, err = os.ReadFile(filepath.Join(o.Dir, cellKeyFile))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the key in %s: %w", o.Dir, err)
+	}
 	var about cellAbout
-	if err != nil || json.Unmarshal(b, &about) != nil || about.Provider != o.Provider || about.CellID != o.CellID {
-		return nil, fs.ErrNotExist
+	b, err := ui.ReadBounded(filepath.Join(o.Dir, cellAboutFile), 1<<16)
+	if err == nil && json.Unmarshal(b, &about) == nil && about.Provider == o.Provider && about.CellID == o.CellID {
+		return key, nil
 	}
-	return os.ReadFile(filepath.Join(o.Dir, cellKeyFile))
+	whose := "a key, and nothing says that it is of cell " + string(o.CellID)
+	if about.CellID != "" {
+		whose = fmt.Sprintf("the key of cell %s of provider %s", ui.Clean(string(about.CellID)), ui.Clean(string(about.Provider)))
+	}
+	return nil, api.Refuse(api.Conflict, "%s holds %s: it would be lost", filepath.Join(o.Dir, cellKeyFile), whose).
+		WithHint("give another folder with --dir, or move this one away")
 }
 
 func writeCell(o bootstrapOptions, a *api.BootstrapAnswer, pin string, key []byte) (*cellAbout, error) {
