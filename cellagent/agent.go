@@ -37,6 +37,7 @@ type Agent struct {
 	keeper   *keeper
 	sessions *sessions
 	reporter *reporter
+	renewing *renewal // nil where the certificate is another's to renew
 	surveyor *surveyor
 	server   *http.Server
 	relay    *relay
@@ -98,8 +99,8 @@ func Start(ctx context.Context, c Config, d Deps) (*Agent, error) {
 	a.control.wg.Go(func() { a.reporter.run(control) })
 	a.control.wg.Go(func() { a.surveyor.run(control) })
 	if d.Identity != nil {
-		renewal := a.renewal()
-		a.control.wg.Go(func() { renewal.run(control) })
+		a.renewing = a.renewal()
+		a.control.wg.Go(func() { a.renewing.run(control) })
 	}
 	a.control.wg.Go(func() {
 		defer close(a.stopped)

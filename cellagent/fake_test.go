@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -733,6 +734,31 @@ type bench struct {
 	disk     ledger.Memory // of the ledger
 	keep     ledger.Disk   // instead of it
 	stamp    *api.Stamp    // of the leases of runs; nil is now
+	said     *lines        // the agent's log; nil is that it is not kept
+}
+
+// lines is a log that a test reads.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+// with returns the lines that have a word.
+func (l *lines) with(word string) (found []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		if strings.Contains(line, word) {
+			found = append(found, line)
+		}
+	}
+	return found
 }
 
 type realBroker struct{ *capbroker.Broker }
@@ -778,7 +804,7 @@ func (b *bench) start() {
 	if b.identity != nil {
 		identity = b.identity
 	}
-	config := Config{Dir: b.dir, Provider: "local", CellID: "local-1", ClusterID: "g-test", Schedulers: urls, Version: "test", Log: hclog.NewNullLogger()}
+	config := Config{Dir: b.dir, Provider: "local", CellID: "local-1", ClusterID: "g-test", Schedulers: urls, Version: "test", Log: b.logger()}
 	b.agent, err = Start(b.t.Context(), config, Deps{
 		Clock: b.clock, Dial: b.cluster.dial, Host: b.host, Runner: b.runner, Broker: realBroker{broker}, Ledger: book, Random: rand.Reader,
 		Probe: func(context.Context) (api.Inventory, error) {
@@ -791,6 +817,14 @@ func (b *bench) start() {
 		b.t.Fatal(err)
 	}
 	synctest.Wait()
+}
+
+// logger keeps what is said where a test wants to read it.
+func (b *bench) logger() hclog.Logger {
+	if b.said == nil {
+		return hclog.NewNullLogger()
+	}
+	return hclog.New(&hclog.LoggerOptions{Output: b.said, Level: hclog.Info})
 }
 
 func (b *bench) close() {

@@ -28,7 +28,7 @@ func (a *Agent) register(ctx context.Context) (*api.RegisterAnswer, error) {
 		}
 		return answer, nil
 	}, backoff.WithBackOff(wait), backoff.WithMaxElapsedTime(0), backoff.WithNotify(func(err error, d time.Duration) {
-		a.log.Warn("not registered yet", "error", err, "wait", d)
+		a.log.Warn("not registered yet", hinted(err, "wait", d)...)
 	}))
 }
 
@@ -43,6 +43,9 @@ func (a *Agent) registerOnce(ctx context.Context) (*api.RegisterAnswer, error) {
 		Version: a.config.Version, Stamp: stampOf(a.keeper.clock),
 	})
 	if err != nil {
+		if a.renewing != nil {
+			err = a.renewing.unshown(err)
+		}
 		return nil, err
 	}
 	if answer.ClusterID != a.config.ClusterID {

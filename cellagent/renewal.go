@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/binary"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -54,7 +55,9 @@ type renewal struct {
 	ways   func() error
 	reopen func()
 	spread float64 // of this cell, from 0 to 1
-	log    hclog.Logger
+	// lost is why a certificate that has ended is never renewed; nil is that it may be.
+	lost atomic.Pointer[api.Error]
+	log  hclog.Logger
 }
 
 // spreadOf draws a cell's place in the spread.
@@ -78,7 +81,7 @@ func (r *renewal) run(ctx context.Context) {
 				}
 				wait = retry.NextBackOff()
 				_, _, ends := r.identity.Certificate()
-				r.log.Warn("certificate not renewed", "error", err, "ends", ends, "wait", wait)
+				r.log.Warn("certificate not renewed", hinted(err, "ends", ends, "wait", wait)...)
 			} else {
 				retry.Reset()
 				wait = r.apart()
@@ -118,6 +121,7 @@ func (r *renewal) renew(ctx context.Context) error {
 	var answer *api.BootstrapAnswer
 	if lapsed {
 		answer, err = fabric.Bootstrap(ctx, api.BootstrapRequest{Certificate: string(leaf), Provider: r.provider, CellID: r.cell, CSR: string(csr)})
+		err = r.refused(ends, err)
 	} else {
 		answer, err = fabric.RenewIdentity(ctx, r.provider, r.cell, api.RenewalRequest{CSR: string(csr)})
 	}
@@ -127,6 +131,7 @@ func (r *renewal) renew(ctx context.Context) error {
 	if err := r.identity.Accept([]byte(answer.Certificate), []byte(answer.CA)); err != nil {
 		return err
 	}
+	r.lost.Store(nil)
 	if err := r.fleet.forget(); err != nil {
 		r.log.Debug("close connections of the certificate before", "error", err)
 	}

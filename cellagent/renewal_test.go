@@ -173,6 +173,55 @@ func TestRenewsWhatHasLapsed(t *testing.T) {
 	})
 }
 
+// A certificate that ended too long ago, or of a cell that never registered, is never renewed: what the agent says of its
+// registration and of its renewal is when it ended and what has to be done on the host, and not that it showed none.
+func TestLapsedForGoodSaysWhatToDo(t *testing.T) {
+	none := api.Refuse(api.Unauthenticated, "the request has neither")
+	for name, why := range map[string]*api.Error{
+		"too long ago":     api.Refuse(api.Unauthenticated, "it can be renewed for 7 days"),
+		"never registered": api.Refuse(api.NotFound, "cell local-1 is not registered"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				b.said = &lines{}
+				b.identity = newFakeIdentity(9 * day)
+				b.cluster.certify = func(string) (*api.BootstrapAnswer, error) { return nil, why }
+				b.cluster.register = func() error { return none }
+				b.start()
+				defer b.close()
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				ended := "the certificate of cell local-1 ended at " + b.identity.ends.UTC().Format(time.RFC3339)
+				for _, word := range []string{"not registered yet", "certificate not renewed"} {
+					said := b.said.with(word)
+					if len(said) < 3 {
+						t.Fatalf("%q was said %d times in a minute", word, len(said))
+					}
+					for i, line := range said {
+						if !strings.Contains(line, ended) || strings.Contains(line, none.Detail) {
+							t.Fatalf("said %s", line)
+						}
+						if i > 0 && (!strings.Contains(line, why.Detail) || !strings.Contains(line, "bootstrap-cell --provider local --cell-id local-1")) {
+							t.Fatalf("nothing of what to do: %s", line)
+						}
+					}
+				}
+				// The clocks of the schedulers may have been wrong.
+				b.cluster.mu.Lock()
+				b.cluster.certify = func(csr string) (*api.BootstrapAnswer, error) { return &api.BootstrapAnswer{Certificate: csr}, nil }
+				b.cluster.register = nil
+				b.cluster.mu.Unlock()
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				if len(b.identity.accepted()) == 0 || b.agent.renewing.lost.Load() != nil {
+					t.Error("what a scheduler renews after all is still held to be lost")
+				}
+			})
+		})
+	}
+}
+
 // What fails is tried again, less and less often, and the sessions stay as they are.
 func TestRenewalFails(t *testing.T) {
 	for name, broken := range map[string]func(b *bench){
