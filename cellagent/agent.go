@@ -255,7 +255,7 @@ func (a *Agent) close() error {
 	a.reporter.outbox.drained(ctx)
 	a.control.end()
 	a.life.end()
-	return errors.Join(err, a.alarm.Close(), a.fleet.close(), a.relay.forget(), a.deps.close())
+	return errors.Join(err, a.keeper.failed(), a.alarm.Close(), a.fleet.close(), a.relay.forget(), a.deps.close())
 }
 
 // closeServer lets the operations under way end, for a moment.

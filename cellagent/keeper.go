@@ -2,6 +2,7 @@ package cellagent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -78,8 +79,9 @@ type keeper struct {
 	floor  ledger.Floor
 	sealed error // why nothing of the set that is applied may be bound or renewed
 	lifts  map[api.LeaseID]*lifting
-	// leftovers are those of fenced leases.
+	// leftovers are those of fenced leases; unclosed says which of them were fenced while the agent closed.
 	leftovers map[api.LeaseID]leftover
+	unclosed  []error
 }
 
 func newKeeper(k *keeper) *keeper {
@@ -210,6 +212,13 @@ func (k *keeper) close(ctx context.Context) {
 		}
 		k.end(ctx, h, reasonAgentStopping)
 	}
+}
+
+// failed returns what could not be torn down as the agent closed. What was fenced before is no failure of its closing.
+func (k *keeper) failed() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return errors.Join(k.unclosed...)
 }
 
 // sweep ends what is held beyond the whole desired set.

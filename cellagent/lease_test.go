@@ -3,6 +3,7 @@ package cellagent
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -182,6 +183,40 @@ func TestFence(t *testing.T) {
 					t.Fatalf("it was retried: %s", got.State)
 				}
 			})
+		})
+	}
+}
+
+// A lease that was fenced while the agent ran is no failure of its closing; one that cannot be torn down as it closes is,
+// and is said to be fenced.
+func TestFencesAtTheEnd(t *testing.T) {
+	for _, prompt := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			b := newBench(t)
+			b.host.prompt = prompt
+			b.start()
+			b.host.onClose = func(_ context.Context, id api.LeaseID) error {
+				if id == "before" {
+					return errors.New("device is gone")
+				}
+				return nil
+			}
+			b.grant("before", 2*time.Second)
+			pass(4 * time.Second)
+			if got := b.cluster.lease("before"); got.State != api.LeaseFenced {
+				t.Fatalf("the lease is %s", got.State)
+			}
+			if err := b.agent.Close(); err != nil {
+				t.Errorf("closed with %v", err)
+			}
+			b.start()
+			b.host.onClose = func(context.Context, api.LeaseID) error { return errors.New("device is gone") }
+			b.grant("now", time.Minute)
+			pass(time.Second)
+			err := b.agent.Close()
+			if api.KindOf(err) != api.LeaseFencedKind || !strings.Contains(err.Error(), "lease now is fenced") || strings.Contains(err.Error(), "lease before") {
+				t.Errorf("closed with %v", err)
+			}
 		})
 	}
 }

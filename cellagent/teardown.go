@@ -60,6 +60,9 @@ func (k *keeper) teardown(ctx context.Context, h *holding, t *tracked) {
 			left.dead = t.dead
 		}
 		k.leftovers[l.ID] = left
+		if k.closing {
+			k.unclosed = append(k.unclosed, api.RefuseFenced(l.ID, reason))
+		}
 		k.mu.Unlock()
 		k.fence(&l, deadline, open, reason)
 	}

@@ -183,6 +183,13 @@ func (b *bound) Close(ctx context.Context) error {
 	return b.fence
 }
 
+// fenced reports whether a teardown failed already.
+func (b *bound) fenced() bool {
+	b.teardown.Lock()
+	defer b.teardown.Unlock()
+	return b.fence != nil
+}
+
 // CloseNow tears down what waits for nothing.
 func (b *bound) CloseNow() bool {
 	if b.store != nil && !b.store.prompt() || b.flows != nil && !b.flows.Idle() || b.host.faults.waits(b.kind) || !b.teardown.TryLock() {

@@ -1,6 +1,7 @@
 package binding
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,11 +133,34 @@ func TestFenceByDisk(t *testing.T) {
 	if got := h.Free().Block; got != 1<<20-4096 {
 		t.Errorf("%d bytes are free beside a fence", got)
 	}
-	if err := h.Close(); err == nil || !strings.Contains(err.Error(), "lease a") {
-		t.Errorf("Close names no fenced lease: %v", err)
+	if err := h.Close(); err != nil {
+		t.Errorf("a fence from before is a failure of Close: %v", err)
 	}
 	if _, err := Open(Options{Dir: dir, Capacity: room(), Log: hclog.NewNullLogger()}); err == nil {
 		t.Error("a directory that cannot be wiped is opened")
+	}
+}
+
+// TestFenceAtTheEnd: what cannot be torn down as the Host closes is said to be fenced, lease by lease.
+func TestFenceAtTheEnd(t *testing.T) {
+	f, err := ParseFaults("teardown-fails:cpu,teardown-fails:net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := openWith(t, Options{Dir: t.TempDir(), Capacity: room(), Faults: f, Fenced: []Fence{{Lease: "old", Kind: api.KindCPU, Amount: 1}}})
+	for _, k := range []api.LeaseKind{api.KindCPU, api.KindNet, api.KindMem} {
+		if _, err := h.Bind(lease("of-"+string(k), k, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = h.Close()
+	if api.KindOf(err) != api.LeaseFencedKind || api.Problem(err).Hint == "" {
+		t.Errorf("Close is answered %v", err)
+	}
+	for word, want := range map[string]bool{"lease of-cpu is fenced": true, "lease of-net is fenced": true, "of-mem": false, "old": false} {
+		if strings.Contains(fmt.Sprint(err), word) != want {
+			t.Errorf("%q: %v", word, err)
+		}
 	}
 }
 

@@ -292,8 +292,9 @@ func (h *Host) Free() api.Resources {
 }
 
 // Close tears every binding down but the blocks, which are left for the next agent: whoever does
-// not want them kept has closed them before. Then it lets go of the directory. Its error names
-// every lease that is fenced.
+// not want them kept has closed them before. Then it lets go of the directory. Its error is
+// lease_fenced and names every lease that is fenced since it was called; a fence from before is only logged: nothing of
+// it fails now.
 func (h *Host) Close() error {
 	h.once.Do(func() { h.closeErr = h.close() })
 	return h.closeErr
@@ -325,5 +326,14 @@ func (h *Host) closeOne(b *bound) error {
 	if left, err := b.leave(ctx); left {
 		return err
 	}
-	return b.Close(context.Background())
+	known := b.fenced()
+	err := b.Close(context.Background())
+	switch {
+	case err == nil:
+		return nil
+	case known:
+		h.log.Warn("lease stays fenced", "lease_id", b.lease, "kind", b.kind, "amount", b.amount, "reason", err)
+		return nil
+	}
+	return api.RefuseFenced(b.lease, err.Error())
 }
