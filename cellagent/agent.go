@@ -20,9 +20,6 @@ const (
 	farewell = 2 * time.Second
 	// dataFarewell bounds how long operations on the data plane may still take then.
 	dataFarewell = 250 * time.Millisecond
-	// staleWait is the least time between two registrations of one agent. Two agents with one
-	// identity would otherwise take it from each other without a pause.
-	staleWait = time.Second
 )
 
 // Agent is a running cell.
@@ -185,6 +182,7 @@ func (a *Agent) renewal() *renewal {
 
 // run registers and holds sessions, again and again, until ctx ends or the identity does.
 func (a *Agent) run(ctx context.Context) error {
+	var other rivalry
 	for epoch := uint64(0); ; {
 		answer, err := a.register(ctx)
 		if err != nil {
@@ -198,12 +196,19 @@ func (a *Agent) run(ctx context.Context) error {
 		a.keeper.begin(answer.Index, answer.Epoch != epoch)
 		epoch = answer.Epoch
 		a.surveyor.repeat()
+		other.registered(answer, a.keeper.clock.Now())
 		if err = a.sessions.run(ctx, answer.Epoch); api.KindOf(err) != api.StaleEpoch {
 			return err
 		}
-		a.log.Warn("the schedulers know another registration, registering again", "error", err)
+		wait, rival := other.superseded(a.keeper.clock.Now())
+		if rival {
+			a.log.Warn("two agents seem to run as this cell, and take it from each other", "error", err, "wait", wait,
+				"hint", "run one agent a cell: stop the other one, perhaps of a cloned host or of a copy of the identity folder, and bootstrap it under a cell id of its own")
+		} else {
+			a.log.Warn("the schedulers know another registration, registering again", "error", err, "wait", wait)
+		}
 		select {
-		case <-time.After(staleWait):
+		case <-time.After(wait):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
