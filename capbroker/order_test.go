@@ -26,6 +26,7 @@ func TestOrderOfChecks(t *testing.T) {
 	good := said(func(map[string]any) {})
 	otherKey := base64.RawURLEncoding.EncodeToString([]byte(`{"kid":"x"}`))
 	broken := strings.Replace(good, good[40:44], "AAAA", 1)
+	other := said(func(m map[string]any) { m["aud"] = "aws-2/data" })
 	for _, tc := range []struct {
 		name, token string
 		record      func(*api.Lease)
@@ -37,6 +38,7 @@ func TestOrderOfChecks(t *testing.T) {
 		{"form before key", "?." + otherKey, nil, OpRead, api.BadSignature, "not a capability token"},
 		{"key before signature", broken[:strings.LastIndex(broken, ".")+1] + otherKey, nil, OpRead, api.BadSignature, `signed with key "x"`},
 		{"signature before time", strings.Replace(said(func(m map[string]any) { m["nbf"] = c.Now().Add(time.Hour) }), "v4.public.ey", "v4.public.fy", 1), nil, OpRead, api.BadSignature, "verify"},
+		{"the audience of another cell before the signature", other[:strings.LastIndex(other, ".")-20] + "AAAA" + other[strings.LastIndex(other, ".")-16:], nil, OpRead, api.WrongAudience, "aws-2"},
 		{"audience before time", said(func(m map[string]any) { m["aud"], m["nbf"] = "aws-1", c.Now().Add(time.Hour) }), nil, OpRead, api.WrongAudience, ""},
 		{"time before registration", said(func(m map[string]any) { m["iat"], m["exp"], m["cell_epoch"] = late, late.Add(time.Second), 9 }), nil, OpRead, api.TokenExpired, ""},
 		{"registration before lease", said(func(m map[string]any) { m["cell_epoch"] = 9 }), func(l *api.Lease) { l.Generation = 9 }, OpRead, api.StaleEpoch, "registration 9"},
