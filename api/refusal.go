@@ -170,10 +170,19 @@ func Refuse(k Kind, format string, args ...any) *Error {
 	}
 }
 
-// RefuseFenced is the answer to whoever uses a lease whose teardown failed; why says how.
-func RefuseFenced(id LeaseID, why string) *Error {
-	return Refuse(LeaseFencedKind, "lease %s is fenced: %s", id, why).
-		WithHint("what could not be torn down is kept from everybody: request another lease; an operator who knows that it is gone gives it back with grafos admin unfence-lease %s", id)
+// RefuseEnded is the answer to whoever uses a lease that is over; k says how it ended.
+func RefuseEnded(k Kind, format string, args ...any) *Error {
+	return Refuse(k, format, args...).WithHint("a lease that has ended stays so: request another with: grafos lease request")
+}
+
+// RefuseFenced is the answer to whoever uses a lease whose teardown failed; why says how. What was unfenced is
+// an ended lease like any other.
+func RefuseFenced(l *Lease, why string) *Error {
+	if l.Unfenced != 0 {
+		return RefuseEnded(LeaseFencedKind, "lease %s was fenced: %s; what it held was given back since", l.ID, why)
+	}
+	return Refuse(LeaseFencedKind, "lease %s is fenced: %s", l.ID, why).
+		WithHint("what could not be torn down is kept from everybody: request another lease; an operator who knows that it is gone gives it back with grafos admin unfence-lease %s", l.ID)
 }
 
 // Error returns the detail and, in brackets, the kind.

@@ -105,14 +105,14 @@ func checkState(l api.Lease) error {
 	case api.LeaseActive, api.LeaseRevokeWarning, api.LeaseGraceRunning, api.LeaseCheckpoint:
 		return nil
 	case api.LeaseFenced:
-		return api.RefuseFenced(l.ID, "its teardown failed")
+		return api.RefuseFenced(&l, "its teardown failed")
 	case api.LeaseExpired:
-		return api.Refuse(api.LeaseExpiredKind, "lease %s has expired", l.ID)
+		return api.RefuseEnded(api.LeaseExpiredKind, "lease %s has expired", l.ID)
 	case api.LeaseForcedTeardown, api.LeaseTornDown, api.LeaseFailedClosed:
 		if l.Reason == string(api.LeaseExpired) {
-			return api.Refuse(api.LeaseExpiredKind, "lease %s has expired and is %s", l.ID, l.State)
+			return api.RefuseEnded(api.LeaseExpiredKind, "lease %s has expired and is %s", l.ID, l.State)
 		}
-		return api.Refuse(api.LeaseRevoked, "lease %s has ended and is %s, reason %q", l.ID, l.State, l.Reason)
+		return api.RefuseEnded(api.LeaseRevoked, "lease %s has ended and is %s, reason %q", l.ID, l.State, l.Reason)
 	}
 	return api.Refuse(api.LeaseRevoked, "lease %s is in state %.40q, which nothing is allowed in", l.ID, string(l.State))
 }

@@ -42,6 +42,7 @@ func TestCheck(t *testing.T) {
 		"generation ahead":  {func(l *api.Lease) { l.Generation = 2 }, OpRead, api.StaleGeneration, "has generation 2"},
 		"expired":           {func(l *api.Lease) { l.State = api.LeaseExpired }, OpRead, api.LeaseExpiredKind, "expired"},
 		"fenced":            {func(l *api.Lease) { l.State, l.Reason = api.LeaseFenced, "expired" }, OpRead, api.LeaseFencedKind, "fenced"},
+		"unfenced":          {func(l *api.Lease) { l.State, l.Unfenced = api.LeaseFenced, 1 }, OpRead, api.LeaseFencedKind, "given back"},
 		"released":          {func(l *api.Lease) { l.State, l.Reason = api.LeaseForcedTeardown, "released" }, OpRead, api.LeaseRevoked, `"released"`},
 		"revoked":           {func(l *api.Lease) { l.State, l.Reason = api.LeaseTornDown, "revoked" }, OpRead, api.LeaseRevoked, "torndown"},
 		"expired and gone":  {func(l *api.Lease) { l.State, l.Reason = api.LeaseTornDown, "expired" }, OpRead, api.LeaseExpiredKind, "torndown"},
@@ -62,9 +63,6 @@ func TestCheck(t *testing.T) {
 			token, l := claimsOf(memLease()), memLease()
 			c.change(&l)
 			err := token.check(l, c.op)
-			if c.kind == api.LeaseFencedKind && api.Problem(err).Hint == "" {
-				t.Error("nothing says what to do about a fence")
-			}
 			if c.kind == "" {
 				if err != nil {
 					t.Error(err)
@@ -72,6 +70,10 @@ func TestCheck(t *testing.T) {
 				return
 			}
 			wantRefusal(t, err, c.kind, c.says)
+			over := c.kind == api.LeaseFencedKind || c.kind == api.LeaseExpiredKind || c.kind == api.LeaseRevoked && c.says != "dreaming"
+			if over && api.Problem(err).Hint == "" {
+				t.Error("nothing says what to do about a lease that is over")
+			}
 		})
 	}
 }

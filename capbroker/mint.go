@@ -53,7 +53,7 @@ func (b *Broker) refuse(l api.Lease, left time.Duration) error {
 			l.ID, l.Tenant, l.Generation, l.Amount)
 	}
 	if left <= 0 {
-		return api.Refuse(api.LeaseExpiredKind, "lease %s ended %s ago: no token outlives its lease", l.ID, span(-left))
+		return api.RefuseEnded(api.LeaseExpiredKind, "lease %s ended %s ago: no token outlives its lease", l.ID, span(-left))
 	}
 	if l.Holder != "" {
 		if _, err := holder.ParseThumbprint(l.Holder); err != nil {

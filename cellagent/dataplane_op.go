@@ -93,7 +93,7 @@ func (p *dataPlane) look(o *operation) (touchable, error) {
 		return touchable{}, err
 	}
 	if open == nil {
-		return touchable{}, api.Refuse(api.LeaseRevoked, "lease %s has ended: %s", l.ID, l.Reason)
+		return touchable{}, api.RefuseEnded(api.LeaseRevoked, "lease %s has ended: %s", l.ID, l.Reason)
 	}
 	return touchable{claims, l, open, ends}, nil
 }
@@ -303,7 +303,7 @@ func (p *dataPlane) broken(id api.LeaseID, err error) error {
 		}
 		return api.Refuse(api.Internal, "lease %s cannot be used: %v", id, err)
 	case l.State == api.LeaseExpired:
-		return api.Refuse(api.LeaseExpiredKind, "lease %s has ended: %s", id, l.Reason)
+		return api.RefuseEnded(api.LeaseExpiredKind, "lease %s has ended: %s", id, l.Reason)
 	}
-	return api.Refuse(api.LeaseRevoked, "lease %s has ended: %s", id, l.Reason)
+	return api.RefuseEnded(api.LeaseRevoked, "lease %s has ended: %s", id, l.Reason)
 }

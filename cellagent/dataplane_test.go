@@ -179,6 +179,9 @@ func TestTokenMatrix(t *testing.T) {
 				}
 			}
 		}
+		if body := b.call("GET", "/v1/leases/freed", freedToken, nil).Body.String(); !strings.Contains(body, "grafos lease request") {
+			t.Errorf("use of an ended lease is answered %s", body)
+		}
 		pass(time.Second)
 		for _, method := range []string{"GET", "PUT"} {
 			got := kindOf(t, b.call(method, "/v1/leases/short", shortToken, nil))

@@ -455,11 +455,11 @@ func (k *keeper) usable(id api.LeaseID) (api.Lease, int64, error) {
 	}
 	switch {
 	case l.State == api.LeaseExpired:
-		return l, 0, api.Refuse(api.LeaseExpiredKind, "lease %s has ended: %s", id, l.Reason)
+		return l, 0, api.RefuseEnded(api.LeaseExpiredKind, "lease %s has ended: %s", id, l.Reason)
 	case l.State == api.LeaseFenced:
-		return l, 0, api.RefuseFenced(id, l.Reason)
+		return l, 0, api.RefuseFenced(&l, l.Reason)
 	case !l.State.Usable():
-		return l, 0, api.Refuse(api.LeaseRevoked, "lease %s has ended: %s", id, l.Reason)
+		return l, 0, api.RefuseEnded(api.LeaseRevoked, "lease %s has ended: %s", id, l.Reason)
 	}
 	return l, deadline, nil
 }

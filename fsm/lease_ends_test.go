@@ -88,13 +88,29 @@ func TestRenewLease(t *testing.T) {
 		t.Errorf("bound generation %d", l.BoundGeneration)
 	}
 	r.pass(time.Minute)
-	r.refused(api.LeaseExpiredKind, RenewLease{Lease: "l1", TTLMs: 60_000})
+	another := func(kind api.Kind) {
+		t.Helper()
+		if p := r.refusal(kind, RenewLease{Lease: "l1", TTLMs: 60_000}); !strings.Contains(p.Hint, "request another with: grafos lease request") {
+			t.Errorf("%v: hint %q", p, p.Hint)
+		}
+	}
+	another(api.LeaseExpiredKind)
 	r.due()
 	r.wantState("l1", api.LeaseExpired, ReasonExpired)
-	r.refused(api.LeaseExpiredKind, RenewLease{Lease: "l1", TTLMs: 60_000})
+	another(api.LeaseExpiredKind)
 	r.ended(api.LeaseFenced, "no", "l1")
 	if p := r.refusal(api.LeaseFencedKind, RenewLease{Lease: "l1", TTLMs: 60_000}); !strings.Contains(p.Hint, "grafos admin unfence-lease l1") {
 		t.Errorf("a fenced lease: hint %q", p.Hint)
+	}
+	r.must(RaiseLevel{Level: 2})
+	r.pass(time.Second)
+	r.must(UnfenceLease{Lease: "l1"})
+	another(api.LeaseFencedKind)
+	r.must(grant(cpu("l2", 1)))
+	r.bound("l2")
+	r.must(RevokeLease{Lease: "l2", GraceMs: 5_000})
+	if p := r.refusal(api.LeaseRevoked, RenewLease{Lease: "l2", TTLMs: 60_000}); !strings.Contains(p.Hint, "save what it holds") {
+		t.Errorf("a warned lease: hint %q", p.Hint)
 	}
 }
 

@@ -72,19 +72,20 @@ func (s *State) mayRenew(l *api.Lease) *api.Error {
 		if l.Expires > s.meta.Now {
 			return nil
 		}
-		return api.Refuse(api.LeaseExpiredKind, "lease %s ran out %s ago", l.ID, time.Duration(s.meta.Now-l.Expires).Round(time.Millisecond))
+		return api.RefuseEnded(api.LeaseExpiredKind, "lease %s ran out %s ago", l.ID, time.Duration(s.meta.Now-l.Expires).Round(time.Millisecond))
 	case api.LeaseFenced:
-		return api.RefuseFenced(l.ID, "its teardown failed")
+		return api.RefuseFenced(l, "its teardown failed")
 	case api.LeaseExpired:
-		return api.Refuse(api.LeaseExpiredKind, "lease %s has expired", l.ID)
+		return api.RefuseEnded(api.LeaseExpiredKind, "lease %s has expired", l.ID)
 	case api.LeaseRevokeWarning, api.LeaseGraceRunning, api.LeaseCheckpoint:
 		return api.Refuse(api.LeaseRevoked, "lease %s is being revoked: it is %s and is forced down in %s", l.ID, l.State,
-			time.Duration(l.ForceAt-s.meta.Now).Round(time.Millisecond))
+			time.Duration(l.ForceAt-s.meta.Now).Round(time.Millisecond)).
+			WithHint("it is not renewed any more: save what it holds, and request another with: grafos lease request")
 	case api.LeaseForcedTeardown, api.LeaseTornDown, api.LeaseFailedClosed:
 	}
 	kind := api.LeaseRevoked
 	if l.Reason == ReasonExpired {
 		kind = api.LeaseExpiredKind
 	}
-	return api.Refuse(kind, "lease %s is %s: %s", l.ID, l.State, l.Reason)
+	return api.RefuseEnded(kind, "lease %s is %s: %s", l.ID, l.State, l.Reason)
 }

@@ -169,7 +169,7 @@ func wantCommand(t *testing.T, words []string) {
 		t.Errorf("%q: %v: %s", words, err, help)
 		return
 	}
-	usage := regexp.MustCompile("Usage:\n  ((?:[a-z-]+ )+)(COMMAND)?").FindStringSubmatch(string(help))
+	usage := regexp.MustCompile("Usage:\n  ((?:[a-z][a-z-]* )+)(COMMAND)?").FindStringSubmatch(string(help))
 	if usage == nil || usage[2] != "" || !strings.HasPrefix(strings.Join(words, " ")+" ", usage[1]) {
 		t.Errorf("%q is no command: its help is of %q", words, usage)
 	}

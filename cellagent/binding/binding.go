@@ -85,7 +85,7 @@ func (b *bound) move(p []byte, off int64, do func() error) (int, error) {
 		return 0, err
 	}
 	if !b.gate.enter() {
-		return 0, api.Refuse(api.LeaseRevoked, "lease %s is torn down", b.lease)
+		return 0, api.RefuseEnded(api.LeaseRevoked, "lease %s is torn down", b.lease)
 	}
 	defer b.gate.leave()
 	if err := b.late(); err != nil {
@@ -142,7 +142,7 @@ func (b *bound) late() error {
 		return nil
 	}
 	if over := b.host.now() - deadline; over >= 0 {
-		return api.Refuse(api.LeaseExpiredKind, "lease %s ended %s ago", b.lease, time.Duration(over).Round(time.Microsecond))
+		return api.RefuseEnded(api.LeaseExpiredKind, "lease %s ended %s ago", b.lease, time.Duration(over).Round(time.Microsecond))
 	}
 	return nil
 }

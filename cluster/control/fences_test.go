@@ -62,6 +62,12 @@ func TestFencedIsExplained(t *testing.T) {
 				t.Errorf("%s: %v, hint %q", what, err, p.Hint)
 			}
 		}
+		r.must(fsm.RaiseLevel{Level: 2})
+		r.pass(time.Duration(fsm.MaxStep))
+		r.must(fsm.UnfenceLease{Actor: "operator/root", Lease: l.ID})
+		if _, err := r.c.LeaseToken(ctx, l.ID, api.WriteOptions{}); !strings.Contains(api.Problem(err).Hint, "grafos lease request") {
+			t.Errorf("after it was lifted: %v, hint %q", err, api.Problem(err).Hint)
+		}
 	})
 }
 

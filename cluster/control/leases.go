@@ -357,11 +357,11 @@ func ended(l api.Lease) *api.Error {
 	kind := api.LeaseRevoked
 	switch {
 	case l.State == api.LeaseFenced:
-		return api.RefuseFenced(l.ID, "its teardown failed")
+		return api.RefuseFenced(&l, "its teardown failed")
 	case l.State == api.LeaseExpired || l.Reason == "expired":
 		kind = api.LeaseExpiredKind
 	}
-	return api.Refuse(kind, "lease %s is %s (%s)", l.ID, l.State, l.Reason)
+	return api.RefuseEnded(kind, "lease %s is %s (%s)", l.ID, l.State, l.Reason)
 }
 
 // FreeLease ends a lease on its holder's wish. It needs the id and the owner's identity only.
