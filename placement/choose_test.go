@@ -3,6 +3,7 @@ package placement
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -86,6 +87,38 @@ func TestChooseNamesTheNearestShortage(t *testing.T) {
 	e := Choose(view(cell("a", 100), cell("b", 500)), ask(600)).Refusal
 	if e.Shortage == nil || *e.Shortage != (api.Shortage{Resource: "mem", Limit: 1000, InUse: 500, Asked: 600}) {
 		t.Errorf("got %+v", e.Shortage)
+	}
+}
+
+// Where fences are what is missing, the refusal says who sees them, and promises nothing for a time when
+// nobody has lifted them.
+func TestFullNamesFences(t *testing.T) {
+	fenced := func(id string, free, fenced int64) Cell {
+		c := cell(id, free)
+		c.Fenced.Mem = fenced
+		return c
+	}
+	const sees = "grafos admin list-fenced-leases"
+	for name, tc := range map[string]struct {
+		view  View
+		names string // the cell; "" is that fences have nothing to do with it
+		waits bool
+	}{
+		"no fence":                           {view(cell("a", 100), cell("b", 0)), "", true},
+		"a fence that would not do":          {view(fenced("a", 100, 200)), "", true},
+		"the fence is all that is missing":   {view(fenced("a", 100, 500)), "a", false},
+		"the same, of few":                   {view(fenced("a", 400, 200)), "a", true},
+		"in the way, and leases are too":     {view(fenced("a", 0, 500)), "a", false},
+		"in the way on one, leases on other": {view(fenced("a", 0, 500), cell("b", 100)), "", true},
+		"another would do at once":           {view(fenced("a", 0, 500), fenced("b", 400, 300)), "b", true},
+	} {
+		e := Choose(tc.view, ask(600)).Refusal
+		if e == nil || e.Reason != api.ReasonFull {
+			t.Fatalf("%s: %v", name, e)
+		}
+		if says := strings.Contains(e.Hint, sees); says != (tc.names != "") || !strings.Contains(e.Hint, "Some of "+tc.names+" is") && says || (e.RetryAfterMs > 0) != tc.waits {
+			t.Errorf("%s: hint %q, may work again in %d ms", name, e.Hint, e.RetryAfterMs)
+		}
 	}
 }
 

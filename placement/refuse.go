@@ -129,11 +129,39 @@ func short(v *View, r Request, reason string) *api.Error {
 			r.Provider, near.ID, total, nearKind.Unit(), nearKind, asked).WithHint("ask for less, or bring in a larger cell")
 	} else {
 		e = ineligible(reason, "no cell of provider %s has room now: the nearest, %s, has %d of %d %s of %s free, %d are asked for",
-			r.Provider, near.ID, max(total-used, 0), total, nearKind.Unit(), nearKind, asked).WithHint("repeat it when something was given back, or ask for less")
-		e.RetryAfterMs = 1000
+			r.Provider, near.ID, max(total-used, 0), total, nearKind.Unit(), nearKind, asked)
+		full(v, r, e)
 	}
 	e.Shortage = &api.Shortage{Resource: string(nearKind), Limit: total, InUse: used, Asked: asked}
 	return e
+}
+
+// full says what may help where no cell has room now. A fence does not go by itself: where fences
+// are in the way on every cell, nothing comes of waiting.
+func full(v *View, r Request, e *api.Error) {
+	var fenced *Cell // the first whose fences alone are what is missing, or else are in the way
+	enough, waits := false, false
+	for i := range v.Cells {
+		c := &v.Cells[i]
+		ask := c.takes(&r)
+		if reach(c, ask) != stageFull {
+			continue
+		}
+		alone, inTheWay := c.Free.Add(c.Fenced).Fits(ask), !c.Capacity.Sub(c.Fenced).Fits(ask)
+		if (alone || inTheWay) && (fenced == nil || alone && !enough) {
+			fenced, enough = c, alone
+		}
+		waits = waits || !inTheWay
+	}
+	e.Hint = "repeat it when something was given back, or ask for less"
+	if waits {
+		e.RetryAfterMs = 1000
+	} else {
+		e.Hint = "ask for less"
+	}
+	if fenced != nil && (enough || !waits) {
+		e.Hint += ". Some of " + string(fenced.ID) + " is fenced, which no waiting gives back: an operator sees it with grafos admin list-fenced-leases"
+	}
 }
 
 // lacks returns the resource of which the cell lacks the largest part of what is asked, in
