@@ -19,8 +19,8 @@ func refusal(v *View, r Request) *api.Error {
 		return ineligible(api.ReasonUnready, "no cell of provider %s meets all six requirements", r.Provider).
 			WithHint("see what is missing: grafos provider status %s", r.Provider)
 	case stageClosed:
-		return ineligible(api.ReasonFull, "every ready cell of provider %s is draining, in maintenance or being revoked", r.Provider).
-			WithHint("see them: grafos provider status %s", r.Provider)
+		return ineligible(api.ReasonFull, "every ready cell of provider %s is out of service: draining, drained, in maintenance, returning or being revoked", r.Provider).
+			WithHint("see what ends it: grafos provider status %s", r.Provider)
 	case stageSmall:
 		return short(v, r, api.ReasonInsufficient)
 	case stageFull, stageVetoed, stageFits:

@@ -50,12 +50,16 @@ const whyWidth = 150
 
 func whyCell(p *ui.Page, c api.Cell) ui.Cell {
 	whole := whyNot(c)
-	if p.Wide || p.Width >= whyWidth || len(c.Reasons) == 0 {
+	mode, _ := outOfService(c)
+	if p.Wide || p.Width >= whyWidth || len(c.Reasons) == 0 && mode == "" {
 		return ui.Cell{Text: whole}
 	}
-	codes := make([]string, len(c.Reasons))
-	for i, r := range c.Reasons {
-		codes[i] = r.Code
+	var codes []string
+	for _, r := range c.Reasons {
+		codes = append(codes, r.Code)
+	}
+	if mode != "" {
+		codes = append(codes, mode)
 	}
 	return ui.Cell{Text: strings.Join(codes, "; "), Raw: whole}
 }
@@ -71,12 +75,34 @@ func unproven(c api.Cell) string {
 	return "not_conformant: it is marked production: grafos conformance run " + string(c.Provider) + " " + string(c.CellID)
 }
 
+// outOfService is the mode of a cell that somebody took out of service, and what ends it; a cell may meet all
+// six requirements and take no work. "" is that nobody did.
+func outOfService(c api.Cell) (mode, until string) {
+	undrain := "grafos fabric undrain " + string(c.CellID)
+	switch {
+	case c.State == api.CellRevoked:
+		return "", "" // for ever, as its state says
+	case c.Mode == api.ModeReturning:
+		return string(c.Mode), "until it is ready and the warm-up has passed since it was undrained"
+	case c.Mode == api.ModeDraining:
+		return string(c.Mode), "it takes no new lease; until its last one has ended, or: " + undrain
+	case !c.Mode.Takes():
+		return string(c.Mode), "until: " + undrain
+	case c.State == api.CellDraining:
+		return "revoking", "it takes no lease any more"
+	}
+	return "", ""
+}
+
+// takesWork reports whether a cell takes new leases, where there is room.
+func takesWork(c api.Cell) bool {
+	mode, _ := outOfService(c)
+	return c.Ready && c.State != api.CellRevoked && mode == ""
+}
+
 // whyNot is every reason of a cell on one line, the requirement where none is told.
 func whyNot(c api.Cell) string {
-	if c.Ready {
-		return unproven(c)
-	}
-	why := make([]string, 0, len(c.Reasons))
+	var why []string
 	for _, r := range c.Reasons {
 		why = append(why, string(r.Requirement)+": "+r.Message)
 	}
@@ -84,6 +110,12 @@ func whyNot(c api.Cell) string {
 		for _, q := range c.Readiness.Unmet() {
 			why = append(why, string(q))
 		}
+	}
+	if mode, until := outOfService(c); mode != "" {
+		why = append(why, mode+": "+until)
+	}
+	if text := unproven(c); c.Ready && text != "" {
+		why = append(why, text)
 	}
 	return strings.Join(why, "; ")
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,8 +49,11 @@ func emptyNote(p *ui.Page, n int, text string) {
 
 func providerStatusView(p *ui.Page, s api.ProviderStatus, now time.Time) {
 	verdict := "refuses new work"
-	if admits(s.RuntimeReadiness) {
+	switch {
+	case admits(s.RuntimeReadiness) && slices.ContainsFunc(s.Cells, takesWork):
 		verdict = "takes work"
+	case admits(s.RuntimeReadiness):
+		verdict = "no ready cell takes work"
 	}
 	p.Line(
 		ui.Span{Text: string(s.Provider), Style: ui.Bold},
@@ -57,7 +61,10 @@ func providerStatusView(p *ui.Page, s api.ProviderStatus, now time.Time) {
 		ui.Span{Text: fmt.Sprintf(" · %d of %d cells ready · %s · %s", s.CellsReady, s.CellsTotal, ui.Count(s.Leases, "lease"), verdict)},
 	)
 	p.Table(matrix(p, s.Cells, now))
-	notReady(p, s.Cells, now)
+	if p.Terminal {
+		notReady(p, s.Cells, now)
+		inNoService(p, s.Cells)
+	}
 }
 
 // matrixWidth is the least width at which each requirement has a column of its own.
@@ -114,9 +121,6 @@ func marks(r api.Readiness, together bool) []ui.Cell {
 
 // notReady explains every cell that is not ready, each reason with what to do about it.
 func notReady(p *ui.Page, cells []api.Cell, now time.Time) {
-	if !p.Terminal {
-		return
-	}
 	first := true
 	for _, c := range cells {
 		if len(c.Reasons) == 0 {
@@ -142,6 +146,27 @@ func notReady(p *ui.Page, cells []api.Cell, now time.Time) {
 				p.Line(ui.Span{Text: "  " + pad("", 14) + "  fix: ", Style: ui.Dim}, ui.Span{Text: r.Hint})
 			}
 		}
+	}
+}
+
+// inNoService says of every cell that is out of service what ends that.
+func inNoService(p *ui.Page, cells []api.Cell) {
+	first := true
+	for _, c := range cells {
+		mode, until := outOfService(c)
+		if mode == "" {
+			continue
+		}
+		if first {
+			p.Gap()
+			p.Line(ui.Span{Text: "Out of service", Style: ui.Bold})
+			first = false
+		}
+		p.Line(
+			ui.Span{Text: "  " + pad(string(c.CellID), 14) + "  "},
+			ui.Span{Text: mode, Style: ui.Warn},
+			ui.Span{Text: "  " + until},
+		)
 	}
 }
 
