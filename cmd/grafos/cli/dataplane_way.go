@@ -122,7 +122,7 @@ func (b *binding) unreachable(err error) error {
 	// Alerts have no type of their own where they come in; those of a client's certificate say so.
 	if alert, ok := errors.AsType[*net.OpError](err); ok && alert.Op == "remote error" && strings.Contains(alert.Err.Error(), "certificate") {
 		return api.Refuse(api.Forbidden, "cell %s does not take this certificate: %v", b.lease.CellID, alert.Err).
-			WithHint("its data plane is for operators and tenants; --via relay goes through a scheduler")
+			WithHint("the bytes of a lease are for its tenant and for operators, straight and through a scheduler")
 	}
 	refusal := api.Refuse(api.OutcomeUnknown, "cell %s did not answer: %v", b.lease.CellID, err).
 		WithHint("grafos provider status %s", b.lease.Provider)
@@ -175,7 +175,7 @@ func (s *session) holderKey(given, named string) (*holder.Key, error) {
 	}
 	key, err := holder.ParseKey(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return nil, ui.Usage(fmt.Errorf("%s: %w", file, err)) // of the file, also to a program
 	}
 	if given == "" && key.Thumbprint().String() != named {
 		return nil, nil //nolint:nilnil // the lease is another holder's: its cell says so
@@ -201,7 +201,7 @@ func (s *session) holderName(given string) (string, error) {
 	}
 	name, err := holder.ParsePublic(text)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", file, err)
+		return "", ui.Usage(fmt.Errorf("%s: %w", file, err))
 	}
 	return name.String(), nil
 }

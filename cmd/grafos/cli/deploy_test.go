@@ -161,7 +161,11 @@ func TestBadPrograms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			r.program(tt.text)
-			r.run("deploy", "run", "etl", "--provider", "aws").want(t, 2, "", tt.err)
+			got := r.run("deploy", "run", "etl", "--provider", "aws")
+			got.want(t, 2, "", tt.err)
+			if strings.Count(got.err, "(invalid_argument)") != 1 {
+				t.Errorf("its kind is not there once: %s", got.err)
+			}
 		})
 	}
 }

@@ -53,6 +53,9 @@ func TestOtherKeys(t *testing.T) {
 		} {
 			r.run(args...).want(t, 2, "", "Error: "+name+": ")
 			r.run(args...).want(t, 2, "", words)
+			if p := r.run(append(args, "--json")...).problem(t); !strings.HasPrefix(p.Detail, name+": ") {
+				t.Errorf("a program is told %q, and not of which file", p.Detail)
+			}
 		}
 	}
 }
@@ -128,6 +131,23 @@ func TestHolderProves(t *testing.T) {
 	}
 }
 
+// alerted is the way to a cell that does not take the caller's certificate.
+type alerted struct{}
+
+func (alerted) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, &net.OpError{Op: "remote error", Err: errors.New("tls: bad certificate")}
+}
+
+// Whoever a cell does not take, such as a viewer, is not sent to a scheduler that does not take it either.
+func TestCertificateThatNoWayTakes(t *testing.T) {
+	r := newRig(t)
+	r.http = &http.Client{Transport: alerted{}}
+	p := r.run("lease", "read", "l-7f3a01", "--json").problem(t)
+	if p.Kind != api.Forbidden || strings.Contains(p.Hint, "--via") || !strings.Contains(p.Hint, "for its tenant and for operators") {
+		t.Errorf("%s: %q, hint %q", p.Kind, p.Detail, p.Hint)
+	}
+}
+
 // A cell that no connection can be made to is reached through a scheduler, unless the caller says
 // which way.
 func TestRelayWhereTheCellIsOutOfReach(t *testing.T) {
@@ -190,6 +210,7 @@ func TestNarrowOffline(t *testing.T) {
 		"unknown op":        {[]string{"--ops", "erase"}, "read and write are known"},
 		"no token":          {[]string{"--lease-token", r.file("none", "nonsense"), "--ops", "read"}, "no capability token"},
 		"no key":            {[]string{"--holder-key", r.file("nokey", "nonsense"), "--ops", "read"}, "no private key"},
+		"no friend's key":   {[]string{"--for", r.file("nofriend", "nonsense")}, "nofriend: the file holds no key"},
 		"bad ttl":           {[]string{"--ttl", "-1s"}, "take nothing away"},
 		"nothing":           {nil, "say what is left"},
 		"all of it":         {[]string{"--offset", "0"}, "take nothing away"},

@@ -141,7 +141,7 @@ func (o *leaseTokenOptions) offline(u *ui.UI, lease api.LeaseID) error {
 	}
 	key, err := holder.ParseKey(text)
 	if err != nil {
-		return fmt.Errorf("%s: %w", o.holder, err)
+		return ui.Usage(fmt.Errorf("%s: %w", o.holder, err))
 	}
 	return o.narrowed(u, lease, key)
 }
@@ -210,7 +210,7 @@ func (o *leaseTokenOptions) link(u *ui.UI, lease api.LeaseID, key *holder.Key, t
 			return "", "", err
 		}
 		if l.Holder, err = holder.ParsePublic(text); err != nil {
-			return "", "", err
+			return "", "", ui.Usage(fmt.Errorf("%s: %w", o.whose, err))
 		}
 	}
 	narrowed, err := key.Narrow(token, l)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -191,7 +192,7 @@ func (t programTasklet) resolve(dir string) (tasklet, error) {
 	if t.TTL != "" {
 		ttl, err := ui.ParseTTL(t.TTL)
 		if err != nil {
-			return tasklet{}, api.Refuse(api.InvalidArgument, "tasklet %q: %v", t.Name, err)
+			return tasklet{}, ui.Usage(fmt.Errorf("tasklet %q: %w", t.Name, err))
 		}
 		out.ttl = ttl
 	}

@@ -53,7 +53,7 @@ type cellIdentity struct {
 func loadCell(dir string) (*cellIdentity, error) {
 	b, err := ui.ReadBounded(filepath.Join(dir, cellAboutFile), 1<<16)
 	if err != nil {
-		return nil, api.Refuse(api.InvalidArgument, "%s holds no cell identity: %v", dir, err).
+		return nil, ui.Usage(fmt.Errorf("%s holds no cell identity: %w", dir, err)).
 			WithHint("make one: grafos cloud bootstrap-cell --provider P --cell-id ID --token-file F --scheduler URL --dir %s", dir)
 	}
 	id := &cellIdentity{roots: x509.NewCertPool()}

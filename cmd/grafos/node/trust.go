@@ -2,6 +2,7 @@ package node
 
 import (
 	"crypto/x509"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"time"
@@ -89,7 +90,7 @@ func loadTrust(file, clusterID string) (*trust, error) {
 	for _, t := range f.Issuers {
 		keys, err := t.keys(filepath.Dir(file))
 		if err != nil {
-			return nil, api.Refuse(api.InvalidArgument, "%s: issuer %.200q: %v", file, t.Issuer, err)
+			return nil, ui.Usage(fmt.Errorf("%s: issuer %.200q: %w", file, t.Issuer, err))
 		}
 		all = append(all, issuer.Config{
 			Issuer: t.Issuer, Keys: keys, Providers: t.Providers, Audience: t.Audience, Algorithms: t.Algorithms, MaxTTL: time.Duration(t.MaxTTL),
@@ -104,7 +105,7 @@ func loadTrust(file, clusterID string) (*trust, error) {
 	for _, t := range f.Attestation {
 		p, err := t.policy(filepath.Dir(file))
 		if err != nil {
-			return nil, api.Refuse(api.InvalidArgument, "%s: attestation of provider %.63q: %v", file, string(t.Provider), err)
+			return nil, ui.Usage(fmt.Errorf("%s: attestation of provider %.63q: %w", file, string(t.Provider), err))
 		}
 		policies = append(policies, p)
 	}

@@ -87,5 +87,8 @@ func TestLoadTrust(t *testing.T) {
 		if p, ok := api.AsError(err); !ok || !strings.Contains(p.Detail, want) || p.Kind != api.InvalidArgument && p.Kind != api.TooLarge && p.Kind != api.NotFound {
 			t.Errorf("%s\nanswered %v, want %q", text, err, want)
 		}
+		if strings.Count(err.Error(), "("+string(api.KindOf(err))+")") != 1 {
+			t.Errorf("%s\nanswered %v, its kind not once", text, err)
+		}
 	}
 }
