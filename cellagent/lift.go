@@ -104,6 +104,9 @@ func (k *keeper) lift(ctx context.Context, l *lifting) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	l.busy = false
+	if g, ok := k.gone.find(e.Lease); ok && err == nil {
+		g.lease.Unfenced = 1 // its holder hears that the fence is no more; when, the schedulers know
+	}
 	if err == nil || l.shown {
 		delete(k.lifts, e.Lease)
 	}

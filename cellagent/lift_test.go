@@ -3,6 +3,7 @@ package cellagent
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -82,12 +83,22 @@ func TestFailedLiftIsTriedAgain(t *testing.T) {
 		if !b.host.bound("l1") {
 			b.t.Fatal("what does not go away is gone")
 		}
+		hint := func() string {
+			_, _, err := b.agent.keeper.usable("l1")
+			return api.Problem(err).Hint
+		}
+		if !strings.Contains(hint(), "unfence-lease l1") {
+			b.t.Errorf("use of a fenced lease: hint %q", hint())
+		}
 		b.cluster.change(func() { b.cluster.tellFences = false })
 		s.be(nil, nil)
 		b.grant("l2", time.Minute)
 		pass(time.Second)
 		if b.host.bound("l1") || !b.host.bound("l2") {
 			b.t.Errorf("held are %v, want l2 alone", b.held())
+		}
+		if !strings.Contains(hint(), "grafos lease request") {
+			b.t.Errorf("use of one whose fence was lifted: hint %q", hint())
 		}
 	})
 }
