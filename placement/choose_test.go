@@ -83,6 +83,15 @@ func TestChooseRefuses(t *testing.T) {
 	}
 }
 
+// A cell on its way back takes no work either: the refusal does not say that it is draining.
+func TestOutOfServiceNamesEachMode(t *testing.T) {
+	c := cell("a", 1000)
+	c.Mode = api.ModeReturning
+	if e := Choose(view(c), ask(1)).Refusal; !strings.Contains(e.Detail, "returning") || !strings.Contains(e.Hint, "grafos provider status p") || e.RetryAfterMs != 0 {
+		t.Errorf("%v, hint %q", e, e.Hint)
+	}
+}
+
 func TestChooseNamesTheNearestShortage(t *testing.T) {
 	e := Choose(view(cell("a", 100), cell("b", 500)), ask(600)).Refusal
 	if e.Shortage == nil || *e.Shortage != (api.Shortage{Resource: "mem", Limit: 1000, InUse: 500, Asked: 600}) {

@@ -92,3 +92,11 @@ func TestLoadTrust(t *testing.T) {
 		}
 	}
 }
+
+// TestNoIdentity: a folder without a cell's identity is refused with one kind, and what makes one.
+func TestNoIdentity(t *testing.T) {
+	_, err := loadCell(t.TempDir())
+	if p := api.Problem(err); p.Kind != api.InvalidArgument || !strings.Contains(p.Hint, "cloud bootstrap-cell") || strings.Contains(p.Detail, "(") {
+		t.Errorf("%v, hint %q", err, p.Hint)
+	}
+}
