@@ -61,7 +61,7 @@ func (k *keeper) teardown(ctx context.Context, h *holding, t *tracked) {
 		}
 		k.leftovers[l.ID] = left
 		if k.closing {
-			k.unclosed = append(k.unclosed, api.RefuseFenced(l.ID, reason))
+			k.unclosed = append(k.unclosed, api.RefuseFenced(&l, reason))
 		}
 		k.mu.Unlock()
 		k.fence(&l, deadline, open, reason)

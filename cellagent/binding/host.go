@@ -335,5 +335,5 @@ func (h *Host) closeOne(b *bound) error {
 		h.log.Warn("lease stays fenced", "lease_id", b.lease, "kind", b.kind, "amount", b.amount, "reason", err)
 		return nil
 	}
-	return api.RefuseFenced(b.lease, err.Error())
+	return api.RefuseFenced(&api.Lease{ID: b.lease}, err.Error())
 }
