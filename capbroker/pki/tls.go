@@ -19,6 +19,9 @@ type peerPolicy struct {
 	usage     x509.ExtKeyUsage
 	clusterID string     // "" is not checked
 	roles     []api.Role // none is any
+	// provider and cell are whose cell it must be; "" is any.
+	provider api.ProviderID
+	cell     api.CellID
 	// otherRole is the kind for a proved identity of another role or cluster: a client is
 	// forbidden, a server is not the one that was meant.
 	otherRole api.Kind
@@ -75,6 +78,9 @@ func (p peerPolicy) checkIdentity(id Identity) error {
 	}
 	if len(p.roles) > 0 && !slices.Contains(p.roles, id.Role) {
 		return api.Refuse(p.otherRole, "the %s is %s, and role %s is not taken here: only %s", p.what, id, id.Role, roleList(p.roles))
+	}
+	if p.cell != "" && (id.Cell != p.cell || id.Provider != p.provider) {
+		return api.Refuse(p.otherRole, "the %s is %s, and cell %s of provider %s is meant", p.what, id, p.cell, p.provider)
 	}
 	return nil
 }

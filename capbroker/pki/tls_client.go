@@ -19,18 +19,22 @@ type ClientOptions struct {
 	ClusterID string
 	// Server is the role that the server must have: scheduler or cell.
 	Server api.Role
+	// Provider and Cell are whose cell the server must be; "" is any.
+	Provider api.ProviderID
+	Cell     api.CellID
 	// ServerName is sent as SNI and not verified. "" lets the HTTP client fill it in.
 	ServerName string
 }
 
 // ClientTLS returns the configuration of a client: TLS 1.3, and the server must chain to
-// Roots and name exactly one identity, of the expected role and cluster. Its host name is
+// Roots and name exactly one identity, of the expected role and cluster, and of the expected cell. Its host name is
 // not what is verified: addresses change, the identity does not. A server that is somebody
 // else is refused with identity_mismatch.
 func ClientTLS(o ClientOptions) *tls.Config {
 	policy := peerPolicy{
 		what: "server", roots: o.Roots, usage: x509.ExtKeyUsageServerAuth,
 		clusterID: o.ClusterID, roles: []api.Role{o.Server}, otherRole: api.IdentityMismatch,
+		provider: o.Provider, cell: o.Cell,
 	}
 	c := tlsBase()
 	c.ServerName = o.ServerName

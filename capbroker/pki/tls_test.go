@@ -261,6 +261,24 @@ func TestClientTLSOfACell(t *testing.T) {
 	wantRefusal(t, err, api.Unauthenticated, "another CA issued it")
 }
 
+// TestClientOfOneCell: another cell of the cluster, also one of the same name at another provider, is not the one that is
+// meant.
+func TestClientOfOneCell(t *testing.T) {
+	m := newTestMaterial(t, "g-1")
+	o := serverOf(t, m)
+	o.Clients, o.Cert = tls.NoClientCert, fixed(issue(t, m, CertRequest{Identity: cell()}))
+	for _, c := range []struct {
+		provider api.ProviderID
+		cell     api.CellID
+		taken    bool
+	}{{cell().Provider, cell().Cell, true}, {cell().Provider, "another", false}, {"another", cell().Cell, false}} {
+		_, _, err := handshake(t, ServerTLS(o), ClientTLS(ClientOptions{Roots: m.Pool(), Server: api.RoleCell, Provider: c.provider, Cell: c.cell}))
+		if c.taken && err != nil || !c.taken && api.KindOf(err) != api.IdentityMismatch {
+			t.Errorf("%s of %s is meant: %v", c.cell, c.provider, err)
+		}
+	}
+}
+
 func TestOldTLSIsRefused(t *testing.T) {
 	m := newTestMaterial(t, "g-1")
 	o := serverOf(t, m)

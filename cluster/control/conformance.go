@@ -219,19 +219,9 @@ func (c *Control) suiteClient(rec api.CellRecord) (*http.Client, error) {
 		return nil, err
 	}
 	conf := pki.ClientTLS(pki.ClientOptions{
-		Cert: func() (*tls.Certificate, error) { return &cert, nil }, Roots: c.cfg.Material.Pool(), ClusterID: c.cfg.ClusterID, Server: api.RoleCell,
+		Cert: func() (*tls.Certificate, error) { return &cert, nil }, Roots: c.cfg.Material.Pool(), ClusterID: c.cfg.ClusterID,
+		Server: api.RoleCell, Provider: rec.Provider, Cell: rec.ID,
 	})
-	verify := conf.VerifyConnection
-	conf.VerifyConnection = func(s tls.ConnectionState) error {
-		if err := verify(s); err != nil {
-			return err
-		}
-		who, err := pki.CertCaller(s.PeerCertificates[0])
-		if err == nil && (who.Provider != rec.Provider || who.Cell != rec.ID) {
-			return api.Refuse(api.IdentityMismatch, "at the address of cell %s answers %s", rec.ID, who.Actor())
-		}
-		return err
-	}
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // a cell sends this scheduler nowhere else
 	return &http.Client{CheckRedirect: stay, Transport: &http.Transport{TLSClientConfig: conf, MaxIdleConnsPerHost: 16, TLSHandshakeTimeout: 5 * time.Second}}, nil
 }

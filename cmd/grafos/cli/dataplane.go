@@ -93,7 +93,7 @@ func (a *app) bind(ctx context.Context, s *session, given string, o bindOptions)
 	if b.key, err = s.holderKey(string(o.holder), b.lease.Holder); err != nil {
 		return nil, err
 	}
-	if b.http, err = a.o.DataPlane(s.conn); err != nil {
+	if b.http, err = a.o.DataPlane(s.conn, b.lease.Provider, b.lease.CellID); err != nil {
 		return nil, err
 	}
 	if !b.fixed && s.conn.CertFile == "" && s.conn.TokenFile != "" {

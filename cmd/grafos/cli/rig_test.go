@@ -50,7 +50,7 @@ func (r *rig) root(out, errOut io.Writer) *cobra.Command {
 		Stdin: r.stdin, Stdout: out, Stderr: errOut, Version: "0.1.0", Dir: r.dir, Now: noon,
 		Getenv:    func(key string) string { return r.env[key] },
 		Connect:   func(ui.Connection) (Services, error) { return r.fake, nil },
-		DataPlane: func(ui.Connection) (*http.Client, error) { return r.http, nil },
+		DataPlane: func(ui.Connection, api.ProviderID, api.CellID) (*http.Client, error) { return r.http, nil },
 	})
 }
 

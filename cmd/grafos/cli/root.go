@@ -30,8 +30,8 @@ type Options struct {
 	// Connect opens the services of a cluster. It need not reach it yet.
 	Connect func(ui.Connection) (Services, error)
 
-	// DataPlane opens the way to the cells' data planes; nil is mTLS as the connection says.
-	DataPlane func(ui.Connection) (*http.Client, error)
+	// DataPlane opens the way to a cell's data plane; nil is mTLS as the connection says.
+	DataPlane func(ui.Connection, api.ProviderID, api.CellID) (*http.Client, error)
 	// Dir is where a dev cluster and a program are looked for; "" is the working directory.
 	Dir string
 	// Now is the clock that ages are shown by; nil is time.Now.

@@ -13,11 +13,16 @@ import (
 
 const maxCAFile = 1 << 20
 
-// TLS returns the configuration for a server of a role, api.RoleScheduler or api.RoleCell:
+// TLS returns the configuration for a server of a role, api.RoleScheduler or api.RoleCell.
+func (c Connection) TLS(server api.Role) (*tls.Config, error) {
+	return c.tls(pki.ClientOptions{Server: server})
+}
+
+// tls returns the configuration for a server that o names:
 // it trusts the connection's CA alone and presents the caller's certificate, where there
 // is one, read anew at every handshake so that a renewed one is used. Files that cannot be
 // used are refused with their path.
-func (c Connection) TLS(server api.Role) (*tls.Config, error) {
+func (c Connection) tls(o pki.ClientOptions) (*tls.Config, error) {
 	if c.CAFile == "" {
 		return nil, api.Refuse(api.InvalidArgument, "%s: the cluster's CA certificate is not known", c.Origin).
 			WithHint("give --ca FILE or GRAFOS_CA")
@@ -30,7 +35,7 @@ func (c Connection) TLS(server api.Role) (*tls.Config, error) {
 	if !roots.AppendCertsFromPEM(text) {
 		return nil, api.Refuse(api.InvalidArgument, "%s has no certificate in PEM", c.CAFile)
 	}
-	o := pki.ClientOptions{Roots: roots, ClusterID: c.ClusterID, Server: server}
+	o.Roots, o.ClusterID = roots, c.ClusterID
 	if c.CertFile != "" {
 		// Looked at once here, so that a wrong path fails with its name and not as a handshake.
 		if _, err := c.certificate(); err != nil {
@@ -66,9 +71,10 @@ const (
 	dataPlaneWait = 30 * time.Second
 )
 
-// DataPlane returns an HTTP client for the data planes of the cluster's cells.
-func (c Connection) DataPlane() (*http.Client, error) {
-	config, err := c.TLS(api.RoleCell)
+// DataPlane returns an HTTP client for the data plane of a cell. Whoever else answers at its address, another cell
+// too, is sent no token.
+func (c Connection) DataPlane(p api.ProviderID, cell api.CellID) (*http.Client, error) {
+	config, err := c.tls(pki.ClientOptions{Server: api.RoleCell, Provider: p, Cell: cell})
 	if err != nil {
 		return nil, err
 	}
