@@ -72,14 +72,11 @@ func takeBlob(x *exchange, r *http.Request, put func(context.Context, api.Digest
 	if size > api.MaxModuleBytes {
 		return tooLarge(api.MaxModuleBytes)
 	}
-	control := http.NewResponseController(x)
-	_ = control.SetReadDeadline(time.Now().Add(blobTime(size)))
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
-
+	x.within(blobTime(size))
 	body := &honest{r: http.MaxBytesReader(x, r.Body, api.MaxModuleBytes)}
 	if err := put(r.Context(), d, size, body); err != nil {
 		if _, ok := api.AsError(err); !ok && body.err != nil {
-			return bodyError(body.err)
+			return bodyError(body.err, blobTime(size))
 		}
 		return err
 	}

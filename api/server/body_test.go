@@ -23,7 +23,7 @@ func TestHurry(t *testing.T) {
 			}
 			stop := hurry(w, d)
 			b, err := io.ReadAll(r.Body)
-			stop()
+			stop(err == nil)
 			ne, ok := errors.AsType[net.Error](err)
 			_, _ = fmt.Fprintf(w, "HTTP/%d %q %v", r.ProtoMajor, b, ok && ne.Timeout())
 		}))

@@ -40,13 +40,16 @@ type exchange struct {
 	status  int    // 0 while nothing was answered
 	aborted bool
 	release func() // gives back the room that a limiter gave
+	unread  unread // the request's body, over HTTP/1
 }
 
 type exchangeKey struct{}
 
 // newExchange begins one.
 func newExchange(s *server, w http.ResponseWriter, r *http.Request) *exchange {
-	return &exchange{ResponseWriter: w, server: s, request: r, id: newRequestID(), began: time.Now()}
+	x := &exchange{ResponseWriter: w, server: s, request: r, id: newRequestID(), began: time.Now()}
+	x.unread.await(r)
+	return x
 }
 
 // exchangeFrom finds the exchange that a handler works on.
@@ -79,6 +82,7 @@ func (x *exchange) WriteHeader(status int) {
 		one.set(h, "Cache-Control", "no-store")
 	}
 	x.tellHead(h, one)
+	x.letGo()
 	x.ResponseWriter.WriteHeader(status)
 }
 
@@ -186,6 +190,9 @@ func (x *exchange) finish() {
 	}
 	if cause != nil {
 		x.panicked(cause)
+	}
+	if x.status == 0 {
+		x.letGo() // net/http answers, or closes
 	}
 	took := time.Since(x.began)
 	if x.server.config.Observe != nil {

@@ -79,6 +79,7 @@ type sched struct {
 	fake   *fake
 	leader *fakeLeader
 	server *http.Server
+	of     *server
 	end    context.CancelFunc
 }
 
@@ -93,10 +94,11 @@ func start(tb testing.TB, change func(*Config)) *sched {
 	if change != nil {
 		change(&c)
 	}
-	h, err := New(c)
+	h, err := newServer(c)
 	if err != nil {
 		tb.Fatal(err)
 	}
+	n.of = h
 	n.serve(tb, h)
 	return n
 }

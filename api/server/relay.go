@@ -26,15 +26,12 @@ func (s *server) leaseData(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	control := http.NewResponseController(x)
 	if req.Write {
-		_ = control.SetReadDeadline(time.Now().Add(blobTime(req.Length)))
+		x.within(blobTime(req.Length))
 	}
 	answer, err := s.config.Services.LeaseData(r.Context(), req)
-	if req.Write {
-		settleRead(control, err)
-	}
 	if err != nil {
+		x.cutOff()
 		return err
 	}
 	h := x.Header()
@@ -48,7 +45,7 @@ func (s *server) leaseData(x *exchange, r *http.Request) error {
 	defer func() { _ = answer.Body.Close() }()
 	h.Set("Content-Type", octets)
 	h.Set("Content-Length", strconv.FormatInt(answer.Length, 10))
-	_ = control.SetWriteDeadline(time.Now().Add(blobTime(answer.Length)))
+	_ = http.NewResponseController(x).SetWriteDeadline(time.Now().Add(blobTime(answer.Length)))
 	x.WriteHeader(http.StatusOK)
 	if n, err := io.Copy(x, io.LimitReader(answer.Body, answer.Length)); err != nil || n != answer.Length {
 		x.aborted = true
@@ -56,14 +53,13 @@ func (s *server) leaseData(x *exchange, r *http.Request) error {
 	return nil
 }
 
-// settleRead ends the time that a body has. One that was given up may still be read by whoever takes it
-// over to the other side: over HTTP/1.1 no answer leaves before that reader has let go, so it is cut off.
-func settleRead(control *http.ResponseController, err error) {
-	end := time.Time{}
-	if err != nil {
-		end = time.Now()
+// cutOff ends the time of a body that was given up. It may still be read by whoever takes it over to the
+// other side, and over HTTP/1 no answer leaves before that reader has let go.
+func (x *exchange) cutOff() {
+	if !x.unread.left.CompareAndSwap(coming, lost) && x.unread.ReadCloser != nil {
+		return // nobody reads any more
 	}
-	_ = control.SetReadDeadline(end) // a recorder of a test has none
+	x.within(0)
 }
 
 // dataRequest reads what is asked for.
@@ -164,8 +160,7 @@ func (f flushing) Write(b []byte) (int, error) {
 
 // relayAnswer takes what a cell answers.
 func (s *server) relayAnswer(x *exchange, r *http.Request) error {
-	control := http.NewResponseController(x)
-	_ = control.SetReadDeadline(time.Now().Add(blobTime(max(r.ContentLength, 0))))
+	x.within(blobTime(max(r.ContentLength, 0)))
 	a := api.RelayAnswer{Nonce: r.Header.Get(api.HeaderNonce), Length: r.ContentLength}
 	switch {
 	case r.ContentLength < 0 || r.ContentLength > api.MaxRelay:
@@ -173,7 +168,7 @@ func (s *server) relayAnswer(x *exchange, r *http.Request) error {
 	case r.Header.Get("Content-Type") == problemType:
 		text, err := io.ReadAll(http.MaxBytesReader(x, r.Body, maxRelayProblem))
 		if err != nil {
-			return bodyError(err)
+			return bodyError(err, blobTime(r.ContentLength))
 		}
 		a.Problem = new(api.Error)
 		if err := json.Unmarshal(text, a.Problem); err != nil || a.Problem.Kind == "" {
@@ -184,8 +179,8 @@ func (s *server) relayAnswer(x *exchange, r *http.Request) error {
 		a.Body = http.MaxBytesReader(x, r.Body, api.MaxRelay)
 	}
 	err := s.config.Agent.RelayAnswer(r.Context(), api.CallerFrom(r.Context()).Cell, r.PathValue("ask"), a)
-	settleRead(control, err)
 	if err != nil {
+		x.cutOff()
 		return err
 	}
 	x.WriteHeader(http.StatusNoContent)

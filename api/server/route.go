@@ -246,6 +246,7 @@ func (s *server) pass(rt route, x *exchange, r *http.Request, try short, h http.
 		defer context.AfterFunc(stopping, cancel)()
 	}
 	r = r.WithContext(ctx)
+	r.Body = x.unread.over(r.Body)
 
 	var body []byte
 	if !rt.raw {

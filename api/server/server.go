@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -26,6 +27,8 @@ type server struct {
 	each    *share  // of long, by user
 	eachOf  *share  // of cells, by cell
 	buffers buffers
+	// bodyTime is how long a bounded body may take to arrive.
+	bodyTime time.Duration
 }
 
 // New returns the handler of every route. TLS is the caller's: the handler reads the client
@@ -47,6 +50,7 @@ func newServer(c Config) (*server, error) {
 		config: c, head: c.Head, router: newRouter(),
 		short: newLimiter(c.MaxInFlight), long: newLimiter(longShare * c.MaxInFlight), inner: newLimiter(longShare * c.MaxInFlight), cells: newLimiter(c.MaxSessions),
 		nobody: newLimiter(max(c.MaxInFlight/openShare, 1)), each: newShare(c.MaxPerCaller), eachOf: newShare(sessionsOfOne),
+		bodyTime: bodyTime,
 	}
 	s.huma = newAPI(s)
 	for _, r := range s.routes() {

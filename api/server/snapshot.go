@@ -61,14 +61,12 @@ func (s *server) restoreSnapshot(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	control := http.NewResponseController(x)
-	_ = control.SetReadDeadline(time.Now().Add(blobTime(size)))
-	defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+	x.within(blobTime(size))
 	body := &honest{r: http.MaxBytesReader(x, r.Body, maxArchive)}
 	report, err := s.config.Services.RestoreSnapshot(r.Context(), size, body, o)
 	if err != nil {
 		if _, ok := api.AsError(err); !ok && body.err != nil {
-			return bodyError(body.err)
+			return bodyError(body.err, blobTime(size))
 		}
 		return err
 	}
