@@ -20,6 +20,8 @@ const (
 	// restTime is for how long the rest of a body is waited for that nobody wants: whoever sends it
 	// at once keeps the connection.
 	restTime = 2 * time.Second
+	// farewellTime is for how long it is waited for over HTTP/2 before the connection ends.
+	farewellTime = 500 * time.Millisecond
 )
 
 // readBody reads the whole body, at most limit bytes of it, and puts it back into r.
@@ -127,6 +129,17 @@ func (x *exchange) letGo() {
 		rest = 0
 	}
 	_ = http.NewResponseController(x.ResponseWriter).SetReadDeadline(time.Now().Add(rest)) // a recorder has none
+}
+
+// drain takes what is left of the body before an answer that ends a connection of HTTP/2. Else the answer
+// would be followed by a reset of its stream, and some clients that read this after the GOAWAY forget
+// the answer: curl does.
+func (x *exchange) drain() {
+	if r := x.request; r.ProtoMajor == 2 && r.Body != nil {
+		stop := hurry(x.ResponseWriter, farewellTime)
+		_, err := io.CopyN(io.Discard, r.Body, maxBody)
+		stop(errors.Is(err, io.EOF))
+	}
 }
 
 func tooLarge(limit int64) error {

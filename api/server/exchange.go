@@ -164,6 +164,7 @@ func (x *exchange) refuse(err error) {
 	h.Set("Content-Type", problemType)
 	if p.Kind == api.IdentityRevoked && x.request.Header.Get(headForwarded) == "" {
 		h.Set("Connection", "close") // nothing that comes on it is answered otherwise
+		x.drain()
 	}
 	if p.Kind == api.Internal {
 		x.server.config.Log.Error("request failed", "request_id", x.id, "route", x.route, "error", err)
