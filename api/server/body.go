@@ -149,7 +149,11 @@ func tooLarge(limit int64) error {
 // bodyError says why a body did not arrive within its time.
 func bodyError(err error, within time.Duration) error {
 	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
-		return api.Refuse(api.InvalidArgument, "the request body did not arrive within %s", within)
+		return bodyLate(within)
 	}
 	return api.Refuse(api.InvalidArgument, "the request body broke off: %v", err)
+}
+
+func bodyLate(within time.Duration) *api.Error {
+	return api.Refuse(api.InvalidArgument, "the request body did not arrive within %s", within)
 }

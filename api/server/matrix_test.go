@@ -76,7 +76,7 @@ func TestRolesByRoutes(t *testing.T) {
 		for column, role := range inProcess() {
 			asked++
 			t.Run(string(role)+" "+name, func(t *testing.T) {
-				status, p := ask(t, raw(t, role), rt.method, n.url+fillPath(rt.path), nil)
+				status, p := ask(t, raw(t, role), rt.method, n.url+fillPath(rt.path), nil, http.Header{api.HeaderLeaseToken: {"t"}})
 				wantMark(t, row[column], rt, status, p.Kind)
 			})
 		}

@@ -2,9 +2,12 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -26,11 +29,14 @@ func (s *server) leaseData(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	sent := &owed{r: req.Body, left: req.Length}
 	if req.Write {
 		x.within(blobTime(req.Length))
+		req.Body = sent
 	}
 	answer, err := s.config.Services.LeaseData(r.Context(), req)
 	if err != nil {
+		err = sent.blame(err, s.bodyTime, blobTime(req.Length))
 		x.cutOff()
 		return err
 	}
@@ -51,6 +57,50 @@ func (s *server) leaseData(x *exchange, r *http.Request) error {
 		x.aborted = true
 	}
 	return nil
+}
+
+// owed is a body that somebody else reads. It knows for how long its sender was waited for.
+type owed struct {
+	r io.Reader
+
+	mu     sync.Mutex
+	left   int64         // guarded by mu: how much did not come yet
+	waited time.Duration // guarded by mu
+	since  time.Time     // guarded by mu: since when it is waited for; zero while it is not
+	err    error         // guarded by mu: how it ended
+}
+
+// Read reads, and takes the time.
+func (b *owed) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	b.since = time.Now()
+	b.mu.Unlock()
+	n, err := b.r.Read(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left -= int64(n)
+	b.waited += time.Since(b.since)
+	b.since, b.err = time.Time{}, err
+	return n, err
+}
+
+// blame turns "it did not answer in time" into what it is where the body is still owed and was waited for
+// longer than patience, or ran out of the time that it had.
+func (b *owed) blame(err error, patience, had time.Duration) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	waited := b.waited
+	if !b.since.IsZero() {
+		waited += time.Since(b.since)
+	}
+	ne, timed := errors.AsType[net.Error](b.err)
+	switch {
+	case timed && ne.Timeout():
+		waited = had
+	case api.KindOf(err) != api.OutcomeUnknown || b.left <= 0 || b.err != nil || waited < patience:
+		return err
+	}
+	return bodyLate(waited.Round(time.Millisecond)).WithHint("what had arrived of it may be written: send it again")
 }
 
 // cutOff ends the time of a body that was given up. It may still be read by whoever takes it over to the
@@ -104,7 +154,7 @@ func dataRequest(x *exchange, r *http.Request) (api.DataRequest, error) {
 func checkCredentials(req api.DataRequest) error {
 	switch {
 	case req.Token == "":
-		return api.Refuse(api.InvalidArgument, "the request carries no capability token of the lease: send it as %s: TOKEN", api.HeaderLeaseToken).
+		return api.Refuse(api.Unauthenticated, "the request carries no capability token of the lease: send it as %s: TOKEN", api.HeaderLeaseToken).
 			WithHint("grafos lease token %s", clip(string(req.Lease), api.MaxNameLen))
 	case len(req.Token) > maxLeaseToken:
 		return api.Refuse(api.TooLarge, "the capability token is %d bytes long: at most %d", len(req.Token), maxLeaseToken)

@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -69,7 +70,7 @@ func (g givingUp) LeaseData(_ context.Context, r api.DataRequest) (*api.DataAnsw
 // TestStalledWriteLetsGo: a write that was given up while it stalls is answered at once, also over
 // HTTP/1.1, where the answer waits for whoever reads the body.
 func TestStalledWriteLetsGo(t *testing.T) {
-	s := &server{config: Config{Services: givingUp{&fake{}}}}
+	s := &server{config: Config{Services: givingUp{&fake{}}}, bodyTime: bodyTime}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := newExchange(s, w, r)
 		r.SetPathValue("id", "l-1")
@@ -93,5 +94,70 @@ func TestStalledWriteLetsGo(t *testing.T) {
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil || !strings.Contains(line, " 503 ") {
 		t.Errorf("answered %q, %v", line, err)
+	}
+}
+
+// waiting takes a write over, as one that goes to a cell is, and has no answer when the time is up: its
+// cell may have read the body, or nothing of it.
+type waiting struct {
+	*fake
+	reads bool
+}
+
+func (g waiting) LeaseData(ctx context.Context, r api.DataRequest) (*api.DataAnswer, error) {
+	if g.reads {
+		go func() { _, _ = io.Copy(io.Discard, r.Body) }()
+	}
+	sleep(ctx, 400*time.Millisecond)
+	return nil, api.Refuse(api.OutcomeUnknown, "the cell did not answer in time")
+}
+
+// TestSlowWriterIsTold: a write that was not answered because its body did not come says so; over both
+// protocols. Where the cell was the slow one, that is said.
+func TestSlowWriterIsTold(t *testing.T) {
+	for _, c := range []struct {
+		reads, comes bool
+		want         api.Kind
+	}{{true, false, api.InvalidArgument}, {true, true, api.OutcomeUnknown}, {false, false, api.OutcomeUnknown}} {
+		for _, h2 := range []bool{false, true} {
+			n := start(t, func(conf *Config) { conf.Services = waiting{&fake{}, c.reads} })
+			n.of.bodyTime = 200 * time.Millisecond
+			conf := clientTLS(t, api.RoleTenant)
+			tr := &http.Transport{TLSClientConfig: conf, ForceAttemptHTTP2: h2}
+			t.Cleanup(tr.CloseIdleConnections)
+			body, more := io.Pipe()
+			t.Cleanup(func() { _ = more.Close() })
+			go func() {
+				_, _ = io.WriteString(more, "a")
+				if c.comes {
+					_, _ = io.WriteString(more, "b")
+					_ = more.Close()
+				}
+			}()
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, n.url+"/api/v1/leases/l-1/data", body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.ContentLength = 2
+			req.Header.Set(api.HeaderLeaseToken, "t")
+			resp, err := tr.RoundTrip(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var p api.Error
+			if err := json.NewDecoder(resp.Body).Decode(&p); err != nil || p.Kind != c.want {
+				t.Errorf("%+v, HTTP/2 %t: %s %q (%s), %v", c, h2, resp.Status, p.Kind, p.Detail, err)
+			}
+			_ = resp.Body.Close()
+		}
+	}
+}
+
+// TestNoLeaseToken: a transfer without a token is refused as the cell would refuse it.
+func TestNoLeaseToken(t *testing.T) {
+	n := start(t, nil)
+	status, p := ask(t, raw(t, api.RoleTenant), http.MethodGet, n.url+"/api/v1/leases/l-1/data?length=1", nil)
+	if status != http.StatusUnauthorized || p.Kind != api.Unauthenticated {
+		t.Errorf("answered %d %q", status, p.Kind)
 	}
 }
