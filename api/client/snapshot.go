@@ -10,9 +10,9 @@ import (
 	"github.com/grafos/grafos/api"
 )
 
-// SaveSnapshot opens an archive of the state: the leader's own, since it is too large to be
-// handed on, or, stale, that of the scheduler that answers. Reading it may break off: whoever
-// reads it verifies it.
+// SaveSnapshot opens an archive of the state: the leader's, from the leader itself, since it is large
+// and older schedulers do not hand it on, or, stale, that of the scheduler that answers. Reading it
+// may break off: whoever reads it verifies it.
 func (c *Client) SaveSnapshot(ctx context.Context, stale bool) (io.ReadCloser, error) {
 	var body io.ReadCloser
 	ask := func(at *Client) error {

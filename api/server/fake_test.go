@@ -7,6 +7,7 @@ import (
 	"iter"
 	"strings"
 	"sync"
+	"testing/iotest"
 
 	"github.com/grafos/grafos/api"
 )
@@ -392,6 +393,9 @@ func (f *fake) Debug(ctx context.Context) (*api.DebugReport, error) {
 func (f *fake) SaveSnapshot(ctx context.Context, stale bool) (io.ReadCloser, error) {
 	if err := f.note(ctx, "SaveSnapshot", stale); err != nil {
 		return nil, err
+	}
+	if f.short {
+		return io.NopCloser(io.MultiReader(strings.NewReader(strings.Repeat("arch", 16<<10)), iotest.ErrReader(io.ErrUnexpectedEOF))), nil
 	}
 	return io.NopCloser(strings.NewReader("archive")), nil
 }

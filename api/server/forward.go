@@ -209,8 +209,11 @@ func relay(x *exchange, resp *http.Response) error {
 	}
 	x.WriteHeader(resp.StatusCode)
 	var out io.Writer = x
-	if resp.Header.Get("Content-Type") == ndjson {
+	switch resp.Header.Get("Content-Type") {
+	case ndjson:
 		out = &prompt{patienceOf(x)}
+	case octets: // as long as it takes
+		out = &patient{x: x, control: http.NewResponseController(x)}
 	}
 	if _, err := io.Copy(out, resp.Body); err != nil {
 		x.aborted = true // the caller must not take half an answer for a whole one

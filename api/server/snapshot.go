@@ -13,10 +13,16 @@ import (
 // maxArchive bounds an archive that is restored, in bytes.
 const maxArchive = 16 << 30
 
+// saveSnapshot sends the leader's archive, whoever is asked, or, stale, this scheduler's own.
 func (s *server) saveSnapshot(x *exchange, r *http.Request) error {
 	stale, err := boolParam(r, "stale")
 	if err != nil {
 		return err
+	}
+	if !stale {
+		if done, err := s.forward(x, r, nil, r.Header.Get(headForwarded)); done || err != nil {
+			return err
+		}
 	}
 	body, err := s.config.Services.SaveSnapshot(r.Context(), stale)
 	if err != nil {
