@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -41,10 +42,7 @@ func readFrames(t *testing.T, conn io.Reader) (got answered) {
 	t.Helper()
 	for head := make([]byte, 9); ; {
 		if _, err := io.ReadFull(conn, head); err != nil {
-			if ne, ok := errors.AsType[interface {
-				error
-				Timeout() bool
-			}](err); ok && ne.Timeout() {
+			if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
 				t.Error("the connection stays open")
 			}
 			return got

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -128,7 +130,7 @@ func checkRefused(t *testing.T, conn *tls.Conn, want api.Kind) {
 		t.Fatal(err)
 	}
 	_, err = io.Copy(io.Discard, from)
-	if ne, ok := err.(interface{ Timeout() bool }); ok && ne.Timeout() { //nolint:errorlint // the connection's own
+	if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
 		t.Error("the connection stays open")
 	}
 }
@@ -187,4 +189,56 @@ func TestRefusedKeepItsConnection(t *testing.T) {
 		}
 		_ = resp.Body.Close()
 	}
+}
+
+// TestStreamsOutliveBodies: over HTTP/1.1 neither a stream nor a long upload is cut off by what a body has
+// of time.
+func TestStreamsOutliveBodies(t *testing.T) {
+	t.Parallel()
+	n := start(t, nil)
+	n.fake.hold = true
+	n.of.bodyTime = 50 * time.Millisecond
+	for name, rest := range map[string]string{"no body": "\r\n", "a body": "Content-Length: 2\r\n\r\n{}"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn := overTLS(t, n, api.RoleCell)
+			if _, err := io.WriteString(conn, "GET /api/v1/cells/aws-1/watch?cell_epoch=1 HTTP/1.1\r\nHost: s\r\n"+rest); err != nil {
+				t.Fatal(err)
+			}
+			from := bufio.NewReader(conn)
+			resp, err := http.ReadResponse(from, nil)
+			if err != nil || resp.StatusCode != http.StatusOK {
+				t.Fatal(resp, err)
+			}
+			defer func() { _ = resp.Body.Close() }()
+			if err := conn.SetReadDeadline(time.Now().Add(restTime + time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			_, err = io.Copy(io.Discard, resp.Body)
+			if ne, ok := errors.AsType[net.Error](err); !ok || !ne.Timeout() {
+				t.Errorf("the stream ended: %v", err)
+			}
+		})
+	}
+	t.Run("an upload", func(t *testing.T) {
+		t.Parallel()
+		conn := overTLS(t, n, api.RoleTenant)
+		const what = "a blob that takes its time"
+		if _, err := fmt.Fprintf(conn, "PUT /api/v1/blobs/%s HTTP/1.1\r\nHost: s\r\nContent-Length: %d\r\n\r\n", digest(what), len(what)); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range what {
+			sleep(t.Context(), restTime/20)
+			if _, err := io.WriteString(conn, string(c)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _ = resp.Body.Close(); resp.StatusCode != http.StatusNoContent || resp.Close {
+			t.Errorf("answered %s, closed %t", resp.Status, resp.Close)
+		}
+	})
 }
