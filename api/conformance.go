@@ -84,6 +84,15 @@ type ConformanceReport struct {
 	TookMs   int64              `json:"took_ms"`
 }
 
+// ConformanceCutShort is the check of no kind that fails, as the last one, when a suite ended before all of its checks
+// were made and is recorded for those that failed until then.
+const ConformanceCutShort = "to_its_end"
+
+// CutShort reports whether there are checks that were not made.
+func (r *ConformanceReport) CutShort() bool {
+	return slices.ContainsFunc(r.Failed, func(c ConformanceCheck) bool { return c.Kind == "" && c.Name == ConformanceCutShort })
+}
+
 // ConformanceStep is a message of a suite that runs: a check, or, as the last one, the report.
 type ConformanceStep struct {
 	Check  *ConformanceCheck  `json:"check,omitempty"`

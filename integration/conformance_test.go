@@ -231,6 +231,9 @@ func breakCells(t *testing.T, offer []string, list []broken) {
 				}
 			}
 			for _, name := range p.failed() {
+				if offer == nil && name == "/"+api.ConformanceCutShort {
+					continue // a cell on which something does not move takes no more leases
+				}
 				if !strings.HasPrefix(name, kind+"/") || offer != nil && !slices.Contains(b.want, name) {
 					t.Errorf("%s: %s failed too: %+v", b.faults, name, p.checks[slices.IndexFunc(p.checks, func(c api.ConformanceCheck) bool { return c.ID() == name })])
 				}

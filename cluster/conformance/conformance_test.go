@@ -2,7 +2,9 @@ package conformance
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/grafos/grafos/api"
@@ -129,9 +131,57 @@ func TestFailuresAreKept(t *testing.T) {
 		if c.failed {
 			s.tell(api.ConformanceCheck{Name: checkRevoked})
 		}
-		if err := s.interrupted(c.ctx, c.cause); api.KindOf(err) != c.want || err == nil && len(s.failed) != 1 {
+		err := s.interrupted(c.ctx, c.cause)
+		if want := map[bool]int{true: 2, false: 1}[c.failed]; api.KindOf(err) != c.want || err == nil && len(s.failed) != want {
 			t.Errorf("%s: %v, %v", name, err, s.failed)
 		}
+		if r := (&api.ConformanceReport{Failed: s.failed}); err == nil && r.CutShort() != c.failed {
+			t.Errorf("%s: it is cut short: %t, %v", name, r.CutShort(), s.failed)
+		}
+	}
+}
+
+// A suite that ends before all of its checks were made says so, and at which: what it did not come to is not good. A whole
+// one does not.
+func TestCutShort(t *testing.T) {
+	for f, cut := range map[flaw]bool{none: false, keepsRoom: true, oldTokens: false} {
+		t.Run(string(f), func(t *testing.T) {
+			t.Parallel()
+			r, err := newCell(t, f).run(t.Context(), t)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.CutShort() != cut {
+				t.Fatalf("cut short: %t, of %d checks %v failed", r.CutShort(), r.Checks, r.Failed)
+			}
+			if !cut {
+				return
+			}
+			last := r.Failed[len(r.Failed)-1]
+			if want := fmt.Sprintf("%d of them, then at ", r.Checks-1); !strings.HasPrefix(last.Got, want) || !strings.Contains(last.Got, "/leased") || !strings.Contains(last.Got, "no room") {
+				t.Errorf("it says %+v, want %q", last, want)
+			}
+		})
+	}
+}
+
+// A cell with one gpu that says that its lease has another: the one that it has is given back, and every other check is made.
+func TestAnotherGPUEndsNoSuite(t *testing.T) {
+	made := map[flaw]int{}
+	for _, f := range []flaw{none, otherGPU} {
+		c := newCell(t, f)
+		c.capacity.GPU = 1
+		r, err := c.run(t.Context(), t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		made[f] = r.Checks
+		if r.CutShort() || len(r.Failed) > 1 || r.Passed != (f == none) {
+			t.Errorf("%q: of %d checks %v failed", f, r.Checks, r.Failed)
+		}
+	}
+	if made[none] != made[otherGPU] {
+		t.Errorf("%d checks were made, %d where the gpu is another", made[none], made[otherGPU])
 	}
 }
 
@@ -163,7 +213,7 @@ func TestCellThatStandsStill(t *testing.T) {
 			c.unfit = c.stuck
 			r, err := c.run(t.Context(), t)
 			switch {
-			case failed && (err != nil || len(r.Failed) != 1 || r.Failed[0].ID() != "cpu/killed_at_its_end"):
+			case failed && (err != nil || len(r.Failed) != 2 || r.Failed[0].ID() != "cpu/killed_at_its_end" || !r.CutShort()):
 				t.Errorf("%+v, %v", r, err)
 			case !failed && api.KindOf(err) != api.NoEligibleProviderCells:
 				t.Errorf("%+v, %v", r, err)

@@ -88,8 +88,15 @@ func (p *probe) gpu(ctx context.Context) (*leasedGPU, error) {
 	if err != nil {
 		return nil, err
 	}
-	return named(g.Lease)
+	l, err := named(g.Lease)
+	if err != nil {
+		p.giveBack(ctx, g.ID)
+	}
+	return l, err
 }
+
+// giveBack ends a lease of which something else was found out: the checks that come are in need of what it has.
+func (p *probe) giveBack(ctx context.Context, id api.LeaseID) { _, _, _ = p.end(ctx, id) }
 
 // named reads which gpus a lease has.
 func named(l api.Lease) (*leasedGPU, error) {
@@ -127,6 +134,7 @@ func (p *probe) ordinals(ctx context.Context) (string, bool, error) {
 		return "", false, err
 	}
 	if got, ok := p.right(g); !ok {
+		p.giveBack(ctx, g.id)
 		return "a lease " + got, false, nil
 	}
 	if got, ok, err := p.end(ctx, g.id); !ok || err != nil {

@@ -101,7 +101,7 @@ func (p *probe) check(ctx context.Context, name, want string, see look) bool {
 		p.tell(api.ConformanceCheck{Name: name, Kind: p.kind, OK: true, Want: want, Skipped: string(why), TookMs: p.since(began)})
 		return false
 	}
-	if (!ok || err != nil) && p.give(ctx, err) {
+	if (!ok || err != nil) && p.give(ctx, string(p.kind)+"/"+name, err) {
 		return false
 	}
 	if err != nil {

@@ -1,7 +1,9 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -74,6 +76,7 @@ type suite struct {
 	failed []api.ConformanceCheck
 	open   map[api.LeaseID]bool // leases that are not known to have ended
 	stood  error                // why some checks were not made: the cell stands still
+	at     string               // the check that met what ended the suite, or a part of it
 }
 
 // Busy refuses a cell that has no room for the suite.
@@ -117,8 +120,11 @@ func Run(ctx context.Context, c Config) (*api.ConformanceReport, error) {
 			return nil, err
 		}
 	}
-	if s.stood != nil && len(s.failed) == 0 {
-		return nil, api.Problem(s.stood)
+	if s.stood != nil {
+		if len(s.failed) == 0 {
+			return nil, api.Problem(s.stood)
+		}
+		s.cutShort(s.stood)
 	}
 	return s.report(plans), nil
 }
@@ -133,6 +139,7 @@ func (s *suite) interrupted(ctx context.Context, cause error) error {
 	}
 	if refused && ctx.Err() == nil {
 		if len(s.failed) > 0 {
+			s.cutShort(cause)
 			return nil
 		}
 		return api.Problem(cause)
@@ -143,6 +150,21 @@ func (s *suite) interrupted(ctx context.Context, cause error) error {
 	}
 	s.tell(api.ConformanceCheck{Name: checkInTime, Want: "all checks within " + Most.String(), Got: "the checks did not end", TookMs: Most.Milliseconds()})
 	return nil
+}
+
+// cutShort tells, as a last check, of a suite that is recorded although not all of its checks were made: what was not
+// looked at is not found good.
+func (s *suite) cutShort(why error) {
+	s.mu.Lock()
+	made, at := s.checks, s.at
+	told := slices.ContainsFunc(s.failed, func(c api.ConformanceCheck) bool { return c.Name == api.ConformanceCutShort })
+	s.mu.Unlock()
+	if told {
+		return
+	}
+	s.tell(api.ConformanceCheck{
+		Name: api.ConformanceCutShort, Want: "all of the checks", Got: fmt.Sprintf("%d of them, then at %s %s", made, cmp.Or(at, "one of them"), say(why)),
+	})
 }
 
 func (s *suite) report(plans []plan) *api.ConformanceReport {
@@ -170,26 +192,34 @@ func (s *suite) tell(c api.ConformanceCheck) {
 	s.Emit(c)
 }
 
-// give stops the suite for what is not the cell's doing, and reports whether err is that.
-func (s *suite) give(ctx context.Context, err error) bool {
+// give stops the suite at a check for what is not the cell's doing, and reports whether err is that.
+func (s *suite) give(ctx context.Context, at string, err error) bool {
 	if ctx.Err() != nil && context.Cause(ctx) != context.DeadlineExceeded { //nolint:errorlint // it is not wrapped
 		return true
 	}
 	if standsStill(err) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.stood = err
+		s.stood, s.at = err, cmp.Or(s.at, at)
 		return true
 	}
 	if notTheCells(err) != nil {
-		s.cancel(err)
+		s.stop(at, err)
 		return true
 	}
 	if unfit := s.Fabric.Fit(); unfit != nil && !standsStill(unfit) { // else this may be what does not move
-		s.cancel(unfit)
+		s.stop(at, unfit)
 		return true
 	}
 	return false
+}
+
+// stop ends the suite at a check.
+func (s *suite) stop(at string, why error) {
+	s.mu.Lock()
+	s.at = cmp.Or(s.at, at)
+	s.mu.Unlock()
+	s.cancel(why)
 }
 
 // opened and closed keep account of the leases that are left to be freed.

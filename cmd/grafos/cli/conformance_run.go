@@ -119,6 +119,9 @@ func reportView(p *ui.Page, r *api.ConformanceReport) {
 		word, style = "FAILED", ui.Bad
 	}
 	text := fmt.Sprintf("%s with agent %s: %d of %s good, in %s", r.CellID, r.Version, r.Checks-len(r.Failed), ui.Count(r.Checks, "check"), took)
+	if r.CutShort() {
+		text += "; it stopped early: the rest was not looked at"
+	}
 	if !p.Terminal {
 		p.Table(ui.Table{Rows: [][]ui.Cell{{ui.ID(word), ui.ID(r.CellID), ui.ID(""), ui.ID(strconv.FormatInt(r.TookMs, 10)), {Text: text}}}})
 		return

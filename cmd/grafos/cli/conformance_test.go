@@ -11,17 +11,22 @@ func TestConformanceFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		args []string
 		out  []string
+		cut  bool
 	}{
-		"table": {nil, []string{"FAILED   mem    revoked", "got still served; want lease_revoked within 2s", "aws-1 with agent dev: 2 of 3 checks good", "skipped"}},
-		"json":  {[]string{"--json"}, []string{`{"check":{"name":"revoked","kind":"mem","ok":false,`, `{"report":{`, `"passed":false`}},
+		"stopped early": {nil, []string{"FAILED", "to_its_end", "got 3 of them, then at mem/leased_for_1s", "2 of 4 checks good", "it stopped early"}, true},
+		"table":         {nil, []string{"FAILED   mem    revoked", "got still served; want lease_revoked within 2s", "aws-1 with agent dev: 2 of 3 checks good", "skipped"}, false},
+		"json":          {[]string{"--json"}, []string{`{"check":{"name":"revoked","kind":"mem","ok":false,`, `{"report":{`, `"passed":false`}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
-			r.broken = true
+			r.broken, r.cut = true, c.cut
 			r.env["GRAFOS_FORCE_TTY"] = map[bool]string{true: "120"}[c.args == nil]
 			got := r.run(append([]string{"conformance", "run", "aws", "aws-1"}, c.args...)...)
 			if got.code != 1 || got.err != "" {
 				t.Errorf("exit %d, %q", got.code, got.err)
+			}
+			if early := strings.Contains(got.out, "stopped early"); early != c.cut {
+				t.Errorf("it says that it stopped early: %t", early)
 			}
 			for _, word := range c.out {
 				if !strings.Contains(got.out, word) {

@@ -51,6 +51,7 @@ type fake struct {
 	follow    []api.RunState // the states that reading a run steps through
 	drained   api.DrainRequest
 	broken    bool // the conformance suite fails
+	cut       bool // and stops early
 	draining  bool // CellDrain tells of leases
 	waits     api.DrainWait
 	after     func(*fake) // called at every blocking read
@@ -228,6 +229,9 @@ func (f *fake) ConformCell(_ context.Context, p api.ProviderID, c api.CellID, o 
 			{Name: "reached", OK: true, Skipped: "the cell names no address of its data plane"},
 			{Name: "leased", Kind: api.KindMem, OK: true, Got: "lease l-1 of 4096", Want: "4096 bytes of mem", TookMs: 12},
 			{Name: "revoked", Kind: api.KindMem, OK: !f.broken, Got: "still served", Want: "lease_revoked within 2s", TookMs: 2001},
+		}
+		if f.cut {
+			checks = append(checks, api.ConformanceCheck{Name: api.ConformanceCutShort, Got: "3 of them, then at mem/leased_for_1s placement_failed: no room", Want: "all of the checks"})
 		}
 		for _, check := range checks {
 			r.Checks++
