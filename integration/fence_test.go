@@ -137,6 +137,17 @@ func TestFenceSurvives(t *testing.T) {
 	counted("after the teardown failed")
 
 	faulty.kill()
+	again := startAgent(t, c, "local-1", nil)
+	eventually(t, 20*time.Second, func() string {
+		if said := again.said(); !strings.Contains(said, "fenced, as before") {
+			return "the agent that comes after it says " + said
+		}
+		return ""
+	})
+	again.stop() // a fence from before is no failure of its end
+	if !strings.Contains(again.said(), "lease stays fenced") {
+		t.Errorf("the agent ends without a word of the fence: %s", again.said())
+	}
 	if err := c.Restart(ctx, "local-1"); err != nil {
 		t.Fatal(err)
 	}
