@@ -7,9 +7,10 @@ import (
 )
 
 const (
-	// staleWait is the least time between two registrations of one agent, and rivalWait the longest.
+	// staleWait is the least time between two registrations of one agent, and rivalWait the longest: it is shorter than the
+	// usual warm-up (30 s), so that a cell which two agents have in turn is ready with neither, and no lease is lost with it.
 	staleWait = time.Second
-	rivalWait = 30 * time.Second
+	rivalWait = 20 * time.Second
 	// rivalLook is how soon a registration has to be lost again, for that to be another agent's doing that goes on. It is
 	// more than rivalWait: two that take the cell from each other are rivals also when both wait that long.
 	rivalLook = time.Minute
