@@ -100,7 +100,7 @@ func (b *owed) blame(err error, patience, had time.Duration) error {
 	case api.KindOf(err) != api.OutcomeUnknown || b.left <= 0 || b.err != nil || waited < patience:
 		return err
 	}
-	return bodyLate(waited.Round(time.Millisecond)).WithHint("what had arrived of it may be written: send it again")
+	return bodyLate(waited.Round(time.Second / 10)).WithHint("what had arrived of it may be written: send it again")
 }
 
 // cutOff ends the time of a body that was given up. It may still be read by whoever takes it over to the
