@@ -3,15 +3,20 @@ package cellagent
 import (
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 
 	"github.com/grafos/grafos/api"
 )
 
-// queryNames is what a request may say behind a lease's path: the range and sync, and what a coordinate says of
+// queryKnown is what a request may say behind a lease's path: the range and sync, and what a coordinate says of
 // its lease (api.CPUTier, api.GPUTerms), which stays when a client adds a range to it.
-var queryNames = []string{"offset", "length", "sync", "cpu", "gpu", "class", "share"}
+func queryKnown(name string) bool {
+	switch name {
+	case "offset", "length", "sync", "cpu", "gpu", "class", "share":
+		return true
+	}
+	return false
+}
 
 // queryOf reads the query of a request. What is given twice, or means nothing here, is refused, as it is through a
 // scheduler: which bytes were meant would be a guess.
@@ -22,7 +27,7 @@ func queryOf(r *http.Request) (url.Values, error) {
 	}
 	for name, values := range q {
 		switch {
-		case !slices.Contains(queryNames, name):
+		case !queryKnown(name):
 			return nil, badQuery(name, "unknown query parameter")
 		case len(values) > 1:
 			return nil, badQuery(name, "query parameter given more than once")
