@@ -29,8 +29,15 @@ func TestKeyKind(t *testing.T) {
 		key  any
 		want string
 	}{
-		{weak, "RSA of 1024 bits"}, {&weak.PublicKey, "RSA of 1024 bits"}, {curve, "ECDSA on P-384"}, {private, "Ed25519"}, {public, "Ed25519"},
-		{exchange, "X25519"}, {nil, "of a kind that is not known"}, {&rsa.PublicKey{}, "of a kind that is not known"}, {&ecdsa.PublicKey{}, "of a kind that is not known"},
+		{weak, "RSA of 1024 bits"},
+		{&weak.PublicKey, "RSA of 1024 bits"},
+		{curve, "ECDSA on P-384"},
+		{private, "Ed25519"},
+		{public, "Ed25519"},
+		{exchange, "X25519"},
+		{nil, "of a kind that is not known"},
+		{&rsa.PublicKey{}, "of a kind that is not known"},
+		{&ecdsa.PublicKey{}, "of a kind that is not known"},
 	} {
 		if got := KeyKind(tt.key); got != tt.want {
 			t.Errorf("a %T is %q, want %q", tt.key, got, tt.want)

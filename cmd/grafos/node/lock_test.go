@@ -40,8 +40,12 @@ func TestAdvertise(t *testing.T) {
 		}
 	}
 	for _, bad := range []agentSettings{
-		{DataBind: "nonsense"}, {DataBind: "127.0.0.1:65536"}, {DataBind: "127.0.0.1:http"},
-		{DataBind: "127.0.0.1:0", DataAdvertise: "a"}, {DataBind: "127.0.0.1:0", DataAdvertise: "a:0"}, {DataBind: "127.0.0.1:0", DataAdvertise: "a:65536"},
+		{DataBind: "nonsense"},
+		{DataBind: "127.0.0.1:65536"},
+		{DataBind: "127.0.0.1:http"},
+		{DataBind: "127.0.0.1:0", DataAdvertise: "a"},
+		{DataBind: "127.0.0.1:0", DataAdvertise: "a:0"},
+		{DataBind: "127.0.0.1:0", DataAdvertise: "a:65536"},
 	} {
 		if _, err := bad.advertise(); api.KindOf(err) != api.InvalidArgument {
 			t.Errorf("bound to %q and advertised as %q: %v", bad.DataBind, bad.DataAdvertise, err)
