@@ -46,8 +46,8 @@ race: ## Every package but the process tests under the race detector.
 .PHONY: lint
 lint: ## The lint set, go.mod, the modernisers, unreachable functions.
 	go run $(golangci_lint) run ./...
-	@diff=$$(go mod tidy -diff 2>&1); if [ -n "$$diff" ]; then echo "$$diff"; echo "go.mod is not what the imports say: run go mod tidy"; exit 1; fi
-	@diff=$$(go fix -diff ./... 2>&1 || true); if [ -n "$$diff" ]; then echo "$$diff"; echo "go fix has something to say: run go fix ./..."; exit 1; fi
+	@go mod tidy -diff || { echo "go.mod is not what the imports say: run go mod tidy"; exit 1; }
+	@diff=$$(go fix -diff ./... || true); if [ -n "$$diff" ]; then echo "$$diff"; echo "go fix has something to say: run go fix ./..."; exit 1; fi
 	@out=$$(go run $(deadcode) -test ./...); if [ -n "$$out" ]; then echo "$$out"; exit 1; fi
 
 .PHONY: fmt
