@@ -243,6 +243,15 @@ func TestOperatorRaft(t *testing.T) {
 	// s1 was away when it was removed, and asks again. It is the spare now, unless it had s2's vote
 	// before s2 was well again: then one of the four lost its own.
 	wantGroup(t, c, "(s1) s2 s3 s4", "(s2) s1 s3 s4", "(s3) s1 s2 s4", "(s4) s1 s2 s3")
+	// One that has come back has its vote before it has caught up and is healthy.
+	eventually(t, 20*time.Second, func() string {
+		for _, m := range raftMembers(t, c).Members {
+			if !m.Healthy {
+				return m.Name + " is not healthy yet"
+			}
+		}
+		return ""
+	})
 
 	if _, err := c.Run(t.Context(), "operator", "raft", "remove", "s4", "--reason", "back to three", "--yes"); err != nil {
 		t.Fatal(err)
