@@ -144,22 +144,25 @@ func (c *Config) key(ctx context.Context, t *jwks.Token) (jwks.Key, error) {
 		return jwks.Key{}, errors.New("does not say which key it is signed with (kid)")
 	}
 	key, err := c.Keys.Key(ctx, t.KeyID())
-	if gone, ok := errors.AsType[*jwks.UnavailableError](err); ok {
-		p := api.Refuse(api.BootstrapTokenInvalid, "the bootstrap token of issuer %s cannot be verified: %v", c.Issuer, gone).
+	if _, ok := errors.AsType[*jwks.UnavailableError](err); ok {
+		return jwks.Key{}, c.later(err).
 			WithHint("look whether the leading scheduler has the issuer's keys, and try again with the same token: it is not used")
-		p.RetryAfterMs = jwks.Pause.Milliseconds()
-		return jwks.Key{}, p
 	}
-	if none, ok := errors.AsType[*jwks.NoKeyError](err); ok {
-		p := api.Refuse(api.BootstrapTokenInvalid, "the bootstrap token of issuer %s cannot be verified: %v", c.Issuer, none).
+	if _, ok := errors.AsType[*jwks.NoKeyError](err); ok {
+		return jwks.Key{}, c.later(err).
 			WithHint("if the issuer has a new key, try again with the same token, which is not used: the keys are looked up once in %s; else get another one from the issuer", jwks.Pause)
-		p.RetryAfterMs = jwks.Pause.Milliseconds()
-		return jwks.Key{}, p
 	}
 	if err != nil {
 		return jwks.Key{}, fmt.Errorf("cannot be verified: %w", err)
 	}
 	return key, nil
+}
+
+// later refuses a token that may be verified when the keys have been looked up again.
+func (c *Config) later(why error) *api.Error {
+	p := api.Refuse(api.BootstrapTokenInvalid, "the bootstrap token of issuer %s cannot be verified: %v", c.Issuer, why)
+	p.RetryAfterMs = jwks.Pause.Milliseconds()
+	return p
 }
 
 // checkStandard checks the claims that every JWT may have and a bootstrap token must.

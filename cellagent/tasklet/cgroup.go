@@ -27,8 +27,9 @@ type group struct {
 	written     map[string]string // what its files say, by their names, as far as the agent wrote them
 
 	mu     sync.Mutex
-	capped bool // guarded by mu: it may have a cap
-	dying  bool // guarded by mu: it gets none any more
+	shares int64 // guarded by mu: millicores, what its weight was set for last
+	capped bool  // guarded by mu: it may have a cap
+	dying  bool  // guarded by mu: it gets none any more
 }
 
 const groupPrefix = "grafos-worker-"

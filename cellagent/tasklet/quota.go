@@ -68,9 +68,9 @@ func (g *group) noCap() (file, none string) {
 	return "cpu.cfs_quota_us", "-1"
 }
 
-// letGoWeight is the weight of a group whose process dies, in cores: as much as two busy threads of the agent's have.
-// More would keep the agent waiting while many gigabytes are given back.
-const letGoWeight = 2
+// letGoLeast is the least weight of a group whose process dies, in cores: as much as two busy threads of the agent's
+// have. More would keep the agent waiting while many gigabytes are given back.
+const letGoLeast = 2
 
 // letGo takes the cap away for good and makes the group heavy, before the worker is killed: a process is held to its
 // cap and has its weight also while it takes the signal and the kernel takes its memory back.
@@ -90,5 +90,5 @@ func (g *group) letGo() {
 	if g.capped {
 		set(g.noCap())
 	}
-	set(g.weightOf(letGoWeight * 1000))
+	set(g.weightOf(max(letGoLeast*1000, g.shares)))
 }

@@ -92,6 +92,12 @@ func TestKillLiftsCap(t *testing.T) {
 	if got := readLine(filepath.Join(p.group.cpu, "cpu.weight")); got != "200" {
 		t.Errorf("a killed worker has the weight %q", got)
 	}
+	heavy, _ := cappable(t)
+	heavy.shareCPU(work.Job{CPU: 4000})
+	heavy.kill()
+	if got := readLine(filepath.Join(heavy.group.cpu, "cpu.weight")); got != "400" {
+		t.Errorf("a killed worker whose run had four cores has the weight %q", got)
+	}
 }
 
 // TestCapAboveParent: a cap that the kernel refuses leaves none of a run before.

@@ -29,6 +29,7 @@ func (g *group) share(millicores int64) api.CPUTier {
 	if g.dying {
 		return tierOf(g.v2, false) // it keeps what letGo has given it
 	}
+	g.shares = millicores
 	if file, weight := g.weightOf(millicores); !g.write(g.cpu, file, weight) {
 		return ""
 	}

@@ -49,25 +49,32 @@ func (r *reunions) join(cell api.CellID) (over <-chan struct{}, end func()) {
 // askCell hands a question to whichever scheduler holds the cell's session, and waits for a cell that is
 // between two of them.
 func (c *Control) askCell(ctx context.Context, cell api.CellID, ask api.Ask) error {
+	until := c.cfg.Clock.Now().Add(reunionTime)
 	err := c.askOnce(ctx, cell, ask)
-	if err == nil || !c.expected(cell) {
-		return err
-	}
-	over, end := c.reunions.join(cell)
-	if end == nil {
+	for err != nil && ctx.Err() == nil && c.expected(cell) && c.cfg.Clock.Now().Before(until) {
+		over, end := c.reunions.join(cell)
+		if end != nil {
+			err = c.look(ctx, cell, ask, until)
+			end()
+			continue
+		}
 		select {
-		case <-over:
-			return c.askOnce(ctx, cell, ask)
+		case <-over: // who looked may also have gone away: then it is another's turn
+			err = c.askOnce(ctx, cell, ask)
 		case <-ctx.Done():
+		}
+	}
+	return err
+}
+
+// look asks a cell again and again, until a scheduler takes the question or the time is up.
+func (c *Control) look(ctx context.Context, cell api.CellID, ask api.Ask, until time.Time) (err error) {
+	for wait := reunionFirst; ; wait = min(2*wait, reunionMost) {
+		lasted := clock.Sleep(ctx, wait)
+		if err = c.askOnce(ctx, cell, ask); err == nil || !lasted || !c.cfg.Clock.Now().Before(until) {
 			return err
 		}
 	}
-	defer end()
-	until := c.cfg.Clock.Now().Add(reunionTime)
-	for wait := reunionFirst; err != nil && c.cfg.Clock.Now().Before(until) && clock.Sleep(ctx, wait); wait = min(2*wait, reunionMost) {
-		err = c.askOnce(ctx, cell, ask)
-	}
-	return err
 }
 
 // expected reports whether a cell may be on its way to another scheduler: one that is known to be gone is not.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -51,6 +52,30 @@ func TestCellBetweenSessions(t *testing.T) {
 			if g := <-again[i]; g.err != nil || g.set.Leases[0].Token != "minted" {
 				t.Fatalf("request %d: %+v, %v", i, g.set, g.err)
 			}
+		}
+	})
+}
+
+// TestWhoLooksGoesAway: the others have their answer all the same.
+func TestWhoLooksGoesAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		epoch := r.cell("c1")
+		out := r.request(r.acme(), cpu(1), "k")
+		synctest.Wait()
+		r.bind(r.lease("l-1-cpu"), canary)
+		<-out
+		first, leave := context.WithCancel(r.acme())
+		gone := r.request(first, cpu(1), "k")
+		synctest.Wait()
+		stays := r.request(r.acme(), cpu(1), "k")
+		synctest.Wait()
+		leave()
+		<-gone
+		time.Sleep(reunionTime / 4)
+		defer r.answerAsks(epoch, "minted")()
+		if g := <-stays; g.err != nil || g.set.Leases[0].Token != "minted" {
+			t.Errorf("%+v, %v", g.set, g.err)
 		}
 	})
 }
