@@ -1,8 +1,8 @@
 package cellagent
 
 import (
+	"container/list"
 	"context"
-	"slices"
 	"sync"
 
 	"github.com/grafos/grafos/api"
@@ -12,52 +12,60 @@ import (
 // place of the one before, and is not taken for confirmed when only that one was.
 type pending[K comparable, V any] struct {
 	seq   uint64
-	items map[K]waiting[V]
+	items map[K]*list.Element // of *waiting[K, V]
+	line  list.List           // in the order of the first put
 }
 
-type waiting[V any] struct {
-	since   uint64 // order of the first put
+type waiting[K comparable, V any] struct {
+	key     K
 	version uint64
 	value   V
 }
 
 func (p *pending[K, V]) put(k K, v V) {
 	if p.items == nil {
-		p.items = make(map[K]waiting[V])
+		p.items = make(map[K]*list.Element)
 	}
 	p.seq++
-	w, ok := p.items[k]
-	if !ok {
-		w.since = p.seq
+	if w := p.at(k); w != nil {
+		w.version, w.value = p.seq, v
+		return
 	}
-	w.version, w.value = p.seq, v
-	p.items[k] = w
+	p.items[k] = p.line.PushBack(&waiting[K, V]{key: k, version: p.seq, value: v})
 }
 
-func (p *pending[K, V]) drop(k K) { delete(p.items, k) }
-
-func (p *pending[K, V]) has(k K) bool {
-	_, ok := p.items[k]
-	return ok
+// at is what waits of a key, or nil.
+func (p *pending[K, V]) at(k K) *waiting[K, V] {
+	if e, ok := p.items[k]; ok {
+		return e.Value.(*waiting[K, V])
+	}
+	return nil
 }
 
-// oldest returns at most n keys that pass ok, oldest first; a nil ok passes all.
-func (p *pending[K, V]) oldest(n int, ok func(K, V) bool) []K {
-	keys := make([]K, 0, len(p.items))
-	for k, w := range p.items {
-		if ok == nil || ok(k, w.value) {
-			keys = append(keys, k)
+func (p *pending[K, V]) drop(k K) {
+	if e, ok := p.items[k]; ok {
+		p.line.Remove(e)
+		delete(p.items, k)
+	}
+}
+
+// oldest returns at most n of those that pass ok, oldest first; a nil ok passes all. It is made
+// for every report, with thousands behind those that are taken: they are not looked at.
+func (p *pending[K, V]) oldest(n int, ok func(*waiting[K, V]) bool) []*waiting[K, V] {
+	out := make([]*waiting[K, V], 0, max(0, min(n, p.line.Len())))
+	for e := p.line.Front(); e != nil && len(out) < n; e = e.Next() {
+		if w := e.Value.(*waiting[K, V]); ok == nil || ok(w) {
+			out = append(out, w)
 		}
 	}
-	slices.SortFunc(keys, func(a, b K) int { return int(int64(p.items[a].since) - int64(p.items[b].since)) })
-	return keys[:min(n, len(keys))]
+	return out
 }
 
 // settle drops what has not changed since it was sent.
 func (p *pending[K, V]) settle(sent map[K]uint64) {
 	for k, version := range sent {
-		if w, ok := p.items[k]; ok && w.version == version {
-			delete(p.items, k)
+		if w := p.at(k); w != nil && w.version == version {
+			p.drop(k)
 		}
 	}
 }
@@ -110,7 +118,7 @@ func (o *outbox) putBound(id api.LeaseID) {
 func (o *outbox) repeatBound(id api.LeaseID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.bound.has(id) {
+	if o.bound.at(id) == nil {
 		o.bound.put(id, struct{}{})
 		o.signal()
 	}
@@ -145,7 +153,7 @@ func (o *outbox) putMinted(m api.Minted) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for len(o.minted.items) >= api.MaxReportItems { // nobody waits that long for an answer
-		o.minted.drop(o.minted.oldest(1, nil)[0])
+		o.minted.drop(o.minted.oldest(1, nil)[0].key)
 	}
 	o.minted.put(m.AskID, m)
 	o.signal()
@@ -213,44 +221,49 @@ func (o *outbox) collect(limit int) (api.Report, sent, []api.LeaseID) {
 		}
 		return limit
 	}
-	s.inventory = versions(&o.inventory, o.inventory.oldest(room(), nil))
-	for range s.inventory {
-		inv := o.inventory.items[struct{}{}].value
+	inventory := o.inventory.oldest(room(), nil)
+	s.inventory = versions(inventory)
+	for _, w := range inventory {
+		inv := w.value
 		r.Inventory = &inv
 	}
 	progress := o.progress.oldest(room(), nil)
-	s.progress = versions(&o.progress, progress)
-	for _, id := range progress {
-		r.Progress = append(r.Progress, o.progress.items[id].value)
+	s.progress = versions(progress)
+	for _, w := range progress {
+		r.Progress = append(r.Progress, w.value)
 	}
 	runs := o.runs.oldest(room(), nil)
-	s.runs = versions(&o.runs, runs)
-	for _, id := range runs {
-		r.Runs = append(r.Runs, o.runs.items[id].value)
+	s.runs = versions(runs)
+	for _, w := range runs {
+		r.Runs = append(r.Runs, w.value)
 	}
 	// A lease of a run ends no earlier than the result is said (C6).
-	ended := o.ended.oldest(room(), func(_ api.LeaseID, e endedItem) bool {
-		_, now := s.runs[e.run]
-		return e.run == "" || now || !o.runs.has(e.run)
+	ended := o.ended.oldest(room(), func(w *waiting[api.LeaseID, endedItem]) bool {
+		_, now := s.runs[w.value.run]
+		return w.value.run == "" || now || o.runs.at(w.value.run) == nil
 	})
-	s.ended = versions(&o.ended, ended)
-	for _, id := range ended {
-		r.Ended = append(r.Ended, o.ended.items[id].value.report)
+	s.ended = versions(ended)
+	for _, w := range ended {
+		r.Ended = append(r.Ended, w.value.report)
 	}
-	binds := o.bound.oldest(room(), nil)
-	s.bound = versions(&o.bound, binds)
+	bound := o.bound.oldest(room(), nil)
+	s.bound = versions(bound)
+	binds := make([]api.LeaseID, 0, len(bound))
+	for _, w := range bound {
+		binds = append(binds, w.key)
+	}
 	minted := o.minted.oldest(room(), nil)
-	s.minted = versions(&o.minted, minted)
-	for _, id := range minted {
-		r.Minted = append(r.Minted, o.minted.items[id].value)
+	s.minted = versions(minted)
+	for _, w := range minted {
+		r.Minted = append(r.Minted, w.value)
 	}
 	return r, s, binds
 }
 
-func versions[K comparable, V any](p *pending[K, V], keys []K) map[K]uint64 {
-	sent := make(map[K]uint64, len(keys))
-	for _, k := range keys {
-		sent[k] = p.items[k].version
+func versions[K comparable, V any](taken []*waiting[K, V]) map[K]uint64 {
+	sent := make(map[K]uint64, len(taken))
+	for _, w := range taken {
+		sent[w.key] = w.version
 	}
 	return sent
 }

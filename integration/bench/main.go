@@ -57,7 +57,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	flags.StringVar(&b.state, "state", "bin/bench-state", "the program of integration/bench/state")
 	flags.StringVar(&b.only, "only", "", "one part, or several with commas: "+strings.Join(names(b.parts()), ", "))
 	flags.BoolVar(&b.quick, "quick", false, "measure as little as there is to be measured: to see that it runs")
-	kinds := flags.String("kinds", "", "profile only what matches: commit-1, commit-256, reads-linearizable, reads-stale, admissions, batches; for steady one, batch")
+	kinds := flags.String("kinds", "", "profile only what matches: commit-1, commit-256, reads-linearizable, reads-stale, admissions, batches; for steady one, batch, line")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}

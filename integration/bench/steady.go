@@ -39,6 +39,7 @@ func (b *bench) steady(ctx context.Context) error {
 		}{
 			{"one", d.admit},
 			{"batch", d.admitBatches(profileLoad / batchOf)},
+			{"line", d.admitBatches(profileLoad)}, // most of them wait for room
 		} {
 			if !b.kinds.MatchString(kind.name) {
 				continue
