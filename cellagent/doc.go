@@ -6,7 +6,7 @@
 //
 //	register.go  sessions.go  watch.go    the way to the schedulers: one session, one warm standby
 //	roster.go  fleet.go                   which schedulers there are, and any of them, for what needs no session
-//	reporter.go  outbox.go                the way up: one report in flight, kept until it is committed
+//	reporter.go  outbox.go                the way up: a report in flight, two where much happens, kept until committed
 //	reconcile.go                          pure: what is desired and what is held -> what to do
 //	keeper.go  teardown.go  expiry.go
 //	accept.go  graveyard.go               who holds the leases: binds, renews, ends, fences

@@ -14,12 +14,14 @@ type pending[K comparable, V any] struct {
 	seq   uint64
 	items map[K]*list.Element // of *waiting[K, V]
 	line  list.List           // in the order of the first put
+	aloft int                 // how many the reports under way carry
 }
 
 type waiting[K comparable, V any] struct {
 	key     K
 	version uint64
 	value   V
+	flying  bool // a report with it is under way
 }
 
 func (p *pending[K, V]) put(k K, v V) {
@@ -49,23 +51,41 @@ func (p *pending[K, V]) drop(k K) {
 	}
 }
 
-// oldest returns at most n of those that pass ok, oldest first; a nil ok passes all. It is made
-// for every report, with thousands behind those that are taken: they are not looked at.
+// oldest returns at most n of those that no report under way carries and that pass ok, oldest
+// first; a nil ok passes all. It is made for every report, with thousands behind those that are
+// taken: they are not looked at.
 func (p *pending[K, V]) oldest(n int, ok func(*waiting[K, V]) bool) []*waiting[K, V] {
 	out := make([]*waiting[K, V], 0, max(0, min(n, p.line.Len())))
 	for e := p.line.Front(); e != nil && len(out) < n; e = e.Next() {
-		if w := e.Value.(*waiting[K, V]); ok == nil || ok(w) {
+		if w := e.Value.(*waiting[K, V]); !w.flying && (ok == nil || ok(w)) {
 			out = append(out, w)
 		}
 	}
 	return out
 }
 
-// settle drops what has not changed since it was sent.
-func (p *pending[K, V]) settle(sent map[K]uint64) {
+// take notes that a report carries these, and returns in which versions.
+func (p *pending[K, V]) take(taken []*waiting[K, V]) map[K]uint64 {
+	sent := make(map[K]uint64, len(taken))
+	for _, w := range taken {
+		w.flying = true
+		sent[w.key] = w.version
+	}
+	p.aloft += len(taken)
+	return sent
+}
+
+// land takes back what a report carried that is no longer under way. What was confirmed is
+// dropped, unless it has changed since it was sent.
+func (p *pending[K, V]) land(sent map[K]uint64, confirmed bool) {
+	p.aloft -= len(sent)
 	for k, version := range sent {
-		if w := p.at(k); w != nil && w.version == version {
+		switch w := p.at(k); {
+		case w == nil:
+		case confirmed && w.version == version:
 			p.drop(k)
+		default:
+			w.flying = false
 		}
 	}
 }
@@ -89,9 +109,12 @@ type outbox struct {
 	runs      pending[api.RunID, api.RunReport]
 	minted    pending[string, api.Minted]
 	progress  pending[api.LeaseID, api.LeaseProgress]
+	binding   map[api.LeaseID]struct{} // whose bindings the reports under way carry
 }
 
-func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1), idle: make(chan struct{}, 1)} }
+func newOutbox() *outbox {
+	return &outbox{wake: make(chan struct{}, 1), idle: make(chan struct{}, 1), binding: make(map[api.LeaseID]struct{})}
+}
 
 func (o *outbox) signal() {
 	select {
@@ -222,68 +245,85 @@ func (o *outbox) collect(limit int) (api.Report, sent, []api.LeaseID) {
 		return limit
 	}
 	inventory := o.inventory.oldest(room(), nil)
-	s.inventory = versions(inventory)
+	s.inventory = o.inventory.take(inventory)
 	for _, w := range inventory {
 		inv := w.value
 		r.Inventory = &inv
 	}
 	progress := o.progress.oldest(room(), nil)
-	s.progress = versions(progress)
+	s.progress = o.progress.take(progress)
 	for _, w := range progress {
 		r.Progress = append(r.Progress, w.value)
 	}
 	runs := o.runs.oldest(room(), nil)
-	s.runs = versions(runs)
+	s.runs = o.runs.take(runs)
 	for _, w := range runs {
 		r.Runs = append(r.Runs, w.value)
 	}
 	// A lease of a run ends no earlier than the result is said (C6).
 	ended := o.ended.oldest(room(), func(w *waiting[api.LeaseID, endedItem]) bool {
 		_, now := s.runs[w.value.run]
-		return w.value.run == "" || now || o.runs.at(w.value.run) == nil
+		_, binding := o.binding[w.key] // the end of a lease must not overtake its binding
+		return !binding && (w.value.run == "" || now || o.runs.at(w.value.run) == nil)
 	})
-	s.ended = versions(ended)
+	s.ended = o.ended.take(ended)
 	for _, w := range ended {
 		r.Ended = append(r.Ended, w.value.report)
 	}
 	bound := o.bound.oldest(room(), nil)
-	s.bound = versions(bound)
+	s.bound = o.bound.take(bound)
 	binds := make([]api.LeaseID, 0, len(bound))
 	for _, w := range bound {
 		binds = append(binds, w.key)
+		o.binding[w.key] = struct{}{}
 	}
 	minted := o.minted.oldest(room(), nil)
-	s.minted = versions(minted)
+	s.minted = o.minted.take(minted)
 	for _, w := range minted {
 		r.Minted = append(r.Minted, w.value)
 	}
 	return r, s, binds
 }
 
-func versions[K comparable, V any](taken []*waiting[K, V]) map[K]uint64 {
-	sent := make(map[K]uint64, len(taken))
-	for _, w := range taken {
-		sent[w.key] = w.version
-	}
-	return sent
-}
-
 // settle drops what was sent and is confirmed or refused, unless there is newer word on it.
-func (o *outbox) settle(s sent) {
+func (o *outbox) settle(s sent) { o.land(s, true) }
+
+// again has what was sent, and not confirmed, wait to be sent again.
+func (o *outbox) again(s sent) { o.land(s, false) }
+
+func (o *outbox) land(s sent, confirmed bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.inventory.settle(s.inventory)
-	o.bound.settle(s.bound)
-	o.ended.settle(s.ended)
-	o.runs.settle(s.runs)
-	o.minted.settle(s.minted)
-	o.progress.settle(s.progress)
+	o.inventory.land(s.inventory, confirmed)
+	o.bound.land(s.bound, confirmed)
+	o.ended.land(s.ended, confirmed)
+	o.runs.land(s.runs, confirmed)
+	o.minted.land(s.minted, confirmed)
+	o.progress.land(s.progress, confirmed)
+	for id := range s.bound {
+		delete(o.binding, id)
+	}
 	if o.size() == 0 {
 		select {
 		case o.idle <- struct{}{}:
 		default:
 		}
 	}
+}
+
+// waits reports whether there is something that no report under way carries. What was dropped
+// while one carries it counts against that until it lands, when this is asked again.
+func (o *outbox) waits() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.size() > o.inventory.aloft+o.bound.aloft+o.ended.aloft+o.runs.aloft+o.minted.aloft+o.progress.aloft
+}
+
+// full reports whether what waits, and is not under way, fills a report.
+func (o *outbox) full() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return max(len(o.bound.items)-o.bound.aloft, len(o.ended.items)-o.ended.aloft) >= api.MaxReportItems
 }
 
 // drained waits until everything is confirmed, or until ctx ends.

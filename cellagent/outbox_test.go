@@ -2,6 +2,7 @@ package cellagent
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -16,26 +17,27 @@ func bindAll(ids []api.LeaseID) (all []api.BoundReport, stale []api.LeaseID) {
 	return all, nil
 }
 
-// TestOutboxSaysEverythingInOrder puts random things, loses random answers, and checks that
-// everything is said, the newest word last, and no lease of a run before the run's result.
+// TestOutboxSaysEverythingInOrder puts random things, has two reports under way that are committed in
+// any order, or not, and whose answers are lost, and checks that everything is said, the newest
+// word last, no end of a lease before the result of its run, and none before its binding.
 func TestOutboxSaysEverythingInOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
+		type flight struct {
+			report api.Report
+			sent   sent
+		}
 		o := newOutbox()
 		want := map[string]string{} // key -> newest word
 		got := map[string]string{}
-		result := map[api.RunID]bool{} // committed
-		var flying *sent               // a report whose answer comes later
-		step := func(answered bool, limit int) {
-			if flying != nil {
-				o.settle(*flying)
-				flying = nil
-			}
-			r, s := o.compose(limit, bindAll)
-			if len(r.Bound) > limit || len(r.Ended) > limit || len(r.Runs) > limit {
-				t.Fatalf("more than %d items", limit)
-			}
-			if limit == 1 && s.items() > 1 {
-				t.Fatalf("%d items in a report of one", s.items())
+		bound := map[api.LeaseID]bool{} // and not ended when it was put
+		result := map[api.RunID]bool{}  // committed
+		var flying []flight
+		commit := func(r api.Report) {
+			for _, b := range r.Bound {
+				if got["e"+string(b.LeaseID)] != "" {
+					t.Fatalf("lease %s is bound after its end", b.LeaseID)
+				}
+				got["b"+string(b.LeaseID)] = "bound"
 			}
 			for _, run := range r.Runs { // runs are applied before ends
 				result[run.RunID] = result[run.RunID] || run.State.Terminal()
@@ -47,15 +49,35 @@ func TestOutboxSaysEverythingInOrder(t *testing.T) {
 					t.Fatalf("lease %s ends before the result of its run", e.LeaseID)
 				}
 			}
-			if answered {
-				flying = &s
+		}
+		compose := func(limit int) {
+			r, s := o.compose(limit, bindAll)
+			if len(r.Bound) > limit || len(r.Ended) > limit || len(r.Runs) > limit {
+				t.Fatalf("more than %d items", limit)
+			}
+			if limit == 1 && s.items() > 1 {
+				t.Fatalf("%d items in a report of one", s.items())
+			}
+			flying = append(flying, flight{r, s})
+		}
+		land := func(at int, committed, answered bool) {
+			f := flying[at]
+			flying = slices.Delete(flying, at, at+1)
+			if committed {
+				commit(f.report)
+			}
+			if committed && answered {
+				o.settle(f.sent)
+			} else {
+				o.again(f.sent)
 			}
 		}
-		for i := range rapid.IntRange(1, 50).Draw(t, "steps") {
+		for i := range rapid.IntRange(1, 80).Draw(t, "steps") {
 			id := fmt.Sprint(rapid.IntRange(0, 8).Draw(t, "id"))
-			switch rapid.IntRange(0, 3).Draw(t, "what") {
+			switch rapid.IntRange(0, 5).Draw(t, "what") {
 			case 0:
 				reason := fmt.Sprint("lone", i)
+				o.dropBound(api.LeaseID("x" + id))
 				o.putEnded(api.EndedReport{LeaseID: api.LeaseID("x" + id), Reason: reason}, "")
 				want["ex"+id] = reason
 			case 1:
@@ -68,11 +90,25 @@ func TestOutboxSaysEverythingInOrder(t *testing.T) {
 				o.putRun(api.RunReport{RunID: api.RunID(id), State: api.RunSucceeded}, api.EndedReport{LeaseID: api.LeaseID(id), Reason: reason})
 				want["r"+id], want["e"+id] = string(api.RunSucceeded), reason
 			case 3:
-				step(rapid.Bool().Draw(t, "answered"), rapid.SampledFrom([]int{1, 2, api.MaxReportItems}).Draw(t, "limit"))
+				if x := api.LeaseID("x" + id); want["ex"+id] == "" && !bound[x] {
+					bound[x] = true
+					o.putBound(x)
+				}
+			case 4:
+				if len(flying) < inFlight {
+					compose(rapid.SampledFrom([]int{1, 2, api.MaxReportItems}).Draw(t, "limit"))
+				}
+			case 5:
+				if len(flying) > 0 {
+					land(rapid.IntRange(0, len(flying)-1).Draw(t, "which"), rapid.Bool().Draw(t, "committed"), rapid.Bool().Draw(t, "answered"))
+				}
 			}
 		}
-		for !o.empty() {
-			step(true, 2)
+		for !o.empty() || len(flying) > 0 {
+			if len(flying) < inFlight && !o.empty() {
+				compose(2)
+			}
+			land(0, true, true)
 		}
 		for k, w := range want {
 			if got[k] != w {

@@ -25,7 +25,9 @@ const (
 )
 
 // reporter says everything that goes up, with one report in flight: what becomes ready
-// meanwhile goes into the next one.
+// meanwhile goes into the next one. While that would be full already, it goes beside: a cell that
+// much happens on would otherwise wait for a commit, and make no tokens meanwhile, and make tokens,
+// and commit nothing meanwhile.
 type reporter struct {
 	provider api.ProviderID
 	cell     api.CellID
@@ -43,7 +45,21 @@ type reporter struct {
 
 	timers atomic.Pointer[timers]
 	seq    uint64
-	limit  int // items a list; less while a report is refused as a whole
+	limit  int         // items a list; less while a report is refused as a whole
+	aloft  int         // reports in flight
+	landed chan flight // those that are no longer
+}
+
+// inFlight bounds the reports under way.
+const inFlight = 2
+
+// flight is a report under way, and what came of it.
+type flight struct {
+	watch   *watch
+	report  api.Report
+	carried sent
+	answer  *api.ReportAnswer
+	err     error
 }
 
 // timers are those of the registration.
@@ -89,46 +105,63 @@ func (r *reporter) heartbeat() time.Duration {
 func (r *reporter) run(ctx context.Context) {
 	beat := time.NewTimer(0)
 	defer beat.Stop()
-	r.limit = api.MaxReportItems
+	r.limit, r.landed = api.MaxReportItems, make(chan flight, inFlight)
+	defer func() {
+		for ; r.aloft > 0; r.aloft-- {
+			<-r.landed // they end with ctx
+		}
+	}()
 	retry, failures := newRetry(), 0
 	for ctx.Err() == nil {
 		w, changed := r.beacon.see()
+		wake, due := r.outbox.wake, beat.C
 		if w == nil {
-			select {
-			case <-ctx.Done():
-			case <-changed:
-				beat.Reset(0) // a new session hears everything at once
-			}
-			continue
+			wake, due = nil, nil
+		} else if r.aloft > 0 {
+			due = nil // a report is the heartbeat too
 		}
 		select {
 		case <-ctx.Done():
 			continue
 		case <-changed:
+			beat.Reset(0) // a new session hears everything at once
+			retry.Reset()
+			failures = 0
+			continue
+		case <-wake:
+			if r.outbox.waits() && (r.aloft == 0 || r.another()) {
+				r.start(ctx, w)
+			} // or it is seen when a report lands
+			continue
+		case <-due:
+			r.start(ctx, w)
+			continue
+		case f := <-r.landed:
+			r.aloft--
+			err := r.land(f)
+			if err == nil {
+				failures = 0
+				retry.Reset()
+				beat.Reset(r.timers.Load().heartbeat)
+				continue
+			}
+			if !poisoned(err) && r.aloft == 0 { // two that fail together are one failure
+				failures++
+			}
+			if failures >= reportFailures || fatal(err) != nil {
+				r.fail(ctx, sessionError{watch: f.watch, err: err})
+				failures = 0
+			}
+			r.pause(ctx, changed, retry.NextBackOff())
 			beat.Reset(0)
-			retry.Reset()
-			failures = 0
-			continue
-		case <-r.outbox.wake:
-		case <-beat.C:
 		}
-		err := r.send(ctx, w)
-		if err == nil {
-			failures = 0
-			retry.Reset()
-			beat.Reset(r.timers.Load().heartbeat)
-			continue
-		}
-		if !poisoned(err) {
-			failures++
-		}
-		if failures >= reportFailures || fatal(err) != nil {
-			r.fail(ctx, sessionError{watch: w, err: err})
-			failures = 0
-		}
-		r.pause(ctx, changed, retry.NextBackOff())
-		beat.Reset(0)
 	}
+}
+
+// another reports whether a report may go beside those in flight: it must be full, and none of
+// them refused as a whole.
+func (r *reporter) another() bool {
+	return r.aloft < inFlight && r.limit == api.MaxReportItems && r.outbox.full()
 }
 
 func (r *reporter) fail(ctx context.Context, f sessionError) {
@@ -149,31 +182,41 @@ func (r *reporter) pause(ctx context.Context, changed <-chan struct{}, d time.Du
 	}
 }
 
-// send makes one report on a session and settles what its answer confirms. The report ends
-// with the session.
-func (r *reporter) send(ctx context.Context, w *watch) error {
+// start makes one report and sends it on a session, with which it ends.
+func (r *reporter) start(ctx context.Context, w *watch) {
 	timers := r.timers.Load()
-	ctx, cancel := context.WithTimeout(ctx, timers.bound)
-	defer cancel()
-	ctx, stop := until(ctx, w.over)
-	defer stop()
-	report, carried := r.outbox.compose(r.limit, r.bind)
+	f := flight{watch: w}
+	f.report, f.carried = r.outbox.compose(r.limit, r.bind)
 	r.seq++
-	report.Epoch = timers.epoch
-	report.Heartbeat = &api.Heartbeat{Seq: r.seq, Stamp: stampOf(r.clock), Stuck: r.stuck()}
-
-	answer, err := w.fabric.Report(ctx, r.provider, r.cell, report)
-	if err != nil {
-		return r.refused(report, carried, err)
+	f.report.Epoch = timers.epoch
+	f.report.Heartbeat = &api.Heartbeat{Seq: r.seq, Stamp: stampOf(r.clock), Stuck: r.stuck()}
+	r.aloft++
+	go func() {
+		ctx, cancel := context.WithTimeout(ctx, timers.bound)
+		defer cancel()
+		ctx, stop := until(ctx, w.over)
+		defer stop()
+		f.answer, f.err = w.fabric.Report(ctx, r.provider, r.cell, f.report)
+		r.landed <- f // it has room
+	}()
+	if r.outbox.full() {
+		r.outbox.signal()
 	}
-	for _, refusal := range answer.Refused {
+}
+
+// land settles what a report's answer confirms.
+func (r *reporter) land(f flight) error {
+	if f.err != nil {
+		return r.refused(f)
+	}
+	for _, refusal := range f.answer.Refused {
 		r.log.Warn("report refused", "lease_id", refusal.LeaseID, "run_id", refusal.RunID,
 			"kind", refusal.Kind, "detail", refusal.Detail)
 	}
-	r.settled(report, answer)
-	r.outbox.settle(carried)
+	r.settled(f.report, f.answer)
+	r.outbox.settle(f.carried)
 	r.limit = api.MaxReportItems
-	if !r.outbox.empty() {
+	if r.outbox.waits() {
 		r.outbox.signal()
 	}
 	return nil
@@ -201,19 +244,20 @@ func until(ctx context.Context, over <-chan struct{}) (context.Context, func()) 
 // refused looks at a report that failed. One that is refused as a whole, for what is in it,
 // would be refused for ever and hold everything else back: it is sent again in parts, and
 // the single item that is still refused is dropped.
-func (r *reporter) refused(report api.Report, carried sent, err error) error {
-	if !poisoned(err) {
-		return err
-	}
-	switch n := carried.items(); {
+func (r *reporter) refused(f flight) error {
+	n := f.carried.items()
+	switch {
+	case !poisoned(f.err):
 	case n > 1:
 		r.limit = max(1, min(r.limit, n)/2)
 	case n == 1:
-		r.log.Error("report dropped: it is refused", "report", summary(report), "error", err)
-		r.outbox.settle(carried)
+		r.log.Error("report dropped: it is refused", "report", summary(f.report), "error", f.err)
+		r.outbox.settle(f.carried)
 		r.limit = api.MaxReportItems
+		return f.err
 	}
-	return err
+	r.outbox.again(f.carried)
+	return f.err
 }
 
 // poisoned reports whether a report was refused for what is in it.

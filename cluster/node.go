@@ -198,8 +198,8 @@ func (n *Node) raftConfig() *raft.Config {
 	c.Logger = n.trans.Logger()
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = n.cfg.Heartbeat, n.cfg.Election, n.cfg.Lease
 	c.CommitTimeout = n.cfg.Commit
-	// Entries are groups of up to 64 KiB: 64 of them are plenty for one message.
-	c.MaxAppendEntries = 64
+	// Entries are groups of up to 160 KiB: 32 of them are plenty for one message.
+	c.MaxAppendEntries = 32
 	c.NoLegacyTelemetry = true
 	c.ShutdownOnRemove = false
 	// Snapshots are triggered by bytes (snapshots), since an entry can be a group of any size.

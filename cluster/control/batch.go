@@ -21,10 +21,13 @@ const (
 	// maxBatched are under way, no more than the cells bind in a second or two: a lease's time runs
 	// from when it was granted, and with too many before it was over before the cell came to it.
 	maxBatched = 4096
-	// maxDeciding are on their way to a decision: fewer than the leader's queue has places, so that
-	// batches leave some to everybody else.
-	maxDeciding = 2048
-	batchWait   = 5 * time.Second
+	// maxAtWork of them are decided or bound just now: more at a time are no more a second. They are
+	// fewer than the leader's queue has places, so that batches leave some to everybody else.
+	maxAtWork = 1024
+	// workTime is for how long a batch that was decided counts as work. Cells that take longer, or
+	// never answer, must not keep the others' batches waiting.
+	workTime  = 500 * time.Millisecond
+	batchWait = 5 * time.Second
 )
 
 // RequestBatch decides and answers each request on its own, all of them at the same time: the
@@ -43,12 +46,15 @@ func (c *Control) RequestBatch(ctx context.Context, r api.BatchRequest, o api.Wr
 		return nil, err
 	}
 	defer c.batched.Release(int64(n))
-	if err := inLine(wait, c.deciding, n); err != nil {
+	if err := inLine(wait, c.atWork, n); err != nil {
 		return nil, err
 	}
+	rest := sync.OnceFunc(func() { c.atWork.Release(int64(n)) })
+	defer rest()
 	b := batch{c: c, out: &api.BatchAnswer{Answers: make([]api.BatchResult, n)}, results: make([]fsm.Result, n)}
 	b.decide(ctx, r.Requests, o)
-	c.deciding.Release(int64(n))
+	late := time.AfterFunc(workTime, rest)
+	defer late.Stop()
 	b.bind(ctx)
 	if err := c.undecided(b.out); err != nil {
 		return nil, err

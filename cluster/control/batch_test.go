@@ -124,7 +124,7 @@ func TestBatchTogether(t *testing.T) {
 				t.Fatalf("answer %d: %v", i, res.Problem)
 			}
 		}
-		if !r.c.batched.TryAcquire(maxBatched) || !r.c.deciding.TryAcquire(maxDeciding) {
+		if !r.c.batched.TryAcquire(maxBatched) || !r.c.atWork.TryAcquire(maxAtWork) {
 			t.Error("something is under way after the end")
 		}
 	})
@@ -162,6 +162,42 @@ func TestBatchRoom(t *testing.T) {
 				t.Error(a.err)
 			}
 			synctest.Wait()
+		}
+	})
+}
+
+// TestBatchesOfSlowCells: batches whose cells do not bind keep no others from being decided for longer
+// than a while.
+func TestBatchesOfSlowCells(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.cell("c1")
+		items := make([]api.BatchItem, api.MaxBatch)
+		for i := range items {
+			items[i].LeaseRequest = cpu(1)
+		}
+		var out []<-chan batchAnswer
+		for i := range maxAtWork/api.MaxBatch + 1 {
+			out = append(out, r.batch(r.acme(), fmt.Sprint("k", i), items...))
+			synctest.Wait()
+		}
+		decided := func() int { return len(r.m.View().LeasesOn("c1")) }
+		if n := decided(); n != maxAtWork {
+			t.Errorf("%d are decided at once, want %d", n, maxAtWork)
+		}
+		time.Sleep(workTime)
+		synctest.Wait()
+		if n := decided(); n != maxAtWork+api.MaxBatch {
+			t.Errorf("%d are decided after %s, want all of them", n, workTime)
+		}
+		r.bindAll()
+		for _, o := range out {
+			if a := <-o; a.err != nil {
+				t.Error(a.err)
+			}
+		}
+		if !r.c.batched.TryAcquire(maxBatched) || !r.c.atWork.TryAcquire(maxAtWork) {
+			t.Error("something is under way after the end")
 		}
 	})
 }

@@ -153,8 +153,8 @@ type Control struct {
 	lookout  *lookout
 	urls     urls
 	batched  *semaphore.Weighted // for requests of batches that are under way
+	atWork   *semaphore.Weighted // and for those that are decided or bound just now
 	opening  *semaphore.Weighted // for sessions that have not said anything yet
-	deciding *semaphore.Weighted // and for those on their way to a decision
 	bindings *bindings
 	relays   *relay.Table
 	suites   suites
@@ -180,7 +180,7 @@ func New(c Config) *Control {
 	}
 	n := &Control{
 		cfg: c, log: c.Log, tokens: newTokens(c.Clock), mints: newMints(), sessions: newSessions(),
-		batched: semaphore.NewWeighted(maxBatched), deciding: semaphore.NewWeighted(maxDeciding), opening: semaphore.NewWeighted(openings()),
+		batched: semaphore.NewWeighted(maxBatched), atWork: semaphore.NewWeighted(maxAtWork), opening: semaphore.NewWeighted(openings()),
 		bindings: newBindings(), relays: relay.New(), reunions: newReunions(), invariants: invariants{clock: c.Clock},
 	}
 	n.lookout = newLookout(n.outlook)

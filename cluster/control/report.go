@@ -62,10 +62,6 @@ func checkReport(r api.Report) error {
 	return nil
 }
 
-// reportChunk bounds the items of one command. What a busy cell says at a time fits into it:
-// the commands of one report are committed one after the other.
-const reportChunk = 256
-
 // TakeReport commits the effects of a report; leader only. Tokens stop here: they go to
 // whoever waits for them and nowhere else.
 func (c *Control) TakeReport(ctx context.Context, _ api.ProviderID, cell api.CellID, r api.Report) (*api.ReportAnswer, error) {
@@ -135,19 +131,19 @@ func withoutTokens(bound []api.BoundReport) []api.BoundReport {
 	return bound
 }
 
-// reportBytes bounds a command that carries a part of a report.
-const reportBytes = 64 << 10
+// reportBytes bounds a command that carries a part of a report. What a busy cell says at a time
+// fits into one: the commands of a report are committed one after the other.
+const reportBytes = 96 << 10
 
 // chunks splits a report into commands that fit into a log entry. Results of runs come before
 // the ends of leases: the end of a run's lease must not overtake its result. The inventory
 // comes last, when what has ended counts no more.
 func chunks(cell api.CellID, r api.Report) []fsm.ReportCell {
 	whole := fsm.ReportCell{Cell: cell, Epoch: r.Epoch, Inventory: r.Inventory, Bound: r.Bound, Ended: r.Ended, Runs: r.Runs, Progress: r.Progress}
-	items := len(r.Bound) + len(r.Ended) + len(r.Runs) + len(r.Progress)
-	if items == 0 && r.Inventory == nil {
+	if len(r.Bound)+len(r.Ended)+len(r.Runs)+len(r.Progress) == 0 && r.Inventory == nil {
 		return nil
 	}
-	if items <= reportChunk && fsm.EncodedSize(whole) <= reportBytes {
+	if fsm.EncodedSize(whole) <= reportBytes {
 		return []fsm.ReportCell{whole}
 	}
 	var out []fsm.ReportCell
@@ -175,7 +171,7 @@ func split[T any](out []fsm.ReportCell, items []T, command func([]T) fsm.ReportC
 		return out
 	}
 	cmd := command(items)
-	if len(items) == 1 || len(items) <= reportChunk && fsm.EncodedSize(cmd) <= reportBytes {
+	if len(items) == 1 || fsm.EncodedSize(cmd) <= reportBytes {
 		return append(out, cmd)
 	}
 	half := len(items) / 2

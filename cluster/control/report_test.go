@@ -149,6 +149,12 @@ func TestChunks(t *testing.T) {
 		}
 		return runs
 	}
+	busy := api.Report{}
+	for i := range api.MaxReportItems {
+		id := api.LeaseID(fmt.Sprintf("l-%026d", i))
+		busy.Bound = append(busy.Bound, api.BoundReport{LeaseID: id, Generation: 1, Epoch: 1, Coordinate: "https://" + strings.Repeat("c", 100)})
+		busy.Ended = append(busy.Ended, api.EndedReport{LeaseID: id, Epoch: 1, Reason: strings.Repeat("r", 20)})
+	}
 	tests := []struct {
 		name   string
 		report api.Report
@@ -161,6 +167,7 @@ func TestChunks(t *testing.T) {
 			Inventory: &api.InventoryReport{}, Bound: make([]api.BoundReport, 200),
 			Runs: make([]api.RunReport, api.MaxReportItems), Ended: make([]api.EndedReport, api.MaxReportItems),
 		}, false},
+		{"of a busy cell", busy, true},
 		{"large", api.Report{Runs: large(api.MaxReportItems), Ended: make([]api.EndedReport, 1)}, false},
 	}
 	for _, tt := range tests {

@@ -14,11 +14,19 @@ const (
 	boundPatience = 3 * time.Millisecond
 	endedPatience = 10 * time.Millisecond
 	grantPatience = 2 * time.Millisecond
-	// muchGoesOn is how many bindings are outstanding then, enough how many commands wait for
-	// nobody.
+	// muchGoesOn is how many bindings are outstanding then.
 	muchGoesOn = 32
-	enough     = 2 * muchToDo
+	// patienceEach is for how long all that may wait does, for each binding that is outstanding, up
+	// to mostPatience: a request that has a thousand beside it waits for them in any case, and
+	// what an entry costs, shared by as many as a tenth of them, is no cost.
+	patienceEach = 20 * time.Microsecond
+	mostPatience = 10 * time.Millisecond
 )
+
+// enough is how many commands wait for nobody, and worthAnother how many are worth a second
+// entry in flight, where so many bindings are outstanding.
+func enough(unbound int) int       { return max(2*muchToDo, unbound/2) }
+func worthAnother(unbound int) int { return max(muchToDo, unbound/4) }
 
 // pending is what the planner has taken from the queue and put into no entry yet, and how
 // many entries are in flight.
@@ -44,8 +52,12 @@ func newPending(unbound func() int) *pending {
 func (p *pending) add(j *job) {
 	p.jobs = append(p.jobs, j)
 	patience, bound := patience(j)
-	if j.grant != nil && p.unbound() >= muchGoesOn {
+	unbound := p.unbound()
+	if j.grant != nil && unbound >= muchGoesOn {
 		patience = grantPatience
+	}
+	if patience > 0 {
+		patience = max(patience, min(time.Duration(unbound)*patienceEach, mostPatience))
 	}
 	p.bound += bound
 	switch {
@@ -69,9 +81,9 @@ func (p *pending) ready() bool {
 	case len(p.jobs) == 0:
 		return false
 	case p.flying > 0:
-		return p.flying < inFlight && len(p.jobs) >= muchToDo
+		return p.flying < inFlight && len(p.jobs) >= worthAnother(p.unbound())
 	}
-	return p.urgent || len(p.jobs) >= enough || p.bound > 0 && p.bound >= p.unbound()
+	return p.urgent || len(p.jobs) >= enough(p.unbound()) || p.bound > 0 && p.bound >= p.unbound()
 }
 
 // patience is for how long a command may wait for others, and how many bindings it reports.

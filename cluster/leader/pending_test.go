@@ -1,6 +1,7 @@
 package leader
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,11 +57,19 @@ func TestReportsShareAnEntry(t *testing.T) {
 		expect("a grant where little goes on", 0, func() { r.admit(grant(1)) })
 		expect("a grant where much goes on", grantPatience, func() { r.admit(grant(1)) })
 		expect("two of them", grantPatience, func() { r.admit(grant(1)) }, func() { r.admit(grant(1)) })
-		many := make([]func(), enough)
-		for i := range many {
-			many[i] = func() { r.admit(grant(1)) }
+		unbound := func() int { return r.m.View().Unbound() }
+		admits := func(n int) []func() { return slices.Repeat([]func(){func() { r.admit(grant(1)) }}, n) }
+		expect("enough of them", 0, admits(enough(unbound()))...)
+		each := time.Duration(unbound()) * patienceEach
+		if each <= grantPatience {
+			t.Fatalf("only %d outstanding", unbound())
 		}
-		expect("enough of them", 0, many...)
+		expect("a grant where hundreds are outstanding", each, func() { r.admit(grant(1)) })
+		for time.Duration(unbound())*patienceEach <= mostPatience {
+			took(admits(enough(unbound()))...)
+		}
+		expect("a grant where a thousand are", mostPatience, func() { r.admit(grant(1)) })
+		expect("what were enough where few are", mostPatience, admits(enough(0))...)
 		expect("a grant and what waits for nobody", 0, func() { r.admit(grant(1)) }, func() { r.must(fsm.Tick{}) })
 	})
 }
