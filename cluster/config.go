@@ -63,7 +63,8 @@ type Config struct {
 	// Trailing is how many entries stay in the log behind a snapshot, for followers that are a
 	// little behind; 0 is 2048.
 	Trailing uint64
-	// SnapshotBytes and SnapshotEvery trigger a snapshot; whichever comes first.
+	// SnapshotBytes and SnapshotEvery trigger a snapshot; whichever comes first. A large state has the log
+	// grow by more, four times SnapshotBytes at most.
 	SnapshotBytes int64
 	SnapshotEvery time.Duration
 

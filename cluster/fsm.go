@@ -21,7 +21,10 @@ import (
 type machine struct {
 	*fsm.Machine
 	bytes atomic.Int64
-	done  progress
+	// held is how many bytes the last snapshot had that was written or restored here, before it was
+	// compressed.
+	held atomic.Int64
+	done progress
 	// prints are compared with the other nodes'.
 	prints prints
 	// configured is the index of the newest change of the members since the start; 0 is none.
@@ -97,10 +100,12 @@ func (m *machine) restore(r io.ReadCloser) error {
 	if err != nil {
 		return fmt.Errorf("open snapshot: %w", joinClose(err, r))
 	}
-	if err := m.Machine.Restore(&zreader{z, r}); err != nil {
+	from := &zreader{Decoder: z, under: r}
+	if err := m.Machine.Restore(from); err != nil {
 		return err
 	}
 	m.bytes.Store(0)
+	m.held.Store(from.n)
 	m.prints.reset()
 	m.done.reach(m.View().Index())
 	if epoch := m.View().ClusterEpoch(); epoch > 0 && m.forked != nil {
@@ -112,6 +117,14 @@ func (m *machine) restore(r io.ReadCloser) error {
 type zreader struct {
 	*zstd.Decoder
 	under io.Closer
+	n     int64 // bytes read
+}
+
+// Read counts what it reads.
+func (z *zreader) Read(p []byte) (int, error) {
+	n, err := z.Decoder.Read(p)
+	z.n += int64(n)
+	return n, err //nolint:wrapcheck // a reader's own
 }
 
 // Close ends the decoder and closes the snapshot below it.
@@ -142,16 +155,25 @@ func (c *compressed) persist(sink raft.SnapshotSink) error {
 	if err != nil {
 		return fmt.Errorf("open snapshot compressor: %w", errors.Join(err, sink.Cancel()))
 	}
-	return c.FSMSnapshot.Persist(&zsink{sink, z})
+	to := &zsink{SnapshotSink: sink, z: z}
+	if err := c.FSMSnapshot.Persist(to); err != nil {
+		return err //nolint:wrapcheck // the snapshot's own
+	}
+	c.machine.held.Store(to.n)
+	return nil
 }
 
 type zsink struct {
 	raft.SnapshotSink
 	z *zstd.Encoder
+	n int64 // bytes written
 }
 
 // Write compresses p into the sink.
-func (s *zsink) Write(p []byte) (int, error) { return s.z.Write(p) }
+func (s *zsink) Write(p []byte) (int, error) {
+	s.n += int64(len(p))
+	return s.z.Write(p)
+}
 
 // Close flushes the compressor before the sink makes the snapshot durable.
 func (s *zsink) Close() error {

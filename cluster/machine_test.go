@@ -77,6 +77,24 @@ func TestSnapshotRoundTrip(t *testing.T) {
 	if err := other.WaitIndex(t.Context(), m.View().Index()); err != nil {
 		t.Error(err)
 	}
+	if one, two := m.held.Load(), other.held.Load(); one != int64(plain.Len()) || two != one {
+		t.Errorf("written with %d bytes and restored with %d, want %d", one, two, plain.Len())
+	}
+}
+
+// TestSnapshotsFollowTheState: a log that grows by what was asked for is worth a snapshot of a small
+// state; of a large one it must grow by more, within a bound.
+func TestSnapshotsFollowTheState(t *testing.T) {
+	const base = 64 << 20
+	for _, tt := range []struct{ held, want int64 }{
+		{0, base}, {base / snapshotHeld, base}, {base, snapshotHeld * base}, {1 << 40, snapshotMost * base},
+	} {
+		n := &Node{cfg: Config{SnapshotBytes: base}, machine: newMachine()}
+		n.machine.held.Store(tt.held)
+		if got := n.enough(); got != tt.want {
+			t.Errorf("after a snapshot of %d bytes the log grows by %d, want %d", tt.held, got, tt.want)
+		}
+	}
 }
 
 // TestSnapshotFails: nothing is made durable, and the log is as long as it was.

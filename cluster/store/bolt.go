@@ -49,7 +49,7 @@ func boltOpen(path string, unsynced bool) (store *raftboltdb.BoltStore, err erro
 		store, err = raftboltdb.New(raftboltdb.Options{
 			Path: path,
 			BoltOptions: &bbolt.Options{
-				Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, InitialMmapSize: 256 << 20,
+				Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, InitialMmapSize: 512 << 20,
 			},
 			NoSync: unsynced, MsgpackUseNewTimeFormat: true,
 		})

@@ -75,24 +75,41 @@ func measure(ctx context.Context, c contender, l load.Spec, into *result) error 
 			return errors.Join(errors.New("nothing was done"), run.First)
 		}
 		into.Series = append(into.Series, run)
-		into.cpu = append(into.cpu, float64(cpu.Microseconds())/1000/float64(run.Done*max(run.Each, 1)))
+		into.cpu = append(into.cpu, float64(cpu.Microseconds())/1000/float64(len(run.Took)*max(run.Each, 1)))
 		return nil
 	}
 }
 
+// measureOnce makes a load, and counts the processor time that the contender takes in its window: in
+// the steady state, when as much ends as begins.
 func measureOnce(ctx context.Context, c contender, l load.Spec) (run load.Run, cpu time.Duration, err error) {
-	before, err := cpuOf(c.pids())
+	counted := make(chan error, 1)
+	go func() {
+		var err error
+		cpu, err = cpuWithin(ctx, c.pids(), l)
+		counted <- err
+	}()
+	run, err = c.run(ctx, l)
+	if err := errors.Join(err, <-counted); err != nil {
+		return run, 0, err
+	}
+	return run, cpu, pause(ctx, c.rest)
+}
+
+// cpuWithin is the processor time that processes take in the window of a load that begins now.
+func cpuWithin(ctx context.Context, pids []int, l load.Spec) (time.Duration, error) {
+	if err := pause(ctx, l.Warm); err != nil {
+		return 0, err
+	}
+	before, err := cpuOf(pids)
 	if err != nil {
-		return run, 0, err
+		return 0, err
 	}
-	if run, err = c.run(ctx, l); err != nil {
-		return run, 0, err
+	if err := pause(ctx, l.Window); err != nil {
+		return 0, err
 	}
-	if err := pause(ctx, c.rest); err != nil {
-		return run, 0, err
-	}
-	after, err := cpuOf(c.pids())
-	return run, after - before, err
+	after, err := cpuOf(pids)
+	return after - before, err
 }
 
 func cpuOf(pids []int) (sum time.Duration, err error) {

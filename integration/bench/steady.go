@@ -84,10 +84,11 @@ func (b *bench) steadyOf(ctx context.Context, c *harness.Cluster, d *door, debug
 	if err != nil {
 		return err
 	}
-	done := max(float64(plain.Done*max(plain.Each, 1)), 1)
+	each := max(plain.Each, 1)
+	done, inWindow := max(float64(plain.Done*each), 1), max(float64(len(plain.Took)*each), 1)
 	b.say("\n%s: %.0f a second, %d failed (%.200v), p50 %s ms, p99 %s ms", name, plain.PerSecond(), plain.Failed, plain.First,
 		ms(load.Percentile(plain.Took, 50)), ms(load.Percentile(plain.Took, 99)))
-	b.say("processor time each: schedulers %.0f us, clients %.0f us, cells %.0f us; %.1f admissions an entry of the log", float64(cpu.Microseconds())/done,
+	b.say("processor time each: schedulers %.0f us in the window, clients %.0f us, cells %.0f us; %.1f admissions an entry of the log", float64(cpu.Microseconds())/inWindow,
 		float64((after[0]-before[0]).Microseconds())/done, float64((after[1]-before[1]).Microseconds())/done, done/max(float64(ended-began), 1))
 
 	var files []string
