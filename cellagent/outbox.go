@@ -175,7 +175,7 @@ func (o *outbox) putRun(r api.RunReport, ended ...api.EndedReport) {
 func (o *outbox) putMinted(m api.Minted) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for len(o.minted.items) >= api.MaxReportItems { // nobody waits that long for an answer
+	for len(o.minted.items)-o.minted.aloft >= api.MaxReportItems { // nobody waits that long for an answer
 		o.minted.drop(o.minted.oldest(1, nil)[0].key)
 	}
 	o.minted.put(m.AskID, m)
@@ -260,11 +260,13 @@ func (o *outbox) collect(limit int) (api.Report, sent, []api.LeaseID) {
 	for _, w := range runs {
 		r.Runs = append(r.Runs, w.value)
 	}
-	// A lease of a run ends no earlier than the result is said (C6).
+	// A lease of a run ends no earlier than the result is said (C6); no end overtakes what was said
+	// of its lease before.
 	ended := o.ended.oldest(room(), func(w *waiting[api.LeaseID, endedItem]) bool {
-		_, now := s.runs[w.value.run]
-		_, binding := o.binding[w.key] // the end of a lease must not overtake its binding
-		return !binding && (w.value.run == "" || now || o.runs.at(w.value.run) == nil)
+		_, binding := o.binding[w.key]
+		_, run := s.runs[w.value.run]
+		_, progress := s.progress[w.key]
+		return !binding && (run || w.value.run == "" || o.runs.at(w.value.run) == nil) && (progress || o.progress.at(w.key) == nil)
 	})
 	s.ended = o.ended.take(ended)
 	for _, w := range ended {

@@ -39,6 +39,12 @@ func TestOutboxSaysEverythingInOrder(t *testing.T) {
 				}
 				got["b"+string(b.LeaseID)] = "bound"
 			}
+			for _, l := range r.Progress {
+				if got["e"+string(l.LeaseID)] != "" && got["p"+string(l.LeaseID)] == "" {
+					t.Fatalf("the progress of lease %s comes after its end", l.LeaseID)
+				}
+				got["p"+string(l.LeaseID)] = "said"
+			}
 			for _, run := range r.Runs { // runs are applied before ends
 				result[run.RunID] = result[run.RunID] || run.State.Terminal()
 				got["r"+string(run.RunID)] = string(run.State)
@@ -74,7 +80,7 @@ func TestOutboxSaysEverythingInOrder(t *testing.T) {
 		}
 		for i := range rapid.IntRange(1, 80).Draw(t, "steps") {
 			id := fmt.Sprint(rapid.IntRange(0, 8).Draw(t, "id"))
-			switch rapid.IntRange(0, 5).Draw(t, "what") {
+			switch rapid.IntRange(0, 6).Draw(t, "what") {
 			case 0:
 				reason := fmt.Sprint("lone", i)
 				o.dropBound(api.LeaseID("x" + id))
@@ -93,6 +99,10 @@ func TestOutboxSaysEverythingInOrder(t *testing.T) {
 				if x := api.LeaseID("x" + id); want["ex"+id] == "" && !bound[x] {
 					bound[x] = true
 					o.putBound(x)
+				}
+			case 6:
+				if x := api.LeaseID("x" + id); want["ex"+id] == "" {
+					o.putProgress(api.LeaseProgress{LeaseID: x, State: api.LeaseGraceRunning})
 				}
 			case 4:
 				if len(flying) < inFlight {
@@ -135,4 +145,22 @@ func TestOutboxBoundsMinted(t *testing.T) {
 	if r, _ := o.compose(api.MaxReportItems, bindAll); len(r.Minted) != api.MaxReportItems || r.Minted[0].AskID != "744" {
 		t.Fatalf("%d answers wait, the oldest is %s", len(r.Minted), r.Minted[0].AskID)
 	}
+}
+
+// TestOutboxBoundsMintedUnderWay: what a report carries already makes no room for new answers, nor do
+// they push one another out meanwhile.
+func TestOutboxBoundsMintedUnderWay(t *testing.T) {
+	o := newOutbox()
+	put := func(from, n int) {
+		for i := range n {
+			o.putMinted(api.Minted{AskID: fmt.Sprint(from + i)})
+		}
+	}
+	put(0, api.MaxReportItems)
+	_, s := o.compose(api.MaxReportItems, bindAll)
+	put(1000, api.MaxReportItems+1)
+	if r, _ := o.compose(api.MaxReportItems, bindAll); len(r.Minted) != api.MaxReportItems || r.Minted[0].AskID != "1001" {
+		t.Fatalf("%d answers wait, the oldest is %s", len(r.Minted), r.Minted[0].AskID)
+	}
+	o.settle(s)
 }

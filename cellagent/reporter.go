@@ -43,11 +43,13 @@ type reporter struct {
 	failed  chan<- sessionError
 	log     hclog.Logger
 
-	timers atomic.Pointer[timers]
-	seq    uint64
-	limit  int         // items a list; less while a report is refused as a whole
-	aloft  int         // reports in flight
-	landed chan flight // those that are no longer
+	timers  atomic.Pointer[timers]
+	seq     uint64
+	limit   int         // items a list; less while a report is refused as a whole
+	cut     uint64      // the last report that was sent before limit became less
+	aloft   int         // reports in flight
+	landed  chan flight // those that are no longer
+	resting bool        // a report failed: the next one goes when the pause is over
 }
 
 // inFlight bounds the reports under way.
@@ -111,49 +113,53 @@ func (r *reporter) run(ctx context.Context) {
 			<-r.landed // they end with ctx
 		}
 	}()
-	retry, failures := newRetry(), 0
+	retry, failures, counted := newRetry(), 0, uint64(0)
 	for ctx.Err() == nil {
 		w, changed := r.beacon.see()
 		wake, due := r.outbox.wake, beat.C
-		if w == nil {
-			wake, due = nil, nil
-		} else if r.aloft > 0 {
+		if w == nil || r.resting {
+			wake = nil
+		}
+		if w == nil || r.aloft > 0 && !r.resting {
 			due = nil // a report is the heartbeat too
 		}
 		select {
 		case <-ctx.Done():
-			continue
 		case <-changed:
 			beat.Reset(0) // a new session hears everything at once
 			retry.Reset()
-			failures = 0
-			continue
+			failures, r.resting = 0, false
 		case <-wake:
 			if r.outbox.waits() && (r.aloft == 0 || r.another()) {
 				r.start(ctx, w)
 			} // or it is seen when a report lands
-			continue
 		case <-due:
 			r.start(ctx, w)
-			continue
+			r.resting = false
 		case f := <-r.landed:
 			r.aloft--
 			err := r.land(f)
-			if err == nil {
-				failures = 0
+			switch {
+			case err == nil:
+				failures, r.resting = 0, false
 				retry.Reset()
 				beat.Reset(r.timers.Load().heartbeat)
 				continue
+			case f.watch != w: // its session is over: that is no failure of this one
+				beat.Reset(0)
+				continue
 			}
-			if !poisoned(err) && r.aloft == 0 { // two that fail together are one failure
+			// What was under way when one failed is the same failure.
+			if seq := f.report.Heartbeat.Seq; !poisoned(err) && seq > counted {
 				failures++
+				counted = r.seq
 			}
 			if failures >= reportFailures || fatal(err) != nil {
 				r.fail(ctx, sessionError{watch: f.watch, err: err})
 				failures = 0
 			}
-			r.pause(ctx, changed, retry.NextBackOff())
-			beat.Reset(0)
+			r.resting = true
+			beat.Reset(retry.NextBackOff())
 		}
 	}
 }
@@ -172,21 +178,15 @@ func (r *reporter) fail(ctx context.Context, f sessionError) {
 	}
 }
 
-func (r *reporter) pause(ctx context.Context, changed <-chan struct{}, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-changed:
-	case <-ctx.Done():
-	}
-}
-
-// start makes one report and sends it on a session, with which it ends.
+// start makes one report and sends it on a session, with which it ends. Beside another one it is no
+// heartbeat: where all that waits must not overtake what that one carries, there is nothing to send.
 func (r *reporter) start(ctx context.Context, w *watch) {
 	timers := r.timers.Load()
 	f := flight{watch: w}
 	f.report, f.carried = r.outbox.compose(r.limit, r.bind)
+	if f.carried.items() == 0 && r.aloft > 0 && !r.resting {
+		return
+	}
 	r.seq++
 	f.report.Epoch = timers.epoch
 	f.report.Heartbeat = &api.Heartbeat{Seq: r.seq, Stamp: stampOf(r.clock), Stuck: r.stuck()}
@@ -215,7 +215,9 @@ func (r *reporter) land(f flight) error {
 	}
 	r.settled(f.report, f.answer)
 	r.outbox.settle(f.carried)
-	r.limit = api.MaxReportItems
+	if f.report.Heartbeat.Seq > r.cut {
+		r.limit = api.MaxReportItems
+	}
 	if r.outbox.waits() {
 		r.outbox.signal()
 	}
@@ -249,7 +251,7 @@ func (r *reporter) refused(f flight) error {
 	switch {
 	case !poisoned(f.err):
 	case n > 1:
-		r.limit = max(1, min(r.limit, n)/2)
+		r.limit, r.cut = max(1, min(r.limit, n)/2), r.seq
 	case n == 1:
 		r.log.Error("report dropped: it is refused", "report", summary(f.report), "error", f.err)
 		r.outbox.settle(f.carried)

@@ -23,7 +23,7 @@ const (
 	maxBatched = 4096
 	// maxAtWork of them are decided or bound just now: more at a time are no more a second. They are
 	// fewer than the leader's queue has places, so that batches leave some to everybody else.
-	maxAtWork = 1024
+	maxAtWork = 2048
 	// workTime is for how long a batch that was decided counts as work. Cells that take longer, or
 	// never answer, must not keep the others' batches waiting.
 	workTime  = 500 * time.Millisecond

@@ -16,17 +16,20 @@ const (
 	grantPatience = 2 * time.Millisecond
 	// muchGoesOn is how many bindings are outstanding then.
 	muchGoesOn = 32
-	// patienceEach is for how long all that may wait does, for each binding that is outstanding, up
-	// to mostPatience: a request that has a thousand beside it waits for them in any case, and
-	// what an entry costs, shared by as many as a tenth of them, is no cost.
+	// Where many come, all that may wait waits for longer, patienceEach for each binding that is
+	// outstanding, up to mostPatience: a request that has a thousand beside it waits for them in any
+	// case, and what an entry costs, shared by a hundred of them, is little. Many come when one of
+	// crowdParts of what is outstanding came in the patience before: bindings that are outstanding
+	// because their cells are dead are no company.
 	patienceEach = 20 * time.Microsecond
-	mostPatience = 10 * time.Millisecond
+	mostPatience = 16 * time.Millisecond
+	crowdParts   = 32
 )
 
 // enough is how many commands wait for nobody, and worthAnother how many are worth a second
 // entry in flight, where so many bindings are outstanding.
-func enough(unbound int) int       { return max(2*muchToDo, unbound/2) }
-func worthAnother(unbound int) int { return max(muchToDo, unbound/4) }
+func enough(unbound int) int       { return min(max(2*muchToDo, unbound/2), maxGroup) }
+func worthAnother(unbound int) int { return min(max(muchToDo, unbound/4), maxGroup) }
 
 // pending is what the planner has taken from the queue and put into no entry yet, and how
 // many entries are in flight.
@@ -37,9 +40,11 @@ type pending struct {
 
 	urgent  bool          // something waits no longer
 	bound   int           // bindings that wait for others
+	grants  int           // and grants
 	unbound func() int    // leases whose bindings are outstanding
 	timer   *time.Timer   // ends the patience
 	left    time.Duration // that the timer was given; 0 is that it does not run
+	crowd   bool          // it was given more, since many come
 }
 
 func newPending(unbound func() int) *pending {
@@ -52,17 +57,17 @@ func newPending(unbound func() int) *pending {
 func (p *pending) add(j *job) {
 	p.jobs = append(p.jobs, j)
 	patience, bound := patience(j)
-	unbound := p.unbound()
-	if j.grant != nil && unbound >= muchGoesOn {
-		patience = grantPatience
-	}
-	if patience > 0 {
-		patience = max(patience, min(time.Duration(unbound)*patienceEach, mostPatience))
+	if j.grant != nil {
+		p.grants++
+		if p.unbound() >= muchGoesOn {
+			patience = grantPatience
+		}
 	}
 	p.bound += bound
 	switch {
 	case patience == 0:
 		p.urgent = true
+	case p.crowd:
 	case p.left == 0 || patience < p.left:
 		p.left = patience
 		p.timer.Reset(patience)
@@ -71,8 +76,20 @@ func (p *pending) add(j *job) {
 
 // begin starts anew when an entry was made. What is left has waited for long enough.
 func (p *pending) begin() {
-	p.urgent, p.bound, p.left = len(p.jobs) > 0, 0, 0
+	p.urgent, p.bound, p.grants, p.left, p.crowd = len(p.jobs) > 0, 0, 0, 0, false
 	p.timer.Stop()
+}
+
+// late is told that the patience is over.
+func (p *pending) late() {
+	unbound := p.unbound()
+	more := min(time.Duration(unbound)*patienceEach, mostPatience) - p.left
+	if p.crowd || more <= 0 || p.bound+p.grants < max(unbound/crowdParts, 2) {
+		p.urgent = true
+		return
+	}
+	p.crowd = true
+	p.timer.Reset(more)
 }
 
 // ready reports whether the next entry may be made.

@@ -64,12 +64,26 @@ func TestReportsShareAnEntry(t *testing.T) {
 		if each <= grantPatience {
 			t.Fatalf("only %d outstanding", unbound())
 		}
-		expect("a grant where hundreds are outstanding", each, func() { r.admit(grant(1)) })
-		for time.Duration(unbound())*patienceEach <= mostPatience {
-			took(admits(enough(unbound()))...)
+		expect("a grant alone where hundreds are outstanding", grantPatience, admits(1)...)
+		expect("some where hundreds are", time.Duration(unbound())*patienceEach, admits(unbound()/crowdParts+1)...)
+		for range 10 {
+			took(admits(enough(0))...)
 		}
-		expect("a grant where a thousand are", mostPatience, func() { r.admit(grant(1)) })
+		if time.Duration(unbound())*patienceEach <= mostPatience {
+			t.Fatalf("only %d outstanding", unbound())
+		}
+		expect("a grant alone where a thousand are", grantPatience, admits(1)...)
+		expect("some where a thousand are", mostPatience, admits(unbound()/crowdParts+1)...)
 		expect("what were enough where few are", mostPatience, admits(enough(0))...)
 		expect("a grant and what waits for nobody", 0, func() { r.admit(grant(1)) }, func() { r.must(fsm.Tick{}) })
 	})
+}
+
+// TestEnoughIsWhatAnEntryTakes: however many are outstanding, a full entry waits for nothing.
+func TestEnoughIsWhatAnEntryTakes(t *testing.T) {
+	for _, unbound := range []int{0, muchToDo, 10 * maxGroup} {
+		if enough(unbound) > maxGroup || worthAnother(unbound) > enough(unbound) {
+			t.Errorf("%d outstanding: enough is %d, worth another %d, an entry takes %d", unbound, enough(unbound), worthAnother(unbound), maxGroup)
+		}
+	}
 }

@@ -25,14 +25,14 @@ type job struct {
 // the larger for it. What an entry costs, three disks and two connections, is the same for one
 // command as for many.
 const (
-	maxGroup = 512
+	maxGroup = 768
 	// maxDecide bounds the jobs that are decided for one entry, refused ones too, and
 	// decideFor the time that this takes: refusals that come as fast as they are answered must
 	// not keep what is ready, renewals and expiry too, from the log, nor the leader from
 	// looking at the state again.
 	maxDecide  = maxGroup
 	decideFor  = 8 * time.Millisecond
-	groupBytes = 160 << 10
+	groupBytes = 200 << 10
 	inFlight   = 2
 	// muchToDo is how many commands are worth a second entry.
 	muchToDo = 64
@@ -76,7 +76,7 @@ func (t *term) gather(ctx context.Context, p *pending) bool {
 		case <-p.done:
 			p.flying--
 		case <-p.timer.C:
-			p.urgent = true
+			p.late()
 		case <-ctx.Done():
 			return false
 		}
