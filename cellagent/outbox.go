@@ -39,7 +39,7 @@ func (p *pending[K, V]) put(k K, v V) {
 // at is what waits of a key, or nil.
 func (p *pending[K, V]) at(k K) *waiting[K, V] {
 	if e, ok := p.items[k]; ok {
-		return e.Value.(*waiting[K, V])
+		return e.Value.(*waiting[K, V]) //nolint:errcheck,forcetypeassert // there is nothing else in it
 	}
 	return nil
 }
@@ -57,7 +57,8 @@ func (p *pending[K, V]) drop(k K) {
 func (p *pending[K, V]) oldest(n int, ok func(*waiting[K, V]) bool) []*waiting[K, V] {
 	out := make([]*waiting[K, V], 0, max(0, min(n, p.line.Len())))
 	for e := p.line.Front(); e != nil && len(out) < n; e = e.Next() {
-		if w := e.Value.(*waiting[K, V]); !w.flying && (ok == nil || ok(w)) {
+		w := e.Value.(*waiting[K, V]) //nolint:errcheck,forcetypeassert // as in at
+		if !w.flying && (ok == nil || ok(w)) {
 			out = append(out, w)
 		}
 	}

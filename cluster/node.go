@@ -80,7 +80,7 @@ type Node struct {
 }
 
 // logCacheEntries bounds the newest entries kept in memory: they are what followers ask for.
-const logCacheEntries = 512
+const logCacheEntries = 256
 
 // Open starts a node: its log, its transport, its gossip, and the search for a cluster to
 // form where there is none yet. An Open that fails leaves nothing behind.
@@ -198,7 +198,7 @@ func (n *Node) raftConfig() *raft.Config {
 	c.Logger = n.trans.Logger()
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = n.cfg.Heartbeat, n.cfg.Election, n.cfg.Lease
 	c.CommitTimeout = n.cfg.Commit
-	// Entries are groups of up to 160 KiB: 32 of them are plenty for one message.
+	// Entries are groups of up to 200 KiB: 32 of them are plenty for one message.
 	c.MaxAppendEntries = 32
 	c.NoLegacyTelemetry = true
 	c.ShutdownOnRemove = false
