@@ -139,14 +139,16 @@ func (r *reporter) run(ctx context.Context) {
 		case f := <-r.landed:
 			r.aloft--
 			err := r.land(f)
-			switch {
-			case err == nil:
+			if err == nil {
 				failures, r.resting = 0, false
 				retry.Reset()
 				beat.Reset(r.timers.Load().heartbeat)
-				continue
-			case f.watch != w: // its session is over: that is no failure of this one
+			}
+			switch {
+			case f.watch != w: // of the session before: no failure of this one, which may have heard nothing yet
 				beat.Reset(0)
+				continue
+			case err == nil:
 				continue
 			}
 			// What was under way when one failed is the same failure.

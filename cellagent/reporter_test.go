@@ -205,25 +205,30 @@ func TestNothingBesideIsNoReport(t *testing.T) {
 }
 
 // TestNoPauseForTheSessionBefore: what was under way on the session before is no failure of the new one,
-// which waits for no pause.
+// which hears at once, whatever became of it.
 func TestNoPauseForTheSessionBefore(t *testing.T) {
-	reportingOn(t, 2*api.MaxReportItems, func(_ *outbox, b *beacon, reports <-chan asked, failed <-chan sessionError) {
-		old, _ := b.see()
-		<-reports
-		<-reports
-		fabric := old.fabric
-		b.show(&watch{link: &link{fabric: fabric}, over: make(chan struct{})})
-		synctest.Wait()
-		began := time.Now()
-		close(old.over)
-		synctest.Wait()
-		if len(reports) == 0 || time.Since(began) != 0 {
-			t.Errorf("%d reports on the new session after %v", len(reports), time.Since(began))
-		}
-		if len(failed) != 0 {
-			t.Error("the new session is given up")
-		}
-	})
+	for _, end := range []string{"over", "answered"} {
+		reportingOn(t, 2*api.MaxReportItems, func(_ *outbox, b *beacon, reports <-chan asked, failed <-chan sessionError) {
+			old, _ := b.see()
+			one, two := <-reports, <-reports
+			b.show(&watch{link: &link{fabric: old.fabric}, over: make(chan struct{})})
+			synctest.Wait()
+			began := time.Now()
+			if end == "over" {
+				close(old.over)
+			} else {
+				one.answer <- nil
+				two.answer <- nil
+			}
+			synctest.Wait()
+			if len(reports) == 0 || time.Since(began) != 0 {
+				t.Errorf("%s: %d reports on the new session after %v", end, len(reports), time.Since(began))
+			}
+			if len(failed) != 0 {
+				t.Errorf("%s: the new session is given up", end)
+			}
+		})
+	}
 }
 
 // TestPoisonGetsOut: one item for which whole reports are refused is found and dropped although
