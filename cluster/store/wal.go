@@ -1,8 +1,10 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -128,6 +130,9 @@ func (m *walMeta) prepareTail(last uint64) error {
 	if err != nil {
 		return fmt.Errorf("open raft log: %w", err)
 	}
+	if err := isSegment(f, seg); err != nil {
+		return &CorruptError{File: path, Why: err.Error()}
+	}
 	tail, err := scanTail(f, info.Size())
 	if err != nil {
 		return &CorruptError{File: path, Why: err.Error()}
@@ -146,6 +151,24 @@ func (m *walMeta) prepareTail(last uint64) error {
 		return nil
 	}
 	return m.seal(newest, tail.indexStart)
+}
+
+// isSegment looks whether a file is the segment that it should be: another one's, whole by itself,
+// would be taken for a rotation that a crash cut short. A header of zeros is one that was not
+// written yet.
+func isSegment(f io.ReaderAt, want types.SegmentInfo) error {
+	var h [walHeaderLen]byte
+	if _, err := f.ReadAt(h[:], 0); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read its header: %w", err)
+	}
+	if h == [walHeaderLen]byte{} {
+		return nil
+	}
+	base, id := binary.LittleEndian.Uint64(h[8:]), binary.LittleEndian.Uint64(h[16:])
+	if base != want.BaseIndex || id != want.ID {
+		return fmt.Errorf("it is segment %d from entry %d on: segment %d from entry %d on should be here", id, base, want.ID, want.BaseIndex)
+	}
+	return nil
 }
 
 // wipe makes everything from end on zero again.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -78,6 +79,29 @@ func TestWALCrashBeforeRotation(t *testing.T) {
 	meta, n := rotated(t, path, o)
 	sealedAlone(t, path, meta, n)
 	expectContinues(t, path, o, n)
+}
+
+// TestWALForeignSegment: an older segment in the place of the last one is whole by itself, and no
+// rotation that a crash cut short. Which file it is, is said, and nothing is changed.
+func TestWALForeignSegment(t *testing.T) {
+	path, o := logPath(t.TempDir(), WAL), options(WAL)
+	rotated(t, path, o)
+	segs, err := filepath.Glob(filepath.Join(path, "*.wal"))
+	must(t, err)
+	b, err := os.ReadFile(slices.Min(segs))
+	must(t, err)
+	must(t, os.WriteFile(slices.Max(segs), b, 0o600))
+	before, err := os.ReadFile(walMetaPath(path))
+	must(t, err)
+	_, err = OpenLog(path, o)
+	if bad, is := errors.AsType[*CorruptError](err); !is || bad.File != slices.Max(segs) {
+		t.Errorf("opened with %v, want the damage of %s", err, slices.Max(segs))
+	}
+	after, err := os.ReadFile(walMetaPath(path))
+	must(t, err)
+	if !bytes.Equal(before, after) {
+		t.Error("the meta file was changed")
+	}
 }
 
 // TestWALTornSeal: so it does after a crash that tore the batch which seals a segment.
