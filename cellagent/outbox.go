@@ -110,7 +110,7 @@ type outbox struct {
 	runs      pending[api.RunID, api.RunReport]
 	minted    pending[string, api.Minted]
 	progress  pending[api.LeaseID, api.LeaseProgress]
-	binding   map[api.LeaseID]struct{} // whose bindings the reports under way carry
+	binding   map[api.LeaseID]struct{} // whose bindings the reports under way carry, dropped since or not
 }
 
 func newOutbox() *outbox {

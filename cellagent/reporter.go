@@ -131,11 +131,11 @@ func (r *reporter) run(ctx context.Context) {
 			failures, r.resting = 0, false
 		case <-wake:
 			if r.outbox.waits() && (r.aloft == 0 || r.another()) {
-				r.start(ctx, w)
+				r.start(ctx, w, r.aloft == 0)
 			} // or it is seen when a report lands
 		case <-due:
-			r.start(ctx, w)
 			r.resting = false
+			r.start(ctx, w, true)
 		case f := <-r.landed:
 			r.aloft--
 			err := r.land(f)
@@ -180,13 +180,13 @@ func (r *reporter) fail(ctx context.Context, f sessionError) {
 	}
 }
 
-// start makes one report and sends it on a session, with which it ends. Beside another one it is no
-// heartbeat: where all that waits must not overtake what that one carries, there is nothing to send.
-func (r *reporter) start(ctx context.Context, w *watch) {
+// start makes one report and sends it on a session, with which it ends. One that is no heartbeat goes
+// beside another: where all that waits must not overtake what that one carries, there is nothing to send.
+func (r *reporter) start(ctx context.Context, w *watch, heartbeat bool) {
 	timers := r.timers.Load()
 	f := flight{watch: w}
 	f.report, f.carried = r.outbox.compose(r.limit, r.bind)
-	if f.carried.items() == 0 && r.aloft > 0 && !r.resting {
+	if f.carried.items() == 0 && !heartbeat {
 		return
 	}
 	r.seq++

@@ -249,7 +249,7 @@ func (n *Node) onClose(f func() error) { n.undo = append(n.undo, f) }
 
 // A snapshot costs what the state holds, not what has changed: the log grows by so many times what the
 // last one held, and by so many times Config.SnapshotBytes at most, which is what a start has to
-// apply again. At 300,000 leases a snapshot every 64 MiB was a fifth of all that the schedulers did.
+// apply again. At 300,000 leases a snapshot every 64 MiB was a twelfth of all that the schedulers did.
 const (
 	snapshotHeld = 2
 	snapshotMost = 4

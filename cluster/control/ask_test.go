@@ -56,15 +56,21 @@ func TestCellBetweenSessions(t *testing.T) {
 	})
 }
 
+// answered has a request with the key k answered, whose lease is on the cell c1.
+func (r *rig) answered() (epoch uint64) {
+	epoch = r.cell("c1")
+	out := r.request(r.acme(), cpu(1), "k")
+	synctest.Wait()
+	r.bind(r.lease("l-1-cpu"), canary)
+	<-out
+	return epoch
+}
+
 // TestWhoLooksGoesAway: the others have their answer all the same.
 func TestWhoLooksGoesAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		epoch := r.cell("c1")
-		out := r.request(r.acme(), cpu(1), "k")
-		synctest.Wait()
-		r.bind(r.lease("l-1-cpu"), canary)
-		<-out
+		epoch := r.answered()
 		first, leave := context.WithCancel(r.acme())
 		gone := r.request(first, cpu(1), "k")
 		synctest.Wait()
@@ -85,11 +91,7 @@ func TestWhoLooksGoesAway(t *testing.T) {
 func TestCellThatIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		epoch := r.cell("c1")
-		out := r.request(r.acme(), cpu(1), "k")
-		synctest.Wait()
-		r.bind(r.lease("l-1-cpu"), canary)
-		<-out
+		epoch := r.answered()
 		for _, known := range []bool{false, true} {
 			least := reunionTime
 			if known {

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,16 +103,18 @@ func TestBatch(t *testing.T) {
 	})
 }
 
+// largestBatch is as many requests as a batch may have.
+func largestBatch() []api.BatchItem {
+	return slices.Repeat([]api.BatchItem{{LeaseRequest: cpu(1)}}, api.MaxBatch)
+}
+
 // TestBatchTogether: all requests of the largest batch are decided before any is bound, so
 // that the leader can put them into few entries, and wait for their cells side by side.
 func TestBatchTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.cell("c1")
-		items := make([]api.BatchItem, api.MaxBatch)
-		for i := range items {
-			items[i].LeaseRequest = cpu(1)
-		}
+		items := largestBatch()
 		out := r.batch(r.acme(), "k", items...)
 		synctest.Wait()
 		if n := len(r.m.View().LeasesOn("c1")); n != api.MaxBatch {
@@ -172,10 +175,7 @@ func TestBatchesOfSlowCells(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
 		r.cell("c1")
-		items := make([]api.BatchItem, api.MaxBatch)
-		for i := range items {
-			items[i].LeaseRequest = cpu(1)
-		}
+		items := largestBatch()
 		var out []<-chan batchAnswer
 		for i := range maxAtWork/api.MaxBatch + 1 {
 			out = append(out, r.batch(r.acme(), fmt.Sprint("k", i), items...))

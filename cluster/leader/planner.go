@@ -31,7 +31,7 @@ const (
 	// not keep what is ready, renewals and expiry too, from the log, nor the leader from
 	// looking at the state again.
 	maxDecide  = maxGroup
-	decideFor  = 8 * time.Millisecond
+	decideFor  = 5 * time.Millisecond
 	groupBytes = 200 << 10
 	inFlight   = 2
 	// muchToDo is how many commands are worth a second entry.
