@@ -269,6 +269,9 @@ func TestReadAfterMemberChange(t *testing.T) {
 	r := newRig(t)
 	r.write("a")
 	leader := r.leader()
+	eventually(t, "the level is raised, which is the last entry that nobody asked for", func() bool {
+		return leader.machine.View().Level() == fsm.NewestLevel
+	})
 	f := leader.node.raft.AddNonvoter("s9", "127.0.0.1:1", 0, 0)
 	if err := f.Error(); err != nil {
 		t.Fatal(err)
