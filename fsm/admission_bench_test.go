@@ -18,6 +18,13 @@ import (
 // that live at the same time. The figure to go by is the processor's time, garbage collection
 // included.
 func BenchmarkApplyAdmission(b *testing.B) {
+	b.Run("young", func(b *testing.B) { benchAdmission(b, 60_000) })
+	b.Run("full", func(b *testing.B) { benchAdmission(b, MaxKeys+100_000) })
+}
+
+// benchAdmission measures when so many leases were granted before.
+func benchAdmission(b *testing.B, before int) {
+	b.Helper()
 	const group, live = 32, 30_000
 	m := New(Options{Log: hclog.NewNullLogger()})
 	index := uint64(0)
@@ -83,7 +90,7 @@ func BenchmarkApplyAdmission(b *testing.B) {
 		}
 		next += group
 	}
-	for next < 2*live {
+	for next < before {
 		round()
 	}
 	b.ReportAllocs()

@@ -27,7 +27,8 @@ const (
 	maxAuditScan = 1 << 16
 	// maxAuditLine bounds one record as a line.
 	maxAuditLine = 1 << 20
-	// maxRetired bounds the ended segments that wait for their fsync.
+	// maxRetired bounds the ended segments that wait for their fsync: who ends one more waits
+	// for the oldest.
 	maxRetired = 8
 )
 
@@ -45,10 +46,13 @@ type Audit struct {
 	segs    []segment  // guarded by mu: by rising sequence, never overlapping
 	tail    *tailFile  // guarded by mu: the open end of the last segment; nil when none is open
 	retired []*os.File // guarded by mu: ended segments that were not synced
+	settles bool       // guarded by mu: settle runs
 	newDir  bool       // guarded by mu: a file was made and the directory not synced
 	cached  cachedScan // guarded by mu
 	line    []byte     // guarded by mu: scratch, for one record
 	closed  bool       // guarded by mu
+
+	settling sync.WaitGroup // of the goroutine that settles ended segments
 
 	fork *Audit // guarded by mu: the chain that was set aside last, read only; nil is none
 
@@ -212,7 +216,7 @@ func (a *Audit) Sync() error {
 		}
 	}
 	for _, f := range retired {
-		err = errors.Join(err, f.Sync(), f.Close())
+		err = errors.Join(err, endFile(f))
 	}
 	if dir && err == nil {
 		err = disk.SyncDir(a.dir)
@@ -256,6 +260,7 @@ func (a *Audit) Close() error {
 	closed := a.closed
 	a.closed = true
 	a.mu.Unlock()
+	a.settling.Wait()
 	if closed {
 		return nil
 	}

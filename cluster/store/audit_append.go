@@ -107,7 +107,7 @@ func (a *Audit) openTail(rec api.AuditRecord, follows bool) error {
 	return nil
 }
 
-// endTail ends the open segment. Its fsync is left to the next Sync, unless too many wait.
+// endTail ends the open segment. Its fsync is left to settle or the next Sync, unless too many wait.
 func (a *Audit) endTail() error {
 	if a.tail == nil {
 		return nil
@@ -119,11 +119,59 @@ func (a *Audit) endTail() error {
 	a.tail = nil
 	a.retired = append(a.retired, f)
 	if len(a.retired) <= maxRetired {
+		if !a.settles {
+			a.settles = true
+			a.settling.Go(a.settle)
+		}
 		return nil
 	}
 	oldest := a.retired[0]
 	a.retired = a.retired[1:]
-	return errors.Join(oldest.Sync(), oldest.Close())
+	return endFile(oldest)
+}
+
+// settle brings ended segments to the disk, the oldest first, until none waits: who applies
+// entries does not wait for that.
+func (a *Audit) settle() {
+	for a.settleOne() {
+	}
+}
+
+// settleOne holds syncMu, so that a Sync that finds the segment gone finds it on the disk.
+func (a *Audit) settleOne() (more bool) {
+	a.syncMu.Lock()
+	defer a.syncMu.Unlock()
+	f := a.oldestRetired()
+	if f == nil {
+		return false
+	}
+	if err := endFile(f); err != nil {
+		_ = a.failed(disk.Explain("sync audit segment", f.Name(), err)) // the next append or Sync says it
+	}
+	return true
+}
+
+// oldestRetired takes over the ended segment that waits longest; with nil settle ends.
+func (a *Audit) oldestRetired() *os.File {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.retired) == 0 || a.fault.Err() != nil {
+		a.settles = false
+		return nil
+	}
+	f := a.retired[0]
+	a.retired = a.retired[1:]
+	return f
+}
+
+// endFile brings what was written to f to the disk and closes it. Ended segments are read by few and
+// later: under load there would soon be gigabytes of them in the memory of the machine.
+func endFile(f *os.File) error {
+	err := f.Sync()
+	if err == nil {
+		disk.Uncache(f)
+	}
+	return errors.Join(err, f.Close())
 }
 
 // compare checks a record that came again against the one that is held. One that lies in a

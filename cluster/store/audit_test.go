@@ -132,6 +132,28 @@ func TestAuditSegmentsRotate(t *testing.T) {
 	}
 }
 
+// TestAuditSettles: ended segments come to the disk also where nobody asks for it.
+func TestAuditSettles(t *testing.T) {
+	t.Parallel()
+	a := openAudit(t, t.TempDir())
+	recs := chain(t, 2000, 500)
+	for part := range slices.Chunk(recs, 100) {
+		must(t, a.Append(part))
+	}
+	a.settling.Wait()
+	if len(a.segs) < 2*maxRetired || len(a.retired) > 0 || a.settles {
+		t.Errorf("%d segments, %d are not on the disk", len(a.segs), len(a.retired))
+	}
+	must(t, a.Sync())
+	if got := readAll(t, a, 300); len(got) != len(recs) {
+		t.Errorf("%d records, want %d", len(got), len(recs))
+	}
+	must(t, a.Close())
+	if err := a.Append(recs[:1]); err == nil {
+		t.Error("appended to a closed store")
+	}
+}
+
 func TestAuditBackfill(t *testing.T) {
 	recs := chain(t, 2000, 0)
 	dir := t.TempDir()

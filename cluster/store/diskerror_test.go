@@ -180,6 +180,32 @@ func TestAuditDiskErrors(t *testing.T) {
 			t.Errorf("%s: it said:\n%s", call, said)
 		}
 	}
+	// A segment that ended is brought to the disk by itself, and what fails there counts too.
+	dir := t.TempDir()
+	said := inject(t, true, filepath.Join(dir, segmentName(1)), "fsync:error=EIO:when=1+", "TestAuditSettleErrorChild", "GRAFOS_AUDIT_DIR="+dir)
+	if strings.Count(said, "fault: ") != 1 || !strings.Contains(said, "sync audit segment "+dir) || !strings.Contains(said, "every write refused") {
+		t.Errorf("of an ended segment it said:\n%s", said)
+	}
+}
+
+// TestAuditSettleErrorChild ends a segment, and syncs nothing.
+func TestAuditSettleErrorChild(t *testing.T) {
+	dir := os.Getenv("GRAFOS_AUDIT_DIR")
+	if dir == "" {
+		t.Skip("skipped: it is run by TestAuditDiskErrors")
+	}
+	a, err := OpenAudit(dir, hclog.NewNullLogger())
+	must(t, err)
+	a.size = 1
+	told := make(chan error, 1)
+	a.OnFault(func(err error) { told <- err })
+	recs := chain(t, 3, 10)
+	must(t, a.Append(recs[:2]))
+	fmt.Printf("fault: %v\n", <-told)
+	if a.Append(recs[2:]) == nil || a.Sync() == nil {
+		t.Fatal("a write was accepted after the fault")
+	}
+	fmt.Println("every write refused")
 }
 
 // TestAuditDiskErrorsChild appends until a write fails, and tries again.
