@@ -46,15 +46,15 @@ type Audit struct {
 	segs    []segment  // guarded by mu: by rising sequence, never overlapping
 	tail    *tailFile  // guarded by mu: the open end of the last segment; nil when none is open
 	retired []*os.File // guarded by mu: ended segments that were not synced
-	settles bool       // guarded by mu: settle runs
+	syncs   bool       // guarded by mu: syncRetired runs
 	newDir  bool       // guarded by mu: a file was made and the directory not synced
 	cached  cachedScan // guarded by mu
 	line    []byte     // guarded by mu: scratch, for one record
 	closed  bool       // guarded by mu
 
-	settling sync.WaitGroup // of the goroutine that settles ended segments
+	syncing sync.WaitGroup // of syncRetired
 
-	fork *Audit // guarded by mu: the chain that was set aside last, read only; nil is none
+	forks []*Audit // guarded by mu: the chains that were set aside, the newest first, read only
 
 	fault *disk.Fault // the write that failed; every later one fails with it
 }
@@ -94,7 +94,7 @@ func OpenAudit(dir string, log hclog.Logger) (*Audit, error) {
 		}
 		a.segs = append(a.segs, seg)
 	}
-	return a, a.openFork()
+	return a, a.openForks()
 }
 
 // OnFault names who is told, once, of the write that the disk refused or of damage that is not
@@ -260,7 +260,7 @@ func (a *Audit) Close() error {
 	closed := a.closed
 	a.closed = true
 	a.mu.Unlock()
-	a.settling.Wait()
+	a.syncing.Wait()
 	if closed {
 		return nil
 	}

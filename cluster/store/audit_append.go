@@ -107,7 +107,7 @@ func (a *Audit) openTail(rec api.AuditRecord, follows bool) error {
 	return nil
 }
 
-// endTail ends the open segment. Its fsync is left to settle or the next Sync, unless too many wait.
+// endTail ends the open segment. Its fsync is left to syncRetired or the next Sync, unless too many wait.
 func (a *Audit) endTail() error {
 	if a.tail == nil {
 		return nil
@@ -119,9 +119,9 @@ func (a *Audit) endTail() error {
 	a.tail = nil
 	a.retired = append(a.retired, f)
 	if len(a.retired) <= maxRetired {
-		if !a.settles {
-			a.settles = true
-			a.settling.Go(a.settle)
+		if !a.syncs {
+			a.syncs = true
+			a.syncing.Go(a.syncRetired)
 		}
 		return nil
 	}
@@ -130,15 +130,15 @@ func (a *Audit) endTail() error {
 	return endFile(oldest)
 }
 
-// settle brings ended segments to the disk, the oldest first, until none waits: who applies
+// syncRetired brings ended segments to the disk, the oldest first, until none waits: who applies
 // entries does not wait for that.
-func (a *Audit) settle() {
-	for a.settleOne() {
+func (a *Audit) syncRetired() {
+	for a.syncOldest() {
 	}
 }
 
-// settleOne holds syncMu, so that a Sync that finds the segment gone finds it on the disk.
-func (a *Audit) settleOne() (more bool) {
+// syncOldest holds syncMu, so that a Sync that finds the segment gone finds it on the disk.
+func (a *Audit) syncOldest() (more bool) {
 	a.syncMu.Lock()
 	defer a.syncMu.Unlock()
 	f := a.oldestRetired()
@@ -151,12 +151,12 @@ func (a *Audit) settleOne() (more bool) {
 	return true
 }
 
-// oldestRetired takes over the ended segment that waits longest; with nil settle ends.
+// oldestRetired takes over the ended segment that waits longest; with nil syncRetired ends.
 func (a *Audit) oldestRetired() *os.File {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.retired) == 0 || a.fault.Err() != nil {
-		a.settles = false
+		a.syncs = false
 		return nil
 	}
 	f := a.retired[0]

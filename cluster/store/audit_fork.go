@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,7 +61,7 @@ func (a *Audit) Fork(epoch uint64) error {
 		return a.failed(err)
 	}
 	a.log.Warn("the audit chain goes on from an earlier record: what was kept is set aside", "path", aside, "cluster_epoch", epoch)
-	return a.openFork()
+	return a.openForks()
 }
 
 // forkInfix is between a directory's name and the epoch of what was set aside of it.
@@ -95,29 +97,35 @@ func readEpoch(dir string) (uint64, error) {
 	return epoch, nil
 }
 
-// openFork finds the newest chain that was set aside. It is read only; one that cannot be read
-// is as if it were not there.
-func (a *Audit) openFork() error {
+// maxForks bounds the chains that were set aside and are looked into. An older one is of use only while
+// none of those after it had caught up with what it shares with the chain.
+const maxForks = 8
+
+// openForks finds the newest chains that were set aside. They are read only; one that cannot be
+// read is as if it were not there.
+func (a *Audit) openForks() error {
 	names, err := filepath.Glob(a.dir + forkInfix + "*")
 	if err != nil {
 		return fmt.Errorf("list audit chains: %w", err)
 	}
-	newest, best := "", uint64(0)
+	aside := map[uint64]string{}
 	for _, name := range names {
-		epoch, err := strconv.ParseUint(strings.TrimPrefix(name, a.dir+forkInfix), 10, 64)
-		if err == nil && (newest == "" || epoch >= best) {
-			newest, best = name, epoch
+		if epoch, err := strconv.ParseUint(strings.TrimPrefix(name, a.dir+forkInfix), 10, 64); err == nil {
+			aside[epoch] = name
 		}
 	}
-	if newest == "" {
-		return nil
+	a.forks = nil
+	for _, epoch := range slices.Backward(slices.Sorted(maps.Keys(aside))) {
+		if len(a.forks) == maxForks {
+			break
+		}
+		fork, err := OpenAudit(aside[epoch], a.log)
+		if err != nil {
+			a.log.Warn("the audit chain that was set aside cannot be read", "path", aside[epoch], "error", err)
+			continue
+		}
+		a.forks = append(a.forks, fork)
 	}
-	fork, err := OpenAudit(newest, a.log)
-	if err != nil {
-		a.log.Warn("the audit chain that was set aside cannot be read", "path", newest, "error", err)
-		return nil
-	}
-	a.fork = fork
 	return nil
 }
 
@@ -125,19 +133,38 @@ func (a *Audit) openFork() error {
 // through it, and reports whether it did.
 func (a *Audit) Recall() (bool, error) {
 	a.mu.Lock()
-	fork := a.fork
+	forks := a.forks
 	from, to, after, ok := a.newestGap()
 	var want string
 	if ok {
 		want = a.segs[after].prevHash
 	}
 	a.mu.Unlock()
-	if fork == nil || !ok {
+	if !ok {
 		return false, nil
 	}
-	recs, _, err := fork.Read(api.AuditFilter{From: from, To: to, Limit: MaxBackfill})
-	if err != nil || len(recs) == 0 || recs[len(recs)-1].Sequence != to || recs[len(recs)-1].Hash != want {
-		return false, nil //nolint:nilerr // what cannot be read there is as if it were not there
+	for _, fork := range forks {
+		recs, err := fork.laterPart(from, to)
+		if err != nil || len(recs) == 0 || recs[len(recs)-1].Sequence != to || recs[len(recs)-1].Hash != want {
+			continue // what cannot be read there is as if it were not there
+		}
+		if err := a.Backfill(recs); err != nil {
+			return false, err
+		}
+		return true, nil
 	}
-	return true, a.Backfill(recs)
+	return false, nil
+}
+
+// laterPart returns records from to to, those behind the last gap where there is one: a chain that was
+// set aside before it had caught up holds no more.
+func (a *Audit) laterPart(from, to uint64) ([]api.AuditRecord, error) {
+	for {
+		recs, _, err := a.Read(api.AuditFilter{From: from, To: to, Limit: MaxBackfill})
+		gap, is := errors.AsType[*MissingError](err)
+		if !is || gap.To >= to {
+			return recs, err
+		}
+		from = gap.To + 1
+	}
 }

@@ -132,16 +132,16 @@ func TestAuditSegmentsRotate(t *testing.T) {
 	}
 }
 
-// TestAuditSettles: ended segments come to the disk also where nobody asks for it.
-func TestAuditSettles(t *testing.T) {
+// TestAuditSyncsWhatEnded: ended segments come to the disk also where nobody asks for it.
+func TestAuditSyncsWhatEnded(t *testing.T) {
 	t.Parallel()
 	a := openAudit(t, t.TempDir())
 	recs := chain(t, 2000, 500)
 	for part := range slices.Chunk(recs, 100) {
 		must(t, a.Append(part))
 	}
-	a.settling.Wait()
-	if len(a.segs) < 2*maxRetired || len(a.retired) > 0 || a.settles {
+	a.syncing.Wait()
+	if len(a.segs) < 2*maxRetired || len(a.retired) > 0 || a.syncs {
 		t.Errorf("%d segments, %d are not on the disk", len(a.segs), len(a.retired))
 	}
 	must(t, a.Sync())

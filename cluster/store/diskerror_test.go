@@ -182,14 +182,14 @@ func TestAuditDiskErrors(t *testing.T) {
 	}
 	// A segment that ended is brought to the disk by itself, and what fails there counts too.
 	dir := t.TempDir()
-	said := inject(t, true, filepath.Join(dir, segmentName(1)), "fsync:error=EIO:when=1+", "TestAuditSettleErrorChild", "GRAFOS_AUDIT_DIR="+dir)
+	said := inject(t, true, filepath.Join(dir, segmentName(1)), "fsync:error=EIO:when=1+", "TestAuditEndedErrorChild", "GRAFOS_AUDIT_DIR="+dir)
 	if strings.Count(said, "fault: ") != 1 || !strings.Contains(said, "sync audit segment "+dir) || !strings.Contains(said, "every write refused") {
 		t.Errorf("of an ended segment it said:\n%s", said)
 	}
 }
 
-// TestAuditSettleErrorChild ends a segment, and syncs nothing.
-func TestAuditSettleErrorChild(t *testing.T) {
+// TestAuditEndedErrorChild ends a segment, and syncs nothing.
+func TestAuditEndedErrorChild(t *testing.T) {
 	dir := os.Getenv("GRAFOS_AUDIT_DIR")
 	if dir == "" {
 		t.Skip("skipped: it is run by TestAuditDiskErrors")
