@@ -60,6 +60,9 @@ func (s *State) pruneLeases(limit int) {
 		if !ok || !s.over(api.Tick(k.at), s.leases.ended.Len(), i > 0) {
 			return
 		}
+		if i == 0 {
+			s.leases.byID.Ahead(s.grown)
+		}
 		s.dropLease(k.epoch)
 	}
 }
@@ -91,7 +94,9 @@ func (s *State) makeRoom() {
 	if s.keys.byAge.Len() < s.keyLimit {
 		return
 	}
-	for most := s.keyLimit - 1 - min(pruneSlack, s.keyLimit/16); s.keys.byAge.Len() > most; {
+	most := s.keyLimit - 1 - min(pruneSlack, s.keyLimit/16)
+	s.keys.byKey.Ahead(s.keys.byAge.Len() - most)
+	for s.keys.byAge.Len() > most {
 		_, oldest, _ := s.keys.byAge.Min()
 		s.dropKey(oldest)
 	}

@@ -68,8 +68,9 @@ func (x *Index) Find(sum uint64, is func(ref uint64) bool) (ref uint64, ok bool)
 
 // Touch brings what Find will look at near, for whoever looks for many: their ways to memory are
 // gone together, and not one after the other.
-func (x *Index) Touch(sum uint64) {
-	sum = slotHash(sum)
+func (x *Index) Touch(sum uint64) { x.touch(slotHash(sum)) }
+
+func (x *Index) touch(sum uint64) {
 	if slots := x.shards[sum>>56].slots.Load(); slots != nil {
 		(*slots)[sum&uint64(len(*slots)-1)].hash.Load()
 	}
@@ -146,6 +147,13 @@ func (x *Index) Remove(at, sum, ref uint64) {
 	if x.gone >= heldBack {
 		x.removed = append(x.removed[:0], x.removed[x.gone:]...)
 		x.gone = 0
+	}
+}
+
+// Ahead brings near what the next n calls of Remove will empty, as Touch does for Find.
+func (x *Index) Ahead(n int) {
+	for i := x.gone; i < min(x.gone+n, len(x.removed)); i++ {
+		x.touch(x.removed[i].hash)
 	}
 }
 
