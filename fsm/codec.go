@@ -1,8 +1,10 @@
 package fsm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -68,20 +70,31 @@ func EncodeEntry(e Entry) ([]byte, error) {
 	if len(e.Commands) > MaxCommands {
 		return nil, api.Refuse(api.TooLarge, "entry has %d commands: at most %d are taken", len(e.Commands), MaxCommands)
 	}
-	var cd codec        // made when a command needs it
-	const typical = 384 // bytes of a command
-	b, err := cd.appendEntry(make([]byte, 0, min(64+typical*len(e.Commands), MaxEntry)), e)
+	var cd codec // made when a command needs it
+	d, _ := drafts.Get().(*draft)
+	defer drafts.Put(d)
+	written, err := cd.appendEntry(d.b[:0], e)
 	if err != nil {
 		return nil, err
 	}
-	if len(b) > MaxEntry {
-		return nil, api.Refuse(api.TooLarge, "entry has %d bytes: at most %d are taken", len(b), MaxEntry)
+	d.b = written
+	if len(written) > MaxEntry {
+		return nil, api.Refuse(api.TooLarge, "entry has %d bytes: at most %d are taken", len(written), MaxEntry)
 	}
-	if _, err := cd.decodeEntry(b, nil); err != nil {
+	b := bytes.Clone(written)
+	if _, err := cd.decodeEntry(b, &d.memory); err != nil {
 		return nil, api.Refuse(api.InvalidArgument, "entry cannot be read back: %v", err)
 	}
 	return b, nil
 }
+
+// draft is what EncodeEntry writes an entry into, and reads it back into.
+type draft struct {
+	b []byte
+	memory
+}
+
+var drafts = sync.Pool{New: func() any { return new(draft) }} //nolint:gochecknoglobals // a pool is of the process
 
 // ready makes the codec if it is not made yet.
 func (cd *codec) ready() (err error) {
@@ -133,7 +146,8 @@ func DecodeEntry(b []byte) (Entry, error) {
 }
 
 // decodeEntry decodes an entry. Into m, where that is not nil: then the commands are there until
-// the next entry is decoded into it, and names that come again are shared.
+// the next entry is decoded into it, names that come again are shared, and the other texts are parts
+// of b, which nobody may change any more.
 func (cd *codec) decodeEntry(b []byte, m *memory) (Entry, error) {
 	if len(b) == 0 || len(b) > MaxEntry {
 		return Entry{}, api.Refuse(api.TooLarge, "entry has %d bytes: it must have 1 to %d", len(b), MaxEntry)
@@ -144,7 +158,7 @@ func (cd *codec) decodeEntry(b []byte, m *memory) (Entry, error) {
 	r := hotReader{pools: new(pools)}
 	if m != nil {
 		m.pools.again()
-		r.names, r.pools = &m.names, &m.pools
+		r.names, r.pools, r.lent = &m.names, &m.pools, true
 	}
 	wire, ok := r.frame(b[1:])
 	if !ok {
@@ -180,7 +194,7 @@ func (cd *codec) decodeEntry(b []byte, m *memory) (Entry, error) {
 // frame reads what is round the commands of an entry, as appendEntry writes it, and most commands
 // on the way; ok is false for every other form.
 func (r *hotReader) frame(b []byte) (e wireEntry, ok bool) {
-	r.s = string(b)
+	r.s = r.share(b)
 	outer := r.begin()
 	r.must("tick")
 	e.Tick = api.Tick(r.int())
@@ -226,7 +240,7 @@ func (r *hotReader) command(b []byte, like Kind) (w wireCommand) {
 }
 
 func (cd *codec) decodeBody(w *wireCommand, frame *hotReader) (Command, error) {
-	r := hotReader{s: string(w.Body), names: frame.names, pools: frame.pools}
+	r := hotReader{s: frame.share(w.Body), names: frame.names, pools: frame.pools}
 	if c := r.read(w.Kind); c != nil {
 		return c, nil
 	}

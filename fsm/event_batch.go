@@ -19,8 +19,9 @@ type eventBatch struct {
 	in    *segment // what data is a part of; nil while the batch is made
 }
 
-// maxBatch bounds the memory that is used again for the events of the next entry.
-const maxBatch = 256 << 10
+// maxBatch bounds the memory that is used again for the events of the next entry. One entry can end
+// a thousand leases, with two events each.
+const maxBatch = 2 << 20
 
 // begin empties a batch for the events of an entry.
 func (b *eventBatch) begin(index uint64, wall int64) {

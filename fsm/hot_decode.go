@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 	"unicode/utf8"
+	"unsafe"
 
 	"github.com/grafos/grafos/api"
 )
@@ -13,12 +14,21 @@ import (
 // that is allowed and says what is wrong with the rest. So the two can never disagree about
 // what is taken.
 type hotReader struct {
-	s     string // one copy of what is read: texts are cut out of it
+	s     string // what is read: texts are cut out of it
 	at    int
 	left  uint64 // fields of the map that is read, not read yet
 	bad   bool
+	lent  bool // what is read stays as it is: no copy is made of it
 	names *names
 	pools *pools
+}
+
+// share returns b as a text.
+func (r *hotReader) share(b []byte) string {
+	if r.lent {
+		return unsafe.String(unsafe.SliceData(b), len(b))
+	}
+	return string(b)
 }
 
 // names holds texts that come again and again (tenants, cells, boot ids), and may be kept for long:

@@ -35,7 +35,7 @@ type segment struct {
 	read bool // somebody may still look at it
 }
 
-const segmentSize = 64 << 10
+const segmentSize = 1 << 20
 
 // room returns the segment that takes n bytes more.
 func (r *ring) room(n int) *segment {
