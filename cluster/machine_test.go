@@ -97,6 +97,23 @@ func TestSnapshotsFollowTheState(t *testing.T) {
 	}
 }
 
+// TestSnapshotsInTurn: no two members write a snapshot after the same growth of the log, and none after
+// more than is enough or less than three quarters of it.
+func TestSnapshotsInTurn(t *testing.T) {
+	all := []raft.Server{{ID: "s3"}, {ID: "s1"}, {ID: "s2"}}
+	for self, want := range map[raft.ServerID]int64{"s1": 1200, "s2": 1100, "s3": 1000} {
+		if got := inTurn(1200, self, all); got != want {
+			t.Errorf("%s: %d, want %d", self, got, want)
+		}
+	}
+	if got := inTurn(1200, "s1", nil); got != 1200 { // a node that knows no members yet
+		t.Errorf("alone: %d", got)
+	}
+	if got := inTurn(1<<40, "z", []raft.Server{{ID: "a"}}); got != 3<<38 {
+		t.Errorf("behind all: %d", got)
+	}
+}
+
 // TestSnapshotFails: nothing is made durable, and the log is as long as it was.
 func TestSnapshotFails(t *testing.T) {
 	m := filled(t)

@@ -260,12 +260,25 @@ func (n *Node) enough() int64 {
 	return min(max(n.cfg.SnapshotBytes, snapshotHeld*n.machine.held.Load()), snapshotMost*n.cfg.SnapshotBytes)
 }
 
+// inTurn is enough for one of the members: each has a little less than the one before, in the order of
+// their ids, and a quarter less at most. Their logs grow alike, and would have all of them write
+// a snapshot in the same second.
+func inTurn(enough int64, self raft.ServerID, all []raft.Server) int64 {
+	rank := 0
+	for _, s := range all {
+		if s.ID < self {
+			rank++
+		}
+	}
+	return enough - enough/4*int64(rank)/int64(max(len(all), 1))
+}
+
 // snapshots asks raft for a snapshot when the log has grown enough, or some and long ago.
 func (n *Node) snapshots(ctx context.Context) {
 	last := n.cfg.Clock.Now()
 	for clock.Sleep(ctx, time.Second) {
 		grown := n.machine.bytes.Load()
-		if grown < n.enough() && (grown == 0 || clock.Since(n.cfg.Clock, last) < n.cfg.SnapshotEvery) {
+		if grown < inTurn(n.enough(), raft.ServerID(n.cfg.Node), n.servers()) && (grown == 0 || clock.Since(n.cfg.Clock, last) < n.cfg.SnapshotEvery) {
 			continue
 		}
 		last = n.cfg.Clock.Now()
