@@ -272,8 +272,9 @@ type NodeState struct {
 	// Differs says in which way the schedulers' states differ. It is empty.
 	Differs string `json:"differs,omitempty"`
 	// Broken lists the invariants that did not hold in this node's state at CheckedIndex. It is
-	// empty. 0 is that they were not looked at: an operator's question does, seldom, and not in a
-	// very large state.
+	// empty. 0 is that they were not looked at: an operator's question does, seldom, and while the state
+	// has 100,000 records at most, those of ended leases and of idempotency keys with them. A larger one proves itself by
+	// its snapshot (grafos operator snapshot verify); what was found before stands here until then.
 	Broken       []string `json:"broken,omitempty"`
 	CheckedIndex uint64   `json:"checked_index,omitempty"`
 }

@@ -64,7 +64,7 @@ type Config struct {
 	// little behind; 0 is 2048.
 	Trailing uint64
 	// SnapshotBytes and SnapshotEvery trigger a snapshot; whichever comes first. A large state has the log
-	// grow by more, four times SnapshotBytes at most.
+	// grow by more, four times SnapshotBytes at most; some members write theirs up to a quarter earlier.
 	SnapshotBytes int64
 	SnapshotEvery time.Duration
 

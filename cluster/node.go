@@ -262,7 +262,7 @@ func (n *Node) enough() int64 {
 
 // inTurn is enough for one of the members: each has a little less than the one before, in the order of
 // their ids, and a quarter less at most. Their logs grow alike, and would have all of them write
-// a snapshot in the same second.
+// a snapshot in the same second each time; so they do seldom.
 func inTurn(enough int64, self raft.ServerID, all []raft.Server) int64 {
 	rank := 0
 	for _, s := range all {

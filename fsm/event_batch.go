@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"time"
@@ -57,22 +58,45 @@ func (b *eventBatch) done(d []byte, from int) {
 // end is the cursor of the last event.
 func (b *eventBatch) end() api.Cursor { return api.Cursor{Index: b.index, Sub: uint32(b.n - 1)} }
 
-// appendTo makes the events from the one at first on, at most limit.
+// appendTo makes the events from the one at first on, at most limit. They have a copy of their part of
+// the batch in common, and nothing else of it: who holds a few events holds no segment of the ring.
 func (b *eventBatch) appendTo(list []api.Event, first, limit int) []api.Event {
-	rd := recordReader{s: string(b.data)}
-	for i := range min(b.n, first+limit) {
-		e := api.Event{Cursor: api.Cursor{Index: b.index, Sub: uint32(i)}, Time: time.UnixMilli(b.wall).UTC()}
-		e.Type, e.Identity = rd.text(), rd.text()
-		e.Provider, e.CellID = api.ProviderID(rd.text()), api.CellID(rd.text())
-		e.LeaseID, e.RunID, e.Tenant = api.LeaseID(rd.text()), api.RunID(rd.text()), api.TenantID(rd.text())
-		from := rd.at + lengthBytes
-		rd.at = from + int(binary.LittleEndian.Uint32(b.data[rd.at:]))
-		e.Data = json.RawMessage(b.data[from:rd.at:rd.at])
-		if i >= first {
-			list = append(list, e)
-		}
+	last := min(b.n, first+limit)
+	if first >= last {
+		return list
+	}
+	rd := batchReader{data: b.data, recordReader: recordReader{s: asText(b.data)}} // to be looked at here only
+	for range first {
+		rd.event()
+	}
+	from := rd.at
+	for range last - first {
+		rd.event()
+	}
+	part := bytes.Clone(b.data[from:rd.at])
+	rd = batchReader{data: part, recordReader: recordReader{s: asText(part)}}
+	for i := first; i < last; i++ {
+		e := rd.event()
+		e.Cursor, e.Time = api.Cursor{Index: b.index, Sub: uint32(i)}, time.UnixMilli(b.wall).UTC()
+		list = append(list, e)
 	}
 	return list
+}
+
+// batchReader reads the events of a batch; what it returns are parts of data.
+type batchReader struct {
+	recordReader
+	data []byte
+}
+
+func (rd *batchReader) event() (e api.Event) {
+	e.Type, e.Identity = rd.text(), rd.text()
+	e.Provider, e.CellID = api.ProviderID(rd.text()), api.CellID(rd.text())
+	e.LeaseID, e.RunID, e.Tenant = api.LeaseID(rd.text()), api.RunID(rd.text()), api.TenantID(rd.text())
+	from := rd.at + lengthBytes
+	rd.at = from + int(binary.LittleEndian.Uint32(rd.data[rd.at:]))
+	e.Data = json.RawMessage(rd.data[from:rd.at:rd.at])
+	return e
 }
 
 // events makes all of them.

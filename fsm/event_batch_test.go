@@ -18,9 +18,9 @@ import (
 // size, what is held is there, and a page says what is not.
 func TestRing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := ring{limit: rapid.IntRange(1, 30).Draw(t, "limit")}
+		r := ring{limit: rapid.IntRange(1, 30).Draw(t, "limit"), size: rapid.SampledFrom([]int{256, 64 << 10}).Draw(t, "segment")}
 		var all []api.Event
-		var seen []api.Event // while others came; the memory of what is not read is used again
+		var held []eventBatch // by readers, while others come; the memory of what nobody reads is used again
 		var b eventBatch
 		for index := range rapid.Uint64Range(1, 60).Draw(t, "entries") {
 			b.begin(index+1, int64(index))
@@ -30,17 +30,17 @@ func TestRing(t *testing.T) {
 			}
 			r.add(index+1, &b)
 			if rapid.IntRange(0, 9).Draw(t, "read") == 0 {
-				seen = append(seen, r.after(api.Cursor{Index: index - min(index, 3)}, 5).Events...)
+				_, batches, _, _ := r.behind(api.Cursor{Index: index - min(index, 3)}, 5)
+				held = append(held, batches...)
 			}
-			for _, e := range b.events() { // in memory that is used again
-				e.Data = slices.Clone(e.Data)
-				all = append(all, e)
-			}
+			all = append(all, b.events()...)
 		}
-		for _, e := range seen {
-			i := slices.IndexFunc(all, func(o api.Event) bool { return o.Cursor == e.Cursor })
-			if i < 0 || string(e.Data) != string(all[i].Data) {
-				t.Fatalf("event %v is another now", e.Cursor)
+		for _, h := range held {
+			for _, e := range h.events() {
+				i := slices.IndexFunc(all, func(o api.Event) bool { return o.Cursor == e.Cursor })
+				if i < 0 || string(e.Data) != string(all[i].Data) || e.Identity != all[i].Identity {
+					t.Fatalf("event %v is another now", e.Cursor)
+				}
 			}
 		}
 		floor := api.Cursor{}
@@ -113,5 +113,22 @@ func TestWhatWasToldStays(t *testing.T) {
 		if e.Type != r.Kind || e.Identity != r.Identity || string(e.Data) != string(r.Data) || cap(e.Data) != len(e.Data) {
 			t.Fatalf("event %+v, audit record %+v", e, r)
 		}
+	}
+}
+
+// TestEventsHoldNoSegment: who holds one event of a busy entry holds none of the ring's memory.
+func TestEventsHoldNoSegment(t *testing.T) {
+	var b eventBatch
+	b.begin(1, 0)
+	for range 3 {
+		d := b.open("kind", "actor", &subject{Lease: "l"})
+		b.done(append(d, `{"some":"data"}`...), len(d))
+	}
+	r := ring{limit: 10}
+	r.add(1, &b)
+	got := r.after(api.Cursor{Index: 1}, 1).Events
+	clear(r.last.data)
+	if len(got) != 1 || got[0].Cursor.Sub != 1 || string(got[0].Data) != `{"some":"data"}` || got[0].Type != "kind" || got[0].LeaseID != "l" {
+		t.Errorf("got %+v", got)
 	}
 }

@@ -26,10 +26,13 @@ type hotReader struct {
 // share returns b as a text.
 func (r *hotReader) share(b []byte) string {
 	if r.lent {
-		return unsafe.String(unsafe.SliceData(b), len(b))
+		return asText(b)
 	}
 	return string(b)
 }
+
+// asText is b as a text without a copy: nobody may change b while the text is in use.
+func asText(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // names holds texts that come again and again (tenants, cells, boot ids), and may be kept for long:
 // each is a text of its own. Each has one place that it can be in; what comes later takes it. A

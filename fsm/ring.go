@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 	"sync"
@@ -20,6 +21,7 @@ type ring struct {
 	skip    int // events of the oldest batch that are forgotten
 	held    int // events that are not
 	limit   int
+	size    int      // of a segment; 0 is segmentSize
 	last    *segment // of the newest batch
 	free    *segment // one that nothing is in any more
 	// floor is the newest cursor that is no longer held, or never was.
@@ -45,7 +47,7 @@ func (r *ring) room(n int) *segment {
 		r.last, r.free = r.free, nil
 		r.last.data = r.last.data[:0]
 	default:
-		r.last = &segment{data: make([]byte, 0, max(n, segmentSize))}
+		r.last = &segment{data: make([]byte, 0, max(n, cmp.Or(r.size, segmentSize)))}
 	}
 	return r.last
 }

@@ -89,8 +89,8 @@ func (d *door) sound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, s := range states {
-		if len(s.Broken) > 0 || !s.Ready {
-			t.Errorf("scheduler %s: ready %v %s, broken invariants %v", s.Node, s.Ready, s.NotReady, s.Broken)
+		if len(s.Broken) > 0 || s.CheckedIndex == 0 || !s.Ready {
+			t.Errorf("scheduler %s: ready %v %s, broken invariants %v at index %d", s.Node, s.Ready, s.NotReady, s.Broken, s.CheckedIndex)
 		}
 	}
 	d.must(t, "admin", "audit-verify")

@@ -10,7 +10,7 @@ import (
 
 const (
 	// maxChecked bounds the records of a state that is looked through on request, those of ended leases
-	// and of keys with them: each takes some 5 us of a core that has other work, at every scheduler
+	// and of idempotency keys with them: each takes some 5 us of a core that has other work, at every scheduler
 	// that is asked. The snapshots of a larger one can be verified elsewhere.
 	maxChecked = 100_000
 	// checkShare is how many times as long as a look took there is none after it.
@@ -46,4 +46,6 @@ func (i *invariants) broken(v *fsm.View) (found []string, index uint64) {
 }
 
 // weight is how many records a look goes through.
-func weight(c fsm.Counts) int { return c.Leases + c.Runs + c.Keys }
+func weight(c fsm.Counts) int {
+	return c.Providers + c.Cells + c.Tenants + c.Leases + c.Runs + c.Blobs + c.Keys + c.Tokens
+}

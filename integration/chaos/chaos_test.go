@@ -253,6 +253,7 @@ func (r *run) verify(ctx context.Context, dir string) {
 	faults := append(b.broken(), report.Breaches...)
 	faults = append(faults, r.events(ctx, report.Chain)...)
 	faults = append(faults, r.history(ctx, dir)...)
+	faults = append(faults, r.sound(ctx)...)
 	const most = 20 // one fault can have a thousand consequences
 	for _, f := range faults[:min(len(faults), most)] {
 		r.wrong("%s", f)

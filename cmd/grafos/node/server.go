@@ -101,7 +101,7 @@ environment, then flags.`,
 	f.StringVar(&s.DataDir, "data-dir", "", "directory of the log, the snapshots and the blobs")
 	f.StringVar(&s.Material, "material", "", "folder that grafos admin init-ca wrote")
 	f.StringVar(&s.LogStore, "log-store", string(store.BoltDB), "what keeps the Raft log: boltdb, or wal (faster, younger); decided when the data directory is begun")
-	f.StringVar(&s.SnapshotBytes, "snapshot-bytes", "64M", "how much the log grows between two snapshots, up to four times as much where the state is large; they are also taken every 10 minutes in which it grew")
+	f.StringVar(&s.SnapshotBytes, "snapshot-bytes", "64M", "how much the log grows between two snapshots, up to four times as much where the state is large, up to a quarter less at some schedulers; they are also taken every 10 minutes in which it grew")
 	f.StringVar(&s.Bind, "bind", "0.0.0.0:7490", "host:port of the API")
 	f.StringVar(&s.Advertise, "advertise", "", "host:port of the API as others reach it")
 	f.StringVar(&s.RaftBind, "raft-bind", "0.0.0.0:7491", "host:port of Raft")
