@@ -55,7 +55,7 @@ func TestLargeStateIsNotLookedThrough(t *testing.T) {
 			cs[k] = fsm.SetQuota{Tenant: "acme", Quota: quota, Idem: fsm.Idem{Scope: "root", Key: fmt.Sprintf("%08x-0000-4000-a000-000000000000", n), Hash: strings.Repeat("0", 32)}}
 		}
 		applyAt(t, m, index, cs...)
-		if weight(m.View().Counts()) == 0 {
+		if m.View().Counts().Keys == 0 { // the loop would not end
 			t.Fatal("no key is kept")
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/grafos/grafos/api/client"
 	"github.com/grafos/grafos/cluster"
@@ -42,7 +43,10 @@ func stateOf(ctx context.Context, one *client.Client, name string) (v *fsm.View,
 	if err != nil {
 		return nil, fmt.Errorf("open its state: %w", err)
 	}
-	if v, err = cluster.ReadState(state); err != nil {
+	if v, err = cluster.ReadState(state); err == nil {
+		_, err = io.Copy(io.Discard, state) // what makes it whole stands at its end
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read its state: %w", err)
 	}
 	return v, nil
